@@ -1,0 +1,58 @@
+/*
+ * db: sharded, transactional tdb.  The only user of tdb_*.
+ *
+ * A database is a directory of tdb files (one ends at 4 GiB).  The caller says
+ * which shard a key is in.  One process writes, any number read; readers take
+ * no lock that outlives the call.
+ *
+ * DB_MEMORY has no files and no other process.  DB_CACHE is for a copy that can
+ * be fetched again: transactions survive the death of the process, not of the
+ * machine, and db_open() empties a file that is damaged (db_was_emptied()).
+ */
+#ifndef LIB_DB_H
+#define LIB_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct buf;
+struct db;
+struct err;
+
+enum db_mode {
+	DB_DURABLE, /* a commit is on disk */
+	DB_CACHE,
+	DB_READ, /* another process writes it */
+	DB_MEMORY
+};
+
+/* dir is made if it may be; shards is fixed at the first opening. */
+int db_open(struct db **dbp, const char *dir, unsigned shards,
+    enum db_mode mode, struct err *err) MUST_CHECK;
+void db_close(struct db **dbp);
+unsigned db_shards(const struct db *db);
+bool db_was_emptied(const struct db *db);
+
+/* 1 and the value appended to out; 0 if there is none; -1 and *err. */
+int db_get(struct db *db, unsigned shard, struct slice key, struct buf *out,
+    struct err *err) MUST_CHECK;
+
+/*
+ * One transaction at a time, over all shards: after a crash all of it is there
+ * or none, also if it touched several shards.  Reads inside see its writes.
+ */
+int db_begin(struct db *db, struct err *err) MUST_CHECK;
+int db_put(struct db *db, unsigned shard, struct slice key, struct slice value,
+    struct err *err) MUST_CHECK;
+int db_delete(struct db *db, unsigned shard, struct slice key,
+    struct err *err) MUST_CHECK;
+int db_commit(struct db *db, struct err *err) MUST_CHECK;
+void db_cancel(struct db *db);
+
+/* A number that changes with every commit by any process: for caches. */
+uint64_t db_sequence(struct db *db);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * journal: a redo log with group commit.
+ *
+ * A directory of files of records, each with length, number and checksum.
+ * Records put while a sync runs are written and synced together by the next
+ * one, in a job thread; then their owners are called back, in order.  Record
+ * numbers start at 1 and never repeat.  A record is durable when its call back
+ * says so, and then every earlier one is too.
+ *
+ * After a crash journal_open() replays what is whole; a torn tail is cut.  A
+ * damaged record before the tail is an error, not a silent end.
+ */
+#ifndef LIB_JOURNAL_H
+#define LIB_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct err;
+struct jobs;
+struct journal;
+struct loop;
+
+/* Each record with a number above after, in order, at opening.  0, or -1. */
+typedef int journal_replay(void *arg, uint64_t number, struct slice record,
+    struct err *err);
+
+/* Blocks: for start-up.  dir is made if missing. */
+int journal_open(struct journal **jp, struct loop *l, struct jobs *jobs,
+    const char *dir, uint64_t after, journal_replay *replay, void *arg,
+    struct err *err) MUST_CHECK;
+
+/* Writes and syncs what is left, blocking; no call backs. */
+void journal_close(struct journal **jp);
+
+/*
+ * failed: the disk refused; the record is not there and the journal takes no
+ * more (journal_failed()) until journal_retry() succeeds.
+ */
+typedef void journal_cb(void *arg, uint64_t number, bool failed);
+
+/* Copies record.  Gives its number.  cb may be NULL; it is never called from
+ * inside. */
+uint64_t journal_put(struct journal *j, struct slice record, journal_cb *cb,
+    void *arg);
+
+/*
+ * A file that the record refers to is synced in the same job, before the
+ * records that wait: fd is borrowed until the next record put is durable.
+ */
+void journal_sync_also(struct journal *j, int fd);
+
+uint64_t journal_last(const struct journal *j);    /* put */
+uint64_t journal_durable(const struct journal *j); /* synced */
+uint64_t journal_octets(const struct journal *j);  /* since the last drop */
+bool journal_failed(const struct journal *j);
+void journal_retry(struct journal *j);
+
+/* Records up to number are not needed any more (a checkpoint holds them). */
+void journal_drop(struct journal *j, uint64_t number);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * list: the C library's queue(3), and the one macro glibc's lacks.
+ */
+#ifndef LIB_LIST_H
+#define LIB_LIST_H
+
+#include <stddef.h>
+#include <sys/queue.h>
+
+#ifndef TAILQ_FOREACH_SAFE
+#define TAILQ_FOREACH_SAFE(var, head, field, next)                  \
+	for ((var) = TAILQ_FIRST(head);                             \
+	     (var) != NULL && ((next) = TAILQ_NEXT(var, field), 1); \
+	     (var) = (next))
+#endif
+
+#endif

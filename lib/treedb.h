@@ -1,0 +1,81 @@
+/*
+ * treedb: an ordered tree of names over db, with tags.
+ *
+ * A key is components separated by 0x1F (TREEDB_SEP), so that a name's
+ * descendants follow it immediately and before any longer sibling.  The first
+ * two components name the shard, so a user's tree is in one.  Keys are at most
+ * TREEDB_KEY_MAX octets.
+ *
+ * Looking a key up costs one db_get(); walking a subtree costs what the
+ * subtree holds; inserting among a million siblings stays logarithmic.  A tag
+ * is a short string a record carries (an ACL identifier, say); the records
+ * carrying one are found without looking at others.
+ */
+#ifndef LIB_TREEDB_H
+#define LIB_TREEDB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/cdefs.h"
+#include "lib/db.h"
+#include "lib/slice.h"
+
+enum {
+	TREEDB_SEP = 0x1f,
+	TREEDB_KEY_MAX = 1024,
+	TREEDB_TAGS_MAX = 256 /* of one record */
+};
+
+struct err;
+struct treedb;
+
+int treedb_open(struct treedb **tp, const char *dir, unsigned shards,
+    enum db_mode mode, struct err *err) MUST_CHECK;
+void treedb_close(struct treedb **tp);
+struct db *treedb_db(struct treedb *t);
+
+/* 1 and the value appended to out; 0 if there is none; -1 and *err. */
+int treedb_get(struct treedb *t, struct slice key, struct buf *out,
+    struct err *err) MUST_CHECK;
+
+/* Inside db_begin() and db_commit() of treedb_db().  Replaces; tags too. */
+int treedb_put(struct treedb *t, struct slice key, struct slice value,
+    const struct slice *tags, size_t ntags, struct err *err) MUST_CHECK;
+int treedb_delete(struct treedb *t, struct slice key,
+    struct err *err) MUST_CHECK;
+
+/* What a walk does after a record. */
+enum treedb_next {
+	TREEDB_NEXT, /* the next key */
+	TREEDB_SKIP, /* the next key that is not below this one */
+	TREEDB_STOP
+};
+
+/* key and value are borrowed for the call; no writing meanwhile. */
+typedef enum treedb_next treedb_visit(void *arg, struct slice key,
+    struct slice value);
+
+/*
+ * Keys from "from" on (inclusive) that begin with prefix (octets, not
+ * components), in order, all shards merged unless prefix names one.  0, or -1
+ * and *err.
+ */
+int treedb_walk(struct treedb *t, struct slice prefix, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
+
+/* Records with this tag, in key order within a shard. */
+int treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
+    void *arg, struct err *err) MUST_CHECK;
+
+/* How many records. */
+int treedb_count(struct treedb *t, uint64_t *n, struct err *err) MUST_CHECK;
+
+/* Small facts beside the records (an epoch, a revision), by name. */
+int treedb_get_fact(struct treedb *t, const char *name, struct buf *out,
+    struct err *err) MUST_CHECK;
+int treedb_put_fact(struct treedb *t, const char *name, struct slice value,
+    struct err *err) MUST_CHECK;
+
+#endif
