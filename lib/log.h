@@ -32,11 +32,14 @@ enum log_level {
 struct log *log_new(const char *program, enum log_level least, bool to_stderr);
 void log_free(struct log **lp);
 void log_set_level(struct log *l, enum log_level least);
+
+/* "err", "warn", "info" or "debug": true, and *level. */
+bool log_level_named(const char *name, enum log_level *level);
 bool log_would(const struct log *l, enum log_level level);
 
 /*
  * At most 10 lines of warn or err a phrase and second; what was left out is
- * counted in the next one, "suppressed=N".
+ * counted in the phrase's next line, "suppressed=N".
  */
 void log_err(struct log *l, const char *phrase, ...) __attribute__((sentinel));
 void log_warn(struct log *l, const char *phrase, ...) __attribute__((sentinel));

@@ -1,0 +1,143 @@
+#include <stdarg.h>
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/arena.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	ARENA_BLOCK = 4000, /* payload of an ordinary block */
+	ARENA_LARGE = 1000  /* from here a piece has a block of its own */
+};
+
+struct arena_block {
+	struct arena_block *next;
+	size_t used, size;
+	alignas(max_align_t) uint8_t octets[];
+};
+
+void
+arena_init(struct arena *a)
+{
+	*a = (struct arena){ 0 };
+}
+
+void
+arena_reset(struct arena *a)
+{
+	while (a->blocks != NULL) {
+		struct arena_block *b = a->blocks;
+
+		a->blocks = b->next;
+		free(b);
+	}
+	a->used = 0;
+}
+
+static struct arena_block *
+block_new(size_t size)
+{
+	struct arena_block *b;
+
+	MUST(size <= SIZE_MAX / 2);
+	b = xcalloc(1, sizeof(*b) + size);
+	b->size = size;
+	return b;
+}
+
+/*
+ * A block for one large piece goes behind the head, so that what is left of
+ * the head is still used.
+ */
+static void *
+large(struct arena *a, size_t n)
+{
+	struct arena_block *b = block_new(n);
+
+	b->used = n;
+	if (a->blocks == NULL) {
+		a->blocks = b;
+	} else {
+		b->next = a->blocks->next;
+		a->blocks->next = b;
+	}
+	return b->octets;
+}
+
+void *
+arena_alloc(struct arena *a, size_t n)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_block *b = a->blocks;
+	void *p;
+
+	MUST(n <= SIZE_MAX / 4);
+	n = n == 0 ? align : (n + align - 1) / align * align;
+	a->used += n;
+	if (n >= ARENA_LARGE)
+		return large(a, n);
+	if (b == NULL || b->size - b->used < n) {
+		b = block_new(ARENA_BLOCK / align * align);
+		b->next = a->blocks;
+		a->blocks = b;
+	}
+	p = b->octets + b->used;
+	b->used += n;
+	return p;
+}
+
+void *
+arena_array(struct arena *a, size_t n, size_t size)
+{
+	size_t total;
+
+	MUST(!__builtin_mul_overflow(n, size, &total));
+	return arena_alloc(a, total);
+}
+
+struct slice
+arena_copy(struct arena *a, struct slice s)
+{
+	uint8_t *p = arena_alloc(a, s.len);
+
+	if (s.len > 0)
+		memcpy(p, s.ptr, s.len);
+	return slice_of(p, s.len);
+}
+
+char *
+arena_string(struct arena *a, struct slice s)
+{
+	char *p = arena_alloc(a, s.len + 1);
+
+	if (s.len > 0)
+		memcpy(p, s.ptr, s.len);
+	return p;
+}
+
+char *
+arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	MUST(n >= 0);
+	p = arena_alloc(a, (size_t)n + 1);
+	va_start(ap, fmt);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+size_t
+arena_used(const struct arena *a)
+{
+	return a->used;
+}

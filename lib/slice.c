@@ -1,0 +1,100 @@
+#include "lib/ascii.h"
+#include "lib/must.h"
+#include "lib/slice.h"
+
+int
+slice_compare(struct slice a, struct slice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int order = n > 0 ? memcmp(a.ptr, b.ptr, n) : 0;
+
+	if (order != 0)
+		return order;
+	return (a.len > b.len) - (a.len < b.len);
+}
+
+bool
+slice_equal_nocase(struct slice a, struct slice b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+			return false;
+	return true;
+}
+
+bool
+slice_is(struct slice a, const char *s)
+{
+	return slice_equal(a, slice_str(s));
+}
+
+bool
+slice_is_nocase(struct slice a, const char *s)
+{
+	return slice_equal_nocase(a, slice_str(s));
+}
+
+bool
+slice_starts(struct slice a, struct slice prefix)
+{
+	return a.len >= prefix.len &&
+	       slice_equal(slice_first(a, prefix.len), prefix);
+}
+
+bool
+slice_starts_nocase(struct slice a, const char *prefix)
+{
+	struct slice p = slice_str(prefix);
+
+	return a.len >= p.len && slice_equal_nocase(slice_first(a, p.len), p);
+}
+
+struct slice
+slice_skip(struct slice a, size_t n)
+{
+	MUST(n <= a.len);
+	/* NULL + 0 is undefined in C11. */
+	return n == 0 ? a : slice_of(a.ptr + n, a.len - n);
+}
+
+struct slice
+slice_first(struct slice a, size_t n)
+{
+	MUST(n <= a.len);
+	return slice_of(a.ptr, n);
+}
+
+size_t
+slice_find(struct slice a, uint8_t c)
+{
+	const uint8_t *p = a.len > 0 ? memchr(a.ptr, c, a.len) : NULL;
+
+	return p == NULL ? a.len : (size_t)(p - a.ptr);
+}
+
+size_t
+slice_rfind(struct slice a, uint8_t c)
+{
+	for (size_t i = a.len; i > 0; i--)
+		if (a.ptr[i - 1] == c)
+			return i - 1;
+	return a.len;
+}
+
+static bool
+blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct slice
+slice_trim(struct slice a)
+{
+	while (a.len > 0 && blank(a.ptr[0]))
+		a = slice_skip(a, 1);
+	while (a.len > 0 && blank(a.ptr[a.len - 1]))
+		a.len--;
+	return a;
+}
