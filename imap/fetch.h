@@ -1,0 +1,134 @@
+/*
+ * fetch: what a FETCH asks for, and the response for one message.
+ *
+ * A response is made as a plan: pieces in the order in which they go out, each
+ * either text or a range of the message's octets, so that a 50 MB BODY[] is
+ * copied nowhere.  The caller, for each message:
+ *
+ *	if (fetch_needs(&f) & FETCH_SUMMARY)
+ *		facts.summary = ...from the cache;
+ *	range = fetch_header_needed(&f, &facts);
+ *	if (range.len > 0)
+ *		facts.header = ...those octets of the message, read;
+ *	fetch_plan(&f, arena, &facts, &plan);
+ *	...put plan.total octets, piece by piece
+ *
+ * Ranges are checked against facts.size_octets: what the plan names exists.
+ */
+#ifndef IMAP_FETCH_H
+#define IMAP_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imap/section.h"
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct arena;
+struct parse;
+struct summary;
+
+enum fetch_kind {
+	FETCH_UID,
+	FETCH_FLAGS,
+	FETCH_INTERNALDATE,
+	FETCH_SIZE, /* RFC822.SIZE */
+	FETCH_MODSEQ,
+	FETCH_EMAILID,
+	FETCH_THREADID,
+	FETCH_SAVEDATE,
+	FETCH_ENVELOPE,
+	FETCH_BODY,          /* without brackets */
+	FETCH_BODYSTRUCTURE, /* ... */
+	FETCH_SECTION,       /* BODY[...], BODY.PEEK[...] */
+	FETCH_RFC822,
+	FETCH_RFC822_HEADER,
+	FETCH_RFC822_TEXT,
+	FETCH_KINDS
+};
+
+enum fetch_need {               /* bits */
+	FETCH_SUMMARY = 1 << 0, /* summary */
+	FETCH_OCTETS = 1 << 1   /* the plan may have ranges of the message */
+};
+
+enum {
+	FETCH_ITEMS_MAX = 200
+};
+
+struct fetch_item {
+	enum fetch_kind kind;
+	struct section section; /* SECTION */
+	bool partial;           /* <offset.count> was given */
+	uint32_t offset;
+	uint32_t count;
+};
+
+struct fetch {
+	struct fetch_item items[FETCH_ITEMS_MAX];
+	unsigned count;
+	bool sets_seen;     /* some BODY[] without PEEK, RFC822, RFC822.TEXT */
+	bool changed_since; /* CHANGEDSINCE was given... */
+	uint64_t changed_modseq; /* ...with this */
+	bool vanished;           /* VANISHED was given (RFC 7162 3.2.6) */
+	unsigned needs;          /* of enum fetch_need */
+};
+
+/* Asks for nothing. */
+void fetch_init(struct fetch *f);
+
+/* Ask for a plain item (not a SECTION) if that is not yet asked for. */
+void fetch_want(struct fetch *f, enum fetch_kind kind);
+
+/*
+ * Parse from the item or "(" after the sequence set up to the command's end,
+ * modifiers included; CHANGEDSINCE asks for MODSEQ.  Names live in the arena.
+ * NULL, or what to say with BAD.  A UID FETCH then wants FETCH_UID.
+ */
+const char *fetch_parse(struct parse *p, struct arena *a,
+    struct fetch *f) MUST_CHECK;
+
+/* Of enum fetch_need. */
+unsigned fetch_needs(const struct fetch *f);
+
+struct fetch_facts {
+	uint32_t seq, uid;
+	uint64_t modseq;
+	uint64_t size_octets;     /* of the message */
+	int64_t internal_seconds; /* since 1970 UTC */
+	int internal_zone;        /* minutes east, for display */
+	bool saved;               /* there is a save date: */
+	int64_t saved_seconds;
+	struct slice flags;    /* ready: "\Seen $Junk", no parentheses */
+	struct slice emailid;  /* len 0: none */
+	struct slice threadid; /* len 0: none, NIL */
+	const struct summary *summary; /* NULL if not needed */
+	struct slice header; /* the octets asked for, ptr NULL if none */
+	struct section_range header_range; /* ...where they are from */
+};
+
+/*
+ * The octets of the message that must be read to make the plan: what
+ * HEADER.FIELDS selects from and the summary has not kept.  len 0: none.
+ */
+struct section_range fetch_header_needed(const struct fetch *f,
+    const struct fetch_facts *facts);
+
+struct fetch_piece {
+	struct slice text;          /* ptr NULL: a range */
+	struct section_range range; /* of the message */
+};
+
+struct fetch_plan {
+	const struct fetch_piece *pieces;
+	size_t count;
+	uint64_t total; /* octets of the whole response, CR LF included */
+};
+
+/* "* 7 FETCH (...)" CR LF.  Pieces and texts live in the arena. */
+void fetch_plan(const struct fetch *f, struct arena *a,
+    const struct fetch_facts *facts, struct fetch_plan *plan);
+
+#endif

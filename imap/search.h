@@ -1,0 +1,118 @@
+/*
+ * search: what a SEARCH asks, whether a message answers to it, the response.
+ *
+ * Keys are compiled into a program without recursion, depth and number
+ * limited.  A message is tested with what is at hand; if that cannot decide,
+ * the answer says what is needed, and the caller asks again with more:
+ *
+ *	switch (search_test(s, &facts)) {
+ *	case SEARCH_NO:
+ *	case SEARCH_YES:           ...
+ *	case SEARCH_NEEDS_SUMMARY: facts.summary = ...; again
+ *	case SEARCH_NEEDS_MESSAGE: facts.message = ...; again
+ *
+ * A search is read-only once parsed and bound, so search_test() may run in job
+ * threads.  With the message given, time is linear in its octets times the
+ * number of keys.
+ */
+#ifndef IMAP_SEARCH_H
+#define IMAP_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct arena;
+struct buf;
+struct parse;
+struct summary;
+struct search_node;
+
+enum {
+	SEARCH_DEPTH_MAX = 50,
+	SEARCH_KEYS_MAX = 1000,
+	SEARCH_TEXT_MAX = 1000,  /* octets of one string, folded */
+	SEARCH_TEXTS_MAX = 100,  /* keys that look into the message */
+	SEARCH_KEYWORDS_MAX = 64 /* different ones in one search */
+};
+
+enum search_return { /* bits */
+	SEARCH_RETURN_MIN = 1 << 0,
+	SEARCH_RETURN_MAX = 1 << 1,
+	SEARCH_RETURN_ALL = 1 << 2,
+	SEARCH_RETURN_COUNT = 1 << 3
+};
+
+enum search_flag { /* bits of search_facts.flags */
+	SEARCH_ANSWERED = 1 << 0,
+	SEARCH_DELETED = 1 << 1,
+	SEARCH_DRAFT = 1 << 2,
+	SEARCH_FLAGGED = 1 << 3,
+	SEARCH_SEEN = 1 << 4,
+	SEARCH_RECENT = 1 << 5
+};
+
+enum search_answer {
+	SEARCH_NO,
+	SEARCH_YES,
+	SEARCH_NEEDS_SUMMARY,
+	SEARCH_NEEDS_MESSAGE
+};
+
+struct search {
+	const struct search_node *nodes; /* search.c's own */
+	unsigned count;
+	bool esearch;     /* RETURN was given: answer with ESEARCH */
+	unsigned returns; /* of enum search_return; never 0 if esearch */
+	bool modseq;      /* MODSEQ was a key: answer with the highest */
+	const struct slice *keywords; /* the different ones asked about */
+	unsigned nkeywords;
+};
+
+/*
+ * Parse from after "SEARCH " to the command's end.  Everything lives in the
+ * arena.  NULL, or what to say: with BAD, or, if *badcharset is set, with
+ * NO [BADCHARSET].
+ */
+const char *search_parse(struct parse *p, struct arena *a, struct search *s,
+    bool *badcharset) MUST_CHECK;
+
+struct search_facts {
+	/* of the mailbox */
+	uint32_t max_seq, max_uid; /* what "*" is */
+	int64_t now;               /* seconds since 1970, for OLDER, YOUNGER */
+	/* of the message */
+	uint32_t seq, uid;
+	uint64_t modseq, size_octets;
+	int64_t internal_seconds; /* since 1970 UTC */
+	int internal_zone;        /* minutes east */
+	bool saved;
+	int64_t saved_seconds;
+	unsigned flags;    /* of enum search_flag */
+	uint64_t keywords; /* bit i: has search.keywords[i] */
+	struct slice emailid, threadid;
+	const struct summary *summary; /* NULL: not at hand */
+	struct slice message;          /* ptr NULL: not at hand */
+};
+
+enum search_answer search_test(const struct search *s,
+    const struct search_facts *facts) MUST_CHECK;
+
+/* What was found, gathered in ascending order and then written. */
+struct search_found {
+	bool by_uid;             /* numbers are UIDs */
+	const uint32_t *numbers; /* borrowed */
+	size_t count;
+	uint64_t modseq; /* highest of them; 0: not to be shown */
+};
+
+/*
+ * "* SEARCH ..." or "* ESEARCH (TAG ...) ..." and CR LF.  numbers ascend.
+ */
+void search_write(struct buf *out, const struct search *s, struct slice tag,
+    const struct search_found *found);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * summary: what is worth keeping about a message so that most FETCHes and
+ * SEARCHes need not read it.
+ *
+ * It is made once, when the message arrives, from the whole message; encoded
+ * into the store's cache; and decoded, without copying, wherever the message
+ * is listed.  The octets of a message never change, so neither does this.  A
+ * record of another version does not decode: make it again from the message.
+ *
+ * The law: decode(encode(s)) is s, and what is answered from a summary is what
+ * would be answered from the message.
+ */
+#ifndef IMAP_SUMMARY_H
+#define IMAP_SUMMARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "imap/mime.h"
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct arena;
+struct buf;
+
+enum {
+	SUMMARY_HEADERS_MAX = 32 * 1024, /* kept fields, octets */
+	SUMMARY_MAX = 8 * 1024 * 1024    /* ceiling for one encoded summary */
+};
+
+struct summary {
+	struct slice envelope;      /* "(...)", ready for the wire */
+	struct slice body;          /* BODY */
+	struct slice bodystructure; /* BODYSTRUCTURE */
+	struct slice headers; /* the fields worth keeping, whole, in order */
+	bool headers_cut;     /* there were more than SUMMARY_HEADERS_MAX */
+	int64_t sent;         /* Date: as seconds since 1970 UTC */
+	int32_t sent_day;     /* ...and its day as written, since 1970-01-01 */
+	bool sent_known;      /* there was a Date: that made sense */
+	struct mime mime;
+};
+
+/* Everything lives in the arena. */
+void summary_make(struct arena *a, struct slice message, struct summary *s);
+
+void summary_encode(struct buf *out, const struct summary *s);
+
+/*
+ * 0, or -1: not a record of this version.  Texts are borrowed from octets; the
+ * part table is in the arena.
+ */
+int summary_decode(struct arena *a, struct slice octets,
+    struct summary *s) MUST_CHECK;
+
+/* Is this field among those kept in headers (if the message has it)? */
+bool summary_keeps(struct slice name);
+
+#endif
