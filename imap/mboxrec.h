@@ -1,0 +1,66 @@
+/*
+ * mboxrec: what a mailbox list knows of one mailbox, as a record.
+ *
+ * The same record in the update server's list, in a frontend's copy and in a
+ * backend's own list; each fills in what it knows.  On disk it is a version
+ * octet and the fields, so that later versions may add some.
+ *
+ * The law: put then parsed is the same record.
+ */
+#ifndef IMAP_MBOXREC_H
+#define IMAP_MBOXREC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct buf;
+struct err;
+
+enum mboxrec_state {
+	MBOXREC_RESERVED = 1, /* the name is taken, there is nothing to open */
+	MBOXREC_ACTIVE,
+	MBOXREC_MOVING /* there, but not to be changed for the moment */
+};
+
+enum {
+	MBOXREC_LOCATION_MAX = 255,
+	MBOXREC_ACL_MAX = 128 * 1024
+};
+
+struct mboxrec {
+	enum mboxrec_state state;
+	uint8_t type;              /* 0: a mailbox with messages */
+	uint8_t pending;           /* backend: what the update server is still
+	                              to be told; the backend's own enum */
+	uint32_t uidvalidity;      /* backend; 0: not known */
+	uint64_t created;          /* seconds since 1970; 0: not known */
+	uint64_t revision;         /* of the last change, in its list */
+	struct slice location;     /* "host!partition"; partition may be "" */
+	struct slice acl;          /* identifier TAB rights TAB, repeated */
+	struct slice mailboxid;    /* RFC 8474; "" if not known */
+	struct slice special_uses; /* "\Drafts \Sent"; "" for none */
+};
+
+void mboxrec_put(struct buf *b, const struct mboxrec *r);
+
+/* The slices are borrowed from s.  -1 and *err if s is no record. */
+int mboxrec_parse(struct mboxrec *r, struct slice s,
+    struct err *err) MUST_CHECK;
+
+bool mboxrec_equal(const struct mboxrec *a, const struct mboxrec *b);
+
+/* Parts of "host!partition"; without '!' all of it is host. */
+struct slice mboxrec_host(struct slice location);
+struct slice mboxrec_partition(struct slice location);
+
+/*
+ * The identifiers of the ACL, as tags for treedb_put(): borrowed from r, each
+ * once, at most max of them (the rest are left out).  Returns how many.
+ */
+size_t mboxrec_tags(const struct mboxrec *r, struct slice *tags, size_t max);
+
+#endif
