@@ -24,6 +24,12 @@ typedef void job_done(void *arg); /* in the loop */
 /* Runs in the order given as threads come free.  Cannot be taken back. */
 void jobs_put(struct jobs *j, job_run *run, job_done *done, void *arg);
 
+/*
+ * Blocks until the jobs given with this arg, if any, have run; their done is
+ * not called.  For an owner that must go at once, at shutdown.
+ */
+void jobs_settle(struct jobs *j, const void *arg);
+
 /* Given and not yet done: for limits and for the log. */
 size_t jobs_count(const struct jobs *j);
 

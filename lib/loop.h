@@ -4,6 +4,9 @@
  * Nothing called from here may block.  Objects are freed at the end of the
  * turn in which their _free was called, so a callback may free anything,
  * itself included; a freed object is not called again.
+ *
+ * A loop does not survive a fork: the child frees what it has from its parent
+ * and makes its own.
  */
 #ifndef LIB_LOOP_H
 #define LIB_LOOP_H
