@@ -1,0 +1,66 @@
+/*
+ * conf: backendd's configuration, as man/backendd.conf.5 describes it.
+ */
+#ifndef BACKENDD_CONF_H
+#define BACKENDD_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/auth.h"
+#include "lib/conf.h"
+#include "lib/daemon.h"
+
+struct backendd_conf {
+	struct daemon_conf daemon; /* first: lib/daemon wants it there */
+	struct auth_conf auth;
+
+	struct conf_list listen, listen_tls, lmtp_listen;
+	char *servername;            /* NULL: the machine's */
+	struct conf_list partitions; /* "name:/directory" */
+	char *state_directory;       /* the list and the users' data */
+	char *temp_directory;        /* large messages on their way in */
+	uint64_t job_threads;
+
+	int separator;  /* index into "/ ." */
+	bool alternate; /* a user's mailboxes stand beside INBOX */
+	char *users_prefix, *shared_prefix;
+
+	struct conf_list admins, proxy_servers;
+	struct conf_list special_use; /* "name \Use", made with an INBOX */
+	int autocreate;               /* index into "auto yes no" */
+
+	char *mupdate_server; /* NULL: stand-alone */
+	char *mupdate_user, *mupdate_password, *mupdate_mechanisms;
+	int mupdate_tls; /* index into "no starttls implicit" */
+
+	char *tls_cert, *tls_key, *tls_ca, *tls_client_ca;
+
+	uint64_t max_sessions, max_deliveries;
+	uint64_t message_size;   /* one message, octets */
+	uint64_t command_size;   /* a command without its literals, octets */
+	uint64_t literal_size;   /* the literals of one command, octets */
+	uint64_t output_size;    /* what waits to be sent to one client */
+	uint64_t message_memory; /* of a message on its way in */
+	uint64_t login_ms, idle_ms, lmtp_idle_ms;
+	uint64_t bad_commands; /* in a row, then BYE */
+	uint64_t max_recipients;
+	uint64_t scripts_count, script_size;
+	uint64_t duplicate_ms;
+};
+
+enum backendd_autocreate {
+	AUTOCREATE_AUTO, /* if stand-alone */
+	AUTOCREATE_YES,
+	AUTOCREATE_NO
+};
+
+enum backendd_mupdate_tls {
+	MUPDATE_TLS_NO,
+	MUPDATE_TLS_STARTTLS,
+	MUPDATE_TLS_IMPLICIT
+};
+
+extern const struct conf_table backendd_conf_table;
+
+#endif

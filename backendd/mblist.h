@@ -1,0 +1,93 @@
+/*
+ * mblist: the local mailbox list: what is on this server's disks.
+ *
+ * Reading is at once, from memory.  Changing takes as long as the update
+ * server, the store and the journal take, and calls back when all is durable:
+ * CREATE is reserve, make, commit, activate; DELETE asks the update server
+ * first; RENAME reserves the new names, commits, activates the new and deletes
+ * the old; of a subtree all names change or none.  A name with a change under
+ * way is busy, and a second change of it (or above or below it) waits for no
+ * one: it is MBLIST_BUSY.
+ *
+ * It checks no ACL: that is the caller's.  Names are internal.
+ */
+#ifndef BACKENDD_MBLIST_H
+#define BACKENDD_MBLIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imap/mboxrec.h"
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct arena;
+struct backendd;
+struct err;
+struct mblist;
+
+/* Blocks: for start-up. */
+int mblist_open(struct mblist **lp, struct backendd *bd,
+    struct err *err) MUST_CHECK;
+void mblist_close(struct mblist **lp);
+
+/* Its record, in the arena; NULL if it does not exist (yet, or any more). */
+const struct mboxrec *mblist_get(struct mblist *l, const char *name,
+    struct arena *a);
+
+/* Is there a mailbox below it? */
+bool mblist_has_children(struct mblist *l, const char *name);
+
+/*
+ * The mailboxes whose internal name begins with these octets, in order.
+ * Returning false stops.  No change may be begun from inside.
+ */
+typedef bool mblist_visit(void *arg, const char *name,
+    const struct mboxrec *rec);
+void mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
+    void *arg);
+
+/* The nearest existing mailbox above it; NULL if there is none. */
+const char *mblist_parent(struct mblist *l, const char *name, struct arena *a);
+
+enum mblist_result {
+	MBLIST_OK,
+	MBLIST_EXISTS,      /* here */
+	MBLIST_TAKEN,       /* elsewhere, says the update server */
+	MBLIST_NONE,        /* there is no such mailbox */
+	MBLIST_BUSY,        /* another change of it is under way */
+	MBLIST_UNAVAILABLE, /* the update server cannot be asked */
+	MBLIST_FAILED       /* the disk, or a limit */
+};
+
+/* Borrowed for the call; text is for the log. */
+typedef void mblist_cb(void *arg, enum mblist_result r, const char *text);
+
+struct mblist_new {
+	const char *partition;   /* NULL: the default */
+	const char *acl;         /* tab form */
+	const char *special_use; /* "\Sent \Drafts", or "" */
+};
+
+/* None of these calls back from inside.  Strings are copied. */
+void mblist_create(struct mblist *l, const char *name,
+    const struct mblist_new *how, mblist_cb *cb, void *arg);
+void mblist_delete(struct mblist *l, const char *name, mblist_cb *cb,
+    void *arg);
+
+/* With everything below it. */
+void mblist_rename(struct mblist *l, const char *from, const char *to,
+    mblist_cb *cb, void *arg);
+void mblist_set_acl(struct mblist *l, const char *name, const char *acl,
+    mblist_cb *cb, void *arg);
+
+/* A user's INBOX and special-use mailboxes, if missing. */
+void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
+    void *arg);
+
+/* The NO's code ("ALREADYEXISTS") and text for a result other than OK. */
+const char *mblist_code(enum mblist_result r);
+const char *mblist_text(enum mblist_result r);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * server: what the store child is made of, in one struct, so that nothing in
+ * backendd is a global.
+ *
+ * One process, one loop; it owns every open mailbox, the local mailbox list
+ * and the users' data.  Modules hold the struct backendd borrowed; it outlives
+ * them all.
+ */
+#ifndef BACKENDD_SERVER_H
+#define BACKENDD_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+struct announce;
+struct auth;
+struct backendd_conf;
+struct child;
+struct jobs;
+struct log;
+struct loop;
+struct lmtp_session;
+struct mailboxes;
+struct mblist;
+struct mboxname_space;
+struct session;
+struct store;
+struct tls;
+struct users;
+
+TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(lmtp_list, lmtp_session);
+
+/* A partition, as the configuration names it, and the store behind it. */
+struct partition {
+	const char *name; /* the configuration's */
+	const char *dir;
+	struct store *store;
+};
+
+struct backendd {
+	struct child *child;
+	const struct backendd_conf *conf; /* the one in force */
+	struct loop *loop;
+	struct jobs *jobs;
+	struct log *log;
+	struct auth *auth;
+	struct tls *tls; /* for those who connect; NULL if there is none */
+	struct tls *tls_client; /* for the update server; NULL if not wanted */
+	const char *hostname;   /* in greetings and trace headers */
+	struct mboxname_space *names; /* how clients see names */
+
+	struct partition *partitions; /* the first is the default */
+	size_t npartitions;
+	struct mailboxes *mailboxes; /* those that are open */
+	struct mblist *list;
+	struct users *users;
+	struct announce *announce; /* NULL: stand-alone */
+
+	struct session_list sessions;
+	struct lmtp_list deliveries;
+	size_t nsessions, nunauthenticated, ndeliveries;
+	bool draining;
+};
+
+/* By name; NULL if there is none such. */
+struct partition *backendd_partition(struct backendd *bd, const char *name);
+
+/* "host!partition", as the update server has it; room for the longest. */
+enum {
+	LOCATION_MAX = 256
+};
+void backendd_location(const struct backendd *bd, const char *partition,
+    char out[LOCATION_MAX]);
+
+/* Is this name in the list of proxies / of administrators? */
+bool backendd_is_proxy(const struct backendd *bd, const char *name);
+bool backendd_is_admin(const struct backendd *bd, const char *name);
+
+/* A session has ended: listeners may go on, a drain may be over. */
+void backendd_session_gone(struct backendd *bd);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * session: one client's (or frontend's) IMAP connection.
+ *
+ * A stream, a framer, a collector of one command, and a state.  The session
+ * cuts input into commands, refuses what is malformed, too long or out of
+ * place, calls the command's handler (handlers.h) and sends the tagged reply
+ * the handler gives.  One command at a time: input pipelined behind a running
+ * one waits in the socket.
+ *
+ * What a handler may rely on:
+ *
+ * - ss and cmd live until it calls session_done(), even if the connection is
+ *   lost meanwhile.  Then session_dead() is true, output goes nowhere, there
+ *   is always room for it, and a call back that waits for input or room is
+ *   called at once.  Stop early if that saves work; call session_done() in any
+ *   case.
+ * - Untagged responses are put into session_out(), whole lines, then
+ *   session_flush().  Ask session_room() before each response or piece of a
+ *   literal; if there is too little, session_wait_room() and go on in the call
+ *   back.  What was put without asking and does not fit ends the session.
+ * - The arena is the command's.
+ */
+#ifndef BACKENDD_SESSION_H
+#define BACKENDD_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imap/command.h"
+#include "lib/auth.h"
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct arena;
+struct backendd;
+struct blob;
+struct buf;
+struct mboxrec;
+struct parse;
+struct session;
+struct view;
+
+enum {
+	SESSION_BLOBS_MAX = 64 /* messages of one APPEND */
+};
+
+/* The running command. */
+struct cmd {
+	const struct command *what;
+	struct slice tag;
+	struct parse
+	    *args; /* behind the command's name and its space, if any */
+	struct arena *arena;
+
+	/*
+	 * CMD_STREAM commands: their literals from the second argument on, in
+	 * order, whole; in the text each stands as "{n}" without octets.  Take
+	 * one by setting it to NULL; the rest is freed with the command.
+	 */
+	struct blob *blobs[SESSION_BLOBS_MAX];
+	size_t nblobs;
+
+	void *state; /* the handler's own; it frees it before session_done() */
+};
+
+enum session_result {
+	SESSION_OK,
+	SESSION_NO,
+	SESSION_BAD
+};
+
+/* What ENABLE (or first use) switched on; bits. */
+enum session_enabled {
+	ENABLED_CONDSTORE = 1 << 0,
+	ENABLED_REV2 = 1 << 1,
+	ENABLED_QRESYNC = 1 << 2
+};
+
+/* Accepts fd.  secure: TLS from the first octet. */
+enum session_port {
+	SESSION_PLAIN,
+	SESSION_TLS
+};
+void session_new(struct backendd *bd, int fd, enum session_port port);
+
+/* A drain: says BYE to those at rest, the others after their command. */
+void session_drain(struct session *ss);
+
+/* --- for handlers --------------------------------------------------------- */
+
+/*
+ * The tagged reply: ends cmd.  code is what stands in brackets ("READ-ONLY"),
+ * or NULL.  For a selected session, what is new in the mailbox is said before
+ * it, as far as the command allows.
+ */
+void session_done(struct session *ss, enum session_result r, const char *code,
+    const char *text);
+
+/* SESSION_BAD with the parser's text: after a failed parse. */
+void session_bad_syntax(struct session *ss);
+
+struct backendd *session_server(struct session *ss);
+struct cmd *session_cmd(struct session *ss); /* NULL: none is running */
+const char *session_sid(const struct session *ss);
+
+/* Who: canonical; "" before login. */
+const char *session_user(const struct session *ss);
+bool session_is_admin(const struct session *ss);
+
+/* Logged in as a proxy and acting for nobody else. */
+bool session_is_proxy(const struct session *ss);
+
+/*
+ * A mailbox name as the client wrote it, as the internal name in the arena.
+ * NULL, and session_done() was called, if it is none.
+ */
+const char *session_mailbox_name(struct session *ss, struct slice external);
+
+/* The reverse, not yet quoted; in the arena. */
+const char *session_external_name(struct session *ss, const char *internal);
+
+/* What this user may do with a mailbox; implicit and admin rights in it. */
+unsigned session_rights(struct session *ss, const char *internal,
+    const char *acl);
+
+/*
+ * Finds a mailbox that exists here, with all the rights in need.  Without, it
+ * calls session_done() with the right NO (NONEXISTENT if the user may not even
+ * look, NOPERM else) and gives NULL.  In the arena.
+ */
+const struct mboxrec *session_mailbox(struct session *ss, const char *internal,
+    unsigned need);
+
+/* Output. */
+struct buf *session_out(struct session *ss);
+void session_flush(struct session *ss);
+size_t session_room(const struct session *ss);
+typedef void session_cb(struct session *ss, void *arg);
+void session_wait_room(struct session *ss, size_t room, session_cb *cb,
+    void *arg);
+bool session_dead(const struct session *ss);
+
+/*
+ * The next line is not a command but for cb (IDLE's DONE, a SASL response),
+ * without its CRLF.  If the connection is lost or the line malformed, line.ptr
+ * is NULL.  Ends with the call back; session_forget_line() takes it back.
+ */
+typedef void session_line_cb(struct session *ss, void *arg, struct slice line);
+void session_want_line(struct session *ss, session_line_cb *cb, void *arg);
+void session_forget_line(struct session *ss);
+
+/* "+ text" and flush. */
+void session_continue(struct session *ss, const char *text);
+
+/* Says BYE with this text and ends, after the running command if any. */
+void session_bye(struct session *ss, const char *code, const char *text);
+
+/* The selected mailbox: NULL is none.  The session closes it when it ends. */
+struct view *session_view(struct session *ss);
+void session_set_view(struct session *ss, struct view *v);
+
+unsigned session_enabled(const struct session *ss);
+void session_enable(struct session *ss, unsigned bits);
+
+/* --- for cmd_auth and cmd_misc ---------------------------------------------
+ */
+
+/* As it is now, without brackets; in the arena. */
+const char *session_capabilities(struct session *ss);
+
+/* The auth module says who it is: logs, sets state. */
+void session_logged_in(struct session *ss, const char *authcid,
+    const char *user);
+
+/* Begins TLS behind the reply; discards what was pipelined. */
+void session_start_tls(struct session *ss);
+bool session_is_secure(const struct session *ss);
+struct auth_peer session_auth_peer(struct session *ss);
+
+/* What a trusted frontend says by ID: joins two logs. */
+void session_set_client(struct session *ss, struct slice sid,
+    struct slice address);
+
+#endif
