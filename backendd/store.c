@@ -1,0 +1,293 @@
+#include <stdlib.h>
+
+#include "backendd/store.h"
+#include "lib/must.h"
+
+int
+store_start(struct store **stp, const struct store_module *module,
+    const struct store_env *env, const char *dir, struct err *err)
+{
+	return module->start(stp, env, dir, err);
+}
+
+void
+store_stop(struct store **stp)
+{
+	if (*stp != NULL)
+		(*stp)->module->stop(stp);
+	MUST(*stp == NULL);
+}
+
+size_t
+store_busy(const struct store *st)
+{
+	return st->module->busy(st);
+}
+
+const char *
+store_trouble(const struct store *st)
+{
+	return st->module->trouble(st);
+}
+
+int
+store_each(struct store *st, store_visit *visit, void *arg, struct err *err)
+{
+	return st->module->each(st, visit, arg, err);
+}
+
+static bool
+is_id(const char *id)
+{
+	struct slice s = slice_str(id);
+
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.ptr[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && c != '_' && c != '-')
+			return false;
+	}
+	return s.len >= 1 && s.len <= STORE_ID_MAX;
+}
+
+void
+store_create(struct store *st, const struct store_create *c, store_cb *cb,
+    void *arg)
+{
+	MUST(is_id(c->id) && c->uidvalidity != 0);
+	MUST(c->meta.len <= STORE_META_MAX);
+	st->module->create(st, c, cb, arg);
+}
+
+void
+store_destroy(struct store *st, const char *id, store_cb *cb, void *arg)
+{
+	MUST(is_id(id));
+	st->module->destroy(st, id, cb, arg);
+}
+
+void
+store_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
+{
+	MUST(is_id(id));
+	st->module->open(st, id, cb, arg);
+}
+
+void
+store_close(struct store_mailbox **mbp)
+{
+	struct store_mailbox *mb = *mbp;
+
+	*mbp = NULL;
+	if (mb == NULL)
+		return;
+	mb->observer = NULL;
+	mb->module->close(mb);
+}
+
+void
+store_observe(struct store_mailbox *mb, store_observer *fn, void *arg)
+{
+	mb->observer = fn;
+	mb->observer_arg = arg;
+}
+
+const char *
+store_id(const struct store_mailbox *mb)
+{
+	return mb->id;
+}
+
+struct store *
+store_of(const struct store_mailbox *mb)
+{
+	return mb->store;
+}
+
+const struct store_numbers *
+store_numbers(const struct store_mailbox *mb)
+{
+	return &mb->numbers;
+}
+
+struct slice
+store_meta(const struct store_mailbox *mb)
+{
+	return mb->names->meta;
+}
+
+const struct store_msg *
+store_at(const struct store_mailbox *mb, uint32_t i)
+{
+	MUST(i < mb->numbers.exists);
+	return mb->module->at(mb, i);
+}
+
+uint32_t
+store_index(const struct store_mailbox *mb, uint32_t uid)
+{
+	uint32_t low = 0, high = mb->numbers.exists;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (mb->module->at(mb, mid)->uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+const struct store_msg *
+store_find(const struct store_mailbox *mb, uint32_t uid)
+{
+	uint32_t i = store_index(mb, uid);
+	const struct store_msg *m;
+
+	if (i == mb->numbers.exists)
+		return NULL;
+	m = mb->module->at(mb, i);
+	return m->uid == uid ? m : NULL;
+}
+
+unsigned
+store_keywords(const struct store_mailbox *mb)
+{
+	return mb->names->nkeywords;
+}
+
+const char *
+store_keyword(const struct store_mailbox *mb, unsigned i)
+{
+	MUST(i < mb->names->nkeywords);
+	return mb->names->keywords[i];
+}
+
+int
+store_keyword_find(const struct store_mailbox *mb, struct slice name)
+{
+	for (unsigned i = 0; i < mb->names->nkeywords; i++)
+		if (slice_is_nocase(name, mb->names->keywords[i]))
+			return (int)i;
+	return -1;
+}
+
+int
+store_keyword_add(struct store_mailbox *mb, struct slice name)
+{
+	int found = store_keyword_find(mb, name);
+
+	if (found != -1)
+		return found;
+	if (name.len == 0 || name.len > STORE_KEYWORD_MAX ||
+	    mb->names->nkeywords == STORE_KEYWORDS)
+		return -1;
+	return mb->module->keyword_add(mb, name);
+}
+
+uint32_t
+store_claim_recent(struct store_mailbox *mb)
+{
+	return mb->module->claim_recent(mb);
+}
+
+uint32_t
+store_recent(const struct store_mailbox *mb)
+{
+	return mb->recent;
+}
+
+void
+store_append(struct store_mailbox *mb, struct store_append *a, size_t n,
+    store_cb *cb, void *arg)
+{
+	MUST(n <= STORE_ITEMS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		MUST(a[i].from == NULL || a[i].from->store == mb->store);
+		MUST(a[i].cache.len <= STORE_CACHE_MAX);
+		MUST((a[i].flags & ~(uint32_t)STORE_FLAGS) == 0);
+	}
+	mb->module->append(mb, a, n, cb, arg);
+}
+
+void
+store_move(struct store_mailbox *mb, struct store_mailbox *to,
+    struct store_append *a, size_t n, store_cb *cb, void *arg)
+{
+	MUST(n <= STORE_ITEMS_MAX && mb != to && mb->store == to->store);
+	for (size_t i = 0; i < n; i++)
+		MUST(a[i].from == mb);
+	mb->module->move(mb, to, a, n, cb, arg);
+}
+
+void
+store_change(struct store_mailbox *mb, struct store_change *c, size_t n,
+    uint64_t unchanged_since, store_cb *cb, void *arg)
+{
+	MUST(n <= STORE_ITEMS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		MUST(i == 0 || c[i - 1].uid < c[i].uid);
+		MUST((c[i].set & ~(uint32_t)STORE_FLAGS) == 0);
+	}
+	mb->module->change(mb, c, n, unchanged_since, cb, arg);
+}
+
+void
+store_expunge(struct store_mailbox *mb, const uint32_t *uids, size_t n,
+    uint32_t if_flags, store_cb *cb, void *arg)
+{
+	MUST(n <= STORE_ITEMS_MAX);
+	for (size_t i = 1; i < n; i++)
+		MUST(uids[i - 1] < uids[i]);
+	mb->module->expunge(mb, uids, n, if_flags, cb, arg);
+}
+
+void
+store_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
+    void *arg)
+{
+	MUST(meta.len <= STORE_META_MAX);
+	mb->module->set_meta(mb, meta, cb, arg);
+}
+
+void
+store_sync(struct store_mailbox *mb, store_cb *cb, void *arg)
+{
+	mb->module->sync(mb, cb, arg);
+}
+
+void
+store_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache)
+{
+	MUST(cache.len <= STORE_CACHE_MAX);
+	mb->module->put_cache(mb, uid, cache);
+}
+
+bool
+store_has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
+{
+	return mb->module->has_cache(mb, msg);
+}
+
+void
+store_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
+    store_read_cb *cb, void *arg)
+{
+	mb->module->read(mb, parts, n, cb, arg);
+}
+
+void
+store_chunk_free(struct store_chunk **cp)
+{
+	free(*cp);
+	*cp = NULL;
+}
+
+void
+store_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
+    void *arg)
+{
+	mb->module->expunged(mb, since, cb, arg);
+}
