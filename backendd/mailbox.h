@@ -1,0 +1,105 @@
+/*
+ * mailbox: a mailbox that is open, once, whoever uses it.
+ *
+ * Sessions' views, copies, searches and deliveries each have a hold on it; the
+ * store's mailbox (store.h) is opened for the first and closed after the last,
+ * and a little later, so that one delivery after another does not open it anew.
+ * What the store says is new goes to every watcher, at once.
+ *
+ * Messages are read and changed by the functions of store.h on
+ * mailbox_store(); this module is about who has it open.
+ *
+ *	mailbox_open(ms, st, id, opened, me);	... opened(me, m, NULL)
+ *	...store_change(mailbox_store(m), ...)
+ *	mailbox_release(&m);
+ *
+ * A hold must not be released before the call backs of what was asked of the
+ * store with it have come.
+ */
+#ifndef BACKENDD_MAILBOX_H
+#define BACKENDD_MAILBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "backendd/store.h"
+#include "lib/cdefs.h"
+#include "lib/slice.h"
+
+struct letter;
+struct loop;
+struct mailbox;
+struct mailboxes;
+
+struct mailboxes *mailboxes_new(struct loop *l);
+
+/* All are released.  Closes what is still open; NULL is fine. */
+void mailboxes_free(struct mailboxes **msp);
+
+/* How many are open: for limits, the log and a drain. */
+size_t mailboxes_count(const struct mailboxes *ms);
+
+/* Gives a hold on m; or NULL and why not, fit for a client. */
+typedef void mailbox_cb(void *arg, struct mailbox *m, const char *why);
+
+/* Never calls back from inside; always calls back.  id is copied. */
+void mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
+    mailbox_cb *cb, void *arg);
+
+/* One more hold, one less.  The last release closes it, some time later. */
+struct mailbox *mailbox_hold(struct mailbox *m);
+void mailbox_release(struct mailbox **mp);
+
+/*
+ * It is about to be destroyed: watchers are told that it is lost and let go of
+ * it, who wants to open it is refused, and when nobody has it any more it is
+ * closed and done is called (never from inside).  After store_destroy(), or if
+ * it is to stay after all, mailbox_forgive() forgets the refusal.
+ */
+void mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
+    void (*done)(void *arg), void *arg);
+void mailbox_forgive(struct mailboxes *ms, struct store *st, struct slice id);
+
+struct store_mailbox *mailbox_store(const struct mailbox *m); /* borrowed */
+const struct store_numbers *mailbox_numbers(const struct mailbox *m);
+
+/* Who is told of news.  Embed it; the list is the mailbox's. */
+struct mailbox_watcher {
+	TAILQ_ENTRY(mailbox_watcher) link;
+	void (*news)(struct mailbox_watcher *w, const struct store_news *n);
+	void (*lost)(struct mailbox_watcher *w); /* has to release, soon */
+};
+void mailbox_watch(struct mailbox *m, struct mailbox_watcher *w);
+void mailbox_unwatch(struct mailbox *m, struct mailbox_watcher *w);
+
+/* --- messages that come in: APPEND and LMTP --- */
+
+struct mailbox_append {
+	struct letter *letter;        /* borrowed until the call back */
+	uint32_t flags;               /* of enum store_flag */
+	const struct slice *keywords; /* by name; those beyond the table's
+	                                 room are left out */
+	size_t nkeywords;
+	int64_t internaldate; /* seconds since 1970; 0: now */
+	int16_t zone;
+	uint8_t key[16]; /* of the delivery; zeros: none */
+
+	/* Results. */
+	enum store_outcome outcome; /* DONE, or TAKEN: has been here before */
+	uint32_t uid;               /* if DONE */
+};
+
+/*
+ * All of n (at most STORE_ITEMS_MAX) or, with why, none.  a is borrowed until
+ * the call back, which says when all is durable.
+ */
+void mailbox_append(struct mailbox *m, struct mailbox_append *a, size_t n,
+    store_cb *cb, void *arg);
+
+/* The same for one message and a mailbox not held: open, append, release. */
+void mailbox_deliver(struct mailboxes *ms, struct store *st, struct slice id,
+    struct mailbox_append *a, store_cb *cb, void *arg);
+
+#endif

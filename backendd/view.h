@@ -1,0 +1,129 @@
+/*
+ * view: what one session's client knows of its selected mailbox.
+ *
+ * Sequence numbers, the count the client was told, what it must still be told.
+ * The messages themselves are the mailbox's, shared by all its views: a view
+ * keeps only the UID and MODSEQ up to which it has spoken, and the UIDs that
+ * are gone and that its client still counts.  While nothing is pending that is
+ * nothing, and a view is its struct.
+ *
+ * Number n of the client is the n-th of (messages of the mailbox up to the UID
+ * it was told of) and (messages gone that it was not told of), by UID.  So a
+ * number means the same from when the client sent it until an EXPUNGE is said,
+ * whatever others do meanwhile.
+ *
+ * The law: a client that does what EXISTS, EXPUNGE and FETCH say agrees with
+ * the mailbox whenever nothing is pending, and never counts a message twice or
+ * one too few.
+ */
+#ifndef BACKENDD_VIEW_H
+#define BACKENDD_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "lib/cdefs.h"
+
+struct buf;
+struct mailbox;
+struct seen;
+struct store_msg;
+struct view;
+
+/* What the running command allows to be said (RFC 9051 5.5, 7.5.1). */
+enum view_tell {
+	VIEW_NUMBERS_HOLD, /* FETCH, STORE, SEARCH: no EXPUNGE */
+	VIEW_EVERYTHING
+};
+
+enum view_access {
+	VIEW_READ_WRITE,
+	VIEW_READ_ONLY /* EXAMINE, or no right to change anything */
+};
+
+struct view_options {
+	enum view_access access;
+	unsigned rights;    /* imap/acl bits, as at SELECT */
+	const char *name;   /* the mailbox's internal name; copied */
+	struct seen *seen;  /* takes: this user's own \Seen; NULL: shared */
+	bool recent_wanted; /* \Recent and RECENT are said (rev1) */
+};
+
+/* Takes the hold on m.  Nothing is said yet: SELECT calls view_begin(). */
+struct view *view_new(struct mailbox *m, const struct view_options *o);
+
+/* Gives up the mailbox; NULL is fine. */
+void view_free(struct view **vp);
+
+/* The client is about to be told the count and flags by SELECT. */
+void view_begin(struct view *v);
+
+struct mailbox *view_mailbox(const struct view *v); /* borrowed */
+struct seen *view_seen(const struct view *v);       /* borrowed, or NULL */
+const char *view_name(const struct view *v);
+enum view_access view_access(const struct view *v);
+unsigned view_rights(const struct view *v);
+void view_set_rights(struct view *v, unsigned rights);
+
+/* Messages and recent ones, as the client counts them. */
+uint32_t view_count(const struct view *v);
+uint32_t view_recent(const struct view *v);
+
+/* The highest UID the client counts; 0 if it counts none. */
+uint32_t view_last_uid(const struct view *v);
+
+/* 0: there is none such for this client. */
+uint32_t view_uid_of(const struct view *v, uint32_t seq);
+uint32_t view_seq_of(const struct view *v, uint32_t uid);
+
+/*
+ * The message, for this client: NULL if its number or UID means nothing, or
+ * the message is gone (its EXPUNGE is pending).  Borrowed, until the loop's
+ * next turn.
+ */
+const struct store_msg *view_message(const struct view *v, uint32_t uid);
+
+/* The first UID of a message still there, at or after uid; 0 if none. */
+uint32_t view_next_uid(const struct view *v, uint32_t uid);
+
+/* Its flags as this client is to see them, "\Seen $Junk", no parentheses. */
+void view_put_flags(const struct view *v, const struct store_msg *msg,
+    struct buf *out);
+bool view_is_recent(const struct view *v, uint32_t uid);
+bool view_is_seen(const struct view *v, const struct store_msg *msg);
+
+/* MODSEQ and UID with each FETCH from now on; a CONDSTORE enabling command. */
+void view_set_condstore(struct view *v);
+bool view_condstore(const struct view *v);
+
+/* Is there anything view_tell() would say? */
+bool view_pending(const struct view *v, enum view_tell how);
+
+/*
+ * Says what is new: EXPUNGE if allowed, then EXISTS, RECENT, FETCH of changed
+ * flags.  Whole responses, while room octets last.  True if all was said; else
+ * ask again when out has been sent.
+ */
+bool view_tell(struct view *v, enum view_tell how, struct buf *out,
+    size_t room) MUST_CHECK;
+
+/*
+ * Changes with this MODSEQ are the client's own: it is told of them by the
+ * command's response, not by view_tell().
+ */
+void view_own_change(struct view *v, uint64_t modseq);
+
+/* changed(arg) soon after something is pending that was not; for IDLE.  NULL:
+ * no more.  Never from inside. */
+void view_watch(struct view *v, void (*changed)(void *arg), void *arg);
+
+/*
+ * The mailbox is being destroyed: lost(arg) is called, soon.  The view has let
+ * go of it and is empty; the session says BYE and frees the view when it ends.
+ */
+void view_on_lost(struct view *v, void (*lost)(void *arg), void *arg);
+bool view_lost(const struct view *v);
+
+#endif
