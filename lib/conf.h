@@ -4,6 +4,9 @@
  *	# comment
  *	name = value            rest of the line, trimmed; "" for an empty one
  *
+ * A list's name may stand in several lines, each one item; they replace the
+ * preset, and "" empties the list.
+ *
  * One table a daemon says what may stand there.  The file is read into a fresh
  * struct, whole or not at all; every error of the file is reported with its
  * line, not only the first.
@@ -63,6 +66,13 @@ void *conf_parse(const struct conf_table *t, const char *file,
 
 /* Opens and reads too. */
 void *conf_read(const struct conf_table *t, const char *file,
+    struct err *err) MUST_CHECK;
+
+/*
+ * Any file's octets, at most a megabyte: *octets is the caller's to free (and
+ * to wipe() before, if they are secret).
+ */
+int conf_load(const char *file, uint8_t **octets, size_t *n,
     struct err *err) MUST_CHECK;
 
 void conf_free(const struct conf_table *t, void **confp);
