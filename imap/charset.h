@@ -1,5 +1,5 @@
 /*
- * charset: text of messages as UTF-8, and UTF-8 folded for comparing.
+ * charset: text of messages as UTF-8.
  *
  * us-ascii, utf-8, iso-8859-1, iso-8859-15 and windows-1252 are built in, so
  * they work wherever the process is confined; others go through iconv(3).
@@ -42,11 +42,5 @@ int charset_convert(struct buf *out, struct slice name,
  * two of them dropped.
  */
 void charset_header(struct buf *out, struct slice value);
-
-/*
- * For comparing without regard to case: each character's simple case folding
- * (Unicode 14).  Not normalised.  Malformed octets stay as they are.
- */
-void charset_fold(struct buf *out, struct slice utf8);
 
 #endif

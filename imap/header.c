@@ -1,0 +1,118 @@
+#include "imap/header.h"
+#include "lib/arena.h"
+#include "lib/must.h"
+
+struct slice
+header_line(struct slice *octets)
+{
+	size_t n = slice_find(*octets, '\n');
+	struct slice line;
+
+	if (n < octets->len)
+		n++;
+	line = slice_first(*octets, n);
+	*octets = slice_skip(*octets, n);
+	return line;
+}
+
+static bool
+is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* The line without CR LF or LF. */
+static struct slice
+without_end(struct slice line)
+{
+	if (line.len > 0 && line.ptr[line.len - 1] == '\n')
+		line.len--;
+	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	return line;
+}
+
+void
+header_init(struct header_iter *it, struct slice octets)
+{
+	it->rest = octets;
+}
+
+/* Printable ASCII without the colon (RFC 5322 ftext); spaces behind it go. */
+static struct slice
+name_of(struct slice whole)
+{
+	size_t colon, n;
+
+	for (n = 0; n < whole.len; n++)
+		if (whole.ptr[n] <= ' ' || whole.ptr[n] > '~' ||
+		    whole.ptr[n] == ':')
+			break;
+	for (colon = n; colon < whole.len && is_blank(whole.ptr[colon]);)
+		colon++;
+	if (colon == whole.len || whole.ptr[colon] != ':')
+		n = 0;
+	return slice_first(whole, n);
+}
+
+bool
+header_next(struct header_iter *it, struct header_field *f)
+{
+	struct slice start = it->rest, line = header_line(&it->rest);
+	size_t len = line.len;
+
+	if (without_end(line).len == 0) {
+		it->rest = start;
+		return false;
+	}
+	while (it->rest.len > 0 && is_blank(it->rest.ptr[0]))
+		len += header_line(&it->rest).len;
+	f->whole = slice_first(start, len);
+	f->name = name_of(f->whole);
+	f->value = without_end(f->whole);
+	if (f->name.len > 0)
+		f->value = slice_skip(f->value, slice_find(f->value, ':') + 1);
+	return true;
+}
+
+bool
+header_find(struct slice octets, const char *name, struct header_field *f)
+{
+	struct header_iter it;
+
+	header_init(&it, octets);
+	while (header_next(&it, f))
+		if (slice_is_nocase(f->name, name))
+			return true;
+	return false;
+}
+
+size_t
+header_length(struct slice octets)
+{
+	size_t all = octets.len;
+
+	while (octets.len > 0)
+		if (without_end(header_line(&octets)).len == 0)
+			break;
+	return all - octets.len;
+}
+
+struct slice
+header_unfold(struct arena *a, struct slice value)
+{
+	uint8_t *p;
+	size_t n = 0;
+
+	value = slice_trim(value);
+	if (slice_find(value, '\n') == value.len)
+		return value;
+	p = arena_alloc(a, value.len);
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.ptr[i] == '\r' && value.ptr[i + 1] == '\n')
+			continue; /* trimmed: CR is never the last octet */
+		if (value.ptr[i] != '\n')
+			p[n++] = value.ptr[i];
+	}
+	return slice_of(p, n);
+}

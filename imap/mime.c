@@ -1,0 +1,295 @@
+#include "imap/header.h"
+#include "imap/mime.h"
+#include "imap/transfer.h"
+#include "lib/arena.h"
+#include "lib/must.h"
+
+enum {
+	PARTS_FIRST = 8
+};
+
+const struct mime_limits mime_limits_default = { .depth = 64, .parts = 4000 };
+
+/* A part whose end has not been seen. */
+struct open {
+	uint16_t part;
+	uint16_t last_child;        /* MIME_NONE: none yet */
+	enum mime_default fallback; /* MULTIPART: of its parts */
+	struct slice boundary;      /* MULTIPART: without the dashes */
+	uint32_t lines;             /* before its body */
+};
+
+struct scan {
+	struct arena *arena;
+	const struct mime_limits *limits;
+	struct slice message;
+	struct mime_part *parts;
+	unsigned count, room;
+	struct open *stack; /* from the message to where we are */
+	unsigned depth;
+	bool in_header; /* of the innermost */
+	bool cut;
+	uint32_t lines; /* line ends so far */
+};
+
+static struct open *
+innermost(struct scan *s)
+{
+	MUST(s->depth > 0);
+	return &s->stack[s->depth - 1];
+}
+
+static struct mime_part *
+part_of(struct scan *s, const struct open *o)
+{
+	return &s->parts[o->part];
+}
+
+static struct mime_part *
+grow(struct scan *s)
+{
+	struct mime_part *parts;
+
+	if (s->count == s->room) {
+		s->room = s->room == 0 ? PARTS_FIRST : s->room * 2;
+		parts = arena_array(s->arena, s->room, sizeof(*parts));
+		if (s->count > 0)
+			memcpy(parts, s->parts, s->count * sizeof(*parts));
+		s->parts = parts;
+	}
+	return &s->parts[s->count++];
+}
+
+/* A part begins at this octet, inside the innermost one if there is one. */
+static void
+push(struct scan *s, uint64_t at, enum mime_default fallback)
+{
+	uint16_t number = (uint16_t)s->count; /* limits: below MIME_NONE */
+	struct mime_part *p = grow(s);
+
+	MUST(s->count < MIME_NONE && s->depth <= s->limits->depth);
+	*p = (struct mime_part){ .header_at = at,
+		.parent = MIME_NONE,
+		.child = MIME_NONE,
+		.next = MIME_NONE,
+		.depth = (uint16_t)s->depth,
+		.fallback = fallback };
+	if (s->depth > 0) {
+		struct open *o = innermost(s);
+
+		p->parent = o->part;
+		if (o->last_child == MIME_NONE)
+			part_of(s, o)->child = number;
+		else
+			s->parts[o->last_child].next = number;
+		o->last_child = number;
+	}
+	s->stack[s->depth++] =
+	    (struct open){ .part = number, .last_child = MIME_NONE };
+	s->in_header = true;
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The innermost part ends before this octet. */
+static void
+pop(struct scan *s, uint64_t end, uint32_t lines)
+{
+	struct open *o = innermost(s);
+	struct mime_part *p = part_of(s, o);
+
+	if (s->in_header) {
+		p->header_len = end > p->header_at ? end - p->header_at : 0;
+		p->body_at = p->header_at + p->header_len;
+	} else if (p->body_at > end) {
+		/* The line end before a boundary was the header's last. */
+		p->body_at = end > p->header_at ? end : p->header_at;
+		p->header_len = least(p->header_len, p->body_at - p->header_at);
+	} else {
+		p->body_len = end - p->body_at;
+		if (p->body_len > 0)
+			p->body_lines = lines - o->lines;
+	}
+	if (p->child == MIME_NONE)
+		p->kind = MIME_LEAF;
+	s->in_header = false;
+	s->depth--;
+}
+
+static bool
+is_opaque(struct slice header)
+{
+	struct header_field f;
+
+	return header_find(header, "Content-Transfer-Encoding", &f) &&
+	       transfer_encoding_of(f.value) != TRANSFER_BINARY;
+}
+
+/* The innermost part's header is whole: what is it, and is it opened? */
+static void
+begin_body(struct scan *s, uint64_t at)
+{
+	struct open *o = innermost(s);
+	struct mime_part *p = part_of(s, o);
+	struct mime_value v;
+	struct slice header;
+	bool multipart, message;
+
+	p->header_len = at - p->header_at;
+	p->body_at = at;
+	o->lines = s->lines;
+	s->in_header = false;
+	header = mime_header(p, s->message);
+	mime_type_of(s->arena, header, p->fallback, &v);
+	multipart = slice_is_nocase(v.type, "multipart");
+	message = slice_is_nocase(v.type, "message") &&
+	          (slice_is_nocase(v.subtype, "rfc822") ||
+	              slice_is_nocase(v.subtype, "global"));
+	if (multipart)
+		o->boundary = mime_param_find(&v, "boundary");
+	if ((multipart && o->boundary.len == 0) || (!multipart && !message) ||
+	    (message && is_opaque(header)))
+		return;
+	if (s->depth > s->limits->depth || s->count >= s->limits->parts) {
+		o->boundary.len = 0;
+		s->cut = true;
+		return;
+	}
+	p->kind = multipart ? MIME_MULTIPART : MIME_MESSAGE;
+	if (slice_is_nocase(v.subtype, "digest"))
+		o->fallback = MIME_DEFAULT_MESSAGE;
+	if (message)
+		push(s, at, MIME_DEFAULT_TEXT);
+}
+
+/*
+ * Which of the open multiparts does this line delimit?  Its place on the
+ * stack, or depth if none.  *last: it was the closing one.
+ */
+static unsigned
+delimited(const struct scan *s, struct slice line, bool *last)
+{
+	struct slice text = slice_trim(slice_skip(line, 2));
+
+	for (unsigned i = s->depth; i-- > 0;) {
+		struct slice b = s->stack[i].boundary;
+
+		if (b.len == 0 || !slice_starts(text, b))
+			continue;
+		*last = text.len == b.len + 2 && text.ptr[b.len] == '-' &&
+		        text.ptr[b.len + 1] == '-';
+		if (*last || text.len == b.len)
+			return i;
+	}
+	return s->depth;
+}
+
+/* Octets of the line end just before this one. */
+static unsigned
+line_end_before(struct slice message, uint64_t at)
+{
+	if (at == 0 || message.ptr[at - 1] != '\n')
+		return 0;
+	return at > 1 && message.ptr[at - 2] == '\r' ? 2 : 1;
+}
+
+/* A boundary of the multipart at that level begins at this octet. */
+static void
+close_down_to(struct scan *s, unsigned level, uint64_t at)
+{
+	struct mime_part *direct;
+	uint64_t end = at - line_end_before(s->message, at);
+	uint32_t lines = s->lines;
+
+	if (s->depth == level + 1)
+		return; /* in its preamble or epilogue */
+	direct = part_of(s, &s->stack[level + 1]);
+	/* A part without a body: the line end before was its header's. */
+	if ((s->in_header && s->depth == level + 2) || direct->body_at > end)
+		end = at;
+	if (end < at)
+		lines--;
+	while (s->depth > level + 1)
+		pop(s, end, lines);
+}
+
+/* True if the line, which begins with dashes, was a boundary. */
+static bool
+take_boundary(struct scan *s, struct slice line, uint64_t at)
+{
+	bool last = false;
+	unsigned level = delimited(s, line, &last);
+	struct open *o;
+
+	if (level == s->depth)
+		return false;
+	close_down_to(s, level, at);
+	o = innermost(s);
+	if (last) {
+		o->boundary.len = 0; /* the rest is an epilogue */
+	} else if (s->count >= s->limits->parts) {
+		o->boundary.len = 0;
+		s->cut = true;
+	} else {
+		push(s, at + line.len, o->fallback);
+	}
+	return true;
+}
+
+static bool
+is_empty(struct slice line)
+{
+	return line.len <= 2 &&
+	       (line.ptr[0] == '\n' || (line.len == 2 && line.ptr[0] == '\r' &&
+	                                   line.ptr[1] == '\n'));
+}
+
+static void
+scan_lines(struct scan *s)
+{
+	struct slice rest = s->message;
+
+	while (rest.len > 0) {
+		uint64_t at = s->message.len - rest.len;
+		struct slice line = header_line(&rest);
+		bool dashes =
+		    line.len > 2 && line.ptr[0] == '-' && line.ptr[1] == '-';
+		bool boundary = dashes && take_boundary(s, line, at);
+
+		if (line.ptr[line.len - 1] == '\n')
+			s->lines++;
+		if (!boundary && s->in_header && is_empty(line))
+			begin_body(s, at + line.len);
+	}
+	while (s->depth > 0)
+		pop(s, s->message.len, s->lines);
+}
+
+void
+mime_parse(struct arena *a, struct slice message,
+    const struct mime_limits *limits, struct mime *m)
+{
+	struct scan s = { .arena = a, .limits = limits, .message = message };
+
+	MUST(limits->parts > 0 && limits->parts < MIME_NONE);
+	s.stack = arena_array(a, limits->depth + 2, sizeof(*s.stack));
+	push(&s, 0, MIME_DEFAULT_TEXT);
+	scan_lines(&s);
+	*m = (struct mime){ s.parts, s.count, s.cut };
+}
+
+struct slice
+mime_header(const struct mime_part *p, struct slice message)
+{
+	return slice_first(slice_skip(message, p->header_at), p->header_len);
+}
+
+struct slice
+mime_body(const struct mime_part *p, struct slice message)
+{
+	return slice_first(slice_skip(message, p->body_at), p->body_len);
+}
