@@ -16,6 +16,6 @@ struct buf;
 void envelope_write(struct buf *out, struct arena *a, struct slice octets);
 
 /* An nstring: NIL if s.ptr is NULL, else quoted or a literal; no NULs. */
-void envelope_string(struct buf *out, struct slice s);
+void envelope_string(struct buf *out, struct arena *a, struct slice s);
 
 #endif

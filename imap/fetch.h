@@ -84,11 +84,10 @@ void fetch_want(struct fetch *f, enum fetch_kind kind);
 
 /*
  * Parse from the item or "(" after the sequence set up to the command's end,
- * modifiers included; CHANGEDSINCE asks for MODSEQ.  Names live in the arena.
+ * modifiers included; CHANGEDSINCE asks for MODSEQ.  Names live in p's arena.
  * NULL, or what to say with BAD.  A UID FETCH then wants FETCH_UID.
  */
-const char *fetch_parse(struct parse *p, struct arena *a,
-    struct fetch *f) MUST_CHECK;
+const char *fetch_parse(struct parse *p, struct fetch *f) MUST_CHECK;
 
 /* Of enum fetch_need. */
 unsigned fetch_needs(const struct fetch *f);

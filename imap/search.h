@@ -46,15 +46,6 @@ enum search_return { /* bits */
 	SEARCH_RETURN_COUNT = 1 << 3
 };
 
-enum search_flag { /* bits of search_facts.flags */
-	SEARCH_ANSWERED = 1 << 0,
-	SEARCH_DELETED = 1 << 1,
-	SEARCH_DRAFT = 1 << 2,
-	SEARCH_FLAGGED = 1 << 3,
-	SEARCH_SEEN = 1 << 4,
-	SEARCH_RECENT = 1 << 5
-};
-
 enum search_answer {
 	SEARCH_NO,
 	SEARCH_YES,
@@ -73,11 +64,11 @@ struct search {
 };
 
 /*
- * Parse from after "SEARCH " to the command's end.  Everything lives in the
+ * Parse from after "SEARCH " to the command's end.  Everything lives in p's
  * arena.  NULL, or what to say: with BAD, or, if *badcharset is set, with
  * NO [BADCHARSET].
  */
-const char *search_parse(struct parse *p, struct arena *a, struct search *s,
+const char *search_parse(struct parse *p, struct search *s,
     bool *badcharset) MUST_CHECK;
 
 struct search_facts {
@@ -91,7 +82,7 @@ struct search_facts {
 	int internal_zone;        /* minutes east */
 	bool saved;
 	int64_t saved_seconds;
-	unsigned flags;    /* of enum search_flag */
+	unsigned flags;    /* of enum flag_bits, FLAG_RECENT too */
 	uint64_t keywords; /* bit i: has search.keywords[i] */
 	struct slice emailid, threadid;
 	const struct summary *summary; /* NULL: not at hand */

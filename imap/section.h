@@ -45,12 +45,8 @@ struct section_range {
 	uint64_t at, len; /* octets of the message */
 };
 
-/*
- * Parse "[...]", brackets in.  Names live in the arena.  NULL, or what to say
- * with BAD.
- */
-const char *section_parse(struct parse *p, struct arena *a,
-    struct section *s) MUST_CHECK;
+/* Parse "[...]", brackets in; p fails if it is none. */
+void section_parse(struct parse *p, struct section *s);
 
 /* "[...]", for the response. */
 void section_write(struct buf *out, const struct section *s);
