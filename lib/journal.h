@@ -34,12 +34,13 @@ int journal_open(struct journal **jp, struct loop *l, struct jobs *jobs,
     const char *dir, uint64_t after, journal_replay *replay, void *arg,
     struct err *err) MUST_CHECK;
 
-/* Writes and syncs what is left, blocking; no call backs. */
+/* Writes and syncs what is left, blocking; no call backs any more. */
 void journal_close(struct journal **jp);
 
 /*
  * failed: the disk refused; the record is not there and the journal takes no
- * more (journal_failed()) until journal_retry() succeeds.
+ * more (journal_failed()) until journal_retry() succeeds: what is put before
+ * fails too.  Numbers of failed records are not used again.
  */
 typedef void journal_cb(void *arg, uint64_t number, bool failed);
 
@@ -56,8 +57,9 @@ void journal_sync_also(struct journal *j, int fd);
 
 uint64_t journal_last(const struct journal *j);    /* put */
 uint64_t journal_durable(const struct journal *j); /* synced */
-uint64_t journal_octets(const struct journal *j);  /* since the last drop */
+uint64_t journal_octets(const struct journal *j);  /* about, not dropped */
 bool journal_failed(const struct journal *j);
+const char *journal_error(const struct journal *j); /* why; NULL: it has not */
 void journal_retry(struct journal *j);
 
 /* Records up to number are not needed any more (a checkpoint holds them). */

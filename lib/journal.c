@@ -1,0 +1,583 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+#include "lib/jobs.h"
+#include "lib/journal.h"
+#include "lib/journal_disk.h"
+#include "lib/journal_file.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	SEGMENT_OCTETS = 16 << 20, /* then a new file is begun */
+	RECORD_MAX = 64 << 20,
+	KEEP_OCTETS = 1 << 20 /* of a batch's storage, for the next one */
+};
+
+enum state {
+	STATE_IDLE,
+	STATE_COMMITTING, /* a job writes j->flight */
+	STATE_FAILED,
+	STATE_RETRYING /* a job makes a new file */
+};
+
+struct waiter {
+	uint64_t number;
+	journal_cb *cb;
+	void *arg;
+};
+
+/* Records that become durable together. */
+struct batch {
+	uint8_t *octets;
+	size_t len, size;
+	struct waiter *waiters; /* one a record */
+	size_t count, max;
+	int *also; /* descriptors to sync first */
+	size_t nalso, maxalso;
+};
+
+/* What a job works on, and nobody else while it runs. */
+struct work {
+	struct journal_file file;
+	bool create;
+	uint64_t first, prev, durable;
+	bool created, failed;
+	struct err err;
+};
+
+struct dropper {
+	struct task *task; /* to want when done */
+	char (*names)[JOURNAL_NAME_MAX];
+	size_t count;
+	int dirfd;
+};
+
+struct journal {
+	unsigned magic;
+	enum state state;
+	bool closed;
+	struct loop *loop;
+	struct jobs *jobs;
+	struct task *task;
+	int dirfd;
+	uint64_t last, prev; /* number given; number of the last not failed */
+	uint64_t durable, dropped;
+	uint64_t octets; /* of records put, from the first segment on */
+	struct journal_disk disk;
+	struct batch waiting, flight;
+	struct work work;
+	struct dropper dropper;
+	struct err why;
+};
+
+enum {
+	MAGIC = 0x6a6f7572
+};
+
+static struct journal *
+journal_of(void *arg)
+{
+	struct journal *j = arg;
+
+	MUST(j->magic == MAGIC);
+	return j;
+}
+
+/* --- batches -------------------------------------------------------------- */
+
+static void
+batch_room(struct batch *b, size_t n)
+{
+	size_t size = b->size == 0 ? 4096 : b->size;
+
+	while (size - b->len < n)
+		size *= 2;
+	if (size != b->size)
+		b->octets = xrealloc(b->octets, size);
+	b->size = size;
+}
+
+static void
+batch_put(struct batch *b, uint64_t number, uint64_t prev, struct slice record)
+{
+	batch_room(b, JOURNAL_RECORD + record.len);
+	journal_record_head(b->octets + b->len, record.len, number, prev);
+	b->len += JOURNAL_RECORD;
+	if (record.len > 0)
+		memcpy(b->octets + b->len, record.ptr, record.len);
+	b->len += record.len;
+}
+
+static void
+batch_wait(struct batch *b, uint64_t number, journal_cb *cb, void *arg)
+{
+	if (b->count == b->max) {
+		b->max = b->max == 0 ? 16 : b->max * 2;
+		b->waiters =
+		    xreallocarray(b->waiters, b->max, sizeof(b->waiters[0]));
+	}
+	b->waiters[b->count++] = (struct waiter){ number, cb, arg };
+}
+
+static void
+batch_also(struct batch *b, int fd)
+{
+	for (size_t i = 0; i < b->nalso; i++)
+		if (b->also[i] == fd)
+			return;
+	if (b->nalso == b->maxalso) {
+		b->maxalso = b->maxalso == 0 ? 4 : b->maxalso * 2;
+		b->also = xreallocarray(b->also, b->maxalso, sizeof(int));
+	}
+	b->also[b->nalso++] = fd;
+}
+
+static void
+batch_fini(struct batch *b)
+{
+	free(b->octets);
+	free(b->waiters);
+	free(b->also);
+	*b = (struct batch){ .octets = NULL };
+}
+
+static void
+batch_clear(struct batch *b)
+{
+	if (b->size > KEEP_OCTETS)
+		batch_fini(b);
+	b->len = b->count = b->nalso = 0;
+}
+
+/* A call back may put records, but they wait in another batch. */
+static void
+batch_tell(struct journal *j, struct batch *b, bool failed)
+{
+	struct waiter *w;
+
+	for (size_t i = 0; i < b->count && !j->closed; i++) {
+		w = &b->waiters[i];
+		if (w->cb != NULL)
+			w->cb(w->arg, w->number, failed);
+	}
+	batch_clear(b);
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+/* Octets of the records up to number, going by the average of their file. */
+static uint64_t
+octets_up_to(const struct journal *j, uint64_t number)
+{
+	const struct journal_segment *s;
+
+	for (size_t i = j->disk.count; i > 0; i--) {
+		s = &j->disk.segments[i - 1];
+		if (number >= s->last)
+			return s->before + s->octets;
+		if (number > s->prev)
+			return s->before + s->octets / (s->last - s->prev) *
+			                       (number - s->prev);
+	}
+	return j->disk.count == 0 ? 0 : j->disk.segments[0].before;
+}
+
+static void
+dropper_run(void *arg)
+{
+	struct dropper *d = arg;
+
+	/* What stays is removed at the next opening. */
+	for (size_t i = 0; i < d->count; i++)
+		unlinkat(d->dirfd, d->names[i], 0);
+}
+
+static void
+dropper_clear(struct dropper *d)
+{
+	free(d->names);
+	d->names = NULL;
+	d->count = 0;
+}
+
+static void
+dropper_done(void *arg)
+{
+	struct dropper *d = arg;
+
+	dropper_clear(d);
+	task_want(d->task);
+}
+
+/* Never the last file: it says which numbers have been used. */
+static void
+drop_files(struct journal *j)
+{
+	struct dropper *d = &j->dropper;
+	size_t n = 0;
+
+	if (d->count > 0)
+		return;
+	while (n + 1 < j->disk.count && j->disk.segments[n].last <= j->dropped)
+		n++;
+	if (n == 0)
+		return;
+	d->names = xcalloc(n, sizeof(d->names[0]));
+	for (; d->count < n; d->count++)
+		journal_file_name(d->names[d->count],
+		    j->disk.segments[d->count].first);
+	d->dirfd = j->dirfd;
+	j->disk.count -= n;
+	memmove(j->disk.segments, j->disk.segments + n,
+	    j->disk.count * sizeof(j->disk.segments[0]));
+	jobs_put(j->jobs, dropper_run, dropper_done, d);
+}
+
+/* --- committing ----------------------------------------------------------- */
+
+static int
+work_create(struct work *w, int dirfd, struct err *err)
+{
+	journal_file_close(&w->file);
+	if (journal_file_create(&w->file, dirfd, w->first, w->prev, err) == -1)
+		return -1;
+	w->created = true;
+	return 0;
+}
+
+/* On a pool thread; or in the loop's when closing. */
+static void
+commit_run(void *arg)
+{
+	struct journal *j = arg;
+	struct work *w = &j->work;
+	struct batch *b = &j->flight;
+
+	w->failed = true;
+	for (size_t i = 0; i < b->nalso; i++) {
+		if (fdatasync(b->also[i]) == -1) {
+			err_sys(&w->err, "syncing a file beside the journal");
+			return;
+		}
+	}
+	if (w->create && work_create(w, j->dirfd, &w->err) == -1)
+		return;
+	if (journal_file_append(&w->file, b->octets, b->len, w->durable,
+	        &w->err) == -1)
+		return;
+	w->failed = false;
+}
+
+static void
+failed_enter(struct journal *j)
+{
+	j->state = STATE_FAILED;
+	j->why = j->work.err;
+	j->prev = j->durable;
+	j->octets = octets_up_to(j, j->durable);
+}
+
+static void
+commit_end(struct journal *j)
+{
+	struct work *w = &j->work;
+	struct batch *b = &j->flight;
+	struct journal_segment *s;
+
+	if (w->created)
+		journal_segment_add(&j->disk, w->first, w->prev);
+	if (w->failed) {
+		failed_enter(j);
+		return;
+	}
+	MUST(j->disk.count > 0 && b->count > 0);
+	s = &j->disk.segments[j->disk.count - 1];
+	s->last = b->waiters[b->count - 1].number;
+	s->octets += b->len;
+	j->durable = s->last;
+	j->state = STATE_IDLE;
+}
+
+static void
+commit_done(void *arg)
+{
+	struct journal *j = journal_of(arg);
+
+	MUST(j->state == STATE_COMMITTING);
+	commit_end(j);
+	batch_tell(j, &j->flight, j->state == STATE_FAILED);
+	if (!j->closed)
+		task_want(j->task);
+}
+
+static void
+commit_begin(struct journal *j)
+{
+	struct work *w = &j->work;
+	struct batch b = j->flight;
+	const struct journal_segment *s =
+	    j->disk.count == 0 ? NULL : &j->disk.segments[j->disk.count - 1];
+
+	j->flight = j->waiting;
+	j->waiting = b;
+	w->create = w->file.fd == -1 || w->file.end >= SEGMENT_OCTETS ||
+	            (s->last <= j->dropped && s->last > s->prev);
+	w->created = false;
+	w->first = j->flight.waiters[0].number;
+	w->prev = w->durable = j->durable;
+	j->state = STATE_COMMITTING;
+}
+
+static void
+waiting_fail(struct journal *j)
+{
+	struct batch b = j->flight;
+
+	j->flight = j->waiting;
+	j->waiting = b;
+	batch_tell(j, &j->flight, true);
+}
+
+static void
+journal_advance(void *arg)
+{
+	struct journal *j = journal_of(arg);
+
+	drop_files(j);
+	if (j->waiting.count == 0)
+		return;
+	switch (j->state) {
+	case STATE_IDLE:
+		commit_begin(j);
+		jobs_put(j->jobs, commit_run, commit_done, j);
+		break;
+	case STATE_COMMITTING:
+		break; /* its end comes back here */
+	case STATE_FAILED:
+	case STATE_RETRYING:
+		waiting_fail(j);
+		break;
+	}
+}
+
+uint64_t
+journal_put(struct journal *j, struct slice record, journal_cb *cb, void *arg)
+{
+	uint64_t number = ++j->last;
+
+	MUST(!j->closed && record.len <= RECORD_MAX);
+	batch_wait(&j->waiting, number, cb, arg);
+	if (!journal_failed(j)) {
+		batch_put(&j->waiting, number, j->prev, record);
+		j->prev = number;
+		j->octets += JOURNAL_RECORD + record.len;
+	}
+	task_want(j->task);
+	return number;
+}
+
+void
+journal_sync_also(struct journal *j, int fd)
+{
+	MUST(fd >= 0);
+	batch_also(&j->waiting, fd);
+}
+
+/* --- failing and trying again --------------------------------------------- */
+
+static void
+retry_run(void *arg)
+{
+	struct journal *j = arg;
+	struct work *w = &j->work;
+
+	w->failed = true;
+	if (w->file.fd != -1 && journal_file_cut(&w->file, &w->err) == -1)
+		return;
+	/* Other blocks of the disk may be better. */
+	if (work_create(w, j->dirfd, &w->err) == 0)
+		w->failed = false;
+}
+
+static void
+retry_end(struct journal *j)
+{
+	if (j->work.created)
+		journal_segment_add(&j->disk, j->work.first, j->work.prev);
+	if (j->work.failed)
+		failed_enter(j);
+	else
+		j->state = STATE_IDLE;
+}
+
+static void
+retry_done(void *arg)
+{
+	struct journal *j = journal_of(arg);
+
+	MUST(j->state == STATE_RETRYING);
+	/* What was put meanwhile has been promised to nobody. */
+	waiting_fail(j);
+	if (!j->closed)
+		retry_end(j);
+}
+
+void
+journal_retry(struct journal *j)
+{
+	struct work *w = &j->work;
+
+	if (j->state != STATE_FAILED)
+		return;
+	w->created = false;
+	w->first = j->last + 1;
+	w->prev = j->durable;
+	j->state = STATE_RETRYING;
+	jobs_put(j->jobs, retry_run, retry_done, j);
+}
+
+bool
+journal_failed(const struct journal *j)
+{
+	return j->state == STATE_FAILED || j->state == STATE_RETRYING;
+}
+
+const char *
+journal_error(const struct journal *j)
+{
+	return journal_failed(j) ? j->why.text : NULL;
+}
+
+/* --- opening and closing -------------------------------------------------- */
+
+/* The directory must survive as surely as what will be in it. */
+static int
+dir_open(const char *dir, int *fdp, struct err *err)
+{
+	int up, r = 0;
+
+	if (mkdir(dir, 0700) == -1 && errno != EEXIST)
+		return err_sys(err, "making it");
+	*fdp = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fdp == -1)
+		return err_sys(err, "opening it");
+	if (flock(*fdp, LOCK_EX | LOCK_NB) == -1)
+		return err_sys(err, "locking it: does another process use it?");
+	up = openat(*fdp, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (up != -1) { /* else not ours to look into, so not made by us */
+		r = fsync(up);
+		close(up);
+	}
+	return r == -1 ? err_sys(err, "syncing its parent") : 0;
+}
+
+static int
+disk_open(struct journal *j, const char *dir, const struct journal_wish *wish,
+    struct err *err)
+{
+	if (dir_open(dir, &j->dirfd, err) == -1 ||
+	    journal_disk_load(&j->disk, j->dirfd, wish, err) == -1)
+		return -1;
+	j->durable = j->prev = j->disk.last;
+	j->last = j->disk.used;
+	j->dropped = wish->after;
+	j->octets = octets_up_to(j, j->durable);
+	return 0;
+}
+
+static void
+journal_release(void *arg)
+{
+	struct journal *j = journal_of(arg);
+
+	j->magic = 0;
+	journal_disk_fini(&j->disk);
+	batch_fini(&j->waiting);
+	batch_fini(&j->flight);
+	free(j);
+}
+
+int
+journal_open(struct journal **jp, struct loop *l, struct jobs *jobs,
+    const char *dir, uint64_t after, journal_replay *replay, void *arg,
+    struct err *err)
+{
+	struct journal *j = xcalloc(1, sizeof(*j));
+	struct journal_wish wish = { after, replay, arg };
+
+	j->magic = MAGIC;
+	j->loop = l;
+	j->jobs = jobs;
+	j->dirfd = j->work.file.fd = -1;
+	if (disk_open(j, dir, &wish, err) == -1) {
+		if (j->dirfd != -1)
+			close(j->dirfd);
+		journal_release(j);
+		return err_add(err, "journal %s", dir);
+	}
+	j->task = j->dropper.task = task_new(l, journal_advance, j);
+	*jp = j;
+	return 0;
+}
+
+void
+journal_close(struct journal **jp)
+{
+	struct journal *j = *jp;
+
+	if (j == NULL)
+		return;
+	jobs_settle(j->jobs, j);
+	if (j->state == STATE_COMMITTING)
+		commit_end(j);
+	if (j->state == STATE_IDLE && j->waiting.len > 0) {
+		commit_begin(j);
+		commit_run(j);
+	}
+	jobs_settle(j->jobs, &j->dropper);
+	dropper_clear(&j->dropper);
+	journal_file_close(&j->work.file);
+	close(j->dirfd);
+	task_free(&j->task);
+	/* It may be one of our call backs that closes. */
+	j->closed = true;
+	loop_at_end(j->loop, journal_release, j);
+	*jp = NULL;
+}
+
+uint64_t
+journal_last(const struct journal *j)
+{
+	return j->last;
+}
+
+uint64_t
+journal_durable(const struct journal *j)
+{
+	return j->durable;
+}
+
+uint64_t
+journal_octets(const struct journal *j)
+{
+	uint64_t gone = octets_up_to(j, j->dropped);
+
+	return j->octets > gone ? j->octets - gone : 0;
+}
+
+void
+journal_drop(struct journal *j, uint64_t number)
+{
+	MUST(number <= j->durable);
+	if (number > j->dropped)
+		j->dropped = number;
+	task_want(j->task);
+}
