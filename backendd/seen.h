@@ -44,9 +44,6 @@ typedef void seen_cb(void *arg, const char *why);
 void seen_change(struct seen *s, const uint32_t *uids, size_t n, bool now_seen,
     seen_cb *cb, void *arg);
 
-/* Forget UIDs that are gone for good. */
-void seen_expunged(struct seen *s, const uint32_t *uids, size_t n);
-
 struct seen_watcher {
 	TAILQ_ENTRY(seen_watcher) link;
 	void (*changed)(struct seen_watcher *w, const uint32_t *uids, size_t n);

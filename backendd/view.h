@@ -38,6 +38,10 @@ enum view_tell {
 	VIEW_EVERYTHING
 };
 
+enum {
+	VIEW_ROOM = 12 * 1024 /* octets: the longest of its responses */
+};
+
 enum view_access {
 	VIEW_READ_WRITE,
 	VIEW_READ_ONLY /* EXAMINE, or no right to change anything */
@@ -57,7 +61,7 @@ struct view *view_new(struct mailbox *m, const struct view_options *o);
 /* Gives up the mailbox; NULL is fine. */
 void view_free(struct view **vp);
 
-/* The client is about to be told the count and flags by SELECT. */
+/* SELECT is about to say how many messages there are: they are counted now. */
 void view_begin(struct view *v);
 
 struct mailbox *view_mailbox(const struct view *v); /* borrowed */
@@ -102,26 +106,35 @@ bool view_condstore(const struct view *v);
 bool view_pending(const struct view *v, enum view_tell how);
 
 /*
- * Says what is new: EXPUNGE if allowed, then EXISTS, RECENT, FETCH of changed
- * flags.  Whole responses, while room octets last.  True if all was said; else
- * ask again when out has been sent.
+ * Says what is new: EXPUNGE if allowed, FETCH of changed flags, then EXISTS and
+ * RECENT.  Whole responses, as long as at least VIEW_ROOM octets may still be
+ * put.  True if all was said; else ask again when there is as much room.
  */
-bool view_tell(struct view *v, enum view_tell how, struct buf *out,
-    size_t room) MUST_CHECK;
+bool view_tell(struct view *v, enum view_tell how, struct buf *out) MUST_CHECK;
 
 /*
- * Changes with this MODSEQ are the client's own: it is told of them by the
- * command's response, not by view_tell().
+ * The change with this MODSEQ is the client's own and has just been made: it
+ * is told of it by the command's response, not by view_tell().
  */
 void view_own_change(struct view *v, uint64_t modseq);
 
-/* changed(arg) soon after something is pending that was not; for IDLE.  NULL:
- * no more.  Never from inside. */
+/*
+ * seen_change() on behalf of this client: its other sessions hear of it.  Only
+ * with a \Seen of his own.
+ */
+void view_change_seen(struct view *v, const uint32_t *uids, size_t n,
+    bool now_seen, void (*cb)(void *arg, const char *why), void *arg);
+
+/*
+ * changed(arg) whenever something is new, for IDLE; NULL: no more.  Called from
+ * inside whatever makes it new: take note and act in a turn of your own.
+ */
 void view_watch(struct view *v, void (*changed)(void *arg), void *arg);
 
 /*
- * The mailbox is being destroyed: lost(arg) is called, soon.  The view has let
- * go of it and is empty; the session says BYE and frees the view when it ends.
+ * The mailbox is being destroyed: lost(arg) is called, from inside as above.
+ * The view has let go of it and is empty; the session says BYE, and frees the
+ * view when it ends.
  */
 void view_on_lost(struct view *v, void (*lost)(void *arg), void *arg);
 bool view_lost(const struct view *v);

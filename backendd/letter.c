@@ -1,0 +1,107 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/letter.h"
+#include "backendd/store.h"
+#include "imap/summary.h"
+#include "lib/arena.h"
+#include "lib/blob.h"
+#include "lib/buf.h"
+#include "lib/hash.h"
+#include "lib/jobs.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	LETTER_HERE_MAX = 16 * 1024 /* cheaper to look at than a job */
+};
+
+struct letter {
+	struct blob *blob;
+	struct slice octets;
+	struct buf cache;
+	uint8_t emailid[32]; /* the first 16 are it */
+	struct task *task;
+	letter_cb *cb;
+	void *arg;
+};
+
+/* A summary that does not fit is left out: FETCH then reads the message. */
+static void
+look(void *arg)
+{
+	struct letter *l = arg;
+	struct hash_sha256 *h = hash_sha256_new();
+	struct summary s;
+	struct arena a;
+
+	hash_sha256_put(h, l->octets.ptr, l->octets.len);
+	hash_sha256_end(&h, l->emailid);
+	arena_init(&a);
+	summary_make(&a, l->octets, &s);
+	buf_init(&l->cache, STORE_CACHE_MAX);
+	summary_encode(&l->cache, &s);
+	if (buf_failed(&l->cache))
+		buf_fini(&l->cache);
+	arena_reset(&a);
+}
+
+static void
+looked(void *arg)
+{
+	struct letter *l = arg;
+
+	task_free(&l->task);
+	l->cb(l->arg, l);
+}
+
+void
+letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
+    letter_cb *cb, void *arg)
+{
+	struct letter *l = xcalloc(1, sizeof(*l));
+
+	l->blob = blob;
+	l->octets = blob_slice(blob);
+	l->cb = cb;
+	l->arg = arg;
+	if (blob_in_memory(blob) && l->octets.len <= LETTER_HERE_MAX) {
+		look(l);
+		l->task = task_new(loop, looked, l);
+		task_want(l->task);
+	} else {
+		jobs_put(jobs, look, looked, l);
+	}
+}
+
+void
+letter_free(struct letter **lp)
+{
+	struct letter *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	blob_free(&l->blob);
+	buf_fini(&l->cache);
+	free(l);
+}
+
+struct slice
+letter_octets(const struct letter *l)
+{
+	return l->octets;
+}
+
+struct slice
+letter_cache(const struct letter *l)
+{
+	return buf_slice(&l->cache);
+}
+
+const uint8_t *
+letter_emailid(const struct letter *l)
+{
+	return l->emailid;
+}

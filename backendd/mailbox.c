@@ -1,0 +1,511 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/letter.h"
+#include "backendd/mailbox.h"
+#include "lib/list.h"
+#include "lib/loop.h"
+#include "lib/map.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	LINGER_MS = 10 * 1000, /* open without a hold */
+	LINGER_MAX = 256,      /* mailboxes that are */
+	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
+};
+
+enum mailbox_state {
+	MAILBOX_CLOSED, /* made a moment ago, or evicted */
+	MAILBOX_OPENING,
+	MAILBOX_OPEN
+};
+
+/* Somebody who is to be called back. */
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	struct mailbox *m; /* the hold to give; NULL: why */
+	const char *why;   /* static */
+	mailbox_cb *cb;
+	void *arg;
+};
+
+TAILQ_HEAD(waiters, waiter);
+TAILQ_HEAD(watchers, mailbox_watcher);
+TAILQ_HEAD(mailbox_list, mailbox);
+
+struct mailbox {
+	TAILQ_ENTRY(mailbox) link; /* lingering or going, if it is */
+	struct mailboxes *all;
+	struct store *store;
+	struct store_mailbox *mb;
+	enum mailbox_state state;
+	unsigned holds;
+	bool lingers;
+	bool evicted;
+	void (*evict_done)(void *arg); /* NULL: was called */
+	void *evict_arg;
+	struct waiters waiters; /* while OPENING */
+	struct watchers watchers;
+	struct mono idle_since;
+	char id[STORE_ID_MAX + 1];
+};
+
+struct mailboxes {
+	struct loop *loop;
+	struct map open;    /* store and id: struct mailbox */
+	struct timer *tick; /* closes those that linger */
+	struct task *later; /* calls back */
+	struct waiters ready;
+	struct mailbox_list lingering; /* longest first */
+	size_t nlingering;
+	struct mailbox_list evicted; /* evict_done is due */
+};
+
+static struct slice
+key_of(uint8_t room[KEY_MAX], const struct store *st, struct slice id)
+{
+	MUST(id.len <= STORE_ID_MAX);
+	memcpy(room, &st, sizeof(st));
+	memcpy(room + sizeof(st), id.ptr, id.len);
+	return slice_of(room, sizeof(st) + id.len);
+}
+
+static struct mailbox *
+find(struct mailboxes *ms, const struct store *st, struct slice id)
+{
+	uint8_t room[KEY_MAX];
+
+	return map_find(&ms->open, key_of(room, st, id));
+}
+
+static struct mailbox *
+add(struct mailboxes *ms, struct store *st, struct slice id)
+{
+	struct mailbox *m = xcalloc(1, sizeof(*m));
+	uint8_t room[KEY_MAX];
+
+	m->all = ms;
+	m->store = st;
+	memcpy(m->id, id.ptr, id.len);
+	TAILQ_INIT(&m->waiters);
+	TAILQ_INIT(&m->watchers);
+	MUST(map_put(&ms->open, key_of(room, st, id), m) == NULL);
+	return m;
+}
+
+static void
+drop(struct mailbox *m)
+{
+	uint8_t room[KEY_MAX];
+
+	MUST(m->holds == 0 && TAILQ_EMPTY(&m->watchers));
+	MUST(TAILQ_EMPTY(&m->waiters) && m->evict_done == NULL);
+	store_close(&m->mb);
+	map_remove(&m->all->open, key_of(room, m->store, slice_str(m->id)));
+	free(m);
+}
+
+static void
+linger_begin(struct mailbox *m)
+{
+	struct mailboxes *ms = m->all;
+
+	m->lingers = true;
+	m->idle_since = loop_now(ms->loop);
+	TAILQ_INSERT_TAIL(&ms->lingering, m, link);
+	ms->nlingering++;
+	if (!timer_is_set(ms->tick))
+		timer_set(ms->tick, LINGER_MS);
+}
+
+static void
+linger_end(struct mailbox *m)
+{
+	if (!m->lingers)
+		return;
+	m->lingers = false;
+	TAILQ_REMOVE(&m->all->lingering, m, link);
+	m->all->nlingering--;
+}
+
+/* Those that have been idle long enough, and those that are too many. */
+static void
+linger_tick(void *arg)
+{
+	struct mailboxes *ms = arg;
+	struct mailbox *m;
+
+	while ((m = TAILQ_FIRST(&ms->lingering)) != NULL) {
+		if (ms->nlingering <= LINGER_MAX &&
+		    !mono_reached(mono_after(m->idle_since, LINGER_MS),
+		        loop_now(ms->loop)))
+			break;
+		linger_end(m);
+		drop(m);
+	}
+	if (m != NULL)
+		timer_set(ms->tick, LINGER_MS);
+}
+
+/* Nobody has it any more: close it, or keep it open for a while. */
+static void
+settle(struct mailbox *m)
+{
+	struct mailboxes *ms = m->all;
+
+	if (m->holds > 0 || m->state == MAILBOX_OPENING)
+		return;
+	if (m->evicted) {
+		store_close(&m->mb);
+		m->state = MAILBOX_CLOSED;
+		if (m->evict_done != NULL) {
+			TAILQ_INSERT_TAIL(&ms->evicted, m, link);
+			task_want(ms->later);
+		}
+		return;
+	}
+	if (m->state == MAILBOX_CLOSED) {
+		drop(m);
+		return;
+	}
+	linger_begin(m);
+	if (ms->nlingering > LINGER_MAX)
+		linger_tick(ms);
+}
+
+static void
+call_back(struct mailboxes *ms, struct waiter *w, struct mailbox *m,
+    const char *why)
+{
+	w->m = m;
+	w->why = why;
+	TAILQ_INSERT_TAIL(&ms->ready, w, link);
+	task_want(ms->later);
+}
+
+static void
+later_run(void *arg)
+{
+	struct mailboxes *ms = arg;
+	struct waiters ready = TAILQ_HEAD_INITIALIZER(ready);
+	struct waiter *w;
+	struct mailbox *m;
+
+	TAILQ_CONCAT(&ready, &ms->ready, link);
+	while ((w = TAILQ_FIRST(&ready)) != NULL) {
+		TAILQ_REMOVE(&ready, w, link);
+		w->cb(w->arg, w->m, w->why);
+		free(w);
+	}
+	while ((m = TAILQ_FIRST(&ms->evicted)) != NULL) {
+		void (*done)(void *arg) = m->evict_done;
+
+		TAILQ_REMOVE(&ms->evicted, m, link);
+		m->evict_done = NULL;
+		done(m->evict_arg);
+	}
+}
+
+/*
+ * A watcher may go while it is told, but no other: views only take note, and
+ * act in a turn of their own.
+ */
+static void
+on_news(void *arg, const struct store_news *n)
+{
+	struct mailbox *m = arg;
+	struct mailbox_watcher *w, *next;
+
+	TAILQ_FOREACH_SAFE (w, &m->watchers, link, next)
+		w->news(w, n);
+}
+
+static void
+on_open(void *arg, struct store_mailbox *mb, const char *why)
+{
+	struct mailbox *m = arg;
+	struct waiters waiters = TAILQ_HEAD_INITIALIZER(waiters);
+	struct waiter *w;
+
+	m->mb = mb;
+	m->state = mb != NULL ? MAILBOX_OPEN : MAILBOX_CLOSED;
+	if (mb != NULL)
+		store_observe(mb, on_news, m);
+	TAILQ_CONCAT(&waiters, &m->waiters, link);
+	if (mb != NULL && !m->evicted)
+		TAILQ_FOREACH (w, &waiters, link)
+			m->holds++;
+	while ((w = TAILQ_FIRST(&waiters)) != NULL) {
+		TAILQ_REMOVE(&waiters, w, link);
+		if (m->evicted)
+			w->cb(w->arg, NULL, "Mailbox is being deleted");
+		else
+			w->cb(w->arg, mb != NULL ? m : NULL, why);
+		free(w);
+	}
+	/* Holds released meanwhile have settled it, if there were any. */
+	if (mb == NULL || m->evicted)
+		settle(m);
+}
+
+struct mailboxes *
+mailboxes_new(struct loop *l)
+{
+	struct mailboxes *ms = xcalloc(1, sizeof(*ms));
+
+	ms->loop = l;
+	map_init(&ms->open);
+	ms->tick = timer_new(l, linger_tick, ms);
+	ms->later = task_new(l, later_run, ms);
+	TAILQ_INIT(&ms->ready);
+	TAILQ_INIT(&ms->lingering);
+	TAILQ_INIT(&ms->evicted);
+	return ms;
+}
+
+static bool
+drop_each(void *arg, struct slice key, void *value)
+{
+	struct mailbox *m = value;
+
+	(void)arg, (void)key;
+	MUST(m->holds == 0 && m->state != MAILBOX_OPENING);
+	linger_end(m);
+	drop(m);
+	return true;
+}
+
+void
+mailboxes_free(struct mailboxes **msp)
+{
+	struct mailboxes *ms = *msp;
+
+	*msp = NULL;
+	if (ms == NULL)
+		return;
+	MUST(TAILQ_EMPTY(&ms->ready) && TAILQ_EMPTY(&ms->evicted));
+	map_each(&ms->open, drop_each, NULL);
+	map_fini(&ms->open);
+	timer_free(&ms->tick);
+	task_free(&ms->later);
+	free(ms);
+}
+
+size_t
+mailboxes_count(const struct mailboxes *ms)
+{
+	return map_count(&ms->open);
+}
+
+void
+mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
+    mailbox_cb *cb, void *arg)
+{
+	struct mailbox *m = find(ms, st, id);
+	struct waiter *w = xcalloc(1, sizeof(*w));
+
+	w->cb = cb;
+	w->arg = arg;
+	if (m == NULL)
+		m = add(ms, st, id);
+	if (m->evicted) {
+		call_back(ms, w, NULL, "Mailbox is being deleted");
+		return;
+	}
+	if (m->state == MAILBOX_OPEN) {
+		linger_end(m);
+		m->holds++;
+		call_back(ms, w, m, NULL);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&m->waiters, w, link);
+	if (m->state == MAILBOX_CLOSED) {
+		m->state = MAILBOX_OPENING;
+		store_open(st, m->id, on_open, m);
+	}
+}
+
+struct mailbox *
+mailbox_hold(struct mailbox *m)
+{
+	MUST(m->holds > 0);
+	m->holds++;
+	return m;
+}
+
+void
+mailbox_release(struct mailbox **mp)
+{
+	struct mailbox *m = *mp;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	MUST(m->holds > 0);
+	m->holds--;
+	settle(m);
+}
+
+void
+mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
+    void (*done)(void *arg), void *arg)
+{
+	struct mailbox *m = find(ms, st, id);
+	struct mailbox_watcher *w;
+
+	if (m == NULL)
+		m = add(ms, st, id);
+	MUST(!m->evicted);
+	linger_end(m);
+	m->evicted = true;
+	m->evict_done = done;
+	m->evict_arg = arg;
+	m->holds++; /* so that it settles once, below */
+	while ((w = TAILQ_FIRST(&m->watchers)) != NULL) {
+		TAILQ_REMOVE(&m->watchers, w, link);
+		w->lost(w);
+	}
+	m->holds--;
+	settle(m);
+}
+
+void
+mailbox_forgive(struct mailboxes *ms, struct store *st, struct slice id)
+{
+	struct mailbox *m = find(ms, st, id);
+
+	MUST(m != NULL && m->evicted && m->evict_done == NULL);
+	m->evicted = false;
+	settle(m);
+}
+
+struct store_mailbox *
+mailbox_store(const struct mailbox *m)
+{
+	MUST(m->mb != NULL);
+	return m->mb;
+}
+
+const struct store_numbers *
+mailbox_numbers(const struct mailbox *m)
+{
+	return store_numbers(m->mb);
+}
+
+void
+mailbox_watch(struct mailbox *m, struct mailbox_watcher *w)
+{
+	MUST(!m->evicted);
+	TAILQ_INSERT_TAIL(&m->watchers, w, link);
+}
+
+void
+mailbox_unwatch(struct mailbox *m, struct mailbox_watcher *w)
+{
+	TAILQ_REMOVE(&m->watchers, w, link);
+}
+
+/* ------------------------------------------------- messages that come in */
+
+struct appending {
+	struct mailbox_append *asked;
+	size_t n;
+	store_cb *cb;
+	void *arg;
+	struct store_append items[];
+};
+
+static void
+on_appended(void *arg, const char *why)
+{
+	struct appending *ap = arg;
+
+	for (size_t i = 0; i < ap->n; i++) {
+		ap->asked[i].outcome = ap->items[i].outcome;
+		ap->asked[i].uid = ap->items[i].new_uid;
+	}
+	ap->cb(ap->arg, why);
+	free(ap);
+}
+
+static void
+set_keywords(struct store_mailbox *mb, const struct mailbox_append *a,
+    struct store_append *item)
+{
+	for (size_t i = 0; i < a->nkeywords; i++) {
+		int k = store_keyword_add(mb, a->keywords[i]);
+
+		if (k != -1)
+			item->keywords[k / 64] |= (uint64_t)1 << (k % 64);
+	}
+}
+
+void
+mailbox_append(struct mailbox *m, struct mailbox_append *a, size_t n,
+    store_cb *cb, void *arg)
+{
+	struct appending *ap;
+
+	MUST(n >= 1 && n <= STORE_ITEMS_MAX && m->holds > 0);
+	ap = xcalloc(1, sizeof(*ap) + n * sizeof(ap->items[0]));
+	ap->asked = a;
+	ap->n = n;
+	ap->cb = cb;
+	ap->arg = arg;
+	for (size_t i = 0; i < n; i++) {
+		struct store_append *item = &ap->items[i];
+
+		item->octets = letter_octets(a[i].letter);
+		item->cache = letter_cache(a[i].letter);
+		memcpy(item->emailid, letter_emailid(a[i].letter),
+		    sizeof(item->emailid));
+		memcpy(item->key, a[i].key, sizeof(item->key));
+		item->flags = a[i].flags;
+		item->internaldate = a[i].internaldate;
+		item->zone = a[i].zone;
+		set_keywords(m->mb, &a[i], item);
+	}
+	store_append(m->mb, ap->items, n, on_appended, ap);
+}
+
+struct delivering {
+	struct mailbox *m;
+	struct mailbox_append *a;
+	store_cb *cb;
+	void *arg;
+};
+
+static void
+on_delivered(void *arg, const char *why)
+{
+	struct delivering *d = arg;
+
+	d->cb(d->arg, why);
+	mailbox_release(&d->m);
+	free(d);
+}
+
+static void
+on_deliver_open(void *arg, struct mailbox *m, const char *why)
+{
+	struct delivering *d = arg;
+
+	d->m = m;
+	if (m == NULL)
+		on_delivered(d, why);
+	else
+		mailbox_append(m, d->a, 1, on_delivered, d);
+}
+
+void
+mailbox_deliver(struct mailboxes *ms, struct store *st, struct slice id,
+    struct mailbox_append *a, store_cb *cb, void *arg)
+{
+	struct delivering *d = xcalloc(1, sizeof(*d));
+
+	d->a = a;
+	d->cb = cb;
+	d->arg = arg;
+	mailbox_open(ms, st, id, on_deliver_open, d);
+}

@@ -1,0 +1,345 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/seen.h"
+#include "backendd/users.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/list.h"
+#include "lib/map.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+#include "lib/xalloc.h"
+
+enum {
+	SEEN_VERSION = 1,
+	SEEN_RECORD_MAX = 16 * 1024 * 1024,
+	SEEN_RANGES_MAX = SEEN_RECORD_MAX / 8 - 1
+};
+
+/* Both included; ranges ascend and do not touch. */
+struct range {
+	uint32_t first, last;
+};
+
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	seen_cb *cb;
+	void *arg;
+};
+
+TAILQ_HEAD(waiters, waiter);
+
+struct seen {
+	struct seens *all;
+	unsigned holds;
+	struct range *ranges;
+	size_t n;
+	TAILQ_HEAD(, seen_watcher) watchers;
+	bool writing;           /* a record is on its way */
+	struct waiters waiting; /* for the next one */
+	struct waiters written; /* for that one */
+	struct slice mailboxid; /* in user's allocation */
+	char user[];
+};
+
+struct seens {
+	struct users *users;
+	struct map open; /* user NUL mailboxid */
+};
+
+struct seens *
+seens_new(struct users *u)
+{
+	struct seens *s = xcalloc(1, sizeof(*s));
+
+	s->users = u;
+	map_init(&s->open);
+	return s;
+}
+
+void
+seens_free(struct seens **sp)
+{
+	if (*sp == NULL)
+		return;
+	MUST(map_count(&(*sp)->open) == 0);
+	map_fini(&(*sp)->open);
+	free(*sp);
+	*sp = NULL;
+}
+
+/* "user.fred" and "example.org!user.fred" are of fred / fred@example.org. */
+bool
+seen_is_private(const char *user, const char *name)
+{
+	struct slice u = slice_str(user), n = slice_str(name), root;
+	size_t at = slice_rfind(u, '@'), bang = slice_find(n, '!');
+
+	if (at < u.len) {
+		struct slice domain = slice_skip(u, at + 1);
+
+		if (bang == n.len ||
+		    !slice_equal_nocase(domain, slice_first(n, bang)))
+			return true;
+		u = slice_first(u, at);
+	} else if (bang < n.len) {
+		return true;
+	}
+	if (bang < n.len)
+		n = slice_skip(n, bang + 1);
+	root = slice_str("user.");
+	if (!slice_starts(n, root))
+		return true;
+	n = slice_skip(n, root.len);
+	n = slice_first(n, slice_find(n, '.'));
+	if (n.len != u.len)
+		return true;
+	for (size_t i = 0; i < n.len; i++) /* a dot in a name is "^" there */
+		if (n.ptr[i] != (u.ptr[i] == '.' ? '^' : u.ptr[i]))
+			return true;
+	return false;
+}
+
+/* A record we cannot read is as none: nothing was seen. */
+static void
+decode(struct seen *s, struct slice octets)
+{
+	struct wire w;
+	uint32_t n, end = 0;
+
+	wire_init(&w, octets);
+	if (octets.len == 0 || wire_u8(&w) != SEEN_VERSION)
+		return;
+	n = wire_u32(&w);
+	if (n > w.rest.len / 8)
+		return;
+	s->ranges = xcalloc(n + 1, sizeof(s->ranges[0]));
+	for (uint32_t i = 0; i < n; i++) {
+		struct range r = { .first = wire_u32(&w) };
+
+		r.last = wire_u32(&w);
+		if (r.first <= end || r.last < r.first)
+			break;
+		s->ranges[s->n++] = r;
+		end = r.last;
+	}
+}
+
+static void
+encode(const struct seen *s, struct buf *out)
+{
+	wire_put_u8(out, SEEN_VERSION);
+	wire_put_u32(out, (uint32_t)s->n);
+	for (size_t i = 0; i < s->n; i++) {
+		wire_put_u32(out, s->ranges[i].first);
+		wire_put_u32(out, s->ranges[i].last);
+	}
+}
+
+static struct slice
+key_of(const struct seen *s)
+{
+	return slice_of(s->user, strlen(s->user) + 1 + s->mailboxid.len);
+}
+
+struct seen *
+seen_open(struct seens *all, const char *user, struct slice mailboxid)
+{
+	size_t n = strlen(user) + 1;
+	struct seen *s = xcalloc(1, sizeof(*s) + n + mailboxid.len), *open;
+	struct arena a;
+
+	memcpy(s->user, user, n);
+	memcpy(s->user + n, mailboxid.ptr, mailboxid.len);
+	s->mailboxid = slice_of(s->user + n, mailboxid.len);
+	open = map_find(&all->open, key_of(s));
+	if (open != NULL) {
+		free(s);
+		open->holds++;
+		return open;
+	}
+	s->all = all;
+	s->holds = 1;
+	TAILQ_INIT(&s->watchers);
+	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->written);
+	arena_init(&a);
+	decode(s, users_seen(all->users, user, mailboxid, &a));
+	arena_reset(&a);
+	map_put(&all->open, key_of(s), s);
+	return s;
+}
+
+void
+seen_close(struct seen **sp)
+{
+	struct seen *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL || --s->holds > 0)
+		return;
+	MUST(!s->writing && TAILQ_EMPTY(&s->watchers));
+	map_remove(&s->all->open, key_of(s));
+	free(s->ranges);
+	free(s);
+}
+
+/* Index of the first range that ends at or after uid. */
+static size_t
+lower(const struct seen *s, uint32_t uid)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (s->ranges[mid].last < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+bool
+seen_has(const struct seen *s, uint32_t uid)
+{
+	size_t i = lower(s, uid);
+
+	return i < s->n && s->ranges[i].first <= uid;
+}
+
+static void
+push(struct range *to, size_t *n, struct range r)
+{
+	if (*n > 0 && to[*n - 1].last + 1 >= r.first) {
+		if (r.last > to[*n - 1].last)
+			to[*n - 1].last = r.last;
+		return;
+	}
+	to[(*n)++] = r;
+}
+
+/* One pass over both: room has to be for s->n + n ranges. */
+static size_t
+add(const struct seen *s, const uint32_t *uids, size_t n, struct range *to)
+{
+	size_t i = 0, made = 0;
+
+	for (size_t j = 0; j < n; j++) {
+		while (i < s->n && s->ranges[i].first <= uids[j])
+			push(to, &made, s->ranges[i++]);
+		push(to, &made, (struct range){ uids[j], uids[j] });
+	}
+	while (i < s->n)
+		push(to, &made, s->ranges[i++]);
+	return made;
+}
+
+static size_t
+subtract(const struct seen *s, const uint32_t *uids, size_t n, struct range *to)
+{
+	size_t j = 0, made = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct range r = s->ranges[i];
+
+		while (j < n && uids[j] < r.first)
+			j++;
+		for (; j < n && uids[j] <= r.last; j++) {
+			if (uids[j] > r.first)
+				to[made++] =
+				    (struct range){ r.first, uids[j] - 1 };
+			r.first = uids[j] + 1;
+		}
+		if (r.first <= r.last && r.first != 0)
+			to[made++] = r;
+	}
+	return made;
+}
+
+static void write_record(struct seen *s);
+
+static void
+on_written(void *arg, bool failed)
+{
+	struct seen *s = arg;
+	struct waiters done = TAILQ_HEAD_INITIALIZER(done);
+	struct waiter *w;
+
+	TAILQ_CONCAT(&done, &s->written, link);
+	while ((w = TAILQ_FIRST(&done)) != NULL) {
+		TAILQ_REMOVE(&done, w, link);
+		w->cb(w->arg, failed ? "Seen state could not be stored" : NULL);
+		free(w);
+	}
+	s->writing = false;
+	if (!TAILQ_EMPTY(&s->waiting))
+		write_record(s);
+	seen_close(&s); /* write_record()'s hold */
+}
+
+static void
+write_record(struct seen *s)
+{
+	struct buf record;
+
+	MUST(!s->writing);
+	s->writing = true;
+	s->holds++;
+	TAILQ_CONCAT(&s->written, &s->waiting, link);
+	buf_init(&record, SEEN_RECORD_MAX);
+	encode(s, &record);
+	MUST(!buf_failed(&record)); /* SEEN_RANGES_MAX */
+	users_set_seen(s->all->users, s->user, s->mailboxid, buf_slice(&record),
+	    on_written, s);
+	buf_fini(&record);
+}
+
+/* What is changed in memory stays so, should writing fail: it is a hint. */
+void
+seen_change(struct seen *s, const uint32_t *uids, size_t n, bool now_seen,
+    seen_cb *cb, void *arg)
+{
+	struct range *ranges = xcalloc(s->n + n + 1, sizeof(*ranges));
+	uint32_t *changed = xcalloc(n + 1, sizeof(*changed));
+	struct waiter *w = xcalloc(1, sizeof(*w));
+	struct seen_watcher *watcher;
+	size_t nchanged = 0, made;
+
+	for (size_t i = 0; i < n; i++)
+		if (seen_has(s, uids[i]) != now_seen)
+			changed[nchanged++] = uids[i];
+	made =
+	    now_seen ? add(s, uids, n, ranges) : subtract(s, uids, n, ranges);
+	if (made <= SEEN_RANGES_MAX) {
+		free(s->ranges);
+		s->ranges = ranges;
+		s->n = made;
+	} else {
+		free(ranges);
+		nchanged = 0;
+	}
+	TAILQ_FOREACH (watcher, &s->watchers, link)
+		if (nchanged > 0)
+			watcher->changed(watcher, changed, nchanged);
+	free(changed);
+	w->cb = cb;
+	w->arg = arg;
+	TAILQ_INSERT_TAIL(&s->waiting, w, link);
+	if (!s->writing)
+		write_record(s);
+}
+
+void
+seen_watch(struct seen *s, struct seen_watcher *w)
+{
+	TAILQ_INSERT_TAIL(&s->watchers, w, link);
+}
+
+void
+seen_unwatch(struct seen *s, struct seen_watcher *w)
+{
+	TAILQ_REMOVE(&s->watchers, w, link);
+}
