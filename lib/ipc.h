@@ -29,7 +29,7 @@ struct ipc_message {
 	uint32_t type;        /* of the protocol the two sides agree on */
 	uint64_t id;          /* of a request, repeated in its answer */
 	struct slice payload; /* borrowed for the call */
-	int fd;               /* -1, or the callee's */
+	int fd; /* -1, or the callee's; -1 too if we are out of descriptors */
 };
 
 /* m is NULL once: the other side is gone, free the ipc. */
