@@ -4,11 +4,13 @@
  * The framer says where lines and literals are; collect decides about the
  * literals, copies everything into the command's arena and hands the command
  * over whole.  What is too much is refused before it is stored.  One command
- * at a time: the next is not looked at before collect_done().
+ * at a time: until collect_done(), or while a literal waits for a decision,
+ * collect_next() says COLLECT_MORE and looks at nothing.
  *
  *	while ((ev = collect_next(&c, buf_data(in), buf_len(in), &item)) >
  *	    COLLECT_MORE) {
  *		switch (ev) {
+ *		case COLLECT_GATHERED: nothing
  *		case COLLECT_CONTINUE: write "+ OK"
  *		case COLLECT_REFUSED:  answer collect_tag() with BAD or NO
  *		                       [TOOBIG] item.why, then collect_done()
@@ -71,6 +73,7 @@ enum collect_dialect {
 enum collect_event {
 	COLLECT_ERROR = -1, /* unusable stream, say BYE: collect_error() */
 	COLLECT_MORE = 0,   /* nothing complete yet */
+	COLLECT_GATHERED,   /* some octets were stored; nothing to do */
 	COLLECT_CONTINUE,   /* a literal is welcome: write "+ OK" */
 	COLLECT_REFUSED,    /* a literal was not: answer item.why */
 	COLLECT_STREAM,     /* a literal to be streamed: decide */
@@ -147,8 +150,8 @@ const struct piece *collect_pieces(const struct collect *c);
 struct slice collect_tag(const struct collect *c);
 
 /*
- * The command has been answered.  Wipes what it held if it was secret, resets
- * the arena, and is ready for the next.
+ * The command has been answered.  Wipes what it held, which may have been a
+ * password, resets the arena, and is ready for the next.
  */
 void collect_done(struct collect *c);
 

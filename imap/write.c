@@ -1,0 +1,283 @@
+#include "imap/date.h"
+#include "imap/flag.h"
+#include "imap/seqset.h"
+#include "imap/write.h"
+#include "lib/buf.h"
+#include "lib/cdefs.h"
+#include "lib/must.h"
+
+enum {
+	QUOTED_MAX = 1000 /* longer strings are literals: lines have limits */
+};
+
+void
+write_init(struct write *w, struct buf *out, enum write_side side)
+{
+	*w = (struct write){ .out = out, .side = side };
+}
+
+void
+write_sp(struct write *w)
+{
+	buf_putc(w->out, ' ');
+}
+
+void
+write_open(struct write *w)
+{
+	buf_putc(w->out, '(');
+}
+
+void
+write_close(struct write *w)
+{
+	buf_putc(w->out, ')');
+}
+
+void
+write_end(struct write *w)
+{
+	buf_put(w->out, "\r\n", 2);
+}
+
+void
+write_number(struct write *w, uint64_t n)
+{
+	buf_put_number(w->out, n);
+}
+
+void
+write_word(struct write *w, const char *word)
+{
+	buf_puts(w->out, word);
+}
+
+void
+write_atom(struct write *w, struct slice atom)
+{
+	for (size_t i = 0; i < atom.len; i++)
+		MUST(atom.ptr[i] > ' ' && atom.ptr[i] != 0x7f);
+	buf_put_slice(w->out, atom);
+}
+
+static void
+put_head(struct write *w, uint64_t n, bool sync)
+{
+	buf_putc(w->out, '{');
+	buf_put_number(w->out, n);
+	buf_puts(w->out, sync || w->side == WRITE_SERVER ? "}" : "+}");
+	write_end(w);
+}
+
+void
+write_literal_head(struct write *w, uint64_t n)
+{
+	put_head(w, n, false);
+}
+
+void
+write_literal8_head(struct write *w, uint64_t n)
+{
+	buf_putc(w->out, '~');
+	put_head(w, n, false);
+}
+
+void
+write_sync_literal_head(struct write *w, uint64_t n)
+{
+	put_head(w, n, true);
+}
+
+void
+write_literal(struct write *w, struct slice s)
+{
+	write_literal_head(w, s.len);
+	buf_put_slice(w->out, s);
+}
+
+void
+write_literal8(struct write *w, struct slice s)
+{
+	write_literal8_head(w, s.len);
+	buf_put_slice(w->out, s);
+}
+
+static bool
+fits_quoted(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] == '\0' || s.ptr[i] == '\r' || s.ptr[i] == '\n' ||
+		    s.ptr[i] >= 0x80)
+			return false;
+	return s.len <= QUOTED_MAX;
+}
+
+/* An atom, and none that could be read as something else. */
+static bool
+fits_atom(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f ||
+		    strchr("(){%*\"\\[]", s.ptr[i]) != NULL)
+			return false;
+	return s.len > 0 && s.len <= QUOTED_MAX && !slice_is_nocase(s, "NIL");
+}
+
+void
+write_string(struct write *w, struct slice s)
+{
+	if (!fits_quoted(s)) {
+		write_literal(w, s);
+		return;
+	}
+	buf_putc(w->out, '"');
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+			buf_putc(w->out, '\\');
+		buf_putc(w->out, s.ptr[i]);
+	}
+	buf_putc(w->out, '"');
+}
+
+void
+write_astring(struct write *w, struct slice s)
+{
+	if (fits_atom(s))
+		buf_put_slice(w->out, s);
+	else
+		write_string(w, s);
+}
+
+void
+write_nstring(struct write *w, struct slice s)
+{
+	if (s.ptr == NULL)
+		buf_puts(w->out, "NIL");
+	else
+		write_string(w, s);
+}
+
+void
+write_mailbox(struct write *w, struct slice name)
+{
+	write_astring(w, name);
+}
+
+void
+write_flags(struct write *w, const struct flags *f)
+{
+	write_open(w);
+	flags_put(w->out, f);
+	write_close(w);
+}
+
+void
+write_seqset(struct write *w, const struct seqset *s)
+{
+	MUST(s->n > 0);
+	seqset_put(w->out, s);
+}
+
+void
+write_date_time(struct write *w, const struct date_time *t)
+{
+	buf_putc(w->out, '"');
+	date_put_time(w->out, t);
+	buf_putc(w->out, '"');
+}
+
+void
+write_untagged(struct write *w, const char *name)
+{
+	buf_puts(w->out, "* ");
+	buf_puts(w->out, name);
+}
+
+void
+write_untagged_number(struct write *w, uint64_t n, const char *name)
+{
+	buf_puts(w->out, "* ");
+	buf_put_number(w->out, n);
+	write_sp(w);
+	buf_puts(w->out, name);
+}
+
+void
+write_command(struct write *w, struct slice tag, const struct command *c)
+{
+	buf_put_slice(w->out, tag);
+	write_sp(w);
+	buf_puts(w->out, c->name);
+}
+
+void
+write_status(struct write *w, struct slice tag, enum write_status status)
+{
+	static const char *const names[] = {
+		[WRITE_OK] = "OK ",
+		[WRITE_NO] = "NO ",
+		[WRITE_BAD] = "BAD ",
+		[WRITE_BYE] = "BYE ",
+		[WRITE_PREAUTH] = "PREAUTH ",
+	};
+
+	MUST((size_t)status < NITEMS(names));
+	if (tag.len == 0)
+		buf_putc(w->out, '*');
+	else
+		buf_put_slice(w->out, tag);
+	write_sp(w);
+	buf_puts(w->out, names[status]);
+}
+
+void
+write_code_open(struct write *w, enum respcode code)
+{
+	buf_putc(w->out, '[');
+	buf_puts(w->out, respcode_name(code));
+}
+
+void
+write_code_close(struct write *w)
+{
+	buf_puts(w->out, "] ");
+}
+
+/* Text may not be empty, and a "[" at its start would be a code. */
+void
+write_text(struct write *w, const char *text)
+{
+	if (*text == '\0' || *text == '[')
+		buf_putc(w->out, '-');
+	for (const char *c = text; *c != '\0'; c++)
+		buf_putc(w->out, (uint8_t)(*c < ' ' || *c == 0x7f ? '?' : *c));
+}
+
+void
+write_reply(struct write *w, struct slice tag, enum write_status status,
+    enum respcode code, const char *text)
+{
+	write_status(w, tag, status);
+	if (code != RESPCODE_NONE) {
+		write_code_open(w, code);
+		write_code_close(w);
+	}
+	write_text(w, text);
+	write_end(w);
+}
+
+void
+write_continue(struct write *w, struct slice text)
+{
+	buf_puts(w->out, "+ ");
+	write_line(w, text);
+}
+
+void
+write_line(struct write *w, struct slice line)
+{
+	for (size_t i = 0; i < line.len; i++)
+		MUST(line.ptr[i] != '\r' && line.ptr[i] != '\n');
+	buf_put_slice(w->out, line);
+	write_end(w);
+}
