@@ -7,7 +7,7 @@
 
 enum {
 	TEXT_MAX = 64 * 1024,      /* octets of a field that is text */
-	ADDRESSES_MAX = 256 * 1024 /* ...of one that is addresses */
+	ADDRESSES_MAX = 128 * 1024 /* ...of one that is addresses */
 };
 
 /* In the order of RFC 9051 7.5.2. */

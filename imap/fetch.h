@@ -50,12 +50,13 @@ enum fetch_kind {
 };
 
 enum fetch_need {               /* bits */
-	FETCH_SUMMARY = 1 << 0, /* summary */
+	FETCH_SUMMARY = 1 << 0, /* facts.summary */
 	FETCH_OCTETS = 1 << 1   /* the plan may have ranges of the message */
 };
 
 enum {
-	FETCH_ITEMS_MAX = 200
+	FETCH_ITEMS_MAX = 64,
+	FETCH_HEADER_MAX = 256 * 1024 /* of a header, for HEADER.FIELDS */
 };
 
 struct fetch_item {
@@ -89,7 +90,7 @@ void fetch_want(struct fetch *f, enum fetch_kind kind);
  */
 const char *fetch_parse(struct parse *p, struct fetch *f) MUST_CHECK;
 
-/* Of enum fetch_need. */
+/* Of enum fetch_need: for all messages alike, so ask once. */
 unsigned fetch_needs(const struct fetch *f);
 
 struct fetch_facts {
@@ -110,7 +111,8 @@ struct fetch_facts {
 
 /*
  * The octets of the message that must be read to make the plan: what
- * HEADER.FIELDS selects from and the summary has not kept.  len 0: none.
+ * HEADER.FIELDS selects from and the summary has not kept.  len 0: none.  HEADER.FIELDS looks at the first
+ * FETCH_HEADER_MAX octets of a header only; other sections have no limit.
  */
 struct section_range fetch_header_needed(const struct fetch *f,
     const struct fetch_facts *facts);

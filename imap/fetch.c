@@ -1,0 +1,219 @@
+#include "imap/fetch.h"
+#include "imap/parse.h"
+#include "imap/summary.h"
+#include "lib/ascii.h"
+#include "lib/must.h"
+
+struct item_name {
+	const char *name;
+	enum fetch_kind kind;
+	bool sets_seen;
+};
+
+static const struct item_name names[] = {
+	{ "UID", FETCH_UID, false },
+	{ "FLAGS", FETCH_FLAGS, false },
+	{ "INTERNALDATE", FETCH_INTERNALDATE, false },
+	{ "RFC822.SIZE", FETCH_SIZE, false },
+	{ "MODSEQ", FETCH_MODSEQ, false },
+	{ "EMAILID", FETCH_EMAILID, false },
+	{ "THREADID", FETCH_THREADID, false },
+	{ "SAVEDATE", FETCH_SAVEDATE, false },
+	{ "ENVELOPE", FETCH_ENVELOPE, false },
+	{ "BODY", FETCH_BODY, false },
+	{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE, false },
+	{ "RFC822", FETCH_RFC822, true },
+	{ "RFC822.HEADER", FETCH_RFC822_HEADER, false },
+	{ "RFC822.TEXT", FETCH_RFC822_TEXT, true },
+};
+
+static const struct {
+	const char *name;
+	enum fetch_kind kinds[5];
+	unsigned count;
+} macros[] = {
+	{ "ALL",
+	    { FETCH_FLAGS, FETCH_INTERNALDATE, FETCH_SIZE, FETCH_ENVELOPE },
+	    4 },
+	{ "FAST", { FETCH_FLAGS, FETCH_INTERNALDATE, FETCH_SIZE }, 3 },
+	{ "FULL",
+	    { FETCH_FLAGS, FETCH_INTERNALDATE, FETCH_SIZE, FETCH_ENVELOPE,
+	        FETCH_BODY },
+	    5 },
+};
+
+void
+fetch_init(struct fetch *f)
+{
+	f->count = 0;
+	f->sets_seen = f->changed_since = f->vanished = false;
+	f->changed_modseq = 0;
+}
+
+/* There is room: plain items are asked for once, sections are counted. */
+static struct fetch_item *
+add(struct fetch *f, enum fetch_kind kind)
+{
+	MUST(f->count < FETCH_ITEMS_MAX);
+	f->items[f->count] = (struct fetch_item){ .kind = kind };
+	return &f->items[f->count++];
+}
+
+void
+fetch_want(struct fetch *f, enum fetch_kind kind)
+{
+	MUST(kind != FETCH_SECTION && kind < FETCH_KINDS);
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->items[i].kind == kind)
+			return;
+	add(f, kind);
+}
+
+/* "<offset.count>" */
+static void
+parse_partial(struct parse *p, struct fetch_item *item)
+{
+	if (!parse_try(p, '<'))
+		return;
+	item->partial = true;
+	item->offset = parse_number(p);
+	parse_char(p, '.');
+	item->count = parse_nz_number(p);
+	parse_char(p, '>');
+}
+
+static void
+parse_section_item(struct parse *p, struct fetch *f, bool sets_seen)
+{
+	struct fetch_item *item;
+
+	/* Room is kept for one of each plain kind. */
+	if (f->count >= FETCH_ITEMS_MAX - FETCH_KINDS) {
+		parse_fail(p, "Too many items");
+		return;
+	}
+	item = add(f, FETCH_SECTION);
+	section_parse(p, &item->section);
+	parse_partial(p, item);
+	f->sets_seen |= sets_seen;
+}
+
+static void
+parse_item(struct parse *p, struct fetch *f)
+{
+	struct slice name = parse_until(p, "[ ()");
+
+	if (parse_peek(p) == '[') {
+		if (slice_is_nocase(name, "BODY"))
+			parse_section_item(p, f, true);
+		else if (slice_is_nocase(name, "BODY.PEEK"))
+			parse_section_item(p, f, false);
+		else
+			parse_fail(p, "Unknown item");
+		return;
+	}
+	for (size_t i = 0; i < NITEMS(names); i++) {
+		if (!slice_is_nocase(name, names[i].name))
+			continue;
+		fetch_want(f, names[i].kind);
+		f->sets_seen |= names[i].sets_seen;
+		return;
+	}
+	parse_fail(p, "Unknown item");
+}
+
+static bool
+parse_macro(struct parse *p, struct fetch *f)
+{
+	for (size_t i = 0; i < NITEMS(macros); i++) {
+		if (!parse_try_word(p, macros[i].name))
+			continue;
+		for (unsigned k = 0; k < macros[i].count; k++)
+			fetch_want(f, macros[i].kinds[k]);
+		return true;
+	}
+	return false;
+}
+
+static void
+parse_modifiers(struct parse *p, struct fetch *f)
+{
+	parse_sp(p);
+	parse_open(p);
+	while (parse_more(p)) {
+		if (parse_try_word(p, "CHANGEDSINCE")) {
+			parse_sp(p);
+			f->changed_since = true;
+			f->changed_modseq = parse_number64(p);
+			fetch_want(f, FETCH_MODSEQ);
+		} else if (parse_try_word(p, "VANISHED")) {
+			f->vanished = true;
+		} else {
+			parse_fail(p, "Unknown modifier");
+		}
+	}
+	if (f->vanished && !f->changed_since)
+		parse_fail(p, "VANISHED without CHANGEDSINCE");
+}
+
+const char *
+fetch_parse(struct parse *p, struct fetch *f)
+{
+	fetch_init(f);
+	if (parse_try(p, '(')) {
+		do
+			parse_item(p, f);
+		while (parse_peek(p) != ')' && parse_try(p, ' '));
+		parse_char(p, ')');
+	} else if (!parse_macro(p, f)) {
+		parse_item(p, f);
+	}
+	if (parse_error(p) == NULL && parse_peek(p) != PARSE_END)
+		parse_modifiers(p, f);
+	parse_end(p);
+	return parse_error(p);
+}
+
+static unsigned
+needs_of(const struct fetch_item *item)
+{
+	switch (item->kind) {
+	case FETCH_ENVELOPE:
+	case FETCH_BODY:
+	case FETCH_BODYSTRUCTURE:
+		return FETCH_SUMMARY;
+	case FETCH_RFC822:
+		return FETCH_OCTETS;
+	case FETCH_RFC822_HEADER:
+	case FETCH_RFC822_TEXT:
+		return FETCH_SUMMARY | FETCH_OCTETS;
+	case FETCH_SECTION:
+		if (item->section.text == SECTION_ALL &&
+		    item->section.npath == 0)
+			return FETCH_OCTETS;
+		if (item->section.nfields > 0)
+			return FETCH_SUMMARY;
+		return FETCH_SUMMARY | FETCH_OCTETS;
+	case FETCH_UID:
+	case FETCH_FLAGS:
+	case FETCH_INTERNALDATE:
+	case FETCH_SIZE:
+	case FETCH_MODSEQ:
+	case FETCH_EMAILID:
+	case FETCH_THREADID:
+	case FETCH_SAVEDATE:
+	case FETCH_KINDS:
+		break;
+	}
+	return 0;
+}
+
+unsigned
+fetch_needs(const struct fetch *f)
+{
+	unsigned needs = 0;
+
+	for (unsigned i = 0; i < f->count; i++)
+		needs |= needs_of(&f->items[i]);
+	return needs;
+}

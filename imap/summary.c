@@ -1,0 +1,256 @@
+#include <limits.h>
+
+#include "imap/bodystructure.h"
+#include "imap/date.h"
+#include "imap/envelope.h"
+#include "imap/header.h"
+#include "imap/summary.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+enum {
+	VERSION = 1,
+	TEXT_MAX = 2 * 1024 * 1024, /* one response text */
+	DAY_SECONDS = 24 * 60 * 60
+};
+
+enum summary_bit {
+	BIT_SENT_KNOWN = 1 << 0,
+	BIT_HEADERS_CUT = 1 << 1,
+	BIT_MIME_CUT = 1 << 2,
+	BITS = 1 << 3
+};
+
+/*
+ * What clients list, thread and sort by: Thunderbird's, mutt's, K-9's and Apple
+ * Mail's lists of header fields are in here.
+ */
+static const char *const kept[] = { "From", "To", "Cc", "Bcc", "Subject",
+	"Date", "Message-ID", "References", "In-Reply-To", "Sender", "Reply-To",
+	"Newsgroups", "Priority", "X-Priority", "Importance",
+	"X-MSMail-Priority", "Content-Type", "Content-Class",
+	"Content-Description", "Content-Transfer-Encoding",
+	"Disposition-Notification-To", "Lines", "List-Id", "List-Post",
+	"List-Subscribe", "List-Unsubscribe", "Auto-Submitted", "Precedence",
+	"User-Agent", "X-Mailer", "X-Label", "X-Original-To", "X-Spam-Flag",
+	"X-Spam-Status", "Delivered-To", "X-Uniform-Type-Identifier",
+	"X-Universally-Unique-Identifier", "Mail-Followup-To", "Return-Path",
+	"Resent-Date", "Resent-From" };
+
+bool
+summary_keeps(struct slice name)
+{
+	for (size_t i = 0; i < NITEMS(kept); i++)
+		if (slice_is_nocase(name, kept[i]))
+			return true;
+	return false;
+}
+
+static void
+keep_headers(struct arena *a, struct slice header, struct summary *s)
+{
+	struct header_iter it;
+	struct header_field f;
+	struct buf b;
+
+	buf_init(&b, SUMMARY_HEADERS_MAX);
+	header_init(&it, header);
+	while (!s->headers_cut && header_next(&it, &f)) {
+		if (!summary_keeps(f.name))
+			continue;
+		if (f.whole.len > buf_room(&b))
+			s->headers_cut = true;
+		else
+			buf_put_slice(&b, f.whole);
+	}
+	s->headers = arena_copy(a, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void
+find_sent(struct slice header, struct summary *s)
+{
+	struct header_field f;
+	struct date_time t;
+
+	if (!header_find(header, "Date", &f) || !date_parse_mail(f.value, &t))
+		return;
+	s->sent_known = true;
+	s->sent = t.seconds;
+	s->sent_day = (int32_t)(date_day_of(&t) / DAY_SECONDS);
+}
+
+/* Both structures, or false if they are too long for anybody. */
+static bool
+make_structures(struct arena *a, struct slice message, struct summary *s)
+{
+	struct arena scratch;
+	struct buf b;
+	bool fits;
+
+	arena_init(&scratch);
+	buf_init(&b, TEXT_MAX);
+	bodystructure_write(&b, &scratch, message, &s->mime,
+	    BODYSTRUCTURE_EXTENDED);
+	fits = !buf_failed(&b);
+	if (fits) {
+		s->bodystructure = arena_copy(a, buf_slice(&b));
+		buf_clear(&b);
+		bodystructure_write(&b, &scratch, message, &s->mime,
+		    BODYSTRUCTURE_BASIC);
+		MUST(!buf_failed(&b)); /* it is a part of the other */
+		s->body = arena_copy(a, buf_slice(&b));
+	}
+	buf_fini(&b);
+	arena_reset(&scratch);
+	return fits;
+}
+
+static void
+make_envelope(struct arena *a, struct slice header, struct summary *s)
+{
+	struct arena scratch;
+	struct buf b;
+
+	arena_init(&scratch);
+	buf_init(&b, 2 * TEXT_MAX);
+	envelope_write(&b, &scratch, header);
+	MUST(!buf_failed(&b)); /* envelope.c limits each of its fields */
+	s->envelope = arena_copy(a, buf_slice(&b));
+	buf_fini(&b);
+	arena_reset(&scratch);
+}
+
+void
+summary_make(struct arena *a, struct slice message, struct summary *s)
+{
+	static const struct mime_limits unopened = { .depth = 0, .parts = 1 };
+	struct slice header;
+
+	*s = (struct summary){ 0 };
+	mime_parse(a, message, &mime_limits_default, &s->mime);
+	header = mime_header(&s->mime.parts[0], message);
+	if (!make_structures(a, message, s)) {
+		mime_parse(a, message, &unopened, &s->mime);
+		MUST(make_structures(a, message, s));
+	}
+	make_envelope(a, header, s);
+	keep_headers(a, header, s);
+	find_sent(header, s);
+}
+
+static void
+put_part(struct buf *out, const struct mime_part *p)
+{
+	wire_put_u64(out, p->header_at);
+	wire_put_u64(out, p->header_len);
+	wire_put_u64(out, p->body_at);
+	wire_put_u64(out, p->body_len);
+	wire_put_u32(out, p->body_lines);
+	wire_put_u16(out, p->parent);
+	wire_put_u16(out, p->child);
+	wire_put_u16(out, p->next);
+	wire_put_u16(out, p->depth);
+	wire_put_u8(out, (uint8_t)p->kind);
+	wire_put_u8(out, (uint8_t)p->fallback);
+}
+
+void
+summary_encode(struct buf *out, const struct summary *s)
+{
+	unsigned bits = 0;
+
+	if (s->sent_known)
+		bits |= BIT_SENT_KNOWN;
+	if (s->headers_cut)
+		bits |= BIT_HEADERS_CUT;
+	if (s->mime.cut)
+		bits |= BIT_MIME_CUT;
+	wire_put_u8(out, VERSION);
+	wire_put_u8(out, (uint8_t)bits);
+	wire_put_u64(out, (uint64_t)s->sent);
+	wire_put_u32(out, (uint32_t)s->sent_day);
+	wire_put_slice(out, s->envelope);
+	wire_put_slice(out, s->body);
+	wire_put_slice(out, s->bodystructure);
+	wire_put_slice(out, s->headers);
+	wire_put_u16(out, (uint16_t)s->mime.count);
+	for (unsigned i = 0; i < s->mime.count; i++)
+		put_part(out, &s->mime.parts[i]);
+}
+
+/* Links lead forwards or nowhere, so that what follows them ends. */
+static bool
+is_sound(const struct mime_part *p, unsigned i, unsigned count)
+{
+	if ((p->parent != MIME_NONE && p->parent >= i) ||
+	    (i > 0 && p->parent == MIME_NONE))
+		return false;
+	if (p->child != MIME_NONE && (p->child <= i || p->child >= count))
+		return false;
+	if (p->next != MIME_NONE && (p->next <= i || p->next >= count))
+		return false;
+	return p->kind < MIME_KINDS &&
+	       (p->kind == MIME_LEAF) == (p->child == MIME_NONE) &&
+	       p->header_at <= INT64_MAX && p->header_len <= INT64_MAX &&
+	       p->body_at <= INT64_MAX && p->body_len <= INT64_MAX;
+}
+
+static int
+take_parts(struct wire *w, struct arena *a, struct mime *m)
+{
+	struct mime_part *parts;
+
+	m->count = wire_u16(w);
+	if (w->failed || m->count == 0 || m->count >= MIME_NONE)
+		return -1;
+	parts = arena_array(a, m->count, sizeof(*parts));
+	for (unsigned i = 0; i < m->count; i++) {
+		struct mime_part *p = &parts[i];
+
+		p->header_at = wire_u64(w);
+		p->header_len = wire_u64(w);
+		p->body_at = wire_u64(w);
+		p->body_len = wire_u64(w);
+		p->body_lines = wire_u32(w);
+		p->parent = wire_u16(w);
+		p->child = wire_u16(w);
+		p->next = wire_u16(w);
+		p->depth = wire_u16(w);
+		p->kind = wire_u8(w);
+		p->fallback = wire_u8(w) == MIME_DEFAULT_MESSAGE
+		                  ? MIME_DEFAULT_MESSAGE
+		                  : MIME_DEFAULT_TEXT;
+		if (w->failed || !is_sound(p, i, m->count))
+			return -1;
+	}
+	m->parts = parts;
+	return 0;
+}
+
+int
+summary_decode(struct arena *a, struct slice octets, struct summary *s)
+{
+	struct wire w;
+	unsigned bits;
+
+	*s = (struct summary){ 0 };
+	wire_init(&w, octets);
+	if (wire_u8(&w) != VERSION)
+		return -1;
+	bits = wire_u8(&w);
+	s->sent_known = bits & BIT_SENT_KNOWN;
+	s->headers_cut = bits & BIT_HEADERS_CUT;
+	s->mime.cut = bits & BIT_MIME_CUT;
+	s->sent = (int64_t)wire_u64(&w);
+	s->sent_day = (int32_t)wire_u32(&w);
+	s->envelope = wire_slice(&w);
+	s->body = wire_slice(&w);
+	s->bodystructure = wire_slice(&w);
+	s->headers = wire_slice(&w);
+	if (bits >= BITS || take_parts(&w, a, &s->mime) == -1 || !wire_done(&w))
+		return -1;
+	return 0;
+}
