@@ -5,6 +5,11 @@
  * which shard a key is in.  One process writes, any number read; readers take
  * no lock that outlives the call.
  *
+ * A transaction over several shards is made whole by an intent: all of it is
+ * written to shard 0 in one commit, then to the others, then taken away.
+ * db_open() finishes what a crash left.  A reader may see such a transaction
+ * in one shard a moment before the other; within a shard never.
+ *
  * DB_MEMORY has no files and no other process.  DB_CACHE is for a copy that can
  * be fetched again: transactions survive the death of the process, not of the
  * machine, and db_open() empties a file that is damaged (db_was_emptied()).
@@ -18,6 +23,10 @@
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
+enum {
+	DB_SHARDS_MAX = 256
+};
+
 struct buf;
 struct db;
 struct err;
@@ -29,16 +38,24 @@ enum db_mode {
 	DB_MEMORY
 };
 
-/* dir is made if it may be; shards is fixed at the first opening. */
+/*
+ * dir is made if it may be (NULL for DB_MEMORY); shards is fixed at the first
+ * opening.  A second writer is refused, and so is DB_READ before a writer has
+ * made the database ready.
+ */
 int db_open(struct db **dbp, const char *dir, unsigned shards,
     enum db_mode mode, struct err *err) MUST_CHECK;
 void db_close(struct db **dbp);
 unsigned db_shards(const struct db *db);
 bool db_was_emptied(const struct db *db);
 
-/* 1 and the value appended to out; 0 if there is none; -1 and *err. */
+/* Keys do not begin with a NUL.  1 and the value appended to out; 0 if there is none; -1 and *err. */
 int db_get(struct db *db, unsigned shard, struct slice key, struct buf *out,
     struct err *err) MUST_CHECK;
+
+/* In between, reads of a shard see one state of it.  Keep it short. */
+int db_hold(struct db *db, unsigned shard, struct err *err) MUST_CHECK;
+void db_release(struct db *db, unsigned shard);
 
 /*
  * One transaction at a time, over all shards: after a crash all of it is there
@@ -49,8 +66,15 @@ int db_put(struct db *db, unsigned shard, struct slice key, struct slice value,
     struct err *err) MUST_CHECK;
 int db_delete(struct db *db, unsigned shard, struct slice key,
     struct err *err) MUST_CHECK;
+/* -1: nothing has changed, or db_begin() will finish it before all else. */
 int db_commit(struct db *db, struct err *err) MUST_CHECK;
 void db_cancel(struct db *db);
+
+/*
+ * All records of from into to, which has as many shards and is DB_MEMORY and
+ * empty.  -1 and *err: to is of no more use.
+ */
+int db_copy(struct db *to, struct db *from, struct err *err) MUST_CHECK;
 
 /* A number that changes with every commit by any process: for caches. */
 uint64_t db_sequence(struct db *db);

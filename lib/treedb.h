@@ -25,7 +25,8 @@
 enum {
 	TREEDB_SEP = 0x1f,
 	TREEDB_KEY_MAX = 1024,
-	TREEDB_TAGS_MAX = 256 /* of one record */
+	TREEDB_TAGS_MAX = 256, /* of one record */
+	TREEDB_TAG_MAX = 255   /* octets of one; without NULs */
 };
 
 struct err;
@@ -46,6 +47,15 @@ int treedb_put(struct treedb *t, struct slice key, struct slice value,
 int treedb_delete(struct treedb *t, struct slice key,
     struct err *err) MUST_CHECK;
 
+/* A record's value and tags as one octet string: to keep and to put back. */
+int treedb_get_whole(struct treedb *t, struct slice key, struct buf *out,
+    struct err *err) MUST_CHECK;
+int treedb_put_whole(struct treedb *t, struct slice key, struct slice whole,
+    struct err *err) MUST_CHECK;
+
+/* In which shard a key is: for transactions that stay in one. */
+unsigned treedb_shard(const struct treedb *t, struct slice key);
+
 /* What a walk does after a record. */
 enum treedb_next {
 	TREEDB_NEXT, /* the next key */
@@ -53,7 +63,10 @@ enum treedb_next {
 	TREEDB_STOP
 };
 
-/* key and value are borrowed for the call; no writing meanwhile. */
+/*
+ * key and value are borrowed for the call; no writing meanwhile.  No lock is
+ * held: if another process writes, later records may be newer than earlier.
+ */
 typedef enum treedb_next treedb_visit(void *arg, struct slice key,
     struct slice value);
 

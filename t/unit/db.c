@@ -1,0 +1,201 @@
+/*
+ * db: what the modes promise, and transactions over shards.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/db.h"
+#include "lib/err.h"
+#include "lib/must.h"
+#include "t/tap.h"
+#include "t/tempdir.h"
+
+static void
+put(struct db *db, unsigned shard, const char *key, const char *value)
+{
+	struct err err;
+
+	MUST(db_put(db, shard, slice_str(key), slice_str(value), &err) == 0);
+}
+
+static bool
+holds(struct db *db, unsigned shard, const char *key, const char *want)
+{
+	struct buf out;
+	struct err err;
+	int found;
+	bool same;
+
+	buf_init(&out, 100);
+	found = db_get(db, shard, slice_str(key), &out, &err);
+	same = want == NULL ? found == 0
+	                    : found == 1 && slice_is(buf_slice(&out), want);
+	buf_fini(&out);
+	return same;
+}
+
+/* Whatever the mode: kept after a commit, as before after a cancel. */
+static void
+test_transactions(enum db_mode mode, const char *what)
+{
+	char dir[64], path[80];
+	uint64_t sequence;
+	struct err err;
+	struct db *db;
+
+	tempdir_make(dir);
+	snprintf(path, sizeof(path), "%s/db", dir);
+	MUST(db_open(&db, path, 3, mode, &err) == 0);
+	MUST(db_begin(db, &err) == 0);
+	put(db, 0, "a", "1");
+	put(db, 2, "b", "2");
+	ok(holds(db, 2, "b", "2"), "%s: seen inside", what);
+	sequence = db_sequence(db);
+	MUST(db_commit(db, &err) == 0);
+	ok(db_sequence(db) != sequence, "%s: the sequence changed", what);
+	ok(holds(db, 0, "a", "1") && holds(db, 2, "b", "2"), "%s: kept", what);
+	ok(holds(db, 1, "a", NULL), "%s: in its shard only", what);
+
+	MUST(db_begin(db, &err) == 0);
+	put(db, 0, "a", "3");
+	put(db, 0, "a", "4");
+	put(db, 1, "c", "5");
+	MUST(db_delete(db, 2, slice_str("b"), &err) == 0);
+	MUST(db_delete(db, 2, slice_str("none"), &err) == 0);
+	db_cancel(db);
+	ok(holds(db, 0, "a", "1") && holds(db, 2, "b", "2") &&
+	        holds(db, 1, "c", NULL),
+	    "%s: taken back", what);
+	db_close(&db);
+
+	if (mode != DB_MEMORY) {
+		MUST(db_open(&db, path, 3, mode, &err) == 0);
+		ok(holds(db, 0, "a", "1") && holds(db, 2, "b", "2"),
+		    "%s: there after opening again", what);
+		ok(!db_was_emptied(db), "%s: and not emptied", what);
+		db_close(&db);
+	}
+	tempdir_remove(dir);
+}
+
+static void
+write_state(const char *dir, const char *boot, const char *clean)
+{
+	char path[80];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/state", dir);
+	f = fopen(path, "w");
+	MUST(f != NULL);
+	fprintf(f, "murder-db 1\nshards 2\nboot %s\nclean %s\n", boot, clean);
+	fclose(f);
+}
+
+/* A cache that was open when the machine died is emptied, no other. */
+static void
+test_cache(void)
+{
+	static const struct {
+		const char *boot, *clean;
+		bool emptied;
+	} cases[] = {
+		{ "another-boot", "no", true },
+		{ "another-boot", "yes", false },
+	};
+	char dir[64];
+	struct err err;
+	struct db *db;
+
+	for (size_t i = 0; i < NITEMS(cases); i++) {
+		tempdir_make(dir);
+		MUST(db_open(&db, dir, 2, DB_CACHE, &err) == 0);
+		MUST(db_begin(db, &err) == 0);
+		put(db, 1, "a", "1");
+		MUST(db_commit(db, &err) == 0);
+		db_close(&db);
+		write_state(dir, cases[i].boot, cases[i].clean);
+		if (cases[i].emptied)
+			ok(db_open(&db, dir, 2, DB_READ, &err) == -1,
+			    "a reader does not trust it");
+		MUST(db_open(&db, dir, 2, DB_CACHE, &err) == 0);
+		ok(db_was_emptied(db) == cases[i].emptied &&
+		        holds(db, 1, "a", cases[i].emptied ? NULL : "1"),
+		    "boot %s clean %s", cases[i].boot, cases[i].clean);
+		db_close(&db);
+		tempdir_remove(dir);
+	}
+}
+
+/* A file of nonsense: a cache starts anew, what is durable refuses. */
+static void
+test_damage(enum db_mode mode)
+{
+	char dir[64], path[80];
+	struct err err;
+	struct db *db;
+	FILE *f;
+
+	tempdir_make(dir);
+	MUST(db_open(&db, dir, 2, mode, &err) == 0);
+	db_close(&db);
+	snprintf(path, sizeof(path), "%s/01.tdb", dir);
+	f = fopen(path, "w");
+	MUST(f != NULL);
+	fprintf(f, "nonsense, and longer than a header of tdb would be\n");
+	fclose(f);
+	if (mode == DB_CACHE) {
+		ok(db_open(&db, dir, 2, mode, &err) == 0 && db_was_emptied(db),
+		    "a damaged cache is emptied");
+		db_close(&db);
+	} else {
+		ok(db_open(&db, dir, 2, mode, &err) == -1,
+		    "damage is an error: %s", err.text);
+	}
+	tempdir_remove(dir);
+}
+
+/* This program again, since locks are between processes. */
+static int
+second_writer(const char *dir)
+{
+	struct err err;
+	struct db *db;
+
+	if (db_open(&db, dir, 1, DB_DURABLE, &err) == 0)
+		return 0;
+	return strstr(err.text, "another process") != NULL ? 7 : 1;
+}
+
+static void
+test_refusals(const char *self)
+{
+	char dir[64], command[300];
+	struct err err;
+	struct db *db;
+
+	tempdir_make(dir);
+	ok(db_open(&db, dir, 1, DB_READ, &err) == -1 && db == NULL,
+	    "nothing to read yet: %s", err.text);
+	MUST(db_open(&db, dir, 1, DB_DURABLE, &err) == 0);
+	snprintf(command, sizeof(command), "%s %s", self, dir);
+	ok(system(command) == 7 << 8, "a second writer is refused");
+	db_close(&db);
+	ok(system(command) == 0, "but not when the first has gone");
+	tempdir_remove(dir);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 2)
+		return second_writer(argv[1]);
+	test_transactions(DB_MEMORY, "memory");
+	test_transactions(DB_DURABLE, "durable");
+	test_transactions(DB_CACHE, "cache");
+	test_cache();
+	test_damage(DB_CACHE);
+	test_damage(DB_DURABLE);
+	test_refusals(argv[0]);
+	return done_testing();
+}
