@@ -36,6 +36,7 @@ struct world {
 	size_t count;
 	bool right;
 	struct err err;
+	char seen[JOURNAL_NAME_MAX]; /* name of a file */
 };
 
 /* A record is a function of its number, some have no octets. */
@@ -88,7 +89,7 @@ world_init(struct world *w)
 }
 
 static size_t
-files_count(const struct world *w, bool remove)
+files_count(struct world *w, bool remove)
 {
 	DIR *d = opendir(w->dir);
 	struct dirent *e;
@@ -99,6 +100,7 @@ files_count(const struct world *w, bool remove)
 		if (e->d_name[0] == '.')
 			continue;
 		n++;
+		snprintf(w->seen, sizeof(w->seen), "%.16s", e->d_name);
 		if (remove)
 			unlinkat(dirfd(d), e->d_name, 0);
 	}
@@ -228,6 +230,7 @@ static void
 test_drop(void)
 {
 	struct world w;
+	char name[JOURNAL_NAME_MAX];
 	uint64_t before;
 
 	world_init(&w);
@@ -250,11 +253,13 @@ test_drop(void)
 	journal_drop(w.journal, 6);
 	ok(journal_octets(w.journal) == 0, "all dropped: no octets");
 	commit(&w, 2);
-	journal_drop(w.journal, 7);
+	journal_drop(w.journal, 8);
 	commit(&w, 1);
 	journal_close(&w.journal);
-	ok(opens(&w, 7) && w.count == 2 && w.right, "dropping loses none");
-	ok(files_count(&w, false) == 1, "and begins a new file");
+	ok(opens(&w, 8) && w.count == 1 && w.right, "dropping loses none");
+	ok(files_count(&w, false) == 1, "older files are gone");
+	journal_file_name(name, 9);
+	ok(strcmp(w.seen, name) == 0, "dropping all begins a new file");
 	world_fini(&w);
 }
 

@@ -1,0 +1,487 @@
+/*
+ * journal_crash: kill a journal's process at every system call that changes
+ * its directory, with and without losing what was not synced, and let every
+ * such call fail once.
+ *
+ * The child tells the parent by a pipe what its call backs told it, and what
+ * it synced.  The law: what is replayed is a beginning of what was put, and
+ * everything that was called durable is in it.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/err.h"
+#include "lib/jobs.h"
+#include "lib/journal.h"
+#include "lib/journal_file.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "t/tap.h"
+
+enum {
+	ROUNDS = 5,
+	PER_ROUND = 3,
+	MAX_SYNCS = 64,
+	CRASHED = 42
+};
+
+/* What comes down the pipe. */
+struct news {
+	char what; /* 'd'urable, 'x' dropped, 's'ynced */
+	uint64_t number;
+	ino_t ino; /* of 's': number is the file's octets then */
+};
+
+struct told {
+	uint64_t durable, dropped;
+	struct news syncs[MAX_SYNCS];
+	size_t nsyncs;
+};
+
+static int calls_left = -1; /* before this process ends, or the call fails */
+static int calls_errno;     /* 0: end */
+static int report_fd = -1;
+
+static void
+report(char what, uint64_t number, ino_t ino)
+{
+	struct news n = { what, number, ino };
+
+	if (report_fd != -1)
+		MUST(write(report_fd, &n, sizeof(n)) == sizeof(n));
+}
+
+/* True: the call is to fail. */
+static bool
+tick(void)
+{
+	if (calls_left <= 0 || --calls_left > 0)
+		return false;
+	if (calls_errno == 0)
+		_exit(CRASHED);
+	errno = calls_errno;
+	return true;
+}
+
+static void
+synced(int fd)
+{
+	struct stat st;
+
+	if (report_fd == -1 || fstat(fd, &st) == -1)
+		return;
+	report('s', (uint64_t)st.st_size, st.st_ino);
+}
+
+/* Just before the call, and in the next child just after it. */
+#define WRAP(type, name, args, after, ...)                         \
+	type name args                                             \
+	{                                                          \
+		static type(*real) args;                           \
+		type r;                                            \
+		if (real == NULL)                                  \
+			*(void **)&real = dlsym(RTLD_NEXT, #name); \
+		if (tick())                                        \
+			return -1;                                 \
+		r = real(__VA_ARGS__);                             \
+		if (r != -1)                                       \
+			after;                                     \
+		if (calls_errno == 0)                              \
+			tick();                                    \
+		return r;                                          \
+	}
+
+WRAP(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t off), (void)0, fd,
+    p, n, off)
+WRAP(int, ftruncate, (int fd, off_t n), (void)0, fd, n)
+WRAP(int, unlinkat, (int fd, const char *name, int flags), (void)0, fd, name,
+    flags)
+WRAP(int, mkdir, (const char *name, mode_t mode), (void)0, name, mode)
+WRAP(int, fsync, (int fd), (void)0, fd)
+WRAP(int, fdatasync, (int fd), synced(fd), fd)
+
+int
+openat(int dirfd, const char *name, int flags, ...)
+{
+	static int (*real)(int, const char *, int, ...);
+	mode_t mode = 0;
+	va_list ap;
+	int fd;
+
+	va_start(ap, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(ap, mode_t);
+	va_end(ap);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "openat");
+	if ((flags & O_CREAT) && tick())
+		return -1;
+	fd = real(dirfd, name, flags, mode);
+	if ((flags & O_CREAT) && calls_errno == 0)
+		tick();
+	return fd;
+}
+
+/* --- the scenario --------------------------------------------------------- */
+
+struct world {
+	const char *dir;
+	struct loop *loop;
+	struct jobs *jobs;
+	struct journal *journal;
+	struct timer *timer;
+	uint64_t target;   /* stop when this was called back */
+	uint64_t good[64]; /* numbers called durable */
+	size_t ngood;
+	uint64_t replayed; /* last number */
+	size_t nreplayed;
+	bool right;
+};
+
+static struct slice
+content(uint64_t number, uint8_t room[512])
+{
+	size_t n = (size_t)(number * 137 % 401);
+
+	for (size_t i = 0; i < n; i++)
+		room[i] = (uint8_t)(number * 7 + i);
+	return slice_of(room, n);
+}
+
+static int
+replay(void *arg, uint64_t number, struct slice record, struct err *err)
+{
+	struct world *w = arg;
+	uint8_t room[512];
+
+	(void)err;
+	if (number <= w->replayed ||
+	    !slice_equal(record, content(number, room)))
+		w->right = false;
+	/* With failures: exactly those that did not fail. */
+	if (w->ngood > 0 &&
+	    (w->nreplayed >= w->ngood || w->good[w->nreplayed] != number))
+		w->right = false;
+	w->replayed = number;
+	w->nreplayed++;
+	return 0;
+}
+
+static void
+called_back(void *arg, uint64_t number, bool failed)
+{
+	struct world *w = arg;
+
+	if (!failed) {
+		report('d', number, 0);
+		MUST(w->ngood < NITEMS(w->good));
+		w->good[w->ngood++] = number;
+	}
+	if (number == w->target)
+		loop_stop(w->loop);
+}
+
+static void
+look_again(void *arg)
+{
+	struct world *w = arg;
+
+	journal_retry(w->journal);
+	if (journal_failed(w->journal))
+		timer_set(w->timer, 1);
+	else
+		loop_stop(w->loop);
+}
+
+static void
+round_run(struct world *w)
+{
+	uint64_t first = journal_last(w->journal) + 1;
+	uint8_t room[512];
+
+	w->target = first + PER_ROUND - 1;
+	for (uint64_t i = first; i <= w->target; i++)
+		journal_put(w->journal, content(i, room), called_back, w);
+	loop_run(w->loop);
+	if (journal_failed(w->journal)) {
+		timer_set(w->timer, 0);
+		loop_run(w->loop);
+	}
+}
+
+static void
+world_init(struct world *w, const char *dir)
+{
+	*w = (struct world){ .dir = dir, .right = true };
+	w->loop = loop_new();
+	w->jobs = jobs_new(w->loop, 1);
+	w->timer = timer_new(w->loop, look_again, w);
+}
+
+static void
+world_fini(struct world *w)
+{
+	journal_close(&w->journal);
+	jobs_free(&w->jobs);
+	timer_free(&w->timer);
+	loop_free(&w->loop);
+}
+
+static int
+world_open(struct world *w, uint64_t after, journal_replay *with)
+{
+	struct err err;
+
+	if (journal_open(&w->journal, w->loop, w->jobs, w->dir, after, with, w,
+	        &err) == 0)
+		return 0;
+	printf("# %s\n", err.text);
+	return -1;
+}
+
+static void
+scenario(const char *dir)
+{
+	struct world w;
+
+	for (int i = 0; i < 2; i++) {
+		world_init(&w, dir);
+		MUST(world_open(&w, i == 0 ? 0 : 2 * PER_ROUND, NULL) == 0);
+		for (int r = 0; r < ROUNDS; r++) {
+			round_run(&w);
+			if (i == 0 && r == 1) {
+				report('x', 2 * PER_ROUND, 0);
+				journal_drop(w.journal, 2 * PER_ROUND);
+			}
+		}
+		world_fini(&w);
+	}
+}
+
+static void
+listen_to(int fd, struct told *t)
+{
+	struct news n;
+
+	*t = (struct told){ .durable = 0 };
+	while (read(fd, &n, sizeof(n)) == sizeof(n)) {
+		if (n.what == 'd')
+			t->durable = n.number;
+		else if (n.what == 'x')
+			t->dropped = n.number;
+		else if (t->nsyncs < MAX_SYNCS)
+			t->syncs[t->nsyncs++] = n;
+	}
+	MUST(t->nsyncs < MAX_SYNCS);
+}
+
+static bool
+crash_at(const char *dir, int n, struct told *t)
+{
+	int fds[2], status;
+	pid_t pid;
+
+	MUST(pipe(fds) == 0);
+	fflush(stdout);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0) {
+		report_fd = fds[1];
+		calls_errno = 0;
+		calls_left = n;
+		scenario(dir);
+		_exit(0);
+	}
+	close(fds[1]);
+	listen_to(fds[0], t);
+	close(fds[0]);
+	MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status) == CRASHED;
+}
+
+/* --- what a power failure leaves ------------------------------------------ */
+
+enum loss {
+	LOSS_NONE, /* the process died, the kernel lives */
+	LOSS_TAIL, /* files are as they were synced */
+	LOSS_ZERO, /* they are as long as they were, but zeros */
+	LOSS_HEAD, /* the later half of what was not synced is there */
+	LOSS_MAX
+};
+
+static uint64_t
+octets_synced(const struct told *t, ino_t ino)
+{
+	for (size_t i = t->nsyncs; i > 0; i--)
+		if (t->syncs[i - 1].ino == ino)
+			return t->syncs[i - 1].number;
+	return 0;
+}
+
+static void
+file_lose(int dirfd, const char *name, const struct told *t, enum loss loss)
+{
+	static const uint8_t zeros[4096];
+	struct stat st;
+	uint64_t kept, gone;
+	int fd = openat(dirfd, name, O_RDWR);
+
+	MUST(fd != -1 && fstat(fd, &st) == 0);
+	kept = octets_synced(t, st.st_ino);
+	gone = (uint64_t)st.st_size > kept ? (uint64_t)st.st_size - kept : 0;
+	MUST(gone < sizeof(zeros));
+	if (loss == LOSS_TAIL && kept == 0)
+		MUST(unlinkat(dirfd, name, 0) == 0);
+	else if (loss == LOSS_TAIL && gone > 0)
+		MUST(ftruncate(fd, (off_t)kept) == 0);
+	else if (loss == LOSS_ZERO)
+		MUST(pwrite(fd, zeros, gone, (off_t)kept) == (ssize_t)gone);
+	else if (loss == LOSS_HEAD)
+		MUST(pwrite(fd, zeros, gone / 2, (off_t)kept) ==
+		     (ssize_t)(gone / 2));
+	close(fd);
+}
+
+static void
+each_file(const char *dir, const struct told *t, enum loss loss, bool remove)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (d == NULL)
+		return; /* it was not made */
+	while ((e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.')
+			continue;
+		if (remove)
+			MUST(unlinkat(dirfd(d), e->d_name, 0) == 0);
+		else
+			file_lose(dirfd(d), e->d_name, t, loss);
+	}
+	closedir(d);
+}
+
+/* A beginning, no shorter than what was told; and it goes on from there. */
+static bool
+intact(const char *dir, const struct told *t)
+{
+	struct world w;
+	uint64_t end;
+	bool good;
+
+	world_init(&w, dir);
+	w.replayed = t->dropped;
+	if (world_open(&w, t->dropped, replay) == -1) {
+		world_fini(&w);
+		return false;
+	}
+	end = w.replayed;
+	good = w.right && end >= t->durable && w.nreplayed == end - t->dropped;
+	round_run(&w);
+	world_fini(&w);
+
+	world_init(&w, dir);
+	w.replayed = t->dropped;
+	good = world_open(&w, t->dropped, replay) == 0 && good && w.right &&
+	       w.replayed == end + PER_ROUND;
+	world_fini(&w);
+	return good;
+}
+
+static void
+crashes(const char *dir)
+{
+	struct told t;
+	bool crashed = true, good;
+	int n;
+
+	for (n = 1; crashed; n++) {
+		good = true;
+		for (int loss = 0; loss < LOSS_MAX; loss++) {
+			crashed = crash_at(dir, n, &t);
+			if (loss != LOSS_NONE)
+				each_file(dir, &t, loss, false);
+			if (!intact(dir, &t)) {
+				good = false;
+				printf("# loss %d\n", loss);
+			}
+			each_file(dir, &t, 0, true);
+			rmdir(dir);
+		}
+		ok(good, "died at call %d, %u were durable", n,
+		    (unsigned)t.durable);
+	}
+	ok(n > 60, "the wrappers were called");
+}
+
+/* --- failures ------------------------------------------------------------- */
+
+static bool
+fail_at(const char *dir, int n, int error, bool *failed)
+{
+	struct world w, again;
+	struct told t = { .durable = 0 };
+	bool good = true;
+
+	calls_errno = error;
+	calls_left = n;
+	world_init(&w, dir);
+	if (world_open(&w, 0, NULL) == -1) {
+		*failed = true;
+	} else {
+		for (int r = 0; r < ROUNDS; r++)
+			round_run(&w);
+		*failed = calls_left == 0;
+	}
+	calls_left = -1;
+	world_fini(&w);
+
+	world_init(&again, dir);
+	memcpy(again.good, w.good, sizeof(w.good));
+	again.ngood = w.ngood;
+	good = world_open(&again, 0, replay) == 0 && again.right &&
+	       again.nreplayed == w.ngood;
+	world_fini(&again);
+	each_file(dir, &t, 0, true);
+	rmdir(dir);
+	return good;
+}
+
+static void
+failures(const char *dir, int error)
+{
+	bool failed = true;
+	int n;
+
+	for (n = 1; failed; n++)
+		ok(fail_at(dir, n, error, &failed), "call %d: %s", n,
+		    strerror(error));
+	ok(n > 10, "the wrappers were called");
+}
+
+int
+main(void)
+{
+	char top[] = "/tmp/journal_crash.XXXXXX", dir[64];
+
+	MUST(mkdtemp(top) != NULL);
+	snprintf(dir, sizeof(dir), "%s/log", top);
+	crashes(dir);
+	failures(dir, ENOSPC);
+	failures(dir, EIO);
+	rmdir(top);
+	return done_testing();
+}
