@@ -46,6 +46,8 @@ struct db {
 	unsigned nshards, begun; /* shards with a tdb transaction open */
 	struct shard shards[DB_SHARDS_MAX];
 	bool in_transaction, emptied, half_done;
+	bool made; /* opening may not make files: tdb would make a new one
+	              in place of a damaged one, without a word */
 	uint64_t commits;   /* DB_MEMORY: the sequence */
 	struct undo *undo;  /* DB_MEMORY: latest first */
 	struct map touched; /* shard and key of this transaction's changes */
@@ -79,6 +81,7 @@ struct state {
 	uint64_t shards;
 	char boot[40]; /* of the machine, when a cache was last written */
 	bool clean;    /* it was closed and synced */
+	bool made;     /* all shards have a file */
 };
 
 static void
@@ -121,6 +124,7 @@ state_parse(struct state *st, struct slice text)
 	struct slice shards = state_value(&text, "shards");
 	struct slice boot = state_value(&text, "boot");
 	struct slice clean = state_value(&text, "clean");
+	struct slice made = state_value(&text, "made");
 
 	if (!slice_is(version, "1") ||
 	    !ascii_number(shards, DB_SHARDS_MAX, &st->shards) ||
@@ -130,6 +134,7 @@ state_parse(struct state *st, struct slice text)
 	if (boot.len > 0)
 		memcpy(st->boot, boot.ptr, boot.len);
 	st->clean = slice_is(clean, "yes");
+	st->made = slice_is(made, "yes");
 	return true;
 }
 
@@ -179,8 +184,9 @@ state_write(struct db *db, const struct state *st, struct err *err)
 	if (f == NULL)
 		return err_sys(err, "%s", fresh);
 	good =
-	    fprintf(f, "murder-db 1\nshards %u\nboot %s\nclean %s\n",
-	        (unsigned)st->shards, st->boot, st->clean ? "yes" : "no") > 0;
+	    fprintf(f, "murder-db 1\nshards %u\nboot %s\nclean %s\nmade %s\n",
+	        (unsigned)st->shards, st->boot, st->clean ? "yes" : "no",
+	        st->made ? "yes" : "no") > 0;
 	good = fflush(f) == 0 && fsync(fileno(f)) == 0 && good;
 	if (!good)
 		err_sys(err, "%s", fresh);
@@ -218,7 +224,7 @@ open_shard(struct db *db, unsigned i, struct err *err)
 	int flags = TDB_SEQNUM | TDB_INCOMPATIBLE_HASH | TDB_DISALLOW_NESTING;
 	/* tdb has no locks for who cannot write, so readers open to write;
 	 * they also recover what a writer left when it died. */
-	int how = db->mode == DB_READ ? O_RDWR : O_RDWR | O_CREAT;
+	int how = db->made ? O_RDWR : O_RDWR | O_CREAT;
 	char path[PATH_MAX] = "memory";
 
 	if (db->mode == DB_MEMORY)
@@ -266,6 +272,7 @@ remove_shards(struct db *db)
 		unlink(path); /* one that stays fails to open, which is said */
 	}
 	db->emptied = true;
+	db->made = false;
 }
 
 /* One process writes.  The lock goes with the process. */
@@ -284,6 +291,17 @@ lock_writer(struct db *db, struct err *err)
 	return 0;
 }
 
+/* The state while it is open. */
+static int
+begin_state(struct db *db, struct err *err)
+{
+	struct state st = { .shards = db->nshards, .made = db->made };
+
+	if (db->mode == DB_CACHE)
+		boot_id(st.boot);
+	return state_write(db, &st, err);
+}
+
 static int
 open_for_writing(struct db *db, struct err *err)
 {
@@ -298,22 +316,24 @@ open_for_writing(struct db *db, struct err *err)
 	if (had == -1)
 		return -1;
 	db->nshards = (unsigned)st.shards;
+	db->made = had == 1 && st.made;
 	if (had == 1 && !may_trust(db, &st))
 		remove_shards(db);
-	st.clean = false;
-	st.boot[0] = '\0';
-	if (db->mode == DB_CACHE)
-		boot_id(st.boot);
 	/* Before the shards: files of which the state knows nothing would be
 	 * taken for those of another number of shards. */
-	if (state_write(db, &st, err) == -1)
+	if (begin_state(db, err) == -1)
 		return -1;
-	if (open_shards(db, err) == 0)
+	if (open_shards(db, err) == -1) {
+		if (db->mode != DB_CACHE)
+			return -1;
+		remove_shards(db);
+		if (begin_state(db, err) == -1 || open_shards(db, err) == -1)
+			return -1;
+	}
+	if (db->made)
 		return 0;
-	if (db->mode != DB_CACHE)
-		return -1;
-	remove_shards(db);
-	return open_shards(db, err);
+	db->made = true;
+	return begin_state(db, err);
 }
 
 static int
@@ -328,8 +348,9 @@ open_for_reading(struct db *db, struct err *err)
 		return err_set(err, "%s: no database yet", db->dir);
 	}
 	db->nshards = (unsigned)st.shards;
-	if (!may_trust(db, &st))
+	if (!st.made || !may_trust(db, &st))
 		return err_set(err, "%s: not ready yet", db->dir);
+	db->made = true;
 	return open_shards(db, err);
 }
 
@@ -815,7 +836,9 @@ db_open(struct db **dbp, const char *dir, unsigned shards, enum db_mode mode,
 static void
 note_clean(struct db *db)
 {
-	struct state st = { .shards = db->nshards, .clean = true };
+	struct state st = { .shards = db->nshards,
+		.clean = true,
+		.made = true };
 	char path[PATH_MAX];
 	struct err err;
 	bool synced = true;

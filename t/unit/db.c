@@ -88,7 +88,8 @@ write_state(const char *dir, const char *boot, const char *clean)
 	snprintf(path, sizeof(path), "%s/state", dir);
 	f = fopen(path, "w");
 	MUST(f != NULL);
-	fprintf(f, "murder-db 1\nshards 2\nboot %s\nclean %s\n", boot, clean);
+	fprintf(f, "murder-db 1\nshards 2\nboot %s\nclean %s\nmade yes\n", boot,
+	    clean);
 	fclose(f);
 }
 
