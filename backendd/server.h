@@ -23,6 +23,7 @@ struct loop;
 struct lmtp_session;
 struct mailboxes;
 struct mblist;
+struct seens;
 struct mboxname_space;
 struct session;
 struct store;
@@ -56,6 +57,7 @@ struct backendd {
 	struct mailboxes *mailboxes; /* those that are open */
 	struct mblist *list;
 	struct users *users;
+	struct seens *seens; /* seens_new(users) */
 	struct announce *announce; /* NULL: stand-alone */
 
 	struct session_list sessions;

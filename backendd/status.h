@@ -1,0 +1,40 @@
+/*
+ * status: STATUS of one mailbox, for STATUS and for LIST RETURN (STATUS ...).
+ */
+#ifndef BACKENDD_STATUS_H
+#define BACKENDD_STATUS_H
+
+struct mboxrec;
+struct parse;
+struct session;
+
+enum status_item { /* bits */
+	STATUS_MESSAGES = 1 << 0,
+	STATUS_RECENT = 1 << 1,
+	STATUS_UIDNEXT = 1 << 2,
+	STATUS_UIDVALIDITY = 1 << 3,
+	STATUS_UNSEEN = 1 << 4,
+	STATUS_DELETED = 1 << 5,
+	STATUS_SIZE = 1 << 6,
+	STATUS_HIGHESTMODSEQ = 1 << 7,
+	STATUS_MAILBOXID = 1 << 8
+};
+
+/* "(MESSAGES UIDNEXT)".  Fails p if that is not what is there. */
+unsigned status_parse(struct parse *p);
+
+/* why: NULL, or why there is no answer, fit for the client. */
+typedef void status_cb(struct session *ss, void *arg, const char *why);
+
+/*
+ * Puts "* STATUS name (...)" for an internal name and its record and calls
+ * back, never from inside.  Rights are the caller's to check.  Ask for room for
+ * a line first (session_wait_room(), STATUS_ROOM).
+ */
+enum {
+	STATUS_ROOM = 8 * 1024
+};
+void status_put(struct session *ss, const char *name, const struct mboxrec *rec,
+    unsigned items, status_cb *cb, void *arg);
+
+#endif
