@@ -35,7 +35,7 @@ enum {
 	SEARCH_DEPTH_MAX = 50,
 	SEARCH_KEYS_MAX = 1000,
 	SEARCH_TEXT_MAX = 1000,  /* octets of one string, folded */
-	SEARCH_TEXTS_MAX = 100,  /* keys that look into the message */
+	SEARCH_TEXTS_MAX = 50,   /* keys that look into the message */
 	SEARCH_KEYWORDS_MAX = 64 /* different ones in one search */
 };
 
@@ -54,7 +54,7 @@ enum search_answer {
 };
 
 struct search {
-	const struct search_node *nodes; /* search.c's own */
+	struct search_node *nodes; /* search.c's own */
 	unsigned count;
 	bool esearch;     /* RETURN was given: answer with ESEARCH */
 	unsigned returns; /* of enum search_return; never 0 if esearch */
@@ -71,10 +71,14 @@ struct search {
 const char *search_parse(struct parse *p, struct search *s,
     bool *badcharset) MUST_CHECK;
 
+/*
+ * What "*" means in this mailbox; 0 if it is empty.  Once, before the first
+ * search_test().
+ */
+void search_bind(struct search *s, uint32_t max_seq, uint32_t max_uid);
+
 struct search_facts {
-	/* of the mailbox */
-	uint32_t max_seq, max_uid; /* what "*" is */
-	int64_t now;               /* seconds since 1970, for OLDER, YOUNGER */
+	int64_t now; /* seconds since 1970, for OLDER, YOUNGER */
 	/* of the message */
 	uint32_t seq, uid;
 	uint64_t modseq, size_octets;
@@ -101,7 +105,8 @@ struct search_found {
 };
 
 /*
- * "* SEARCH ..." or "* ESEARCH (TAG ...) ..." and CR LF.  numbers ascend.
+ * "* SEARCH ..." or "* ESEARCH (TAG ...) ..." and CR LF.  numbers ascend.  If
+ * MIN or MAX alone are asked for, modseq is of those (RFC 7162 3.1.10).
  */
 void search_write(struct buf *out, const struct search *s, struct slice tag,
     const struct search_found *found);

@@ -254,3 +254,18 @@ summary_decode(struct arena *a, struct slice octets, struct summary *s)
 		return -1;
 	return 0;
 }
+
+bool
+summary_fits(const struct summary *s, uint64_t size_octets)
+{
+	for (unsigned i = 0; i < s->mime.count; i++) {
+		const struct mime_part *p = &s->mime.parts[i];
+
+		if (p->header_at > size_octets ||
+		    p->header_len > size_octets - p->header_at ||
+		    p->body_at > size_octets ||
+		    p->body_len > size_octets - p->body_at)
+			return false;
+	}
+	return true;
+}

@@ -52,6 +52,9 @@ void summary_encode(struct buf *out, const struct summary *s);
 int summary_decode(struct arena *a, struct slice octets,
     struct summary *s) MUST_CHECK;
 
+/* Are its parts within a message of this many octets? */
+bool summary_fits(const struct summary *s, uint64_t size_octets);
+
 /* Is this field among those kept in headers (if the message has it)? */
 bool summary_keeps(struct slice name);
 

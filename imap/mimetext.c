@@ -1,0 +1,158 @@
+#include "imap/charset.h"
+#include "imap/header.h"
+#include "imap/mime.h"
+#include "imap/mimetext.h"
+#include "imap/transfer.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+
+enum {
+	PIECE = 8 * 1024,               /* octets decoded at a time */
+	PIECE_MAX = 64 * PIECE,         /* ...and what they may become */
+	FIELD_MAX = 256 * 1024,         /* octets of one field looked at */
+	FIELD_TEXT_MAX = 16 * FIELD_MAX /* ...and what they may become */
+};
+
+/* Text, or not text by its type and yet lines that people read. */
+static bool
+is_text(const struct mime_part *p, const struct mime_value *v)
+{
+	if (p->kind != MIME_LEAF)
+		return false;
+	/* A multipart that is a leaf is one in which no parts were found. */
+	return slice_is_nocase(v->type, "text") ||
+	       slice_is_nocase(v->type, "message") ||
+	       slice_is_nocase(v->type, "multipart");
+}
+
+static enum transfer_encoding
+encoding_of(struct slice header)
+{
+	struct header_field f;
+
+	if (!header_find(header, "Content-Transfer-Encoding", &f))
+		return TRANSFER_BINARY;
+	return transfer_encoding_of(f.value);
+}
+
+struct body {
+	struct transfer transfer;
+	struct charset *charset;
+	struct buf octets, text;
+	mimetext_cb *cb;
+	void *arg;
+};
+
+/* What has been decoded goes to the caller. */
+static bool
+flush(struct body *b, bool ends)
+{
+	bool more;
+
+	charset_put(b->charset, buf_slice(&b->octets), &b->text);
+	if (ends)
+		charset_end(b->charset, &b->text);
+	more = b->cb(b->arg, buf_slice(&b->text), ends);
+	buf_clear(&b->octets);
+	buf_clear(&b->text);
+	return more;
+}
+
+static void
+read_body(struct body *b, struct slice in)
+{
+	while (in.len > 0) {
+		size_t n = in.len < PIECE ? in.len : PIECE;
+
+		transfer_put(&b->transfer, slice_first(in, n), &b->octets);
+		in = slice_skip(in, n);
+		if (!flush(b, false))
+			return;
+	}
+	transfer_end(&b->transfer, &b->octets);
+	/* The last piece: whether more is wanted no longer matters. */
+	(void)flush(b, true);
+}
+
+void
+mimetext_read_body(struct arena *a, struct slice message,
+    const struct mime_part *p, mimetext_cb *cb, void *arg)
+{
+	struct slice header = mime_header(p, message);
+	struct body b = { .cb = cb, .arg = arg };
+	struct mime_value v;
+	struct slice charset;
+
+	mime_type_of(a, header, p->fallback, &v);
+	if (!is_text(p, &v))
+		return;
+	charset = mime_param_find(&v, "charset");
+	if (charset.len > 0)
+		b.charset = charset_new(charset);
+	if (b.charset == NULL)
+		b.charset = charset_new(slice_str("us-ascii"));
+	transfer_init(&b.transfer, encoding_of(header));
+	buf_init(&b.octets, PIECE_MAX);
+	buf_init(&b.text, PIECE_MAX);
+	read_body(&b, mime_body(p, message));
+	buf_fini(&b.octets);
+	buf_fini(&b.text);
+	charset_free(&b.charset);
+}
+
+/* Each field as "Name: value". */
+static bool
+read_header(struct slice header, mimetext_cb *cb, void *arg)
+{
+	struct header_iter it;
+	struct header_field f;
+	struct buf text;
+	bool more = true;
+
+	buf_init(&text, FIELD_TEXT_MAX);
+	header_init(&it, header);
+	while (more && header_next(&it, &f)) {
+		if (f.value.len > FIELD_MAX)
+			f.value.len = FIELD_MAX;
+		buf_put_slice(&text, f.name);
+		buf_puts(&text, ": ");
+		charset_header(&text, f.value);
+		more = cb(arg, buf_slice(&text), true);
+		buf_clear(&text);
+	}
+	buf_fini(&text);
+	return more;
+}
+
+/* The caller's cb, and whether it still wants more. */
+struct reader {
+	mimetext_cb *cb;
+	void *arg;
+	bool more;
+};
+
+static bool
+pass_on(void *arg, struct slice utf8, bool ends)
+{
+	struct reader *r = arg;
+
+	r->more = r->cb(r->arg, utf8, ends);
+	return r->more;
+}
+
+void
+mimetext_read(struct arena *a, struct slice message, const struct mime *m,
+    unsigned scope, mimetext_cb *cb, void *arg)
+{
+	struct reader r = { cb, arg, true };
+
+	for (unsigned i = 0; r.more && i < m->count; i++) {
+		const struct mime_part *p = &m->parts[i];
+		unsigned bit = i == 0 ? MIMETEXT_HEADER : MIMETEXT_HEADERS;
+
+		if (scope & bit)
+			r.more = read_header(mime_header(p, message), cb, arg);
+		if (r.more && (scope & MIMETEXT_BODIES))
+			mimetext_read_body(a, message, p, pass_on, &r);
+	}
+}
