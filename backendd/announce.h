@@ -35,6 +35,7 @@ struct announce_conf {      /* borrowed for the life of the object */
 	struct tls *tls;            /* NULL: never */
 	bool implicit;              /* TLS from the first octet */
 	bool starttls;              /* refuse a server without it */
+	bool external;              /* tls has a client certificate */
 	unsigned first_ms, last_ms; /* pause before the next attempt */
 	unsigned answer_ms;         /* a command's deadline */
 };

@@ -16,32 +16,33 @@ struct backendd_conf {
 	struct auth_conf auth;
 
 	struct conf_list listen, listen_tls, lmtp_listen;
-	char *servername;            /* NULL: the machine's */
-	struct conf_list partitions; /* "name:/directory" */
-	char *state_directory;       /* the list and the users' data */
+	char *hostname;
+	char *directory;             /* the list and the users' data */
+	struct conf_list partitions; /* "NAME /directory" */
 	char *temp_directory;        /* large messages on their way in */
 	uint64_t job_threads;
 
-	int separator;  /* index into "/ ." */
-	bool alternate; /* a user's mailboxes stand beside INBOX */
-	char *users_prefix, *shared_prefix;
+	int separator; /* index into "slash dot" */
+	bool altnamespace, virtual_domains;
+	char *user_prefix, *shared_prefix, *default_domain;
 
 	struct conf_list admins, proxy_servers;
-	struct conf_list special_use; /* "name \Use", made with an INBOX */
-	int autocreate;               /* index into "auto yes no" */
+	struct conf_list special_use; /* "\Use NAME", made with an INBOX */
+	int autocreate;               /* enum backendd_autocreate */
 
 	char *mupdate_server; /* NULL: stand-alone */
 	char *mupdate_user, *mupdate_password, *mupdate_mechanisms;
-	int mupdate_tls; /* index into "no starttls implicit" */
+	int mupdate_tls; /* enum backendd_mupdate_tls */
 
-	char *tls_cert, *tls_key, *tls_ca, *tls_client_ca;
+	char *tls_cert, *tls_key, *tls_ca;
+	char *mupdate_ca, *mupdate_cert, *mupdate_key;
 
 	uint64_t max_sessions, max_deliveries;
 	uint64_t message_size;   /* one message, octets */
-	uint64_t command_size;   /* a command without its literals, octets */
-	uint64_t literal_size;   /* the literals of one command, octets */
-	uint64_t output_size;    /* what waits to be sent to one client */
 	uint64_t message_memory; /* of a message on its way in */
+	uint64_t command_size;   /* a command without its literals */
+	uint64_t literal_size;   /* the literals of one command */
+	uint64_t output_size;    /* what waits to be sent to one client */
 	uint64_t login_ms, idle_ms, lmtp_idle_ms;
 	uint64_t bad_commands; /* in a row, then BYE */
 	uint64_t max_recipients;

@@ -15,6 +15,8 @@ struct lmtp_session;
 
 void lmtp_session_new(struct backendd *bd, int fd);
 
+struct lmtp_session *lmtp_session_next(struct lmtp_session *ls);
+
 /* A drain: says 421 to those at rest, the others after their message. */
 void lmtp_session_drain(struct lmtp_session *ls);
 

@@ -86,6 +86,9 @@ void mblist_set_acl(struct mblist *l, const char *name, const char *acl,
 void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
     void *arg);
 
+/* The update server can be reached: say again what it may not know. */
+void mblist_connected(void *list);
+
 /* The NO's code ("ALREADYEXISTS") and text for a result other than OK. */
 const char *mblist_code(enum mblist_result r);
 const char *mblist_text(enum mblist_result r);

@@ -13,18 +13,21 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "imap/mboxname.h"
+
 struct announce;
 struct auth;
 struct backendd_conf;
 struct child;
+struct daemon_child;
 struct jobs;
 struct log;
 struct loop;
 struct lmtp_session;
 struct mailboxes;
 struct mblist;
+struct mboxrec;
 struct seens;
-struct mboxname_space;
 struct session;
 struct store;
 struct tls;
@@ -50,14 +53,14 @@ struct backendd {
 	struct tls *tls; /* for those who connect; NULL if there is none */
 	struct tls *tls_client; /* for the update server; NULL if not wanted */
 	const char *hostname;   /* in greetings and trace headers */
-	struct mboxname_space *names; /* how clients see names */
+	struct mboxname_layout layout; /* how clients see names */
 
 	struct partition *partitions; /* the first is the default */
 	size_t npartitions;
 	struct mailboxes *mailboxes; /* those that are open */
 	struct mblist *list;
 	struct users *users;
-	struct seens *seens; /* seens_new(users) */
+	struct seens *seens;
 	struct announce *announce; /* NULL: stand-alone */
 
 	struct session_list sessions;
@@ -68,6 +71,9 @@ struct backendd {
 
 /* By name; NULL if there is none such. */
 struct partition *backendd_partition(struct backendd *bd, const char *name);
+
+/* Where a mailbox of our list is kept; NULL: its partition is gone. */
+struct store *backendd_store(struct backendd *bd, const struct mboxrec *rec);
 
 /* "host!partition", as the update server has it; room for the longest. */
 enum {
@@ -80,7 +86,13 @@ void backendd_location(const struct backendd *bd, const char *partition,
 bool backendd_is_proxy(const struct backendd *bd, const char *name);
 bool backendd_is_admin(const struct backendd *bd, const char *name);
 
+/* Is an INBOX made for who has none? */
+bool backendd_autocreates(const struct backendd *bd);
+
 /* A session has ended: listeners may go on, a drain may be over. */
 void backendd_session_gone(struct backendd *bd);
+
+/* The child "store": a row for daemon_spec.children. */
+extern const struct daemon_child backendd_store_child;
 
 #endif

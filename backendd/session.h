@@ -54,9 +54,9 @@ struct cmd {
 	struct arena *arena;
 
 	/*
-	 * CMD_STREAM commands: their literals from the second argument on, in
-	 * order, whole; in the text each stands as "{n}" without octets.  Take
-	 * one by setting it to NULL; the rest is freed with the command.
+	 * CMD_STREAM commands: the messages, one for each parse_stream() that
+	 * the arguments have, in order, whole (blob_end() has been).  Take one
+	 * by setting it to NULL; the rest is freed with the command.
 	 */
 	struct blob *blobs[SESSION_BLOBS_MAX];
 	size_t nblobs;
@@ -156,7 +156,13 @@ void session_continue(struct session *ss, const char *text);
 /* Says BYE with this text and ends, after the running command if any. */
 void session_bye(struct session *ss, const char *code, const char *text);
 
-/* The selected mailbox: NULL is none.  The session closes it when it ends. */
+/* After the running command's reply the connection ends: LOGOUT said BYE. */
+void session_end(struct session *ss);
+
+/*
+ * The selected mailbox: NULL is none.  set takes v and frees the one before;
+ * the session frees it when it ends, and says BYE when the mailbox is lost.
+ */
 struct view *session_view(struct session *ss);
 void session_set_view(struct session *ss, struct view *v);
 
@@ -169,9 +175,12 @@ void session_enable(struct session *ss, unsigned bits);
 /* As it is now, without brackets; in the arena. */
 const char *session_capabilities(struct session *ss);
 
-/* The auth module says who it is: logs, sets state. */
-void session_logged_in(struct session *ss, const char *authcid,
-    const char *user);
+/*
+ * Who it is: NULL is nobody else.  false: authcid may not act for user.  Logs,
+ * and from the reply on the session is authenticated.
+ */
+bool session_log_in(struct session *ss, const char *authcid,
+    const char *user) MUST_CHECK;
 
 /* Begins TLS behind the reply; discards what was pipelined. */
 void session_start_tls(struct session *ss);
@@ -181,5 +190,8 @@ struct auth_peer session_auth_peer(struct session *ss);
 /* What a trusted frontend says by ID: joins two logs. */
 void session_set_client(struct session *ss, struct slice sid,
     struct slice address);
+
+/* Why a login failed, for the log; counted towards a BYE. */
+void session_login_failed(struct session *ss, const char *who, const char *why);
 
 #endif

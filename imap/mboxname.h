@@ -105,10 +105,7 @@ struct slice mboxname_root(struct slice name);
 /* Truly below: "a.b.c" is below "a.b" and "a", not below itself. */
 bool mboxname_is_below(struct slice name, struct slice ancestor);
 
-/*
- * name, which is from or below it, after from was renamed to to; .ptr NULL if
- * that would be longer than MBOXNAME_MAX.
- */
+/* name, which is from or below it, after from was renamed to to. */
 struct slice mboxname_rebase(struct arena *a, struct slice name,
     struct slice from, struct slice to);
 

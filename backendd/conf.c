@@ -1,0 +1,190 @@
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "lib/err.h"
+#include "lib/slice.h"
+
+#define AT(member) offsetof(struct backendd_conf, member)
+
+/* clang-format off */
+static const struct conf_item items[] = {
+	DAEMON_ITEMS(struct backendd_conf),
+	AUTH_ITEMS(struct backendd_conf),
+	{ "hostname", CONF_STRING, AT(hostname), "localhost", 0, 0, NULL,
+	    "Name of this server: in greetings, and as the update server's "
+	    "list has it." },
+	{ "directory", CONF_STRING, AT(directory), "/var/lib/murder/backendd",
+	    0, 0, NULL, "Where the mailbox list and users' data are kept." },
+	{ "partition", CONF_LIST, AT(partitions), NULL, 0, 0, NULL,
+	    "NAME /DIRECTORY of a place for mailboxes; the first is the "
+	    "default." },
+	{ "temp_directory", CONF_STRING, AT(temp_directory), "/tmp", 0, 0,
+	    NULL, "Where large messages are kept until they are stored." },
+	{ "job_threads", CONF_NUMBER, AT(job_threads), "8", 1, 256, NULL,
+	    "Threads that read and write disks." },
+	{ "listen", CONF_LIST, AT(listen), NULL, 0, 0, NULL,
+	    "Address for IMAP, such as *:143; repeat for more." },
+	{ "listen_tls", CONF_LIST, AT(listen_tls), NULL, 0, 0, NULL,
+	    "Address for IMAP with TLS from the start, such as *:993." },
+	{ "lmtp_listen", CONF_LIST, AT(lmtp_listen), NULL, 0, 0, NULL,
+	    "Address for LMTP, such as 192.0.2.1:24." },
+	{ "tls_cert", CONF_STRING, AT(tls_cert), NULL, 0, 0, NULL,
+	    "PEM file of our certificate and its chain; none: no TLS." },
+	{ "tls_key", CONF_STRING, AT(tls_key), NULL, 0, 0, NULL,
+	    "PEM file of the certificate's key." },
+	{ "tls_ca", CONF_STRING, AT(tls_ca), NULL, 0, 0, NULL,
+	    "PEM file of the authorities that sign clients' certificates." },
+	{ "separator", CONF_CHOICE, AT(separator), "slash", 0, 0, "slash dot",
+	    "What separates levels of mailbox names for clients." },
+	{ "altnamespace", CONF_BOOL, AT(altnamespace), "yes", 0, 0, NULL,
+	    "A user's mailboxes stand beside INBOX, not below it." },
+	{ "user_prefix", CONF_STRING, AT(user_prefix), "Other Users", 0, 0,
+	    NULL, "Where other users' mailboxes are shown." },
+	{ "shared_prefix", CONF_STRING, AT(shared_prefix), "Shared Folders",
+	    0, 0, NULL, "Where shared mailboxes are shown." },
+	{ "virtual_domains", CONF_BOOL, AT(virtual_domains), "no", 0, 0, NULL,
+	    "Users are user@domain, and each domain has its own mailboxes." },
+	{ "default_domain", CONF_STRING, AT(default_domain), NULL, 0, 0, NULL,
+	    "Domain whose users need not say it." },
+	{ "admin", CONF_LIST, AT(admins), NULL, 0, 0, NULL,
+	    "User who may see, make, delete and share every mailbox; repeat "
+	    "for more." },
+	{ "proxy_servers", CONF_LIST, AT(proxy_servers), NULL, 0, 0, NULL,
+	    "Name by which a frontend logs in, to act for any user; repeat "
+	    "for more." },
+	{ "autocreate", CONF_CHOICE, AT(autocreate), "auto", 0, 0,
+	    "auto yes no",
+	    "Make an INBOX at a user's first login or message; auto: only "
+	    "without an update server." },
+	{ "special_use", CONF_LIST, AT(special_use), NULL, 0, 0, NULL,
+	    "\\USE NAME of a mailbox to make together with an INBOX, such as "
+	    "\\Sent Sent; repeat for more." },
+	{ "mupdate_server", CONF_STRING, AT(mupdate_server), NULL, 0, 0, NULL,
+	    "Address of the update server, such as mupdate.example:3905; "
+	    "none: stand alone." },
+	{ "mupdate_user", CONF_STRING, AT(mupdate_user), NULL, 0, 0, NULL,
+	    "Name to log in with at the update server." },
+	{ "mupdate_password", CONF_STRING, AT(mupdate_password), NULL, 0, 0,
+	    NULL, "Password of mupdate_user." },
+	{ "mupdate_mechanisms", CONF_STRING, AT(mupdate_mechanisms), NULL, 0,
+	    0, NULL, "SASL mechanisms to use there; none: any." },
+	{ "mupdate_tls", CONF_CHOICE, AT(mupdate_tls), "no", 0, 0,
+	    "no starttls yes", "TLS towards the update server." },
+	{ "mupdate_ca", CONF_STRING, AT(mupdate_ca), NULL, 0, 0, NULL,
+	    "PEM file of the authorities that sign its certificate; none: "
+	    "do not check it." },
+	{ "mupdate_cert", CONF_STRING, AT(mupdate_cert), NULL, 0, 0, NULL,
+	    "PEM file of a client certificate to log in with, by EXTERNAL." },
+	{ "mupdate_key", CONF_STRING, AT(mupdate_key), NULL, 0, 0, NULL,
+	    "PEM file of its key." },
+	{ "max_sessions", CONF_NUMBER, AT(max_sessions), "1000000", 1, 0,
+	    NULL, "IMAP sessions; more have to wait." },
+	{ "max_deliveries", CONF_NUMBER, AT(max_deliveries), "10000", 1, 0,
+	    NULL, "LMTP sessions; more have to wait." },
+	{ "max_message", CONF_SIZE, AT(message_size), "50M", 1024, 0, NULL,
+	    "Octets of a message." },
+	{ "message_memory", CONF_SIZE, AT(message_memory), "64k", 4096,
+	    16777216, NULL,
+	    "Octets of a message on its way in that are kept in memory." },
+	{ "max_line", CONF_SIZE, AT(command_size), "64k", 8192, 1048576, NULL,
+	    "Octets of a command, its literals not counted." },
+	{ "max_literal", CONF_SIZE, AT(literal_size), "1M", 8192, 67108864,
+	    NULL, "Octets of a command's literals, messages not counted." },
+	{ "max_output", CONF_SIZE, AT(output_size), "512k", 262144, 67108864,
+	    NULL, "Octets that may wait for a client to read them." },
+	{ "login_timeout", CONF_DURATION, AT(login_ms), "60s", 1000, 0, NULL,
+	    "How long a client may take to log in." },
+	{ "idle_timeout", CONF_DURATION, AT(idle_ms), "30m", 1000, 0, NULL,
+	    "How long a client may be silent." },
+	{ "lmtp_timeout", CONF_DURATION, AT(lmtp_idle_ms), "5m", 1000, 0,
+	    NULL, "How long a mail sender may be silent." },
+	{ "max_bad_commands", CONF_NUMBER, AT(bad_commands), "20", 1, 0, NULL,
+	    "Bad commands in a row, or failed logins, before BYE." },
+	{ "max_recipients", CONF_NUMBER, AT(max_recipients), "1000", 1,
+	    100000, NULL, "Recipients of one message." },
+	{ "max_scripts", CONF_NUMBER, AT(scripts_count), "32", 1, 10000, NULL,
+	    "Sieve scripts of a user." },
+	{ "max_script", CONF_SIZE, AT(script_size), "256k", 1024, 1048576,
+	    NULL, "Octets of a Sieve script." },
+	{ "duplicate_time", CONF_DURATION, AT(duplicate_ms), "3d", 60000, 0,
+	    NULL,
+	    "How long to remember what was delivered or answered, not to do "
+	    "it twice." },
+};
+/* clang-format on */
+
+/* "NAME REST": both there, and a name that may stand in a location. */
+static bool
+is_partition(struct slice s)
+{
+	size_t space = slice_find(s, ' ');
+
+	for (size_t i = 0; i < space; i++) {
+		uint8_t c = s.ptr[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '!' || c == '"' ||
+		    c == '\\' || c == '(' || c == ')')
+			return false;
+	}
+	return space > 0 && space <= 64 && space + 1 < s.len;
+}
+
+static int
+check_partitions(const struct backendd_conf *c, struct err *err)
+{
+	if (c->partitions.count == 0)
+		return err_set(err,
+		    "no partition: say \"partition = default /DIRECTORY\"");
+	for (size_t i = 0; i < c->partitions.count; i++) {
+		struct slice s = slice_str(c->partitions.items[i]);
+
+		if (!is_partition(s))
+			return err_set(err,
+			    "partition = %s: not \"NAME /DIRECTORY\"",
+			    c->partitions.items[i]);
+		s = slice_first(s, slice_find(s, ' ') + 1);
+		for (size_t j = 0; j < i; j++)
+			if (slice_starts(slice_str(c->partitions.items[j]), s))
+				return err_set(err,
+				    "partition = %s: the name is used twice",
+				    c->partitions.items[i]);
+	}
+	return 0;
+}
+
+static int
+check(const void *conf, struct err *err)
+{
+	const struct backendd_conf *c = conf;
+
+	if (check_partitions(c, err) == -1)
+		return -1;
+	for (size_t i = 0; i < c->special_use.count; i++) {
+		const char *use = c->special_use.items[i];
+		const char *space = strchr(use, ' ');
+
+		if (use[0] != '\\' || space == NULL || space[1] == '\0')
+			return err_set(err,
+			    "special_use = %s: not \"\\USE NAME\"", use);
+	}
+	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
+		return err_set(err,
+		    "tls_cert and tls_key: set both, or neither");
+	if (c->listen_tls.count > 0 && c->tls_cert == NULL)
+		return err_set(err, "listen_tls needs tls_cert and tls_key");
+	if (strlen(c->hostname) > 150 || strchr(c->hostname, '!') != NULL)
+		return err_set(err, "hostname = %s: too long, or has a '!'",
+		    c->hostname);
+	if (c->mupdate_server != NULL && c->mupdate_user == NULL &&
+	    c->mupdate_cert == NULL)
+		return err_set(err,
+		    "mupdate_server needs mupdate_user and mupdate_password");
+	return 0;
+}
+
+const struct conf_table backendd_conf_table = {
+	.items = items,
+	.count = NITEMS(items),
+	.size = sizeof(struct backendd_conf),
+	.check = check,
+};

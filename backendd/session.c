@@ -1,0 +1,900 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "backendd/handlers.h"
+#include "backendd/server.h"
+#include "backendd/session.h"
+#include "backendd/session_state.h"
+#include "backendd/view.h"
+#include "imap/write.h"
+#include "lib/blob.h"
+#include "lib/err.h"
+#include "lib/list.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/rand.h"
+#include "lib/stream.h"
+#include "lib/tls.h"
+#include "lib/xalloc.h"
+
+enum {
+	TURN_COMMANDS = 64,
+	BEFORE_TEXT = 16 * 1024, /* before login */
+	BEFORE_LITERAL = 8 * 1024,
+	BEFORE_LITERALS = 8,
+	AFTER_LITERALS = 1000,
+	IN_SPARE = 16 * 1024,
+	REPLY_ROOM = 8 * 1024, /* kept free for the tagged reply */
+	FINISH_SECONDS = 5,
+	SKIP_TIMES = 4 /* a message too big is taken and dropped up to so
+	                  many times the limit */
+};
+
+static const char *const end_texts[] = {
+	[END_NONE] = "none",
+	[END_LOGOUT] = "logout",
+	[END_DISCONNECT] = "disconnected",
+	[END_LOGIN_TIMEOUT] = "login timeout",
+	[END_IDLE_TIMEOUT] = "idle timeout",
+	[END_INPUT] = "malformed input",
+	[END_OUTPUT] = "output overflow",
+	[END_BAD_COMMANDS] = "too many bad commands",
+	[END_MAILBOX_LOST] = "mailbox deleted",
+	[END_DRAIN] = "shutdown",
+	[END_TLS] = "tls failed",
+	[END_BYE] = "bye",
+};
+
+const char *
+session_end_text(enum session_end end)
+{
+	return end_texts[end];
+}
+
+static struct session *
+session_of(void *arg)
+{
+	struct session *ss = arg;
+
+	MUST(ss->magic == SESSION_MAGIC);
+	return ss;
+}
+
+static void
+release(void *arg)
+{
+	struct session *ss = arg;
+
+	ss->magic = 0;
+	free(ss);
+}
+
+static void
+free_blobs(struct session *ss)
+{
+	if (ss->cmd == NULL)
+		return;
+	for (size_t i = 0; i < ss->cmd->nblobs; i++)
+		blob_free(&ss->cmd->blobs[i]);
+	ss->cmd->nblobs = 0;
+	ss->blobs_open = 0;
+}
+
+/* No command is running.  Frees at the end of the turn. */
+static void
+go(struct session *ss)
+{
+	struct backendd *bd = ss->bd;
+
+	MUST(ss->state != SESSION_GONE && ss->state != SESSION_RUNNING &&
+	     ss->state != SESSION_LOST);
+	log_info(bd->log, "session closed", "sid", ss->sid, "user", ss->user,
+	    "reason", end_texts[ss->end], "client",
+	    ss->client[0] != '\0' ? ss->client : NULL, "in",
+	    LOG_NUM(stream_octets_in(ss->stream)), "out",
+	    LOG_NUM(stream_octets_out(ss->stream)), NULL);
+	ss->state = SESSION_GONE;
+	free_blobs(ss);
+	view_free(&ss->view);
+	stream_free(&ss->stream);
+	timer_free(&ss->deadline);
+	task_free(&ss->turn);
+	arena_reset(&ss->arena);
+	buf_fini(&ss->sink);
+	free(ss->user);
+	free(ss->authcid);
+	TAILQ_REMOVE(&bd->sessions, ss, link);
+	bd->nsessions--;
+	loop_at_end(bd->loop, release, ss);
+	backendd_session_gone(bd);
+}
+
+/*
+ * The connection is over.  A running command goes on to its end; what it waits
+ * for comes at the next step.
+ */
+static void
+lose(struct session *ss, enum session_end why)
+{
+	if (ss->end == END_NONE)
+		ss->end = why;
+	switch (ss->state) {
+	case SESSION_GONE:
+	case SESSION_LOST:
+	case SESSION_OVER:
+		break;
+	case SESSION_RUNNING:
+		ss->state = SESSION_LOST;
+		task_want(ss->turn);
+		break;
+	case SESSION_TAKING:
+	case SESSION_GATHERED:
+	case SESSION_ENDING:
+	case SESSION_HANDSHAKE:
+	case SESSION_FINISHING:
+		go(ss);
+		break;
+	}
+}
+
+static void
+finish(struct session *ss)
+{
+	ss->state = SESSION_FINISHING;
+	stream_flush(ss->stream);
+	stream_finish(ss->stream, FINISH_SECONDS);
+}
+
+static void
+put_status(struct session *ss, struct slice tag, enum write_status status,
+    const char *code, const char *text)
+{
+	struct write w;
+
+	write_init(&w, stream_out(ss->stream), WRITE_SERVER);
+	write_status(&w, tag, status);
+	if (code != NULL)
+		text = arena_printf(&ss->arena, "[%s] %s", code, text);
+	write_text(&w, text);
+	write_end(&w);
+}
+
+/* "* BYE [code] text", and no more. */
+static void
+say_bye(struct session *ss, enum session_end why, const char *code,
+    const char *text)
+{
+	if (ss->end == END_NONE)
+		ss->end = why;
+	put_status(ss, slice_of(NULL, 0), WRITE_BYE, code, text);
+	finish(ss);
+}
+
+/* --- from octets to a command ---------------------------------------------- */
+
+static enum command_state
+imap_state(const struct session *ss)
+{
+	if (ss->user == NULL)
+		return STATE_NOT_AUTHENTICATED;
+	return ss->view != NULL ? STATE_SELECTED : STATE_AUTHENTICATED;
+}
+
+/*
+ * Ends the command with this reply: refused before a handler saw it, or by
+ * its handler.
+ */
+static void
+answer(struct session *ss, enum session_result r, const char *code,
+    const char *text)
+{
+	ss->result = r;
+	ss->code = code;
+	ss->text = text;
+	ss->state = SESSION_ENDING;
+}
+
+/* Tag and name; ss->cmd if they are in order, else the BAD's text. */
+static const char *
+parse_head(struct session *ss)
+{
+	const char *why;
+	struct cmd *cmd = ss->cmd;
+
+	if (cmd == NULL)
+		cmd = arena_alloc(&ss->arena, sizeof(*cmd));
+	parse_init(&ss->args, &ss->arena, collect_pieces(&ss->collect));
+	cmd->arena = &ss->arena;
+	cmd->args = &ss->args;
+	cmd->tag = parse_tag(&ss->args);
+	parse_sp(&ss->args);
+	cmd->what = parse_command(&ss->args);
+	if (cmd->what == NULL)
+		return parse_error(&ss->args);
+	why = command_refusal(cmd->what, imap_state(ss));
+	if (why != NULL)
+		return why;
+	(void)parse_try(&ss->args, ' '); /* a missing one is found by what
+	                                    should follow it */
+	ss->cmd = cmd;
+	return NULL;
+}
+
+static void
+start_command(struct session *ss)
+{
+	const char *why = ss->refused;
+
+	if (why != NULL) {
+		answer(ss, SESSION_NO, ss->refused_code, why);
+		return;
+	}
+	why = parse_head(ss);
+	if (why != NULL) {
+		answer(ss, SESSION_BAD, NULL, why);
+		return;
+	}
+	log_debug(ss->bd->log, "command", "sid", ss->sid, "name",
+	    ss->cmd->what->name, NULL);
+	ss->state = SESSION_RUNNING;
+	backendd_handler_of(ss->cmd->what)(ss, ss->cmd);
+}
+
+/* --- messages on their way in ---------------------------------------------- */
+
+static void
+blob_changed(void *arg)
+{
+	session_advance(session_of(arg));
+}
+
+static void
+blob_ended(void *arg, const char *why)
+{
+	struct session *ss = session_of(arg);
+
+	MUST(ss->blobs_open > 0);
+	ss->blobs_open--;
+	if (why != NULL) {
+		log_err(ss->bd->log, "message not kept", "sid", ss->sid, "why",
+		    why, NULL);
+		ss->refused = "Cannot store the message now";
+		ss->refused_code = "UNAVAILABLE";
+	}
+	session_advance(ss);
+}
+
+static bool
+blob_is_busy(struct session *ss)
+{
+	return ss->left > 0 && ss->cmd != NULL && ss->cmd->nblobs > 0 &&
+	       ss->refused == NULL &&
+	       blob_busy(ss->cmd->blobs[ss->cmd->nblobs - 1], blob_changed, ss);
+}
+
+static void
+end_blob(struct session *ss)
+{
+	struct cmd *cmd = ss->cmd;
+
+	if (ss->refused == NULL && ss->left == 0) {
+		ss->blobs_open++;
+		blob_end(cmd->blobs[cmd->nblobs - 1], blob_ended, ss);
+	}
+}
+
+/* May this message come?  NULL, or the NO. */
+static const char *
+refuse_message(struct session *ss, uint64_t size)
+{
+	const struct backendd_conf *conf = ss->bd->conf;
+
+	if (size > conf->message_size) {
+		ss->refused_code = "TOOBIG";
+		return "Message too big";
+	}
+	if (ss->cmd->nblobs == SESSION_BLOBS_MAX ||
+	    ss->streamed > conf->message_size * SKIP_TIMES - size) {
+		ss->refused_code = "LIMIT";
+		return "Too many messages at once";
+	}
+	return NULL;
+}
+
+static void
+take_message(struct session *ss, const struct collect_item *item)
+{
+	struct cmd *cmd = ss->cmd;
+
+	collect_accept(&ss->collect);
+	cmd->blobs[cmd->nblobs++] = blob_new(ss->bd->jobs,
+	    ss->bd->conf->temp_directory, (size_t)ss->bd->conf->message_memory);
+	ss->streamed += item->size;
+	ss->left = item->size;
+	if (item->sync) {
+		struct write w;
+
+		write_init(&w, stream_out(ss->stream), WRITE_SERVER);
+		write_continue(&w, slice_str("OK"));
+	}
+	end_blob(ss);
+}
+
+/* A message is announced: the command so far tells whether it may come. */
+static void
+take_stream(struct session *ss, const struct collect_item *item)
+{
+	const char *why = ss->refused;
+	bool bad = false;
+
+	if (why == NULL) {
+		why = parse_head(ss);
+		bad = why != NULL;
+	}
+	if (why == NULL)
+		why = refuse_message(ss, item->size);
+	if (why == NULL) {
+		take_message(ss, item);
+		return;
+	}
+	if (item->sync) {
+		collect_refuse(&ss->collect);
+		answer(ss, bad ? SESSION_BAD : SESSION_NO,
+		    bad ? NULL : ss->refused_code, why);
+	} else if (ss->user == NULL ||
+	           item->size > ss->bd->conf->message_size * SKIP_TIMES) {
+		say_bye(ss, END_INPUT, "TOOBIG", why);
+	} else {
+		ss->refused = why;
+		collect_skip(&ss->collect);
+	}
+}
+
+static void
+take_data(struct session *ss, struct slice octets)
+{
+	struct cmd *cmd = ss->cmd;
+
+	MUST(octets.len <= ss->left && cmd->nblobs > 0);
+	blob_put(cmd->blobs[cmd->nblobs - 1], octets);
+	ss->left -= octets.len;
+	end_blob(ss);
+}
+
+static void
+take_line(struct session *ss, struct slice line)
+{
+	session_line_cb *cb = ss->line_cb;
+
+	MUST(cb != NULL);
+	ss->line_cb = NULL;
+	cb(ss, ss->line_arg, line);
+}
+
+static void
+take_event(struct session *ss, enum collect_event ev,
+    const struct collect_item *item)
+{
+	struct write w;
+
+	switch (ev) {
+	case COLLECT_ERROR:
+		if (ss->state == SESSION_RUNNING)
+			session_bye(ss, NULL, collect_error(&ss->collect));
+		else
+			say_bye(ss, END_INPUT, NULL,
+			    collect_error(&ss->collect));
+		break;
+	case COLLECT_MORE:
+	case COLLECT_GATHERED:
+		break;
+	case COLLECT_CONTINUE:
+		write_init(&w, stream_out(ss->stream), WRITE_SERVER);
+		write_continue(&w, slice_str("OK"));
+		break;
+	case COLLECT_REFUSED:
+		answer(ss, item->too_big ? SESSION_NO : SESSION_BAD,
+		    item->too_big ? "TOOBIG" : NULL, item->why);
+		break;
+	case COLLECT_STREAM:
+		take_stream(ss, item);
+		break;
+	case COLLECT_DATA:
+		take_data(ss, item->octets);
+		break;
+	case COLLECT_COMMAND:
+		ss->state = SESSION_GATHERED;
+		break;
+	case COLLECT_LINE:
+		take_line(ss, item->octets);
+		break;
+	}
+}
+
+/* An event of what has come in.  False: there is none. */
+static bool
+take(struct session *ss)
+{
+	struct buf *in = stream_in(ss->stream);
+	struct collect_item item;
+	enum collect_event ev;
+
+	ev = collect_next(&ss->collect, buf_data(in), buf_len(in), &item);
+	take_event(ss, ev, &item);
+	if (ss->state != SESSION_GONE)
+		buf_drop(in, item.taken);
+	return ev != COLLECT_MORE;
+}
+
+/* --- the end of a command --------------------------------------------------- */
+
+static enum view_tell
+what_to_tell(const struct session *ss)
+{
+	unsigned flags = ss->cmd->what->flags;
+
+	if ((flags & CMD_USES) && !(flags & CMD_BREAKS))
+		return VIEW_NUMBERS_HOLD;
+	return VIEW_EVERYTHING;
+}
+
+/* What is new in the mailbox.  False: no room for it and the reply yet. */
+static bool
+tell_news(struct session *ss)
+{
+	struct buf *out = stream_out(ss->stream);
+
+	if (buf_room(out) < REPLY_ROOM)
+		return false;
+	if (ss->view == NULL || ss->cmd == NULL || view_lost(ss->view))
+		return true;
+	return view_tell(ss->view, what_to_tell(ss), out) &&
+	       buf_room(out) >= REPLY_ROOM;
+}
+
+static void
+put_reply(struct session *ss)
+{
+	static const enum write_status statuses[] = {
+		[SESSION_OK] = WRITE_OK,
+		[SESSION_NO] = WRITE_NO,
+		[SESSION_BAD] = WRITE_BAD,
+	};
+
+	put_status(ss, collect_tag(&ss->collect), statuses[ss->result],
+	    ss->code, ss->text);
+}
+
+/* Ready for the next command. */
+static void
+reset_command(struct session *ss)
+{
+	struct collect_limits limits = { (size_t)ss->bd->conf->command_size,
+		(size_t)ss->bd->conf->literal_size, AFTER_LITERALS };
+
+	free_blobs(ss);
+	collect_done(&ss->collect);
+	ss->cmd = NULL;
+	ss->refused = ss->refused_code = NULL;
+	ss->code = ss->text = NULL;
+	ss->streamed = ss->left = 0;
+	if (ss->user != NULL)
+		collect_set_limits(&ss->collect, &limits);
+	ss->state = SESSION_TAKING;
+}
+
+static void
+init_collect(struct session *ss)
+{
+	static const struct collect_limits limits = { BEFORE_TEXT,
+		BEFORE_LITERAL, BEFORE_LITERALS };
+
+	collect_init(&ss->collect, COLLECT_IMAP, &limits, &ss->arena);
+}
+
+static void
+start_tls(struct session *ss)
+{
+	struct err err;
+
+	ss->tls_next = false;
+	arena_reset(&ss->arena);
+	init_collect(ss);
+	stream_flush(ss->stream);
+	if (stream_start_tls(ss->stream, ss->bd->tls, NULL, &err) == -1) {
+		log_info(ss->bd->log, "tls refused", "sid", ss->sid, "why",
+		    err.text, NULL);
+		lose(ss, END_TLS);
+		return;
+	}
+	ss->state = SESSION_HANDSHAKE;
+}
+
+/* False: what is new has not all been said yet. */
+static bool
+end_command(struct session *ss)
+{
+	if (!tell_news(ss))
+		return false;
+	ss->bad = ss->result == SESSION_BAD ? ss->bad + 1 : 0;
+	put_reply(ss);
+	if (ss->bye_text != NULL) {
+		say_bye(ss, END_BYE, ss->bye_code, ss->bye_text);
+		return true;
+	}
+	reset_command(ss);
+	if (ss->end != END_NONE)
+		finish(ss);
+	else if (ss->tls_next)
+		start_tls(ss);
+	else if (ss->bad >= ss->bd->conf->bad_commands)
+		say_bye(ss, END_BAD_COMMANDS, NULL, "Too many bad commands");
+	else if (ss->bd->draining)
+		say_bye(ss, END_DRAIN, "UNAVAILABLE", "Shutting down");
+	return true;
+}
+
+/* --- what moves ------------------------------------------------------------- */
+
+/* A running command that waits for something which is there now. */
+static bool
+step_running(struct session *ss)
+{
+	bool over = ss->state == SESSION_LOST || ss->bye_text != NULL;
+	session_cb *room = ss->room_cb;
+	session_line_cb *line = ss->line_cb;
+
+	if (room != NULL && (ss->state == SESSION_LOST ||
+	                        buf_room(stream_out(ss->stream)) >= ss->room)) {
+		ss->room_cb = NULL;
+		room(ss, ss->room_arg);
+		return true;
+	}
+	if (line == NULL)
+		return false;
+	if (!over)
+		return take(ss);
+	ss->line_cb = NULL;
+	line(ss, ss->line_arg, slice_of(NULL, 0));
+	return true;
+}
+
+/* Something may have moved: true if it did. */
+static bool
+step(struct session *ss)
+{
+	switch (ss->state) {
+	case SESSION_TAKING:
+		return !blob_is_busy(ss) &&
+		       buf_room(stream_out(ss->stream)) >= REPLY_ROOM &&
+		       take(ss);
+	case SESSION_GATHERED:
+		if (ss->blobs_open > 0)
+			return false;
+		start_command(ss);
+		return true;
+	case SESSION_RUNNING:
+	case SESSION_LOST:
+		return step_running(ss);
+	case SESSION_ENDING:
+		return end_command(ss);
+	case SESSION_OVER:
+		go(ss);
+		break;
+	case SESSION_HANDSHAKE:
+	case SESSION_FINISHING:
+	case SESSION_GONE:
+		break;
+	}
+	return false;
+}
+
+static bool
+wants_read(struct session *ss)
+{
+	switch (ss->state) {
+	case SESSION_TAKING:
+		return !blob_is_busy(ss);
+	case SESSION_RUNNING:
+		return ss->line_cb != NULL;
+	case SESSION_GATHERED:
+	case SESSION_ENDING:
+	case SESSION_FINISHING:
+	case SESSION_LOST:
+	case SESSION_OVER:
+	case SESSION_GONE:
+		break;
+	case SESSION_HANDSHAKE:
+		return true;
+	}
+	return false;
+}
+
+void
+session_advance(struct session *ss)
+{
+	unsigned steps = 0;
+
+	if (ss->inside || ss->state == SESSION_GONE)
+		return;
+	ss->inside = true;
+	while (step(ss))
+		if (++steps >= TURN_COMMANDS) {
+			task_want(ss->turn);
+			break;
+		}
+	ss->inside = false;
+	if (ss->state == SESSION_GONE)
+		return;
+	if (ss->state == SESSION_LOST) {
+		stream_want_read(ss->stream, false);
+		return;
+	}
+	if (buf_failed(stream_out(ss->stream))) {
+		lose(ss, END_OUTPUT);
+		return;
+	}
+	stream_flush(ss->stream);
+	stream_want_read(ss->stream, wants_read(ss));
+}
+
+static void
+turn(void *arg)
+{
+	session_advance(session_of(arg));
+}
+
+static void
+greet(struct session *ss)
+{
+	const char *code =
+	    arena_printf(&ss->arena, "CAPABILITY %s", session_capabilities(ss));
+	const char *text =
+	    arena_printf(&ss->arena, "%s murder ready", ss->bd->hostname);
+
+	ss->greeted = true;
+	put_status(ss, slice_of(NULL, 0), WRITE_OK, code, text);
+	arena_reset(&ss->arena);
+}
+
+static void
+event(void *arg, enum stream_event ev)
+{
+	struct session *ss = session_of(arg);
+
+	if (ss->state == SESSION_GONE)
+		return;
+	ss->active = loop_now(ss->bd->loop);
+	switch (ev) {
+	case STREAM_CLOSED:
+		lose(ss,
+		    ss->state == SESSION_HANDSHAKE ? END_TLS : END_DISCONNECT);
+		return;
+	case STREAM_SECURE:
+		if (ss->state == SESSION_HANDSHAKE) {
+			ss->state = SESSION_TAKING;
+			if (!ss->greeted)
+				greet(ss);
+		}
+		break;
+	case STREAM_READ:
+	case STREAM_WRITTEN:
+		break;
+	}
+	session_advance(ss);
+}
+
+/* Busy with something that is neither input nor output. */
+static bool
+is_working(const struct session *ss)
+{
+	return ss->state == SESSION_LOST || ss->state == SESSION_OVER ||
+	       ss->state == SESSION_GATHERED ||
+	       (ss->state == SESSION_RUNNING && ss->line_cb == NULL &&
+	           ss->room_cb == NULL);
+}
+
+static void
+time_out(struct session *ss, enum session_end why)
+{
+	if (ss->state == SESSION_HANDSHAKE || ss->state == SESSION_ENDING) {
+		lose(ss, why);
+	} else if (ss->state == SESSION_RUNNING) {
+		put_status(ss, slice_of(NULL, 0), WRITE_BYE, "UNAVAILABLE",
+		    "Idle for too long");
+		stream_flush(ss->stream);
+		lose(ss, why);
+	} else {
+		say_bye(ss, why, "UNAVAILABLE", "Idle for too long");
+	}
+}
+
+static void
+deadline(void *arg)
+{
+	struct session *ss = session_of(arg);
+	struct mono now = loop_now(ss->bd->loop);
+	struct mono end;
+
+	if (ss->state == SESSION_FINISHING)
+		return; /* that has a deadline of its own */
+	end = mono_after(ss->active, (int64_t)ss->bd->conf->idle_ms);
+	if (is_working(ss) || (ss->user != NULL && !mono_reached(end, now)))
+		timer_set(ss->deadline,
+		    end.ms - now.ms > 1000 ? end.ms - now.ms : 1000);
+	else
+		time_out(ss,
+		    ss->user == NULL ? END_LOGIN_TIMEOUT : END_IDLE_TIMEOUT);
+}
+
+static void
+make_sid(struct session *ss)
+{
+	uint64_t n = rand_u64();
+
+	snprintf(ss->sid, sizeof(ss->sid), "%016llx", (unsigned long long)n);
+}
+
+void
+session_new(struct backendd *bd, int fd, enum session_port port)
+{
+	struct stream_limits limits = {
+		.in = (size_t)bd->conf->command_size + IN_SPARE,
+		.out = (size_t)bd->conf->output_size,
+	};
+	struct session *ss = xcalloc(1, sizeof(*ss));
+	struct err err;
+
+	ss->magic = SESSION_MAGIC;
+	ss->bd = bd;
+	ss->stream = stream_new(bd->loop, fd, &limits, event, ss);
+	ss->deadline = timer_new(bd->loop, deadline, ss);
+	ss->turn = task_new(bd->loop, turn, ss);
+	ss->active = loop_now(bd->loop);
+	arena_init(&ss->arena);
+	buf_init(&ss->sink, SIZE_MAX / 4);
+	init_collect(ss);
+	make_sid(ss);
+	TAILQ_INSERT_TAIL(&bd->sessions, ss, link);
+	bd->nsessions++;
+	timer_set(ss->deadline, (int64_t)bd->conf->login_ms);
+	log_debug(bd->log, "session opened", "sid", ss->sid, "peer",
+	    stream_peer(ss->stream), NULL);
+	if (port == SESSION_PLAIN) {
+		greet(ss);
+		session_advance(ss);
+		return;
+	}
+	ss->state = SESSION_HANDSHAKE;
+	if (stream_start_tls(ss->stream, bd->tls, NULL, &err) == -1)
+		lose(ss, END_TLS);
+	else
+		stream_want_read(ss->stream, true);
+}
+
+/* --- what handlers say ------------------------------------------------------ */
+
+void
+session_done(struct session *ss, enum session_result r, const char *code,
+    const char *text)
+{
+	MUST(ss->magic == SESSION_MAGIC && ss->cmd != NULL);
+	MUST(ss->state == SESSION_RUNNING || ss->state == SESSION_LOST);
+	MUST(ss->line_cb == NULL && ss->room_cb == NULL);
+	if (ss->state == SESSION_LOST)
+		ss->state = SESSION_OVER;
+	else
+		answer(ss, r,
+		    code == NULL ? NULL
+		                 : arena_string(&ss->arena, slice_str(code)),
+		    arena_string(&ss->arena, slice_str(text)));
+	if (!ss->inside || ss->state == SESSION_OVER)
+		task_want(ss->turn);
+}
+
+void
+session_bye(struct session *ss, const char *code, const char *text)
+{
+	switch (ss->state) {
+	case SESSION_TAKING:
+	case SESSION_GATHERED:
+	case SESSION_HANDSHAKE:
+		say_bye(ss, END_BYE, code, text);
+		break;
+	case SESSION_RUNNING:
+	case SESSION_ENDING:
+		ss->bye_code = code;
+		ss->bye_text = text;
+		task_want(ss->turn);
+		break;
+	case SESSION_FINISHING:
+	case SESSION_LOST:
+	case SESSION_OVER:
+	case SESSION_GONE:
+		break;
+	}
+}
+
+void
+session_end(struct session *ss)
+{
+	if (ss->end == END_NONE)
+		ss->end = END_LOGOUT;
+}
+
+void
+session_drain(struct session *ss)
+{
+	bool rests =
+	    (ss->state == SESSION_TAKING && collect_is_idle(&ss->collect)) ||
+	    (ss->state == SESSION_RUNNING && ss->line_cb != NULL);
+
+	if (rests)
+		session_bye(ss, "UNAVAILABLE", "Shutting down");
+}
+
+void
+session_want_line(struct session *ss, session_line_cb *cb, void *arg)
+{
+	MUST(ss->cmd != NULL && ss->line_cb == NULL);
+	ss->line_cb = cb;
+	ss->line_arg = arg;
+	if (ss->state == SESSION_RUNNING)
+		collect_want_line(&ss->collect);
+	if (!ss->inside || ss->state == SESSION_LOST)
+		task_want(ss->turn);
+}
+
+void
+session_forget_line(struct session *ss)
+{
+	if (ss->line_cb == NULL)
+		return;
+	ss->line_cb = NULL;
+	if (ss->state == SESSION_RUNNING && ss->bye_text == NULL)
+		collect_unwant_line(&ss->collect);
+}
+
+struct buf *
+session_out(struct session *ss)
+{
+	return ss->state == SESSION_LOST ? &ss->sink : stream_out(ss->stream);
+}
+
+void
+session_flush(struct session *ss)
+{
+	if (ss->state == SESSION_LOST)
+		buf_clear(&ss->sink);
+	else if (!buf_failed(stream_out(ss->stream)))
+		stream_flush(ss->stream);
+	else
+		task_want(ss->turn);
+}
+
+size_t
+session_room(const struct session *ss)
+{
+	return ss->state == SESSION_LOST ? (size_t)ss->bd->conf->output_size
+	                                 : buf_room(stream_out(ss->stream));
+}
+
+void
+session_wait_room(struct session *ss, size_t room, session_cb *cb, void *arg)
+{
+	MUST(ss->cmd != NULL && ss->room_cb == NULL);
+	MUST(room <= ss->bd->conf->output_size);
+	ss->room_cb = cb;
+	ss->room_arg = arg;
+	ss->room = room;
+	task_want(ss->turn);
+}
+
+bool
+session_dead(const struct session *ss)
+{
+	return ss->state == SESSION_LOST;
+}

@@ -1,0 +1,329 @@
+/*
+ * What handlers ask of a session: who it is, names, rights, capabilities.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "backendd/mblist.h"
+#include "backendd/server.h"
+#include "backendd/session.h"
+#include "backendd/session_state.h"
+#include "backendd/userdata.h"
+#include "backendd/view.h"
+#include "imap/acl.h"
+#include "imap/capability.h"
+#include "imap/mboxname.h"
+#include "imap/write.h"
+#include "lib/auth.h"
+#include "lib/log.h"
+#include "lib/must.h"
+#include "lib/stream.h"
+#include "lib/xalloc.h"
+
+enum {
+	CAPABILITIES_MAX = 4096
+};
+
+void
+session_bad_syntax(struct session *ss)
+{
+	const char *why = parse_error(&ss->args);
+
+	session_done(ss, SESSION_BAD, NULL, why != NULL ? why : "Syntax error");
+}
+
+struct backendd *
+session_server(struct session *ss)
+{
+	return ss->bd;
+}
+
+struct cmd *
+session_cmd(struct session *ss)
+{
+	return ss->cmd;
+}
+
+const char *
+session_sid(const struct session *ss)
+{
+	return ss->sid;
+}
+
+const char *
+session_user(const struct session *ss)
+{
+	return ss->user != NULL ? ss->user : "";
+}
+
+bool
+session_is_admin(const struct session *ss)
+{
+	return ss->admin;
+}
+
+bool
+session_is_proxy(const struct session *ss)
+{
+	return ss->proxy;
+}
+
+/* --- names and rights ------------------------------------------------------- */
+
+static struct mboxname_view
+name_view(struct session *ss)
+{
+	return (struct mboxname_view){ &ss->bd->layout,
+		slice_str(session_user(ss)) };
+}
+
+const char *
+session_mailbox_name(struct session *ss, struct slice external)
+{
+	struct mboxname_view view = name_view(ss);
+	struct slice name;
+	const char *why =
+	    mboxname_from_external(&ss->arena, &view, external, &name);
+
+	if (why == NULL)
+		return arena_string(&ss->arena, name);
+	session_done(ss, SESSION_NO, "CANNOT", why);
+	return NULL;
+}
+
+const char *
+session_external_name(struct session *ss, const char *internal)
+{
+	struct mboxname_view view = name_view(ss);
+	struct slice name =
+	    mboxname_to_external(&ss->arena, &view, slice_str(internal));
+
+	return name.ptr == NULL ? NULL : arena_string(&ss->arena, name);
+}
+
+unsigned
+session_rights(struct session *ss, const char *internal, const char *acl)
+{
+	struct slice user = slice_str(session_user(ss));
+	unsigned rights = acl_effective_text(slice_str(acl), user);
+
+	if (mboxname_is_owned_by(&ss->bd->layout, slice_str(internal), user))
+		rights |= ACL_OWNER_IMPLICIT;
+	if (ss->admin)
+		rights |=
+		    ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
+	return rights;
+}
+
+/* For commands that could go on if the mailbox were there. */
+static const char *
+missing_code(struct session *ss, const char *internal)
+{
+	struct mblist *list = ss->bd->list;
+	const struct mboxrec *rec;
+	const char *parent;
+
+	switch (ss->cmd->what->id) {
+	case COMMAND_APPEND:
+	case COMMAND_COPY:
+	case COMMAND_MOVE:
+	case COMMAND_UID_COPY:
+	case COMMAND_UID_MOVE:
+		break;
+	default:
+		return "NONEXISTENT";
+	}
+	if (mblist_get(list, internal, &ss->arena) != NULL)
+		return "NONEXISTENT";
+	parent = mblist_parent(list, internal, &ss->arena);
+	rec = parent == NULL ? NULL : mblist_get(list, parent, &ss->arena);
+	if (rec != NULL &&
+	    (session_rights(ss, parent, arena_string(&ss->arena, rec->acl)) &
+	        ACL_CREATE))
+		return "TRYCREATE";
+	return ss->admin ? "TRYCREATE" : "NONEXISTENT";
+}
+
+const struct mboxrec *
+session_mailbox(struct session *ss, const char *internal, unsigned need)
+{
+	const struct mboxrec *rec =
+	    mblist_get(ss->bd->list, internal, &ss->arena);
+	unsigned rights = 0;
+
+	if (rec != NULL)
+		rights = session_rights(ss, internal,
+		    arena_string(&ss->arena, rec->acl));
+	if (rec != NULL && (rights & need) == need)
+		return rec;
+	if (rec == NULL || !(rights & ACL_LOOKUP))
+		session_done(ss, SESSION_NO, missing_code(ss, internal),
+		    "No such mailbox");
+	else
+		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
+	return NULL;
+}
+
+/* --- output ----------------------------------------------------------------- */
+
+void
+session_continue(struct session *ss, const char *text)
+{
+	struct write w;
+
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	write_continue(&w, slice_str(text));
+	session_flush(ss);
+}
+
+struct view *
+session_view(struct session *ss)
+{
+	return ss->view;
+}
+
+static void
+view_was_lost(void *arg)
+{
+	struct session *ss = arg;
+
+	MUST(ss->magic == SESSION_MAGIC);
+	if (ss->end == END_NONE && ss->bye_text == NULL)
+		session_bye(ss, "NONEXISTENT", "The mailbox was deleted");
+}
+
+void
+session_set_view(struct session *ss, struct view *v)
+{
+	view_free(&ss->view);
+	ss->view = v;
+	if (v != NULL)
+		view_on_lost(v, view_was_lost, ss);
+}
+
+unsigned
+session_enabled(const struct session *ss)
+{
+	return ss->enabled;
+}
+
+void
+session_enable(struct session *ss, unsigned bits)
+{
+	ss->enabled |= bits;
+}
+
+/* --- who it is --------------------------------------------------------------- */
+
+bool
+session_is_secure(const struct session *ss)
+{
+	return stream_is_secure(ss->stream);
+}
+
+struct auth_peer
+session_auth_peer(struct session *ss)
+{
+	return (struct auth_peer){
+		.service = "imap",
+		.address = stream_peer(ss->stream),
+		.external = stream_tls_peer(ss->stream),
+		.secure = stream_is_secure(ss->stream) ||
+		          stream_is_loopback(ss->stream),
+	};
+}
+
+const char *
+session_capabilities(struct session *ss)
+{
+	const struct backendd *bd = ss->bd;
+	struct auth_peer peer = session_auth_peer(ss);
+	uint64_t set = ~UINT64_C(0);
+	unsigned now = CAPABILITY_AFTER;
+	const char *text;
+	struct buf out;
+
+	if (ss->user == NULL)
+		now = CAPABILITY_BEFORE |
+		      (stream_is_secure(ss->stream) ? 0u : CAPABILITY_PLAIN);
+	if (bd->tls == NULL)
+		set &= ~CAPABILITY_BIT(STARTTLS);
+	if (peer.secure || bd->conf->auth.plaintext)
+		set &= ~CAPABILITY_BIT(LOGINDISABLED);
+	if (!ss->proxy)
+		set &= ~CAPABILITY_BIT(XMURDER);
+	buf_init(&out, CAPABILITIES_MAX);
+	capability_put(&out, set, now, auth_mechanisms(bd->auth, &peer));
+	MUST(!buf_failed(&out));
+	text = arena_string(&ss->arena, buf_slice(&out));
+	buf_fini(&out);
+	return text;
+}
+
+bool
+session_log_in(struct session *ss, const char *authcid, const char *user)
+{
+	struct backendd *bd = ss->bd;
+	bool proxy = backendd_is_proxy(bd, authcid);
+	bool other;
+
+	MUST(ss->user == NULL);
+	if (user == NULL || user[0] == '\0')
+		user = authcid;
+	other = strcmp(user, authcid) != 0;
+	if (!userdata_name_ok(slice_str(user), USERDATA_USER_MAX) ||
+	    (other && !proxy && !backendd_is_admin(bd, authcid)))
+		return false;
+	ss->user = xstrdup(user);
+	ss->authcid = xstrdup(authcid);
+	ss->admin = backendd_is_admin(bd, user);
+	ss->proxy = proxy && !other;
+	ss->trusted = proxy;
+	log_info(bd->log, "logged in", "sid", ss->sid, "user", user, "by",
+	    other ? authcid : NULL, "peer", stream_peer(ss->stream), "tls",
+	    stream_tls_text(ss->stream), NULL);
+	return true;
+}
+
+void
+session_login_failed(struct session *ss, const char *who, const char *why)
+{
+	log_info(ss->bd->log, "login failed", "sid", ss->sid, "user", who,
+	    "why", why, "peer", stream_peer(ss->stream), NULL);
+	if (++ss->failures >= ss->bd->conf->bad_commands)
+		session_bye(ss, "UNAVAILABLE", "Too many failed logins");
+}
+
+void
+session_start_tls(struct session *ss)
+{
+	MUST(ss->bd->tls != NULL && !stream_is_secure(ss->stream));
+	ss->tls_next = true;
+}
+
+static void
+copy_cut(char *to, size_t size, struct slice from)
+{
+	size_t n = from.len < size - 1 ? from.len : size - 1;
+
+	if (n > 0)
+		memcpy(to, from.ptr, n);
+	to[n] = '\0';
+}
+
+void
+session_set_client(struct session *ss, struct slice sid, struct slice address)
+{
+	char before[sizeof(ss->sid)];
+
+	if (!ss->trusted)
+		return;
+	memcpy(before, ss->sid, sizeof(before));
+	if (sid.len > 0)
+		copy_cut(ss->sid, sizeof(ss->sid), sid);
+	if (address.len > 0)
+		copy_cut(ss->client, sizeof(ss->client), address);
+	log_info(ss->bd->log, "session joined", "sid", ss->sid, "was", before,
+	    "client", ss->client, "user", ss->user, NULL);
+}

@@ -1,0 +1,299 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "backendd/server.h"
+#include "backendd/userdata.h"
+#include "backendd/users.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/keeper.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/treedb.h"
+#include "lib/wire.h"
+#include "lib/xalloc.h"
+
+#define KIND_SUBSCRIPTION "sub"
+#define KIND_SEEN         "seen"
+
+enum {
+	EXPIRE_MS = 10 * 60 * 1000,
+	EXPIRE_BATCH = 2000, /* records a commit */
+	MEMORY_KEY_MAX = 512
+};
+
+struct names {
+	users_name_visit *visit;
+	void *arg;
+};
+
+/* --- memory of what was done ---------------------------------------------- */
+
+/* Its own tree, so that what has expired is found without users' records. */
+static void
+memory_key(struct buf *b, struct slice key)
+{
+	uint8_t spread = 0;
+
+	for (size_t i = 0; i < key.len; i++)
+		spread = (uint8_t)(spread * 31 + key.ptr[i]);
+	buf_puts(b, "memory");
+	buf_putc(b, TREEDB_SEP);
+	buf_printf(b, "%02x", spread);
+	buf_putc(b, TREEDB_SEP);
+	buf_put_slice(b, key);
+}
+
+static void
+memory_finish(const struct userdata_call *c, bool failed)
+{
+	users_memory_cb *cb = (users_memory_cb *)c->cb;
+
+	cb(c->arg, failed ? MEMORY_FAILED : (enum users_memory)c->result);
+}
+
+static bool
+memory_has(struct users *u, struct slice key, int64_t now)
+{
+	struct wire w;
+	struct buf out;
+	struct err err;
+	uint64_t until = 0;
+	int found;
+
+	buf_init(&out, 64);
+	found = treedb_get(keeper_tree(u->keeper), key, &out, &err);
+	MUST(found != -1);
+	if (found) {
+		wire_init(&w, buf_slice(&out));
+		until = wire_u64(&w);
+	}
+	buf_fini(&out);
+	return until > (uint64_t)now;
+}
+
+void
+users_remember(struct users *u, struct slice key, users_memory_cb *cb,
+    void *arg)
+{
+	struct userdata_call call = { (void (*)(void))cb, arg, MEMORY_NEW };
+	int64_t now = loop_wall(u->bd->loop).ms;
+	struct buf k, value;
+
+	MUST(userdata_name_ok(key, MEMORY_KEY_MAX));
+	buf_init(&k, TREEDB_KEY_MAX);
+	buf_init(&value, 64);
+	memory_key(&k, key);
+	if (memory_has(u, buf_slice(&k), now))
+		call.result = MEMORY_SEEN;
+	/*
+	 * Written again when it is known: who remembered it first may still
+	 * wait for the disk, and must be durable before anyone hears "seen".
+	 */
+	wire_put_u64(&value, (uint64_t)now + u->bd->conf->duplicate_ms);
+	keeper_put(u->keeper, buf_slice(&k), buf_slice(&value), NULL, 0);
+	buf_fini(&k);
+	buf_fini(&value);
+	userdata_commit(u, memory_finish, call);
+}
+
+struct expiry {
+	struct users *u;
+	uint64_t now;
+	size_t found;
+};
+
+static enum treedb_next
+expire_one(void *arg, struct slice key, struct slice value)
+{
+	struct expiry *e = arg;
+	struct wire w;
+
+	wire_init(&w, value);
+	if (wire_u64(&w) > e->now)
+		return TREEDB_NEXT;
+	keeper_delete(e->u->keeper, key);
+	return ++e->found < EXPIRE_BATCH ? TREEDB_NEXT : TREEDB_STOP;
+}
+
+static void
+expire(void *arg)
+{
+	struct users *u = arg;
+	struct expiry e = { u, (uint64_t)loop_wall(u->bd->loop).ms, 0 };
+	struct slice prefix = slice_of("memory\x1f", 7);
+	struct err err;
+
+	MUST(treedb_walk(keeper_tree(u->keeper), prefix, prefix, expire_one, &e,
+	         &err) == 0);
+	/* What cannot be forgotten now is found again next time. */
+	if (e.found > 0 && keeper_commit(u->keeper, NULL, NULL, &err) == -1)
+		log_warn(u->bd->log, "expiry put off", "why", err.text, NULL);
+	timer_set(u->expire, e.found < EXPIRE_BATCH ? EXPIRE_MS : 1000);
+}
+
+/* --- subscriptions --------------------------------------------------------- */
+
+static void
+plain_finish(const struct userdata_call *c, bool failed)
+{
+	users_cb *cb = (users_cb *)c->cb;
+
+	if (cb != NULL)
+		cb(c->arg, failed);
+}
+
+bool
+users_is_subscribed(struct users *u, const char *user, const char *name)
+{
+	struct arena a;
+	struct slice value;
+	bool found;
+
+	arena_init(&a);
+	found = userdata_get(u, user, KIND_SUBSCRIPTION, slice_str(name), &a,
+	    &value);
+	arena_reset(&a);
+	return found;
+}
+
+static bool
+visit_name(void *arg, struct slice item, struct slice value)
+{
+	struct names *n = arg;
+	char name[USERDATA_ITEM_MAX + 1];
+
+	(void)value; /* the key says it all */
+	MUST(item.len < sizeof(name));
+	memcpy(name, item.ptr, item.len);
+	name[item.len] = '\0';
+	return n->visit(n->arg, name);
+}
+
+void
+users_each_subscription(struct users *u, const char *user,
+    users_name_visit *visit, void *arg)
+{
+	struct names n = { visit, arg };
+
+	userdata_each(u, user, KIND_SUBSCRIPTION, visit_name, &n);
+}
+
+void
+users_subscribe(struct users *u, const char *user, const char *name,
+    users_cb *cb, void *arg)
+{
+	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
+
+	MUST(userdata_name_ok(slice_str(name), USERDATA_ITEM_MAX));
+	userdata_put(u, user, KIND_SUBSCRIPTION, slice_str(name),
+	    slice_of("\1", 1));
+	userdata_commit(u, plain_finish, call);
+}
+
+void
+users_unsubscribe(struct users *u, const char *user, const char *name,
+    users_cb *cb, void *arg)
+{
+	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
+
+	MUST(userdata_name_ok(slice_str(name), USERDATA_ITEM_MAX));
+	userdata_delete(u, user, KIND_SUBSCRIPTION, slice_str(name));
+	userdata_commit(u, plain_finish, call);
+}
+
+/* --- seen ------------------------------------------------------------------ */
+
+struct slice
+users_seen(struct users *u, const char *user, struct slice mailboxid,
+    struct arena *a)
+{
+	struct slice value = { NULL, 0 };
+
+	if (!userdata_get(u, user, KIND_SEEN, mailboxid, a, &value))
+		return slice_of(NULL, 0);
+	return value;
+}
+
+void
+users_set_seen(struct users *u, const char *user, struct slice mailboxid,
+    struct slice state, users_cb *cb, void *arg)
+{
+	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
+
+	MUST(userdata_name_ok(mailboxid, USERDATA_ITEM_MAX));
+	userdata_put(u, user, KIND_SEEN, mailboxid, state);
+	userdata_commit(u, plain_finish, call);
+}
+
+/* --- all of it ------------------------------------------------------------- */
+
+static enum treedb_next
+forget_one(void *arg, struct slice key, struct slice value)
+{
+	struct users *u = arg;
+
+	(void)value; /* whatever it is */
+	keeper_delete(u->keeper, key);
+	return TREEDB_NEXT;
+}
+
+void
+users_forget(struct users *u, const char *user)
+{
+	struct buf prefix;
+	struct err err;
+
+	buf_init(&prefix, TREEDB_KEY_MAX);
+	buf_puts(&prefix, "user");
+	buf_putc(&prefix, TREEDB_SEP);
+	buf_puts(&prefix, user);
+	buf_putc(&prefix, TREEDB_SEP);
+	MUST(!buf_failed(&prefix));
+	MUST(treedb_walk(keeper_tree(u->keeper), buf_slice(&prefix),
+	         buf_slice(&prefix), forget_one, u, &err) == 0);
+	if (keeper_commit(u->keeper, NULL, NULL, &err) == -1)
+		log_err(u->bd->log, "user data not removed", "user", user,
+		    "why", err.text, NULL);
+	buf_fini(&prefix);
+}
+
+int
+users_open(struct users **up, struct backendd *bd, struct err *err)
+{
+	struct users *u = xcalloc(1, sizeof(*u));
+	struct buf dir;
+	int r;
+
+	u->bd = bd;
+	buf_init(&dir, 4096);
+	buf_printf(&dir, "%s/users", bd->conf->directory);
+	buf_putc(&dir, '\0');
+	MUST(!buf_failed(&dir));
+	r = keeper_open(&u->keeper, bd->loop, bd->jobs, bd->log,
+	    (const char *)buf_data(&dir), NULL, err);
+	buf_fini(&dir);
+	if (r == -1) {
+		free(u);
+		return -1;
+	}
+	u->expire = timer_new(bd->loop, expire, u);
+	timer_set(u->expire, EXPIRE_MS);
+	*up = u;
+	return 0;
+}
+
+void
+users_close(struct users **up)
+{
+	struct users *u = *up;
+
+	if (u == NULL)
+		return;
+	timer_free(&u->expire);
+	keeper_close(&u->keeper);
+	free(u);
+	*up = NULL;
+}
