@@ -210,7 +210,7 @@ struct slice store_meta(const struct store_mailbox *mb); /* till it is set */
 
 /*
  * The i-th message in order of UID; i is below exists.  Borrowed until the
- * caller returns to the loop.
+ * caller returns to the loop or asks for a change of mb.
  */
 const struct store_msg *store_at(const struct store_mailbox *mb, uint32_t i);
 
@@ -330,8 +330,9 @@ void store_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
     void *arg);
 
 /*
- * Called back when every change of mb asked for so far is over, done or
- * failed: for a LOGOUT, a move, a NOOP after UNCHANGEDSINCE.
+ * Called back when every change of mb asked for so far is durable, or with why
+ * if one of them failed; appends whose octets are still being written do not
+ * count.
  */
 void store_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
 
@@ -446,7 +447,7 @@ struct store {
 
 struct store_names { /* keywords and meta: one allocation, replaced whole */
 	unsigned nkeywords;
-	const char *keywords[STORE_KEYWORDS];
+	char *const *keywords;
 	struct slice meta;
 };
 

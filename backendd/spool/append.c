@@ -1,0 +1,545 @@
+#include <fcntl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/jobs.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/rand.h"
+#include "lib/xalloc.h"
+
+/* A message on its way: what the job is told, and what it found. */
+struct piece {
+	struct slice octets;      /* given, or NULL and empty: see from */
+	bool from;                /* a copy of the message at place */
+	bool direct;              /* its frame is written by the job */
+	bool gone;                /* there is no such message */
+	struct spool_place place; /* of the source */
+	uint64_t size;
+	uint8_t emailid[16];
+	uint32_t no; /* where the frame goes, if direct */
+	uint64_t at;
+	uint8_t *frame; /* else: head, and octets of a copy; owned */
+	uint8_t *cache_area;
+	struct slice cache;
+};
+
+struct appending {
+	struct spool *sp;
+	int dirfd;
+	struct spool_mailbox *to, *from; /* from: a move */
+	char id[STORE_ID_MAX + 1];       /* of to */
+	struct store_append *items;
+	size_t n;
+	struct piece *pieces;
+	bool job, direct;
+	size_t cached; /* octets of cache records in the pieces */
+	bool failed;
+	struct err err;
+	store_cb *cb;
+	void *arg;
+};
+
+static const uint8_t zeros[16];
+
+static size_t
+frame_len(const struct piece *p)
+{
+	return spool_frame_head(p->size) + (size_t)p->size;
+}
+
+static void
+allocate(struct spool_mailbox *mb, size_t len, uint32_t *no, uint64_t *at)
+{
+	if (mb->data_end >= SPOOL_DATA_MAX) {
+		mb->data_no++;
+		mb->data_end = 0;
+	}
+	*no = mb->data_no;
+	*at = mb->data_end;
+	mb->data_end += (len + 7) & ~(uint64_t)7;
+}
+
+/* ---- in the job ---- */
+
+static int
+open_data(struct appending *ap, const char *id, uint32_t no, int flags)
+{
+	char path[SPOOL_PATH];
+	int fd;
+
+	spool_path(path, id, SPOOL_DATA, no);
+	fd = openat(ap->dirfd, path, flags | O_CLOEXEC, 0600);
+	if (fd == -1)
+		err_sys(&ap->err, "opening %s", path);
+	return fd;
+}
+
+static void
+read_cache(struct appending *ap, struct piece *p)
+{
+	char path[SPOOL_PATH];
+	size_t len;
+	int fd;
+
+	if (p->place.cache_len == 0 || p->cache.len > 0 ||
+	    ap->cached + p->place.cache_len > SPOOL_CACHE_SUM)
+		return;
+	ap->cached += p->place.cache_len;
+	spool_path(path, p->place.id, SPOOL_CACHE, 0);
+	fd = openat(ap->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return; /* it is a cache */
+	p->cache_area = xmalloc(SPOOL_CACHE_HEAD + p->place.cache_len);
+	len = spool_cache_read(fd, &p->place, p->cache_area);
+	p->cache = slice_of(p->cache_area + SPOOL_CACHE_HEAD, len);
+	close(fd);
+}
+
+static int
+write_direct(struct appending *ap, struct piece *p, int source)
+{
+	size_t head = spool_frame_head(p->size);
+	int fd = open_data(ap, ap->id, p->no, O_RDWR | O_CREAT), result;
+	uint8_t *area;
+
+	if (fd == -1)
+		return -1;
+	if (p->from) {
+		result =
+		    spool_frame_copy(source, &p->place, fd, p->at, &ap->err);
+	} else {
+		area = xmalloc(head);
+		spool_frame_make(area, p->octets, p->emailid);
+		result = spool_write(fd, area, head, p->at, &ap->err);
+		if (result == 0)
+			result = spool_write(fd, p->octets.ptr, p->octets.len,
+			    p->at + head, &ap->err);
+		free(area);
+	}
+	close(fd);
+	return result;
+}
+
+static int
+prepare_piece(struct appending *ap, struct piece *p)
+{
+	int source = -1, result;
+	uint8_t *octets;
+
+	if (p->from) {
+		source = open_data(ap, p->place.id, p->place.no, O_RDONLY);
+		if (source == -1)
+			return -1;
+		read_cache(ap, p);
+	}
+	if (p->direct) {
+		result = write_direct(ap, p, source);
+	} else if (p->from) {
+		p->frame = xmalloc(frame_len(p));
+		result = spool_frame_read(source, &p->place, 0, (size_t)p->size,
+		    p->frame, &octets, &ap->err);
+	} else {
+		p->frame = xmalloc(spool_frame_head(p->size));
+		spool_frame_make(p->frame, p->octets, p->emailid);
+		result = 0;
+	}
+	if (source != -1)
+		close(source);
+	return result;
+}
+
+/* The files, and the directories that lead to them if they are new. */
+static int
+sync_direct(struct appending *ap)
+{
+	char path[SPOOL_PATH];
+	uint32_t last = UINT32_MAX;
+
+	for (size_t i = 0; i < ap->n; i++) {
+		struct piece *p = &ap->pieces[i];
+
+		if (p->gone || !p->direct || p->no == last)
+			continue;
+		last = p->no;
+		spool_path(path, ap->id, SPOOL_DATA, p->no);
+		if (spool_sync(ap->dirfd, path, &ap->err) == -1)
+			return -1;
+	}
+	return spool_sync_dirs(ap->dirfd, ap->id, &ap->err);
+}
+
+static void
+prepare_run(void *arg)
+{
+	struct appending *ap = arg;
+
+	for (size_t i = 0; i < ap->n && !ap->failed; i++)
+		if (!ap->pieces[i].gone)
+			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
+	if (ap->direct && !ap->failed)
+		ap->failed = sync_direct(ap) == -1;
+}
+
+/* ---- in the loop: to the log ---- */
+
+static void
+appending_free(struct appending *ap)
+{
+	for (size_t i = 0; i < ap->n; i++) {
+		free(ap->pieces[i].frame);
+		free(ap->pieces[i].cache_area);
+	}
+	free(ap->pieces);
+	free(ap);
+}
+
+/*
+ * Has the mailbox had this key lately?  Messages are in the order they were
+ * added, so look back from the newest; those under way are among them.
+ */
+static bool
+is_taken(struct spool_mailbox *mb, const uint8_t key[16], int64_t now)
+{
+	int64_t since = now - (int64_t)mb->sp->env.key_days * 86400;
+
+	if (memcmp(key, zeros, 16) == 0)
+		return false;
+	for (uint32_t s = mb->next.nslots; s-- > 0;) {
+		const struct store_msg *m = box_draft_slot(mb, s);
+
+		if (m->added < since)
+			return false;
+		if (memcmp(m->key, key, 16) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+put_octets(struct change *ch, struct spool_mailbox *mb, struct piece *p,
+    const struct store_append *a, struct store_msg *m)
+{
+	uint8_t head[SPOOL_CACHE_HEAD];
+	size_t head_len = spool_frame_head(p->size);
+
+	if (!p->direct) {
+		allocate(mb, frame_len(p), &p->no, &p->at);
+		redo_write2(&ch->record, SPOOL_DATA, p->no, p->at,
+		    slice_of(p->frame, head_len),
+		    p->from ? slice_of(p->frame + head_len, (size_t)p->size)
+		            : a->octets);
+	}
+	m->place[0] = p->at;
+	m->place[1] = p->no;
+	if (p->cache.len == 0)
+		return;
+	spool_cache_make(head, m->uid, p->cache);
+	redo_write2(&ch->record, SPOOL_CACHE, 0, mb->cache_end,
+	    slice_of(head, sizeof head), p->cache);
+	m->place[2] = spool_cache_place(mb->cache_end, p->cache.len);
+	mb->cache_end += (sizeof head + p->cache.len + 7) & ~(uint64_t)7;
+}
+
+static void
+count_added(struct spool_header *h, const struct store_msg *m)
+{
+	h->nslots++;
+	h->exists++;
+	h->size += m->size;
+	h->unseen += (m->flags & STORE_SEEN) == 0;
+	h->deleted += (m->flags & STORE_DELETED) != 0;
+	h->uidnext = m->uid + 1;
+	if (m->modseq > h->highestmodseq)
+		h->highestmodseq = m->modseq;
+}
+
+static void
+put_message(struct change *ch, struct effect *e, struct piece *p,
+    struct store_append *a, int64_t now)
+{
+	struct spool_mailbox *mb = e->mb;
+	uint32_t s = mb->next.nslots;
+	struct store_msg *m;
+
+	if (!e->begun) {
+		change_begin(ch, e);
+		e->news.modseq = mb->next.highestmodseq + 1;
+	}
+	m = box_draft_slot(mb, s);
+	*m = (struct store_msg){
+		.uid = a->uid != 0 ? a->uid : mb->next.uidnext,
+		.flags = a->flags,
+		.modseq = a->modseq != 0 ? a->modseq : e->news.modseq,
+		.keywords = { a->keywords[0], a->keywords[1] },
+		.internaldate = a->internaldate != 0 ? a->internaldate : now,
+		.zone = a->zone,
+		.savedate = a->savedate != 0 ? a->savedate : now,
+		.added = now,
+		.size = p->size,
+	};
+	memcpy(m->emailid, p->emailid, 16);
+	memcpy(m->key, a->key, 16);
+	put_octets(ch, mb, p, a, m);
+	spool_msg_seal(m);
+	redo_write(&ch->record, SPOOL_INDEX, 0, ((uint64_t)s + 1) * SPOOL_SLOT,
+	    slice_of(m, sizeof *m));
+	count_added(&mb->next, m);
+	a->new_uid = m->uid;
+	if (e->news.first_uid == 0)
+		e->news.first_uid = m->uid;
+	e->news.last_uid = m->uid;
+}
+
+/* The source is there, as far as changes under way are concerned. */
+static bool
+is_there(struct effect *source, uint32_t uid)
+{
+	struct spool_mailbox *mb = source->mb;
+	uint32_t s;
+
+	if (mb == NULL)
+		return true;
+	s = box_draft_find(mb, uid);
+	return s != mb->next.nslots &&
+	       (box_draft_slot(mb, s)->flags & SPOOL_GONE) == 0;
+}
+
+static enum store_outcome
+outcome_of(struct change *ch, const struct piece *p,
+    const struct store_append *a, int64_t now)
+{
+	struct spool_mailbox *mb = ch->effects[0].mb;
+
+	if (p->gone || !is_there(&ch->effects[1], a->from_uid))
+		return STORE_GONE;
+	if ((a->uid != 0 && a->uid < mb->next.uidnext) ||
+	    is_taken(mb, a->key, now))
+		return STORE_TAKEN;
+	return STORE_DONE;
+}
+
+static int
+compare_slots(const void *a, const void *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return (x > y) - (x < y);
+}
+
+/* Messages may be moved in any order; the effect is told of in theirs. */
+static void
+put_expunges(struct change *ch, struct appending *ap)
+{
+	struct effect *e = &ch->effects[1];
+	uint32_t *slots;
+	size_t n = 0;
+
+	if (e->mb == NULL)
+		return;
+	slots = xcalloc(ap->n + 1, sizeof *slots);
+	for (size_t i = 0; i < ap->n; i++)
+		if (ap->items[i].outcome == STORE_DONE)
+			slots[n++] =
+			    box_draft_find(e->mb, ap->items[i].from_uid);
+	qsort(slots, n, sizeof *slots, compare_slots);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || slots[i] != slots[i - 1])
+			flags_expunge_slot(ch, e, slots[i]);
+	free(slots);
+	change_end(ch, e);
+}
+
+static const char *
+append_refusal(const struct appending *ap)
+{
+	if (ap->failed)
+		return "The message could not be read or written";
+	/* So that no UID or slot number wraps. */
+	if (ap->to->next.uidnext > UINT32_MAX - 2 * STORE_ITEMS_MAX ||
+	    ap->to->next.nslots > UINT32_MAX / 2)
+		return "The mailbox has no more UIDs";
+	return change_refusal(ap->sp);
+}
+
+static void
+append_put(struct appending *ap)
+{
+	int64_t now = loop_wall(ap->sp->env.loop).ms / 1000;
+	struct change *ch = change_new(ap->sp, ap->cb, ap->arg);
+	const char *why = append_refusal(ap);
+	struct effect *e;
+
+	if (why != NULL) {
+		change_refuse(ch, why);
+		return;
+	}
+	if (change_join(ch, 0, ap->to, ap->n, 0) == NULL)
+		return;
+	if (ap->from != NULL && change_join(ch, 1, ap->from, 0, ap->n) == NULL)
+		return;
+	e = &ch->effects[0];
+	for (size_t i = 0; i < ap->n; i++) {
+		struct store_append *a = &ap->items[i];
+
+		a->outcome = outcome_of(ch, &ap->pieces[i], a, now);
+		if (a->outcome == STORE_DONE)
+			put_message(ch, e, &ap->pieces[i], a, now);
+	}
+	change_end(ch, e);
+	put_expunges(ch, ap);
+	change_put(ch);
+}
+
+/* ---- the beginning ---- */
+
+static void
+prepare_done(void *arg)
+{
+	struct appending *ap = arg;
+	struct spool_mailbox *to = ap->to, *from = ap->from;
+
+	if (ap->failed)
+		log_err(ap->sp->env.log, "spool: message not taken", "dir",
+		    ap->sp->dir, "mailboxid", ap->id, "why", ap->err.text,
+		    NULL);
+	append_put(ap);
+	appending_free(ap);
+	box_release(to);
+	if (from != NULL)
+		box_release(from);
+}
+
+static void
+take_source(struct piece *p, struct store_append *a)
+{
+	const struct store_msg *m = store_find(a->from, a->from_uid);
+
+	if (m == NULL) {
+		p->gone = true;
+		return;
+	}
+	p->from = true;
+	p->size = m->size;
+	spool_place_of(&p->place, a->from->id, m);
+	memcpy(p->emailid, m->emailid, 16);
+	if (a->internaldate == 0) {
+		a->internaldate = m->internaldate;
+		a->zone = m->zone;
+	}
+}
+
+/*
+ * Large ones, and what is too much for one record, go to the data file at
+ * once; the rest travels in the log and is copied from there.
+ */
+static void
+plan(struct appending *ap)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < ap->n; i++) {
+		struct store_append *a = &ap->items[i];
+		struct piece *p = &ap->pieces[i];
+
+		if (a->from != NULL)
+			take_source(p, a);
+		else
+			p->octets = a->octets, p->size = a->octets.len;
+		if (p->gone)
+			continue;
+		/* The frame of a copy has its source's. */
+		if (!p->from)
+			memcpy(p->emailid, a->emailid, 16);
+		if (memcmp(p->emailid, zeros, 16) == 0)
+			rand_bytes(p->emailid, 16);
+		if (ap->cached + a->cache.len <= SPOOL_CACHE_SUM) {
+			p->cache = a->cache;
+			ap->cached += a->cache.len;
+		}
+		p->direct = p->size > STORE_INLINE_MAX ||
+		            sum + p->size > SPOOL_INLINE_SUM;
+		if (!p->direct)
+			sum += (size_t)p->size;
+		ap->direct |= p->direct;
+		ap->job |= p->direct || p->from;
+	}
+	ap->job |= sum > STORE_INLINE_MAX;
+}
+
+static void
+allocate_direct(struct appending *ap)
+{
+	for (size_t i = 0; i < ap->n; i++) {
+		struct piece *p = &ap->pieces[i];
+
+		if (!p->gone && p->direct)
+			allocate(ap->to, frame_len(p), &p->no, &p->at);
+	}
+}
+
+static void
+start(struct appending *ap)
+{
+	struct spool *sp = ap->sp;
+	const char *why = change_refusal(sp);
+
+	if (why != NULL) {
+		change_refuse(change_new(sp, ap->cb, ap->arg), why);
+		appending_free(ap);
+		return;
+	}
+	plan(ap);
+	if (ap->job) {
+		allocate_direct(ap);
+		box_hold(ap->to);
+		if (ap->from != NULL)
+			box_hold(ap->from);
+		jobs_put(sp->env.jobs, prepare_run, prepare_done, ap);
+		return;
+	}
+	prepare_run(ap); /* checksums only */
+	append_put(ap);
+	appending_free(ap);
+}
+
+static struct appending *
+appending_new(struct store_mailbox *to, struct store_append *a, size_t n,
+    store_cb *cb, void *arg)
+{
+	struct appending *ap = xcalloc(1, sizeof *ap);
+
+	ap->to = spool_mailbox_of(to);
+	ap->sp = ap->to->sp;
+	ap->dirfd = ap->sp->dirfd;
+	memcpy(ap->id, to->id, sizeof ap->id);
+	ap->items = a;
+	ap->n = n;
+	ap->pieces = xcalloc(n + 1, sizeof *ap->pieces);
+	ap->cb = cb;
+	ap->arg = arg;
+	return ap;
+}
+
+void
+append_append(struct store_mailbox *mb, struct store_append *a, size_t n,
+    store_cb *cb, void *arg)
+{
+	start(appending_new(mb, a, n, cb, arg));
+}
+
+void
+append_move(struct store_mailbox *mb, struct store_mailbox *to,
+    struct store_append *a, size_t n, store_cb *cb, void *arg)
+{
+	struct appending *ap = appending_new(to, a, n, cb, arg);
+
+	ap->from = spool_mailbox_of(mb);
+	start(ap);
+}

@@ -1,0 +1,301 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/journal.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	RETRY_MS = 1000
+};
+
+const char *
+change_refusal(const struct spool *sp)
+{
+	if (sp->ailing)
+		return "The disk has failed";
+	if (sp->troubled || journal_failed(sp->journal))
+		return "The disk is full or failing, try again later";
+	return NULL;
+}
+
+static void
+trouble(struct spool *sp, const char *doing, const char *why)
+{
+	if (!sp->troubled)
+		log_err(sp->env.log, "spool: refusing changes", "dir", sp->dir,
+		    "doing", doing, "why", why, NULL);
+	sp->troubled = true;
+	timer_set(sp->timer, RETRY_MS);
+}
+
+struct change *
+change_new(struct spool *sp, store_cb *cb, void *arg)
+{
+	struct change *ch = xcalloc(1, sizeof *ch);
+
+	ch->sp = sp;
+	ch->cb = cb;
+	ch->arg = arg;
+	buf_init(&ch->record, SPOOL_RECORD_MAX);
+	sp->busy++;
+	return ch;
+}
+
+struct effect *
+change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
+    size_t slots, size_t uids)
+{
+	struct effect *e = &ch->effects[i];
+	struct err err;
+
+	MUST(e->mb == NULL && slots <= STORE_ITEMS_MAX);
+	if (box_draft(mb, (uint32_t)slots, &err) == -1) {
+		log_err(ch->sp->env.log, "spool: no room in an index", "dir",
+		    ch->sp->dir, "mailboxid", mb->store.id, "why", err.text,
+		    NULL);
+		change_refuse(ch, "No room in the mailbox");
+		return NULL;
+	}
+	box_hold(mb);
+	mb->drafts++;
+	e->mb = mb;
+	if (uids > 0) {
+		e->uids = xcalloc(2 * uids, sizeof *e->uids);
+		e->slots = e->uids + uids;
+	}
+	return e;
+}
+
+void
+change_begin(struct change *ch, struct effect *e)
+{
+	struct spool_mailbox *mb = e->mb;
+
+	MUST(!e->begun);
+	e->begun = true;
+	redo_mailbox(&ch->record, mb->store.id);
+	if (!mb->names_dirty)
+		return;
+	redo_names(&ch->record, mb->store.names);
+	e->names = true;
+	mb->names_dirty = false;
+}
+
+void
+change_end(struct change *ch, struct effect *e)
+{
+	struct spool_mailbox *mb = e->mb;
+
+	if (!e->begun)
+		return;
+	mb->next.recent = mb->store.recent;
+	mb->next.data_no = mb->data_no;
+	mb->next.data_end = mb->data_end;
+	mb->next.cache_end = mb->cache_end;
+	spool_header_seal(&mb->next);
+	redo_write(&ch->record, SPOOL_INDEX, 0, 0,
+	    slice_of(&mb->next, SPOOL_SLOT));
+	e->after = mb->next;
+	e->news.modseq = mb->next.highestmodseq;
+}
+
+/* Over and called back; ch and its effects are gone. */
+static void
+finish(struct change *ch)
+{
+	store_cb *cb = ch->cb;
+	void *arg = ch->arg;
+	const char *why = ch->why;
+
+	for (size_t i = 0; i < NITEMS(ch->effects); i++) {
+		struct effect *e = &ch->effects[i];
+
+		if (e->mb != NULL)
+			box_release(e->mb);
+		free(e->uids);
+		free(e->meta);
+	}
+	ch->sp->busy--;
+	buf_fini(&ch->record);
+	free(ch);
+	if (cb != NULL)
+		cb(arg, why);
+}
+
+/* As if it had never been asked for. */
+static void
+undo(struct effect *e)
+{
+	struct spool_mailbox *mb = e->mb;
+
+	if (mb == NULL)
+		return;
+	if (e->names)
+		mb->names_dirty = true;
+	if (e->meta != NULL)
+		box_meta_undo(mb);
+	box_draft_done(mb);
+}
+
+static void
+take_effect(struct effect *e)
+{
+	if (e->mb == NULL)
+		return;
+	if (e->begun)
+		box_become(e->mb, &e->after, e->slots, e->news.nexpunged);
+	if (e->meta != NULL)
+		box_meta_done(e->mb, &e->meta);
+	box_draft_done(e->mb);
+}
+
+static void
+tell(struct effect *e)
+{
+	struct store_mailbox *mb;
+
+	if (e->mb == NULL || !e->begun)
+		return;
+	mb = &e->mb->store;
+	if (mb->observer != NULL)
+		mb->observer(mb->observer_arg, &e->news);
+}
+
+/* Fails ch, and what only waits for it. */
+static void
+fail(struct change *ch, const char *why)
+{
+	struct changelist *list = &ch->sp->waiting;
+	struct change *next = TAILQ_NEXT(ch, entry);
+
+	while (next != NULL) {
+		if (next->state == CHANGE_FOLLOWS)
+			next->why = why;
+		next = TAILQ_NEXT(next, entry);
+	}
+	TAILQ_REMOVE(list, ch, entry);
+	for (size_t i = 0; i < NITEMS(ch->effects); i++)
+		undo(&ch->effects[i]);
+	ch->why = why;
+	finish(ch);
+}
+
+static void
+logged(void *arg, uint64_t number, bool failed)
+{
+	struct change *ch = arg;
+	struct spool *sp = ch->sp;
+
+	MUST(ch->state == CHANGE_PUT && ch->number == number);
+	if (failed) {
+		trouble(sp, "writing the log", journal_error(sp->journal));
+		fail(ch, change_refusal(sp));
+	} else {
+		ch->state = CHANGE_DURABLE;
+	}
+	change_advance(sp);
+}
+
+void
+change_put(struct change *ch)
+{
+	struct spool *sp = ch->sp;
+
+	MUST(ch->state == CHANGE_NEW && !buf_failed(&ch->record));
+	TAILQ_INSERT_TAIL(&sp->waiting, ch, entry);
+	if (buf_len(&ch->record) == 0) {
+		ch->state = CHANGE_FOLLOWS;
+		task_want(sp->task);
+		return;
+	}
+	ch->state = CHANGE_PUT;
+	ch->number =
+	    journal_put(sp->journal, buf_slice(&ch->record), logged, ch);
+}
+
+void
+change_refuse(struct change *ch, const char *why)
+{
+	MUST(ch->state == CHANGE_NEW && why != NULL);
+	for (size_t i = 0; i < NITEMS(ch->effects); i++) {
+		MUST(!ch->effects[i].begun);
+		undo(&ch->effects[i]);
+	}
+	ch->state = CHANGE_FAILED;
+	ch->why = why;
+	TAILQ_INSERT_TAIL(&ch->sp->refused, ch, entry);
+	task_want(ch->sp->task);
+}
+
+static int
+apply(struct change *ch)
+{
+	struct spool *sp = ch->sp;
+	struct err err;
+
+	if (redo_apply(sp, ch->number, buf_slice(&ch->record), &err) == -1) {
+		trouble(sp, "applying the log", err.text);
+		return -1;
+	}
+	sp->applied = ch->number;
+	return 0;
+}
+
+/* The head of the queue, if it can be over now. */
+static bool
+advance_one(struct spool *sp)
+{
+	struct change *ch = TAILQ_FIRST(&sp->waiting);
+
+	if (ch == NULL || ch->state == CHANGE_PUT)
+		return false;
+	if (ch->state == CHANGE_DURABLE && apply(ch) == -1)
+		return false;
+	TAILQ_REMOVE(&sp->waiting, ch, entry);
+	for (size_t i = 0; i < NITEMS(ch->effects); i++)
+		take_effect(&ch->effects[i]);
+	for (size_t i = 0; i < NITEMS(ch->effects); i++)
+		tell(&ch->effects[i]);
+	if (ch->destroyed[0] != '\0')
+		trash_empty(sp, ch->destroyed);
+	finish(ch);
+	return true;
+}
+
+/*
+ * While the disk refuses what is durable already, its owner waits: to say no
+ * would be wrong, as it is in the log, and to say yes would be to show an
+ * index without it.
+ */
+void
+change_advance(struct spool *sp)
+{
+	struct change *ch;
+
+	while ((ch = TAILQ_FIRST(&sp->refused)) != NULL) {
+		TAILQ_REMOVE(&sp->refused, ch, entry);
+		finish(ch);
+	}
+	while (advance_one(sp))
+		;
+	checkpoint_want(sp);
+}
+
+void
+change_retry(struct spool *sp)
+{
+	change_advance(sp);
+	if (journal_failed(sp->journal))
+		journal_retry(sp->journal);
+	if (journal_failed(sp->journal) || !TAILQ_EMPTY(&sp->waiting)) {
+		timer_set(sp->timer, RETRY_MS);
+		return;
+	}
+	sp->troubled = false;
+	log_warn(sp->env.log, "spool: taking changes again", "dir", sp->dir,
+	    NULL);
+}

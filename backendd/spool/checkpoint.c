@@ -1,0 +1,214 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/jobs.h"
+#include "lib/journal.h"
+#include "lib/log.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	CHECKPOINT_OCTETS = 64 * 1024 * 1024 /* of log */
+};
+
+struct dirty *
+dirty_mark(struct spool *sp, const char *id)
+{
+	struct dirty *d = map_find(&sp->dirty, slice_str(id));
+
+	if (d == NULL) {
+		d = xcalloc(1, sizeof *d);
+		d->data_low = UINT32_MAX;
+		map_put(&sp->dirty, slice_str(id), d);
+	}
+	return d;
+}
+
+static bool
+free_entry(void *arg, struct slice key, void *value)
+{
+	(void)arg, (void)key;
+	free(value);
+	return true;
+}
+
+void
+dirty_free(struct map *m)
+{
+	map_each(m, free_entry, NULL);
+	map_fini(m);
+}
+
+/* What a job syncs, copied from the loop's. */
+struct checkpoint {
+	struct spool *sp; /* the job reads dirfd only */
+	int dirfd;
+	struct map dirty;
+	uint64_t number;
+	bool failed;
+	struct err err;
+};
+
+static int
+sync_file(struct checkpoint *c, const char *id, enum spool_file file,
+    uint32_t no)
+{
+	char path[SPOOL_PATH];
+
+	spool_path(path, id, file, no);
+	return spool_sync(c->dirfd, path, &c->err);
+}
+
+static int
+sync_mailbox(struct checkpoint *c, const char *id, const struct dirty *d)
+{
+	if (d->data_low <= d->data_high)
+		for (uint32_t no = d->data_low; no <= d->data_high; no++)
+			if (sync_file(c, id, SPOOL_DATA, no) == -1)
+				return -1;
+	if (d->cache && sync_file(c, id, SPOOL_CACHE, 0) == -1)
+		return -1;
+	if (d->index && sync_file(c, id, SPOOL_INDEX, 0) == -1)
+		return -1;
+	if (d->names && sync_file(c, id, SPOOL_NAMES, 0) == -1)
+		return -1;
+	if ((d->dirs || d->gone) &&
+	    spool_sync_dirs(c->dirfd, id, &c->err) == -1)
+		return -1;
+	return d->gone ? spool_sync(c->dirfd, "trash", &c->err) : 0;
+}
+
+static bool
+sync_entry(void *arg, struct slice key, void *value)
+{
+	struct checkpoint *c = arg;
+	char id[STORE_ID_MAX + 1];
+
+	memcpy(id, key.ptr, key.len);
+	id[key.len] = '\0';
+	c->failed = sync_mailbox(c, id, value) == -1;
+	return !c->failed;
+}
+
+static void
+checkpoint_run(void *arg)
+{
+	struct checkpoint *c = arg;
+
+	map_each(&c->dirty, sync_entry, c);
+}
+
+static struct checkpoint *
+checkpoint_new(struct spool *sp)
+{
+	struct checkpoint *c = xcalloc(1, sizeof *c);
+
+	c->sp = sp;
+	c->dirfd = sp->dirfd;
+	c->dirty = sp->dirty;
+	c->number = sp->applied;
+	map_init(&sp->dirty);
+	return c;
+}
+
+/*
+ * The kernel reports a failed write back once and may call the page clean
+ * after, so a sync that succeeds later proves nothing.  The log still has all
+ * of it: keep that, and have the next start write it again.
+ */
+static int
+checkpoint_end(struct checkpoint *c, struct err *err)
+{
+	struct spool *sp = c->sp;
+	int result = 0;
+
+	if (c->failed) {
+		sp->ailing = true;
+		*err = c->err;
+		result = -1;
+	} else {
+		journal_drop(sp->journal, c->number);
+	}
+	dirty_free(&c->dirty);
+	free(c);
+	return result;
+}
+
+static void
+checkpoint_done(void *arg)
+{
+	struct checkpoint *c = arg;
+	struct spool *sp = c->sp;
+	struct err err;
+
+	sp->checkpointing = false;
+	sp->busy--;
+	if (checkpoint_end(c, &err) == -1) {
+		log_err(sp->env.log, "spool: sync failed, restart needed",
+		    "dir", sp->dir, "why", err.text, NULL);
+		return;
+	}
+	checkpoint_want(sp);
+}
+
+void
+checkpoint_want(struct spool *sp)
+{
+	if (sp->checkpointing || sp->ailing || sp->stopping ||
+	    journal_octets(sp->journal) < CHECKPOINT_OCTETS)
+		return;
+	sp->checkpointing = true;
+	sp->busy++;
+	jobs_put(sp->env.jobs, checkpoint_run, checkpoint_done,
+	    checkpoint_new(sp));
+}
+
+int
+checkpoint_now(struct spool *sp, struct err *err)
+{
+	struct checkpoint *c = checkpoint_new(sp);
+
+	MUST(!sp->checkpointing);
+	checkpoint_run(c);
+	return checkpoint_end(c, err);
+}
+
+struct emptying {
+	struct spool *sp;
+	int dirfd;
+	char path[SPOOL_PATH];
+};
+
+static void
+emptying_run(void *arg)
+{
+	struct emptying *e = arg;
+	struct err err;
+
+	/* What is left is removed at the next start, or it says why not. */
+	if (spool_remove_dir(e->dirfd, e->path, &err) == -1)
+		return;
+}
+
+static void
+emptying_done(void *arg)
+{
+	struct emptying *e = arg;
+
+	e->sp->busy--;
+	free(e);
+}
+
+void
+trash_empty(struct spool *sp, const char *id)
+{
+	struct emptying *e = xcalloc(1, sizeof *e);
+
+	e->sp = sp;
+	e->dirfd = sp->dirfd;
+	snprintf(e->path, sizeof e->path, "trash/%s", id);
+	sp->busy++;
+	jobs_put(sp->env.jobs, emptying_run, emptying_done, e);
+}

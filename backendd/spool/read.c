@@ -1,0 +1,346 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/jobs.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+struct reading_part {
+	struct spool_place place;
+	uint64_t offset;
+	size_t len;
+	size_t area; /* where its room in the chunk begins */
+	bool skip;   /* nothing to read */
+};
+
+struct reading {
+	struct spool_mailbox *mb;
+	int dirfd;
+	struct store_part *parts; /* the caller's; results are put at the end */
+	size_t n;
+	struct reading_part *places;
+	struct store_chunk *chunk;
+	struct err err; /* the last damage seen, for the log */
+	bool damaged;
+	store_read_cb *cb;
+	void *arg;
+
+	int fd; /* the file open now */
+	uint32_t no;
+	enum store_what what;
+};
+
+static int
+reading_open(struct reading *r, const struct reading_part *rp,
+    enum store_what what)
+{
+	char path[SPOOL_PATH];
+
+	if (r->fd != -1 && r->what == what &&
+	    (what == STORE_CACHE || r->no == rp->place.no))
+		return 0;
+	if (r->fd != -1)
+		close(r->fd);
+	spool_path(path, rp->place.id,
+	    what == STORE_CACHE ? SPOOL_CACHE : SPOOL_DATA, rp->place.no);
+	r->fd = openat(r->dirfd, path, O_RDONLY | O_CLOEXEC);
+	r->what = what;
+	r->no = rp->place.no;
+	return r->fd == -1 ? err_sys(&r->err, "opening %s", path) : 0;
+}
+
+static void
+read_part(struct reading *r, struct store_part *part, struct reading_part *rp)
+{
+	uint8_t *area = r->chunk->octets + rp->area, *octets;
+
+	if (rp->skip)
+		return;
+	if (part->what == STORE_CACHE) {
+		size_t len = 0;
+
+		if (reading_open(r, rp, part->what) == 0)
+			len = spool_cache_read(r->fd, &rp->place, area);
+		part->octets = slice_of(area + SPOOL_CACHE_HEAD, len);
+		return;
+	}
+	if (reading_open(r, rp, part->what) == 0 &&
+	    spool_frame_read(r->fd, &rp->place, rp->offset, rp->len, area,
+	        &octets, &r->err) == 0) {
+		part->octets = slice_of(octets, rp->len);
+		return;
+	}
+	part->why = "Message is damaged";
+	r->damaged = true;
+	err_add(&r->err, "uid %lu", (unsigned long)rp->place.uid);
+}
+
+static void
+reading_run(void *arg)
+{
+	struct reading *r = arg;
+
+	for (size_t i = 0; i < r->n; i++)
+		read_part(r, &r->parts[i], &r->places[i]);
+	if (r->fd != -1)
+		close(r->fd);
+}
+
+static void
+reading_done(void *arg)
+{
+	struct reading *r = arg;
+	struct spool_mailbox *mb = r->mb;
+
+	if (r->damaged)
+		log_err(mb->sp->env.log, "spool: message is damaged", "dir",
+		    mb->sp->dir, "mailboxid", mb->store.id, "why", r->err.text,
+		    NULL);
+	r->cb(r->arg, r->chunk);
+	free(r->places);
+	free(r);
+	box_release(mb);
+}
+
+/* Gives the octets of room that the part needs. */
+static size_t
+plan_part(struct reading *r, struct store_part *part, struct reading_part *rp)
+{
+	const struct store_msg *m = store_find(&r->mb->store, part->uid);
+
+	part->octets = slice_of(NULL, 0);
+	part->why = NULL;
+	rp->skip = true;
+	if (m == NULL) {
+		part->why = "Message is gone";
+		return 0;
+	}
+	if (!spool_msg_good(m)) {
+		part->why = "Message is damaged";
+		r->damaged = true;
+		err_set(&r->err, "uid %lu: index", (unsigned long)part->uid);
+		return 0;
+	}
+	spool_place_of(&rp->place, r->mb->store.id, m);
+	if (part->what == STORE_CACHE) {
+		rp->skip = rp->place.cache_len == 0;
+		return SPOOL_CACHE_HEAD + rp->place.cache_len;
+	}
+	rp->skip = false;
+	rp->offset = part->offset < m->size ? part->offset : m->size;
+	rp->len = (size_t)(m->size - rp->offset);
+	if (part->len < rp->len)
+		rp->len = (size_t)part->len;
+	return spool_frame_head(m->size) + rp->len;
+}
+
+void
+read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
+    store_read_cb *cb, void *arg)
+{
+	struct spool_mailbox *mb = spool_mailbox_of(store);
+	struct reading *r = xcalloc(1, sizeof *r);
+	size_t total = 0;
+
+	*r = (struct reading){ .mb = mb,
+		.dirfd = mb->sp->dirfd,
+		.parts = parts,
+		.n = n,
+		.places = xcalloc(n + 1, sizeof *r->places),
+		.cb = cb,
+		.arg = arg,
+		.fd = -1 };
+	for (size_t i = 0; i < n; i++) {
+		r->places[i].area = total;
+		total += plan_part(r, &parts[i], &r->places[i]);
+	}
+	r->chunk = xmalloc(sizeof *r->chunk + total);
+	r->chunk->len = total;
+	box_hold(mb);
+	jobs_put(mb->sp->env.jobs, reading_run, reading_done, r);
+}
+
+/* ---- what has gone ---- */
+
+/* As in the file of that name. */
+struct expunged {
+	uint64_t modseq;
+	uint32_t uid;
+	uint32_t spare;
+};
+
+struct going {
+	struct spool_mailbox *mb;
+	int dirfd;
+	char id[STORE_ID_MAX + 1];
+	uint64_t since, nexpunged; /* records in the file */
+	struct store_gone *gone;
+	size_t n, size;
+	bool failed;
+	struct err err;
+	store_gone_cb *cb;
+	void *arg;
+};
+
+static void
+going_add(struct going *g, uint32_t uid, uint64_t modseq)
+{
+	if (modseq <= g->since)
+		return;
+	if (g->n == g->size) {
+		g->size = g->size * 2 + 16;
+		g->gone = xreallocarray(g->gone, g->size, sizeof *g->gone);
+	}
+	g->gone[g->n++] = (struct store_gone){ uid, modseq };
+}
+
+static int
+compare_gone(const void *a, const void *b)
+{
+	const struct store_gone *x = a, *y = b;
+
+	return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+static int
+read_gone(struct going *g)
+{
+	uint64_t max = g->nexpunged * sizeof(struct expunged);
+	char path[SPOOL_PATH];
+	uint8_t *p;
+	size_t n;
+
+	spool_path(path, g->id, SPOOL_EXPUNGED, 0);
+	/* There may be more in it, from a compaction that did not end. */
+	if (spool_read_file(g->dirfd, path, SIZE_MAX / 2, &p, &n, &g->err) ==
+	    -1)
+		return -1;
+	if (n < max) {
+		free(p);
+		return err_set(&g->err, "%s is cut", path);
+	}
+	for (size_t at = 0; at < max; at += sizeof(struct expunged)) {
+		struct expunged x;
+
+		memcpy(&x, p + at, sizeof x);
+		going_add(g, x.uid, x.modseq);
+	}
+	free(p);
+	return 0;
+}
+
+static void
+going_run(void *arg)
+{
+	struct going *g = arg;
+
+	g->failed = g->nexpunged > 0 && read_gone(g) == -1;
+	if (g->n > 0)
+		qsort(g->gone, g->n, sizeof *g->gone, compare_gone);
+}
+
+static void
+going_done(void *arg)
+{
+	struct going *g = arg;
+	struct spool_mailbox *mb = g->mb;
+
+	if (g->failed)
+		log_err(mb->sp->env.log, "spool: expunges cannot be read",
+		    "dir", mb->sp->dir, "mailboxid", g->id, "why", g->err.text,
+		    NULL);
+	g->cb(g->arg, g->gone, g->n,
+	    g->failed ? "What was expunged cannot be read" : NULL);
+	free(g->gone);
+	free(g);
+	box_release(mb);
+}
+
+void
+read_expunged(struct store_mailbox *store, uint64_t since, store_gone_cb *cb,
+    void *arg)
+{
+	struct spool_mailbox *mb = spool_mailbox_of(store);
+	struct going *g = xcalloc(1, sizeof *g);
+
+	g->mb = mb;
+	g->dirfd = mb->sp->dirfd;
+	memcpy(g->id, store->id, sizeof g->id);
+	g->since = since;
+	g->nexpunged = mb->now.nexpunged;
+	g->cb = cb;
+	g->arg = arg;
+	for (uint32_t i = 0; i < mb->now.ndead; i++) {
+		const struct store_msg *m = box_slot(mb, mb->dead[i]);
+
+		going_add(g, m->uid, m->modseq);
+	}
+	box_hold(mb);
+	jobs_put(mb->sp->env.jobs, going_run, going_done, g);
+}
+
+/* ---- the cache ---- */
+
+bool
+read_has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
+{
+	(void)mb;
+	return (msg->place[2] & 0xfffff) != 0;
+}
+
+/* Octets first, then the slot that says where they are. */
+static int
+write_cache(struct spool_mailbox *mb, uint32_t s, uint32_t uid,
+    struct slice cache, struct err *err)
+{
+	uint64_t at = mb->cache_end;
+	uint64_t place = spool_cache_place(at, cache.len);
+	uint64_t slot = ((uint64_t)s + 1) * SPOOL_SLOT;
+	size_t total = SPOOL_CACHE_HEAD + cache.len;
+	char path[SPOOL_PATH];
+	int fd, result;
+	uint8_t *frame;
+
+	mb->cache_end += (total + 7) & ~(uint64_t)7;
+	spool_path(path, mb->store.id, SPOOL_CACHE, 0);
+	fd = openat(mb->sp->dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return err_sys(err, "opening %s", path);
+	frame = xmalloc(total);
+	spool_cache_make(frame, uid, cache);
+	memcpy(frame + SPOOL_CACHE_HEAD, cache.ptr, cache.len);
+	result = spool_write(fd, frame, total, at, err);
+	free(frame);
+	close(fd);
+	if (result == -1)
+		return -1;
+	spool_path(path, mb->store.id, SPOOL_INDEX, 0);
+	fd = openat(mb->sp->dirfd, path, O_RDWR | O_CLOEXEC);
+	if (fd == -1)
+		return err_sys(err, "opening %s", path);
+	result = spool_write(fd, &place, sizeof place,
+	    slot + offsetof(struct store_msg, place[2]), err);
+	close(fd);
+	return result;
+}
+
+void
+read_put_cache(struct store_mailbox *store, uint32_t uid, struct slice cache)
+{
+	struct spool_mailbox *mb = spool_mailbox_of(store);
+	const struct store_msg *m = store_find(store, uid);
+	uint32_t s;
+	struct err err;
+
+	if (m == NULL || cache.len == 0)
+		return;
+	s = (uint32_t)((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1;
+	if (write_cache(mb, s, uid, cache, &err) == -1)
+		log_warn(mb->sp->env.log, "spool: cache not written", "dir",
+		    mb->sp->dir, "mailboxid", store->id, "why", err.text, NULL);
+}

@@ -1,0 +1,329 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/must.h"
+#include "lib/wire.h"
+
+enum part {
+	PART_MAILBOX = 1,
+	PART_WRITE,
+	PART_CREATE,
+	PART_NAMES,
+	PART_DESTROY
+};
+
+void
+redo_mailbox(struct buf *b, const char *id)
+{
+	wire_put_u8(b, PART_MAILBOX);
+	wire_put_str(b, id);
+}
+
+void
+redo_write2(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
+    struct slice head, struct slice octets)
+{
+	wire_put_u8(b, PART_WRITE);
+	wire_put_u8(b, (uint8_t)file);
+	wire_put_u32(b, no);
+	wire_put_u64(b, at);
+	wire_put_u32(b, (uint32_t)(head.len + octets.len));
+	buf_put_slice(b, head);
+	buf_put_slice(b, octets);
+}
+
+void
+redo_write(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
+    struct slice octets)
+{
+	redo_write2(b, file, no, at, slice_of(NULL, 0), octets);
+}
+
+static void
+put_names(struct buf *b, const struct store_names *names)
+{
+	struct buf content;
+
+	buf_init(&content, SPOOL_RECORD_MAX);
+	spool_names_put(&content, names);
+	wire_put_slice(b, buf_slice(&content));
+	buf_fini(&content);
+}
+
+void
+redo_create(struct buf *b, const struct spool_header *h,
+    const struct store_names *names)
+{
+	wire_put_u8(b, PART_CREATE);
+	wire_put_slice(b, slice_of(h, sizeof *h));
+	put_names(b, names);
+}
+
+void
+redo_names(struct buf *b, const struct store_names *names)
+{
+	wire_put_u8(b, PART_NAMES);
+	put_names(b, names);
+}
+
+void
+redo_destroy(struct buf *b)
+{
+	wire_put_u8(b, PART_DESTROY);
+}
+
+/* A record being applied: one file is open at a time. */
+struct redo {
+	struct spool *sp;
+	uint64_t number;
+	bool replay;
+	char id[STORE_ID_MAX + 1];
+	bool missing; /* replay: the mailbox is not there (any more) */
+	bool newer;   /* replay: its index has this record's slots already */
+	int fd;
+	enum spool_file file;
+	uint32_t no;
+};
+
+static void
+redo_close(struct redo *r)
+{
+	if (r->fd != -1)
+		close(r->fd);
+	r->fd = -1;
+	r->file = SPOOL_NONE;
+}
+
+static int
+redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
+{
+	struct dirty *d = dirty_mark(r->sp, r->id);
+	int flags = O_RDWR | O_CLOEXEC;
+	char path[SPOOL_PATH];
+
+	if (r->fd != -1 && r->file == file && r->no == no)
+		return 0;
+	redo_close(r);
+	spool_path(path, r->id, file, no);
+	r->fd = openat(r->sp->dirfd, path, flags);
+	if (r->fd == -1 && errno == ENOENT) {
+		d->dirs = true;
+		r->fd = openat(r->sp->dirfd, path, flags | O_CREAT, 0600);
+	}
+	if (r->fd == -1)
+		return err_sys(err, "opening %s", path);
+	r->file = file;
+	r->no = no;
+	d->index |= file == SPOOL_INDEX;
+	d->cache |= file == SPOOL_CACHE;
+	if (file == SPOOL_DATA) {
+		if (no < d->data_low)
+			d->data_low = no;
+		if (no > d->data_high)
+			d->data_high = no;
+	}
+	return 0;
+}
+
+/* What the disk has of it, at a replay. */
+static void
+look(struct redo *r)
+{
+	struct spool_header h;
+	char path[SPOOL_PATH];
+	struct stat st;
+	struct err err;
+	int fd;
+
+	r->missing = r->newer = false;
+	spool_dir_path(path, r->id);
+	if (fstatat(r->sp->dirfd, path, &st, 0) == -1) {
+		r->missing = true;
+		return;
+	}
+	spool_path(path, r->id, SPOOL_INDEX, 0);
+	fd = openat(r->sp->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	if (spool_read(fd, &h, sizeof h, 0, &err) == 0 &&
+	    spool_header_good(&h) && h.base >= r->number)
+		r->newer = true;
+	close(fd);
+}
+
+static int
+part_mailbox(struct redo *r, struct wire *w, struct err *err)
+{
+	struct slice id = wire_slice(w);
+
+	redo_close(r);
+	if (w->failed || id.len == 0 || id.len > STORE_ID_MAX)
+		return err_set(err, "no mailbox");
+	memcpy(r->id, id.ptr, id.len);
+	r->id[id.len] = '\0';
+	if (r->replay)
+		look(r);
+	return 0;
+}
+
+static int
+part_write(struct redo *r, struct wire *w, struct err *err)
+{
+	unsigned file = wire_u8(w);
+	uint32_t no = wire_u32(w);
+	uint64_t at = wire_u64(w);
+	struct slice octets = wire_slice(w);
+
+	if (w->failed || file > SPOOL_CACHE)
+		return err_set(err, "bad write");
+	if (r->missing || (r->newer && file == SPOOL_INDEX))
+		return 0;
+	if (redo_open(r, (enum spool_file)file, no, err) == -1)
+		return -1;
+	return spool_write(r->fd, octets.ptr, octets.len, at, err);
+}
+
+/* By rename, so that a reader has the old ones or the new ones. */
+static int
+write_names(struct redo *r, struct slice content, struct err *err)
+{
+	char path[SPOOL_PATH], fresh[SPOOL_PATH + 4];
+	struct dirty *d;
+	int fd, result;
+
+	if (r->missing)
+		return 0;
+	spool_path(path, r->id, SPOOL_NAMES, 0);
+	snprintf(fresh, sizeof fresh, "%s.new", path);
+	fd = openat(r->sp->dirfd, fresh,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return err_sys(err, "making %s", fresh);
+	result = spool_write(fd, content.ptr, content.len, 0, err);
+	close(fd);
+	if (result == -1)
+		return -1;
+	if (renameat(r->sp->dirfd, fresh, r->sp->dirfd, path) == -1)
+		return err_sys(err, "renaming %s", fresh);
+	d = dirty_mark(r->sp, r->id);
+	d->names = d->dirs = true;
+	return 0;
+}
+
+static int
+part_names(struct redo *r, struct wire *w, struct err *err)
+{
+	struct slice content = wire_slice(w);
+
+	if (w->failed)
+		return err_set(err, "bad names");
+	return write_names(r, content, err);
+}
+
+/*
+ * At a replay the mailbox may be there with more in it than when it was made;
+ * writing the first header over it is right all the same, since every later
+ * change is in the log behind this record.
+ */
+static int
+part_create(struct redo *r, struct wire *w, struct err *err)
+{
+	struct slice header = wire_slice(w), content = wire_slice(w);
+
+	if (w->failed || header.len != SPOOL_SLOT)
+		return err_set(err, "bad mailbox");
+	r->missing = false;
+	if (spool_make_dirs(r->sp->dirfd, r->id, err) == -1 ||
+	    write_names(r, content, err) == -1)
+		return -1;
+	if (r->newer)
+		return 0;
+	if (redo_open(r, SPOOL_INDEX, 0, err) == -1)
+		return -1;
+	return spool_write(r->fd, header.ptr, header.len, 0, err);
+}
+
+static int
+part_destroy(struct redo *r, struct err *err)
+{
+	char path[SPOOL_PATH], trash[SPOOL_PATH];
+	struct dirty *d = dirty_mark(r->sp, r->id);
+
+	redo_close(r);
+	spool_dir_path(path, r->id);
+	snprintf(trash, sizeof trash, "trash/%s", r->id);
+	if (renameat(r->sp->dirfd, path, r->sp->dirfd, trash) == -1 &&
+	    errno != ENOENT)
+		return err_sys(err, "removing %s", path);
+	*d = (struct dirty){ .gone = true, .data_low = 1 };
+	r->missing = true;
+	return 0;
+}
+
+static int
+redo_part(struct redo *r, struct wire *w, struct err *err)
+{
+	enum part part = (enum part)wire_u8(w);
+
+	if (part != PART_MAILBOX && r->id[0] == '\0')
+		return err_set(err, "part of no mailbox");
+	switch (part) {
+	case PART_MAILBOX:
+		return part_mailbox(r, w, err);
+	case PART_WRITE:
+		return part_write(r, w, err);
+	case PART_CREATE:
+		return part_create(r, w, err);
+	case PART_NAMES:
+		return part_names(r, w, err);
+	case PART_DESTROY:
+		return part_destroy(r, err);
+	}
+	return err_set(err, "part of unknown kind");
+}
+
+static int
+redo_run(struct redo *r, struct slice record, struct err *err)
+{
+	int result = 0;
+	struct wire w;
+
+	wire_init(&w, record);
+	while (result == 0 && w.rest.len > 0)
+		result = redo_part(r, &w, err);
+	redo_close(r);
+	return result;
+}
+
+int
+redo_apply(struct spool *sp, uint64_t number, struct slice record,
+    struct err *err)
+{
+	struct redo r = { .sp = sp,
+		.number = number,
+		.fd = -1,
+		.file = SPOOL_NONE };
+
+	return redo_run(&r, record, err);
+}
+
+int
+redo_replay(struct spool *sp, uint64_t number, struct slice record,
+    struct err *err)
+{
+	struct redo r = { .sp = sp,
+		.number = number,
+		.replay = true,
+		.fd = -1,
+		.file = SPOOL_NONE };
+
+	if (redo_run(&r, record, err) == -1)
+		return err_add(err, "redo record %llu",
+		    (unsigned long long)number);
+	return 0;
+}

@@ -1,0 +1,410 @@
+/*
+ * spool: the native mail store.
+ *
+ *	DIR/log/            the redo log: lib/journal
+ *	DIR/trash/ID        destroyed, being removed
+ *	DIR/m/xx/yy/ID/     a mailbox; xx and yy are a hash of its ID
+ *	  index             a header and a slot for each message, in UID order
+ *	  names             keywords and meta, replaced whole
+ *	  data.NNNN         message octets in frames, append-only
+ *	  cache             cache records in frames, append-only
+ *	  expunged          what was in slots that compaction took out
+ *
+ * Redo records are physical: "these octets at this offset of that file", and
+ * "this mailbox is made", "these are its names now", "it is gone".  So to apply
+ * one twice is to apply it once, and recovery is to apply all that a
+ * checkpoint has not dropped, in order, whatever state the files are in.
+ *
+ * A change (struct change) is prepared (octets of large messages are written
+ * and synced by a job), put (what it writes is decided, from what earlier
+ * changes will have written, and goes to the log), durable, applied (written
+ * to the files by plain pwrite, which only the kernel's cache sees) and told.
+ * What is put and not applied is kept in the mailbox's draft: a private
+ * mapping of the index, thrown away when nothing is under way, or when the log
+ * could not be written.
+ *
+ * Index and data are in the machine's own octet order, as the index is mapped;
+ * an index of the other order is refused.
+ *
+ * Known limit: an I/O error under the mapped index is a SIGBUS, which the
+ * daemon's parent answers by restarting it.
+ */
+#ifndef BACKENDD_SPOOL_SPOOL_H
+#define BACKENDD_SPOOL_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backendd/store.h"
+#include "lib/buf.h"
+#include "lib/cdefs.h"
+#include "lib/err.h"
+#include "lib/list.h"
+#include "lib/map.h"
+#include "lib/slice.h"
+
+enum {
+	SPOOL_PATH = 160, /* room for a path below DIR */
+	SPOOL_SLOT = 128, /* octets of a slot, and the header */
+	SPOOL_DATA_MAX = 64 * 1024 * 1024, /* then the next data file */
+	SPOOL_RECORD_MAX = 32 * 1024 * 1024,
+	SPOOL_INLINE_SUM = 1024 * 1024, /* message octets in one record */
+	SPOOL_CACHE_SUM = 4 * 1024 * 1024
+};
+
+#define SPOOL_GONE  (1u << 31) /* of store_msg.flags: expunged, a tombstone */
+#define SPOOL_MAGIC 0x6d735031u
+
+enum spool_file {
+	SPOOL_INDEX,
+	SPOOL_DATA,
+	SPOOL_CACHE,
+	SPOOL_NAMES,
+	SPOOL_EXPUNGED,
+	SPOOL_NONE
+};
+
+/* The first slot of an index. */
+struct spool_header {
+	uint32_t crc;
+	uint32_t magic;
+	uint32_t version;
+	uint32_t uidvalidity;
+	uint64_t base; /* redo records up to this are in slots already */
+	uint32_t uidnext, recent;
+	uint64_t highestmodseq;
+	uint64_t size;
+	uint32_t exists, unseen, deleted;
+	uint32_t nslots, ndead;
+	uint32_t data_no; /* the file that grows */
+	uint64_t data_end, cache_end;
+	uint64_t nexpunged; /* records in the file of that name */
+	uint8_t spare[32];
+};
+
+struct meta {
+	size_t len;
+	uint8_t octets[];
+};
+
+struct spool_mailbox {
+	struct store_mailbox store; /* first */
+	unsigned magic;
+	struct spool *sp;
+	struct spool_header now;  /* as applied */
+	struct spool_header next; /* as put */
+	uint8_t *map;             /* shared, read only: the file as applied */
+	uint8_t *draft;           /* private: as put; NULL: nothing is */
+	size_t map_size, draft_size;
+	uint32_t room;   /* slots the file has, used or not */
+	uint32_t *dead;  /* slots expunged, ascending; now.ndead of them */
+	unsigned busy;   /* changes, reads under way */
+	unsigned drafts; /* changes put and not applied */
+	/* Where octets go next: not taken back when a change fails. */
+	uint32_t data_no;
+	uint64_t data_end, cache_end;
+	struct meta *meta; /* as applied, while a change of it is under way */
+	bool names_dirty;
+	bool closed; /* by its user; freed when not busy */
+};
+
+TAILQ_HEAD(changelist, change);
+
+/* Owned by the loop; jobs get copies. */
+struct spool {
+	struct store store; /* first */
+	unsigned magic;
+	struct store_env env;
+	char *dir;
+	int dirfd;
+	struct journal *journal;
+	struct map open;  /* ID to struct spool_mailbox, opening ones too */
+	struct map dirty; /* ID to struct dirty: since the last checkpoint */
+	uint64_t applied; /* the number of the last record applied */
+	struct changelist waiting; /* put, in order */
+	struct changelist refused; /* call backs are due */
+	struct task *task;
+	struct timer *timer;
+	size_t busy;
+	bool checkpointing;
+	bool stopping;
+	bool ailing; /* a sync failed: no more until a restart */
+	struct err trouble;
+	bool troubled; /* refusing changes: see trouble */
+};
+
+struct spool *spool_of(struct store *st);
+struct spool_mailbox *spool_mailbox_of(struct store_mailbox *mb);
+
+/* ------------------------------------------------------------- files.c */
+
+/* Below the partition's directory; no is for SPOOL_DATA. */
+void spool_path(char path[SPOOL_PATH], const char *id, enum spool_file file,
+    uint32_t no);
+void spool_dir_path(char path[SPOOL_PATH], const char *id);
+
+/* All of it, whatever the kernel takes at a time. */
+int spool_write(int fd, const void *p, size_t n, uint64_t at,
+    struct err *err) MUST_CHECK;
+
+/* -1 if there are fewer. */
+int spool_read(int fd, void *p, size_t n, uint64_t at,
+    struct err *err) MUST_CHECK;
+
+/* A new allocation; file is at most max octets. */
+int spool_read_file(int dirfd, const char *path, size_t max, uint8_t **p,
+    size_t *n, struct err *err) MUST_CHECK;
+
+/* A missing one is no error: nothing is left to be synced. */
+int spool_sync(int dirfd, const char *path, struct err *err) MUST_CHECK;
+
+/* The directory of a mailbox and those above it, as far as they may be new. */
+int spool_sync_dirs(int dirfd, const char *id, struct err *err) MUST_CHECK;
+
+int spool_make_dirs(int dirfd, const char *id, struct err *err) MUST_CHECK;
+
+/* With what is in it; one level deep. */
+int spool_remove_dir(int dirfd, const char *path, struct err *err) MUST_CHECK;
+
+void spool_header_seal(struct spool_header *h);
+bool spool_header_good(const struct spool_header *h);
+void spool_msg_seal(struct store_msg *m);
+bool spool_msg_good(const struct store_msg *m);
+
+/* One allocation, the caller's to free. */
+struct store_names *spool_names_new(char *const *keywords, unsigned n,
+    struct slice add, struct slice meta);
+void spool_names_put(struct buf *b, const struct store_names *names);
+struct store_names *spool_names_get(struct slice s); /* NULL: damaged */
+
+/* ------------------------------------------------------------- frame.c */
+
+/*
+ * A message in a data file: a frame head, checksums of its blocks, octets.
+ */
+enum {
+	SPOOL_BLOCK = 64 * 1024
+};
+
+size_t spool_frame_head(uint64_t size); /* octets before the message's */
+void spool_frame_make(uint8_t *head, struct slice octets,
+    const uint8_t emailid[16]);
+
+/* Where a message is, for a job to read it. */
+struct spool_place {
+	char id[STORE_ID_MAX + 1];
+	uint32_t no;
+	uint64_t at;
+	uint64_t size;
+	uint8_t emailid[16];
+	uint64_t cache_at;
+	uint32_t cache_len; /* 0: none */
+	uint32_t uid;
+};
+
+void spool_place_of(struct spool_place *p, const char *id,
+    const struct store_msg *m);
+
+/*
+ * Octets [offset, offset + len) of the message, verified, to area, which has
+ * spool_frame_head() + len octets; they start at *octets.
+ */
+int spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
+    size_t len, uint8_t *area, uint8_t **octets, struct err *err) MUST_CHECK;
+
+/* All blocks verified on the way; frames are the same wherever they are. */
+int spool_frame_copy(int from, const struct spool_place *p, int to, uint64_t at,
+    struct err *err) MUST_CHECK;
+
+enum {
+	SPOOL_CACHE_HEAD = 16
+};
+void spool_cache_make(uint8_t head[SPOOL_CACHE_HEAD], uint32_t uid,
+    struct slice octets);
+
+/* Length of the record; 0 if it is not whole.  area has HEAD + cache_len. */
+size_t spool_cache_read(int fd, const struct spool_place *p, uint8_t *area);
+
+/* -------------------------------------------------------------- redo.c */
+
+/* Building a record.  The mailbox holds for what follows it. */
+void redo_mailbox(struct buf *b, const char *id);
+void redo_write(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
+    struct slice octets);
+void redo_write2(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
+    struct slice head, struct slice octets);
+void redo_create(struct buf *b, const struct spool_header *h,
+    const struct store_names *names);
+void redo_names(struct buf *b, const struct store_names *names);
+void redo_destroy(struct buf *b);
+
+/*
+ * Applies a record: to the files as this process sees them, marked dirty for
+ * the next checkpoint.  On -1 some of it has been done; do it again.
+ */
+int redo_apply(struct spool *sp, uint64_t number, struct slice record,
+    struct err *err) MUST_CHECK;
+
+/* As redo_apply, at start: an index that is newer is left alone. */
+int redo_replay(struct spool *sp, uint64_t number, struct slice record,
+    struct err *err) MUST_CHECK;
+
+/* -------------------------------------------------------- checkpoint.c */
+
+/* What a mailbox has that is not synced. */
+struct dirty {
+	bool index, names, cache, dirs, gone;
+	uint32_t data_low, data_high; /* low > high: none */
+};
+
+struct dirty *dirty_mark(struct spool *sp, const char *id);
+void dirty_free(struct map *m);
+
+/* If the log has grown enough. */
+void checkpoint_want(struct spool *sp);
+
+/* Blocks. */
+int checkpoint_now(struct spool *sp, struct err *err) MUST_CHECK;
+
+/* A job that empties trash/ID. */
+void trash_empty(struct spool *sp, const char *id);
+
+/* ----------------------------------------------------------- mailbox.c */
+
+void box_open(struct store *st, const char *id, store_open_cb *cb, void *arg);
+void box_close(struct store_mailbox *mb);
+const struct store_msg *box_at(const struct store_mailbox *mb, uint32_t i);
+int box_keyword_add(struct store_mailbox *mb, struct slice name);
+uint32_t box_claim_recent(struct store_mailbox *mb);
+
+/* Before what must not see it freed; _release may free it. */
+void box_hold(struct spool_mailbox *mb);
+void box_release(struct spool_mailbox *mb);
+
+/* Slot s, below now.nslots, as applied. */
+const struct store_msg *box_slot(const struct spool_mailbox *mb, uint32_t s);
+
+/* Makes the draft if there is none, with room for n more slots than next. */
+int box_draft(struct spool_mailbox *mb, uint32_t n, struct err *err) MUST_CHECK;
+
+/* Slot s of the draft, below its room. */
+struct store_msg *box_draft_slot(struct spool_mailbox *mb, uint32_t s);
+
+/* Slot of the draft, GONE or not; next.nslots if there is none. */
+uint32_t box_draft_find(struct spool_mailbox *mb, uint32_t uid);
+
+/* One change less in the draft; the last one throws it away. */
+void box_draft_done(struct spool_mailbox *mb);
+
+/* The applied header becomes h, with these slots now dead (ascending). */
+void box_become(struct spool_mailbox *mb, const struct spool_header *h,
+    const uint32_t *slots, size_t n);
+
+/* The names show meta from now on; undo goes back to what is applied. */
+struct meta *box_meta_set(struct spool_mailbox *mb, struct slice meta);
+void box_meta_undo(struct spool_mailbox *mb);
+void box_meta_done(struct spool_mailbox *mb, struct meta **meta);
+
+/* ------------------------------------------------------------ change.c */
+
+/* What a change does to a mailbox. */
+struct effect {
+	struct spool_mailbox *mb; /* NULL: nothing */
+	bool begun;               /* the record has some of it */
+	bool names;               /* ...and its names */
+	struct spool_header after;
+	struct store_news news;
+	uint32_t *uids;    /* room that news points into */
+	uint32_t *slots;   /* expunged */
+	struct meta *meta; /* what it sets; or NULL */
+};
+
+enum change_state {
+	CHANGE_NEW,
+	CHANGE_PUT,     /* in the log, not synced */
+	CHANGE_FOLLOWS, /* no record; done when those before it are */
+	CHANGE_DURABLE, /* to be applied */
+	CHANGE_FAILED   /* why tells; its call back is due */
+};
+
+struct change {
+	TAILQ_ENTRY(change) entry; /* in spool.waiting or .refused */
+	struct spool *sp;
+	enum change_state state;
+	struct buf record;
+	uint64_t number;
+	struct effect effects[2];
+	char destroyed[STORE_ID_MAX + 1]; /* or empty */
+	const char *why;                  /* static text */
+	store_cb *cb;
+	void *arg;
+};
+
+/* Why no change can be taken now, static; NULL: it can. */
+const char *change_refusal(const struct spool *sp);
+
+struct change *change_new(struct spool *sp, store_cb *cb, void *arg);
+
+/*
+ * Effect i is to be on mb: its draft is there, with room for that many more
+ * slots, and the effect has room for that many UIDs.  NULL: the change has
+ * been refused, forget it.
+ */
+struct effect *change_join(struct change *ch, unsigned i,
+    struct spool_mailbox *mb, size_t slots, size_t uids);
+
+/* What follows in the record is about e's mailbox; once. */
+void change_begin(struct change *ch, struct effect *e);
+
+/* mb->next is what it becomes; if it was begun. */
+void change_end(struct change *ch, struct effect *e);
+
+/* To the log with it; one with nothing in its record follows those before. */
+void change_put(struct change *ch);
+
+/* Instead: cb comes with why, which is static. */
+void change_refuse(struct change *ch, const char *why);
+
+/* What can be done now: applies what is durable, calls back. */
+void change_advance(struct spool *sp);
+
+/* From the timer: the disk may be well again. */
+void change_retry(struct spool *sp);
+
+/* ----------------------------------------------- append.c, flags.c, read.c */
+
+void append_append(struct store_mailbox *mb, struct store_append *a, size_t n,
+    store_cb *cb, void *arg);
+void append_move(struct store_mailbox *mb, struct store_mailbox *to,
+    struct store_append *a, size_t n, store_cb *cb, void *arg);
+void flags_change(struct store_mailbox *mb, struct store_change *c, size_t n,
+    uint64_t unchanged_since, store_cb *cb, void *arg);
+void flags_expunge(struct store_mailbox *mb, const uint32_t *uids, size_t n,
+    uint32_t if_flags, store_cb *cb, void *arg);
+void flags_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
+    void *arg);
+void flags_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
+
+/* Expunges slot s of the draft, ascending from call to call. */
+void flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s);
+
+/* The first part of a slot, which a change of flags writes. */
+void flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m);
+
+void read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
+    store_read_cb *cb, void *arg);
+void read_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
+    void *arg);
+void read_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache);
+bool read_has_cache(const struct store_mailbox *mb,
+    const struct store_msg *msg);
+
+/* place[2] of a store_msg. */
+static inline uint64_t
+spool_cache_place(uint64_t at, size_t len)
+{
+	return at << 20 | len;
+}
+
+#endif
