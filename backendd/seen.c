@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/seen.h"
+#include "backendd/store.h"
 #include "backendd/users.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -208,6 +209,21 @@ seen_has(const struct seen *s, uint32_t uid)
 	size_t i = lower(s, uid);
 
 	return i < s->n && s->ranges[i].first <= uid;
+}
+
+uint32_t
+seen_count(const struct seen *s, const struct store_mailbox *mb)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		uint32_t last = s->ranges[i].last;
+
+		n += (last == UINT32_MAX ? store_numbers(mb)->exists
+		                         : store_index(mb, last + 1)) -
+		     store_index(mb, s->ranges[i].first);
+	}
+	return n;
 }
 
 static void

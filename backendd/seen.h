@@ -18,6 +18,7 @@
 
 struct seen;
 struct seens;
+struct store_mailbox;
 struct users;
 
 struct seens *seens_new(struct users *u);
@@ -34,6 +35,9 @@ struct seen *seen_open(struct seens *s, const char *user,
 void seen_close(struct seen **sp);
 
 bool seen_has(const struct seen *s, uint32_t uid);
+
+/* How many of the messages there are. */
+uint32_t seen_count(const struct seen *s, const struct store_mailbox *mb);
 
 typedef void seen_cb(void *arg, const char *why);
 

@@ -1,0 +1,255 @@
+#include "backendd/handlers.h"
+#include "backendd/mailbox.h"
+#include "backendd/seen.h"
+#include "backendd/session.h"
+#include "backendd/target.h"
+#include "backendd/view.h"
+#include "imap/acl.h"
+#include "imap/flag.h"
+#include "imap/mboxrec.h"
+#include "imap/parse.h"
+#include "imap/write.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+
+/* Rights of which one makes a mailbox READ-WRITE (RFC 4314 5.2). */
+enum {
+	CHANGING = ACL_SEEN | ACL_WRITE | ACL_INSERT | ACL_DELETE_MESSAGES |
+	           ACL_EXPUNGE,
+	/* FLAGS and PERMANENTFLAGS, each with all keywords, and the rest. */
+	SELECT_ROOM = 24 * 1024
+};
+
+struct selecting {
+	struct session *ss;
+	bool examine;
+	bool condstore;
+	struct target *t;
+};
+
+static void
+put_flag_name(struct write *w, bool *first, const char *name)
+{
+	if (!*first)
+		write_sp(w);
+	*first = false;
+	write_word(w, name);
+}
+
+/* rights: which may be shown; ACL_ALL for all there are. */
+static void
+put_flag_list(struct write *w, const struct view *v, unsigned rights)
+{
+	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
+	bool first = true;
+
+	write_open(w);
+	for (unsigned bit = 1; bit <= STORE_DRAFT; bit <<= 1) {
+		unsigned need = bit == STORE_SEEN      ? ACL_SEEN
+		                : bit == STORE_DELETED ? ACL_DELETE_MESSAGES
+		                                       : ACL_WRITE;
+
+		if (rights & need)
+			put_flag_name(w, &first, flag_name(bit));
+	}
+	if (rights & ACL_WRITE)
+		for (unsigned i = 0; i < store_keywords(mb); i++)
+			put_flag_name(w, &first, store_keyword(mb, i));
+}
+
+static void
+put_flags(struct write *w, const struct view *v)
+{
+	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
+	unsigned rights =
+	    view_access(v) == VIEW_READ_WRITE ? view_rights(v) : 0;
+
+	write_untagged(w, "FLAGS");
+	write_sp(w);
+	put_flag_list(w, v, ACL_ALL);
+	write_close(w);
+	write_end(w);
+	write_status(w, slice_of(NULL, 0), WRITE_OK);
+	write_code_open(w, RESPCODE_PERMANENTFLAGS);
+	write_sp(w);
+	put_flag_list(w, v, rights);
+	if ((rights & ACL_WRITE) && store_keywords(mb) < STORE_KEYWORDS)
+		write_word(w, " \\*");
+	write_close(w);
+	write_code_close(w);
+	write_text(w, "Flags that are kept");
+	write_end(w);
+}
+
+static void
+put_code(struct write *w, enum respcode code, uint64_t n, const char *text)
+{
+	write_status(w, slice_of(NULL, 0), WRITE_OK);
+	write_code_open(w, code);
+	write_sp(w);
+	write_number(w, n);
+	write_code_close(w);
+	write_text(w, text);
+	write_end(w);
+}
+
+/* The first message this user has not seen; 0 if there is none. */
+static uint32_t
+first_unseen(const struct view *v)
+{
+	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
+	uint32_t exists = store_numbers(mb)->exists;
+
+	if (view_seen(v) == NULL && store_numbers(mb)->unseen == 0)
+		return 0;
+	for (uint32_t i = 0; i < exists; i++)
+		if (!view_is_seen(v, store_at(mb, i)))
+			return i + 1;
+	return 0;
+}
+
+static void
+put_numbers(struct write *w, struct selecting *sel, const struct view *v)
+{
+	const struct store_numbers *n = mailbox_numbers(view_mailbox(v));
+	bool rev2 = session_enabled(sel->ss) & ENABLED_REV2;
+	uint32_t unseen;
+
+	write_untagged_number(w, view_count(v), "EXISTS");
+	write_end(w);
+	if (!rev2) {
+		write_untagged_number(w, view_recent(v), "RECENT");
+		write_end(w);
+		unseen = first_unseen(v);
+		if (unseen != 0)
+			put_code(w, RESPCODE_UNSEEN, unseen, "First unseen");
+	}
+	put_code(w, RESPCODE_UIDVALIDITY, n->uidvalidity, "UIDs valid");
+	put_code(w, RESPCODE_UIDNEXT, n->uidnext, "Next UID");
+	put_code(w, RESPCODE_HIGHESTMODSEQ, n->highestmodseq, "Highest");
+}
+
+static void
+put_mailboxid(struct write *w, struct selecting *sel)
+{
+	write_status(w, slice_of(NULL, 0), WRITE_OK);
+	write_code_open(w, RESPCODE_MAILBOXID);
+	write_sp(w);
+	write_open(w);
+	write_atom(w, sel->t->rec->mailboxid);
+	write_close(w);
+	write_code_close(w);
+	write_text(w, "Mailbox");
+	write_end(w);
+}
+
+static void
+say_selected(struct selecting *sel, struct view *v)
+{
+	struct write w;
+	bool writable = view_access(v) == VIEW_READ_WRITE;
+
+	view_begin(v);
+	write_init(&w, session_out(sel->ss), WRITE_SERVER);
+	put_flags(&w, v);
+	put_numbers(&w, sel, v);
+	put_mailboxid(&w, sel);
+	session_flush(sel->ss);
+	session_done(sel->ss, SESSION_OK, writable ? "READ-WRITE" : "READ-ONLY",
+	    sel->examine ? "Examine completed" : "Select completed");
+}
+
+static void
+on_room(struct session *ss, void *arg)
+{
+	struct selecting *sel = arg;
+	struct target *t = sel->t;
+	struct view_options o = { .rights = t->rights, .name = t->name };
+	struct view *v;
+
+	o.access = !sel->examine && (t->rights & CHANGING) ? VIEW_READ_WRITE
+	                                                   : VIEW_READ_ONLY;
+	o.recent_wanted = !(session_enabled(ss) & ENABLED_REV2);
+	o.seen = target_seen(ss, t);
+	v = view_new(t->m, &o);
+	if (session_enabled(ss) & ENABLED_CONDSTORE)
+		view_set_condstore(v);
+	session_set_view(ss, v);
+	say_selected(sel, v);
+}
+
+static void
+on_open(void *arg, struct target *t)
+{
+	struct selecting *sel = arg;
+
+	sel->t = t;
+	if (session_room(sel->ss) >= SELECT_ROOM)
+		on_room(sel->ss, sel);
+	else
+		session_wait_room(sel->ss, SELECT_ROOM, on_room, sel);
+}
+
+/* " (CONDSTORE)", or nothing. */
+static void
+parse_params(struct selecting *sel, struct parse *p)
+{
+	if (parse_peek(p) == PARSE_END)
+		return;
+	parse_sp(p);
+	parse_open(p);
+	while (parse_more(p)) {
+		parse_word(p, "CONDSTORE");
+		sel->condstore = true;
+	}
+}
+
+static void
+begin(struct session *ss, struct cmd *cmd, bool examine)
+{
+	struct selecting *sel = arena_alloc(cmd->arena, sizeof(*sel));
+	struct slice external = parse_mailbox(cmd->args);
+	struct write w;
+
+	sel->ss = ss;
+	sel->examine = examine;
+	parse_params(sel, cmd->args);
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL) {
+		session_bad_syntax(ss);
+		return;
+	}
+	if (sel->condstore)
+		session_enable(ss, ENABLED_CONDSTORE);
+	if (session_view(ss) != NULL) {
+		session_set_view(ss, NULL);
+		write_init(&w, session_out(ss), WRITE_SERVER);
+		write_reply(&w, slice_of(NULL, 0), WRITE_OK, RESPCODE_CLOSED,
+		    "Previous mailbox closed");
+	}
+	target_open(ss, external, ACL_READ, on_open, sel);
+}
+
+void
+backendd_SELECT(struct session *ss, struct cmd *cmd)
+{
+	begin(ss, cmd, false);
+}
+
+void
+backendd_EXAMINE(struct session *ss, struct cmd *cmd)
+{
+	begin(ss, cmd, true);
+}
+
+void
+backendd_UNSELECT(struct session *ss, struct cmd *cmd)
+{
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL) {
+		session_bad_syntax(ss);
+		return;
+	}
+	session_set_view(ss, NULL);
+	session_done(ss, SESSION_OK, NULL, "Unselect completed");
+}
