@@ -65,8 +65,8 @@ msgset_next(struct msgset *s, const struct view *v)
 			s->next = r->first;
 		if (s->next > r->last)
 			continue;
-		uid = s->by_uid ? next_by_uid(s, v, r)
-				: next_by_number(s, v, r);
+		uid =
+		    s->by_uid ? next_by_uid(s, v, r) : next_by_number(s, v, r);
 		if (uid == 0)
 			continue;
 		if (s->next == r->last) { /* 2^32-1 has no successor */

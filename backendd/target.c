@@ -3,6 +3,7 @@
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/target.h"
+#include "imap/acl.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
 
@@ -80,6 +81,20 @@ target_open_record(struct session *ss, const char *name,
     const struct mboxrec *rec, target_cb *cb, void *arg)
 {
 	open_record(opening_new(ss, cb, arg, false), name, rec);
+}
+
+uint32_t
+target_flags(unsigned rights)
+{
+	uint32_t flags = 0;
+
+	if (rights & ACL_SEEN)
+		flags |= STORE_SEEN;
+	if (rights & ACL_DELETE_MESSAGES)
+		flags |= STORE_DELETED;
+	if (rights & ACL_WRITE)
+		flags |= STORE_FLAGS & ~(uint32_t)(STORE_SEEN | STORE_DELETED);
+	return flags;
 }
 
 struct seen *

@@ -7,6 +7,7 @@
 #define BACKENDD_TARGET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/slice.h"
 
@@ -39,6 +40,9 @@ void target_open(struct session *ss, struct slice external, unsigned need,
  * When it cannot be opened cb gets NULL, and nothing has been answered. */
 void target_open_record(struct session *ss, const char *name,
     const struct mboxrec *rec, target_cb *cb, void *arg);
+
+/* The flags (of enum store_flag) that these rights allow to change. */
+uint32_t target_flags(unsigned rights);
 
 /* A hold on this user's own \Seen of it; NULL if \Seen is shared there. */
 struct seen *target_seen(struct session *ss, const struct target *t);

@@ -32,6 +32,7 @@ struct view {
 	enum view_access access;
 	unsigned rights;
 	bool recent_wanted, condstore, begun, own_seen;
+	unsigned nkeywords; /* that the client was told of */
 
 	uint32_t known_uid; /* the client counts messages up to it */
 	uint32_t *gone;     /* counted still, ascending */
@@ -306,7 +307,7 @@ view_begin(struct view *v)
 	if (v->m == NULL)
 		return;
 	forget(v);
-	/* Recent ones were not counted before: any first UID will do. */
+	v->nkeywords = store_keywords(store_of_view(v));
 	count_all(v);
 }
 
@@ -523,6 +524,32 @@ view_pending(const struct view *v, enum view_tell how)
 	       scan_due(v) || has_new(v);
 }
 
+/* Flags are listed before they are first seen on a message. */
+static bool
+tell_keywords(struct view *v, struct buf *out)
+{
+	const struct store_mailbox *mb = store_of_view(v);
+
+	if (v->nkeywords == store_keywords(mb))
+		return true;
+	if (buf_room(out) < VIEW_ROOM)
+		return false;
+	v->nkeywords = store_keywords(mb);
+	buf_puts(out, "* FLAGS (");
+	for (unsigned bit = 1; bit <= STORE_DRAFT; bit <<= 1) {
+		buf_puts(out, flag_name(bit));
+		if (bit < STORE_DRAFT || v->nkeywords > 0)
+			buf_putc(out, ' ');
+	}
+	for (unsigned i = 0; i < v->nkeywords; i++) {
+		buf_puts(out, store_keyword(mb, i));
+		if (i + 1 < v->nkeywords)
+			buf_putc(out, ' ');
+	}
+	buf_puts(out, ")\r\n");
+	return true;
+}
+
 /* From the last to the first, so that none renumbers another. */
 static bool
 tell_gone(struct view *v, struct buf *out)
@@ -650,7 +677,8 @@ view_tell(struct view *v, enum view_tell how, struct buf *out)
 		return true;
 	if (how == VIEW_EVERYTHING && !tell_gone(v, out))
 		return false;
-	return tell_changed(v, out) && tell_scan(v, out) && tell_new(v, out);
+	return tell_keywords(v, out) && tell_changed(v, out) &&
+	       tell_scan(v, out) && tell_new(v, out);
 }
 
 void

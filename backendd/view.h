@@ -106,8 +106,8 @@ bool view_condstore(const struct view *v);
 bool view_pending(const struct view *v, enum view_tell how);
 
 /*
- * Says what is new: EXPUNGE if allowed, FETCH of changed flags, then EXISTS and
- * RECENT.  Whole responses, as long as at least VIEW_ROOM octets may still be
+ * Says what is new: EXPUNGE if allowed, FLAGS if there are new keywords, FETCH
+ * of changed flags, then EXISTS and RECENT.  Whole responses, as long as at least VIEW_ROOM octets may still be
  * put.  True if all was said; else ask again when there is as much room.
  */
 bool view_tell(struct view *v, enum view_tell how, struct buf *out) MUST_CHECK;

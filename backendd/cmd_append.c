@@ -1,0 +1,186 @@
+#include "backendd/handlers.h"
+#include "backendd/letter.h"
+#include "backendd/mailbox.h"
+#include "backendd/seen.h"
+#include "backendd/server.h"
+#include "backendd/session.h"
+#include "backendd/target.h"
+#include "imap/acl.h"
+#include "imap/date.h"
+#include "imap/flag.h"
+#include "imap/parse.h"
+#include "imap/seqset.h"
+#include "lib/arena.h"
+#include "lib/blob.h"
+#include "lib/buf.h"
+
+/* One APPEND: its messages become letters one after another, then all go in. */
+struct appending {
+	struct session *ss;
+	struct cmd *cmd;
+	struct target *t;
+	struct seen *seen; /* \Seen of his own there; NULL: shared */
+	struct mailbox_append items[SESSION_BLOBS_MAX];
+	struct letter *letters[SESSION_BLOBS_MAX];
+	bool seen_by_him[SESSION_BLOBS_MAX];
+	size_t n, made;
+};
+
+static void
+finish(struct appending *ap)
+{
+	for (size_t i = 0; i < ap->made; i++)
+		letter_free(&ap->letters[i]);
+	seen_close(&ap->seen);
+	if (ap->t != NULL)
+		mailbox_release(&ap->t->m);
+}
+
+static void
+answer(struct appending *ap)
+{
+	struct session *ss = ap->ss;
+	struct arena *a = ap->cmd->arena;
+	uint32_t validity = mailbox_numbers(ap->t->m)->uidvalidity;
+	struct seqset uids = { 0 };
+	struct buf text;
+	const char *code;
+
+	for (size_t i = 0; i < ap->n; i++)
+		seqset_push(a, &uids, ap->items[i].uid);
+	buf_init(&text, SESSION_BLOBS_MAX * 12);
+	seqset_put(&text, &uids);
+	code = arena_printf(a, "APPENDUID %u %.*s", (unsigned)validity,
+	    (int)buf_len(&text), (const char *)buf_data(&text));
+	buf_fini(&text);
+	finish(ap);
+	session_done(ss, SESSION_OK, code, "Append completed");
+}
+
+static void
+on_seen(void *arg, const char *why)
+{
+	(void)why; /* the message is there; that it was seen is a hint */
+	answer(arg);
+}
+
+static void
+on_appended(void *arg, const char *why)
+{
+	struct appending *ap = arg;
+	uint32_t seen[SESSION_BLOBS_MAX];
+	size_t n = 0;
+
+	if (why != NULL) {
+		finish(ap);
+		session_done(ap->ss, SESSION_NO, "UNAVAILABLE",
+		    arena_printf(ap->cmd->arena, "%s", why));
+		return;
+	}
+	for (size_t i = 0; i < ap->n; i++)
+		if (ap->seen_by_him[i])
+			seen[n++] = ap->items[i].uid;
+	if (n > 0)
+		seen_change(ap->seen, seen, n, true, on_seen, ap);
+	else
+		answer(ap);
+}
+
+static void next_letter(struct appending *ap);
+
+static void
+on_letter(void *arg, struct letter *l)
+{
+	struct appending *ap = arg;
+
+	ap->letters[ap->made] = l;
+	ap->items[ap->made].letter = l;
+	ap->made++;
+	next_letter(ap);
+}
+
+static void
+next_letter(struct appending *ap)
+{
+	struct backendd *bd = session_server(ap->ss);
+	struct blob *b;
+
+	if (ap->made == ap->n) {
+		mailbox_append(ap->t->m, ap->items, ap->n, on_appended, ap);
+		return;
+	}
+	b = ap->cmd->blobs[ap->made];
+	ap->cmd->blobs[ap->made] = NULL;
+	letter_make(bd->loop, bd->jobs, b, on_letter, ap);
+}
+
+/* Flags that he may not set there are left out (RFC 4314 4). */
+static void
+on_open(void *arg, struct target *t)
+{
+	struct appending *ap = arg;
+
+	ap->t = t;
+	ap->seen = target_seen(ap->ss, t);
+	for (size_t i = 0; i < ap->n; i++) {
+		uint32_t *flags = &ap->items[i].flags;
+
+		*flags &= target_flags(t->rights);
+		if (ap->seen != NULL && (*flags & STORE_SEEN)) {
+			ap->seen_by_him[i] = true;
+			*flags &= ~(uint32_t)STORE_SEEN;
+		}
+		if (!(t->rights & ACL_WRITE))
+			ap->items[i].nkeywords = 0;
+	}
+	next_letter(ap);
+}
+
+/* "[(flags) ][date-time ]{n}" */
+static void
+parse_message(struct parse *p, struct mailbox_append *item)
+{
+	struct flags flags = { 0 };
+	struct date_time when = { 0 };
+	bool binary;
+
+	if (parse_peek(p) == '(') {
+		parse_flag_list(p, &flags);
+		parse_sp(p);
+	}
+	if (parse_peek(p) == '"') {
+		parse_date_time(p, &when);
+		parse_sp(p);
+	}
+	if (parse_stream(p, &binary) == 0)
+		parse_fail(p, "The message is empty");
+	item->flags = flags.system & STORE_FLAGS; /* the same bits */
+	item->keywords = flags.keywords;
+	item->nkeywords = flags.n;
+	item->internaldate = when.seconds;
+	item->zone = (int16_t)when.zone; /* within a day */
+}
+
+void
+backendd_APPEND(struct session *ss, struct cmd *cmd)
+{
+	struct appending *ap = arena_alloc(cmd->arena, sizeof(*ap));
+	struct slice external = parse_mailbox(cmd->args);
+
+	ap->ss = ss;
+	ap->cmd = cmd;
+	do {
+		parse_sp(cmd->args);
+		if (ap->n == SESSION_BLOBS_MAX)
+			parse_fail(cmd->args, "Too many messages");
+		else
+			parse_message(cmd->args, &ap->items[ap->n++]);
+	} while (parse_error(cmd->args) == NULL &&
+	         parse_peek(cmd->args) != PARSE_END);
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL || ap->n != cmd->nblobs) {
+		session_bad_syntax(ss);
+		return;
+	}
+	target_open(ss, external, ACL_INSERT, on_open, ap);
+}
