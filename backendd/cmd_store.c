@@ -200,7 +200,8 @@ change_seen(struct storing *st, struct view *v)
 	if (n == 0)
 		return;
 	st->waiting++;
-	view_change_seen(v, st->uids, n, st->sets_seen, on_changed, st);
+	view_change_seen(v, VIEW_SILENT, st->uids, n, st->sets_seen, on_changed,
+	    st);
 }
 
 static void

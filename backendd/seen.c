@@ -70,38 +70,6 @@ seens_free(struct seens **sp)
 	*sp = NULL;
 }
 
-/* "user.fred" and "example.org!user.fred" are of fred / fred@example.org. */
-bool
-seen_is_private(const char *user, const char *name)
-{
-	struct slice u = slice_str(user), n = slice_str(name), root;
-	size_t at = slice_rfind(u, '@'), bang = slice_find(n, '!');
-
-	if (at < u.len) {
-		struct slice domain = slice_skip(u, at + 1);
-
-		if (bang == n.len ||
-		    !slice_equal_nocase(domain, slice_first(n, bang)))
-			return true;
-		u = slice_first(u, at);
-	} else if (bang < n.len) {
-		return true;
-	}
-	if (bang < n.len)
-		n = slice_skip(n, bang + 1);
-	root = slice_str("user.");
-	if (!slice_starts(n, root))
-		return true;
-	n = slice_skip(n, root.len);
-	n = slice_first(n, slice_find(n, '.'));
-	if (n.len != u.len)
-		return true;
-	for (size_t i = 0; i < n.len; i++) /* a dot in a name is "^" there */
-		if (n.ptr[i] != (u.ptr[i] == '.' ? '^' : u.ptr[i]))
-			return true;
-	return false;
-}
-
 /* A record we cannot read is as none: nothing was seen. */
 static void
 decode(struct seen *s, struct slice octets)

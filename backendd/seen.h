@@ -26,9 +26,6 @@ struct seens *seens_new(struct users *u);
 /* All have been closed. */
 void seens_free(struct seens **sp);
 
-/* Is \Seen of this mailbox the user's own?  Not for user.NAME and below. */
-bool seen_is_private(const char *user, const char *name);
-
 /* Gives a hold. */
 struct seen *seen_open(struct seens *s, const char *user,
     struct slice mailboxid);

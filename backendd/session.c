@@ -819,6 +819,13 @@ session_bye(struct session *ss, const char *code, const char *text)
 }
 
 void
+session_cut(struct session *ss)
+{
+	MUST(ss->state == SESSION_RUNNING || ss->state == SESSION_LOST);
+	lose(ss, END_OUTPUT);
+}
+
+void
 session_end(struct session *ss)
 {
 	if (ss->end == END_NONE)

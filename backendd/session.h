@@ -156,6 +156,12 @@ void session_continue(struct session *ss, const char *text);
 /* Says BYE with this text and ends, after the running command if any. */
 void session_bye(struct session *ss, const char *code, const char *text);
 
+/*
+ * Closes the connection here and now: a literal that was begun cannot be
+ * completed.  The command goes on as after any loss, to session_done().
+ */
+void session_cut(struct session *ss);
+
 /* After the running command's reply the connection ends: LOGOUT said BYE. */
 void session_end(struct session *ss);
 

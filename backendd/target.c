@@ -36,16 +36,13 @@ open_record(struct opening *op, const char *name, const struct mboxrec *rec)
 	struct session *ss = op->ss;
 	struct backendd *bd = session_server(ss);
 	struct arena *a = session_cmd(ss)->arena;
-	struct partition *p = backendd_partition(bd,
-	    arena_string(a, mboxrec_partition(rec->location)));
-
 	op->target.name = name;
 	op->target.rec = rec;
 	op->target.rights = session_rights(ss, name, arena_string(a, rec->acl));
-	op->target.store = p != NULL ? p->store : NULL;
-	if (p != NULL)
-		mailbox_open(bd->mailboxes, p->store, rec->mailboxid, on_open,
-		    op);
+	op->target.store = backendd_store(bd, rec);
+	if (op->target.store != NULL)
+		mailbox_open(bd->mailboxes, op->target.store, rec->mailboxid,
+		    on_open, op);
 	else
 		on_open(op, NULL, "The mailbox's partition is not here");
 }
@@ -100,8 +97,10 @@ target_flags(unsigned rights)
 struct seen *
 target_seen(struct session *ss, const struct target *t)
 {
-	if (!seen_is_private(session_user(ss), t->name))
+	struct backendd *bd = session_server(ss);
+
+	if (mboxname_is_owned_by(&bd->layout, slice_str(t->name),
+	        slice_str(session_user(ss))))
 		return NULL;
-	return seen_open(session_server(ss)->seens, session_user(ss),
-	    t->rec->mailboxid);
+	return seen_open(bd->seens, session_user(ss), t->rec->mailboxid);
 }

@@ -696,11 +696,11 @@ view_own_change(struct view *v, uint64_t modseq)
 }
 
 void
-view_change_seen(struct view *v, const uint32_t *uids, size_t n, bool now_seen,
-    void (*cb)(void *arg, const char *why), void *arg)
+view_change_seen(struct view *v, enum view_own how, const uint32_t *uids,
+    size_t n, bool now_seen, void (*cb)(void *arg, const char *why), void *arg)
 {
 	MUST(v->seen != NULL);
-	v->own_seen = true;
+	v->own_seen = how == VIEW_SILENT;
 	seen_change(v->seen, uids, n, now_seen, cb, arg);
 	v->own_seen = false;
 }

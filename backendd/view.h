@@ -119,11 +119,15 @@ bool view_tell(struct view *v, enum view_tell how, struct buf *out) MUST_CHECK;
 void view_own_change(struct view *v, uint64_t modseq);
 
 /*
- * seen_change() on behalf of this client: its other sessions hear of it.  Only
- * with a \Seen of his own.
+ * seen_change() on behalf of this client, with a \Seen of his own.  Its other
+ * sessions hear of it, and with VIEW_SAY view_tell() says it here too.
  */
-void view_change_seen(struct view *v, const uint32_t *uids, size_t n,
-    bool now_seen, void (*cb)(void *arg, const char *why), void *arg);
+enum view_own {
+	VIEW_SILENT,
+	VIEW_SAY
+};
+void view_change_seen(struct view *v, enum view_own how, const uint32_t *uids,
+    size_t n, bool now_seen, void (*cb)(void *arg, const char *why), void *arg);
 
 /*
  * changed(arg) whenever something is new, for IDLE; NULL: no more.  Called from
