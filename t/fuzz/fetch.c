@@ -1,0 +1,62 @@
+/*
+ * Fuzz FETCH: the first line is the items, the rest a message.  The laws: a
+ * plan's ranges are within the message and its total is what its pieces have.
+ */
+#include <stdlib.h>
+
+#include "imap/fetch.h"
+#include "imap/parse.h"
+#include "imap/summary.h"
+#include "lib/arena.h"
+#include "lib/must.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
+
+static void
+check_plan(const struct fetch_plan *plan, size_t size)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct fetch_piece *pc = &plan->pieces[i];
+
+		if (pc->text.ptr != NULL) {
+			total += pc->text.len;
+			continue;
+		}
+		MUST(pc->range.at <= size &&
+		     pc->range.len <= size - pc->range.at);
+		total += pc->range.len;
+	}
+	MUST(total == plan->total);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
+{
+	struct slice all = slice_of(in, n), line, message;
+	struct fetch_facts facts = { .seq = 1, .uid = 1 };
+	struct fetch_plan plan;
+	struct summary s;
+	struct fetch f;
+	struct parse p;
+	struct arena a;
+
+	line = slice_first(all, slice_find(all, '\n'));
+	message = slice_skip(all, line.len);
+	arena_init(&a);
+	parse_init_text(&p, &a, line);
+	if (fetch_parse(&p, &f) == NULL) {
+		summary_make(&a, message, &s);
+		facts.summary = &s;
+		facts.size_octets = message.len;
+		facts.header_range = fetch_header_needed(&f, &facts);
+		facts.header =
+		    slice_first(slice_skip(message, facts.header_range.at),
+		        facts.header_range.len);
+		fetch_plan(&f, &a, &facts, &plan);
+		check_plan(&plan, message.len);
+	}
+	arena_reset(&a);
+	return 0;
+}

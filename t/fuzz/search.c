@@ -1,0 +1,41 @@
+/*
+ * Fuzz SEARCH: the first line is the keys, the rest a message.  The law: the
+ * answer is the same with a summary and without.
+ */
+#include <stdlib.h>
+
+#include "imap/parse.h"
+#include "imap/search.h"
+#include "imap/summary.h"
+#include "lib/arena.h"
+#include "lib/must.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
+{
+	struct slice all = slice_of(in, n), line;
+	struct search_facts facts = { .seq = 1, .uid = 7, .now = 838000000 };
+	enum search_answer slow, fast;
+	struct summary sum;
+	struct search s;
+	struct parse p;
+	struct arena a;
+	bool badcharset;
+
+	line = slice_first(all, slice_find(all, '\n'));
+	arena_init(&a);
+	parse_init_text(&p, &a, line);
+	if (search_parse(&p, &s, &badcharset) == NULL) {
+		search_bind(&s, 1, 7);
+		facts.message = slice_skip(all, line.len);
+		slow = search_test(&s, &facts);
+		summary_make(&a, facts.message, &sum);
+		facts.summary = &sum;
+		fast = search_test(&s, &facts);
+		MUST(slow <= SEARCH_YES && slow == fast);
+	}
+	arena_reset(&a);
+	return 0;
+}
