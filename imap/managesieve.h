@@ -81,7 +81,7 @@ enum managesieve_status {
 
 /*
  * OK (CODE) "text" CR LF.  code is e.g. "NONEXISTENT" or "QUOTA/MAXSIZE",
- * NULL for none; text may be NULL, or have several lines.
+ * NULL for none; text may be empty, or have several lines.
  */
 void managesieve_put_reply(struct buf *out, enum managesieve_status status,
     const char *code, struct slice text);

@@ -122,6 +122,13 @@ struct slice mupdate_line(const struct mupdate *m);
 const char *mupdate_command_name(enum mupdate_command id);
 unsigned mupdate_command_flags(enum mupdate_command id);
 
+/* OK NO BAD BYE MAILBOX RESERVE DELETE only. */
+const char *mupdate_response_name(enum mupdate_response id);
+
+/* How many a message may have; id is of a command or a response. */
+void mupdate_arguments(enum mupdate_side side, int id, size_t *least,
+    size_t *most);
+
 /* --- writing -------------------------------------------------------------- */
 
 /* As Cyrus writes data: {n+}.  s holds no NUL. */

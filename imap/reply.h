@@ -12,6 +12,7 @@
  *		                   reply_pass() or reply_drop()
  *		case REPLY_OCTETS: passed: put item.octets out (they begin
  *		                   with "* " and end with CR LF)
+ *		case REPLY_GATHERED: nothing
  *		case REPLY_DONE:   gathered: parse reply_pieces()
  *		}
  *		buf_drop(in, item.taken);
@@ -48,8 +49,9 @@ enum reply_event {
 	REPLY_ERROR = -1, /* unusable stream: reply_error() */
 	REPLY_MORE = 0,
 	REPLY_HEAD,
-	REPLY_OCTETS, /* only after reply_pass() */
-	REPLY_DONE    /* the response is over */
+	REPLY_OCTETS,   /* only after reply_pass() */
+	REPLY_GATHERED, /* some octets were stored; nothing to do */
+	REPLY_DONE      /* the response is over */
 };
 
 enum reply_kind {
@@ -71,7 +73,7 @@ struct reply_head {
 struct reply_item {
 	size_t taken;
 	struct slice octets;    /* OCTETS: borrowed, the caller's buffer */
-	struct reply_head head; /* HEAD, and again with DONE if gathered */
+	struct reply_head head; /* HEAD: its slices are borrowed likewise */
 };
 
 struct reply_limits {
@@ -102,7 +104,7 @@ struct reply {
 	uint64_t left;       /* octets of the literal still to come */
 	uint64_t size;       /* literal announced so far by this line */
 	unsigned brace;      /* where in "{123}" CR LF we are */
-	bool cr, quoted, escaped, dropping, literals, binary;
+	bool cr, quoted, escaped, dropping, over, binary;
 	const char *error;
 };
 
@@ -114,7 +116,7 @@ enum reply_event reply_next(struct reply *r, const uint8_t *in, size_t n,
 /* After REPLY_HEAD.  Gathering borrows arena until REPLY_DONE. */
 void reply_gather(struct reply *r, struct arena *arena);
 void reply_pass(struct reply *r);
-void reply_drop(struct reply *r); /* REPLY_DONE comes, OCTETS do not */
+void reply_drop(struct reply *r); /* as passed; the OCTETS are empty */
 
 /* After REPLY_DONE of a gathered response; in its arena. */
 const struct piece *reply_pieces(const struct reply *r);
@@ -136,7 +138,10 @@ struct reply_text {
 
 void reply_parse_text(const struct piece *pieces, struct reply_text *t);
 
-/* p over a gathered DATA response, set behind its name ("* 12 FETCH"). */
+/*
+ * p over a gathered DATA response, set behind its name: at the space in
+ * "* LIST ()" and "* 12 FETCH (", at the end of "* 3 EXISTS".
+ */
 void reply_parse_data(struct parse *p, struct arena *arena,
     const struct piece *pieces);
 

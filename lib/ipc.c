@@ -191,7 +191,11 @@ receive(struct ipc *i)
 
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
-	if (n == -1 && errno == EINTR)
+	/*
+	 * The other side closed with messages of ours unread.  What it sent
+	 * before is still to come: the kernel tells of the reset first, once.
+	 */
+	if (n == -1 && (errno == EINTR || errno == ECONNRESET))
 		return true;
 	if (n <= 0) {
 		say_over(i);

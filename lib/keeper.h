@@ -42,9 +42,10 @@ struct keeper_limits {
 	size_t change_octets;     /* of one commit */
 	size_t pending_octets;    /* of changes not yet durable, together */
 	size_t checkpoint_octets; /* of changes before a checkpoint is made */
+	unsigned retry_ms;        /* after the disk refused */
 };
 
-/* 16 shards, 16 MiB, 64 MiB, 16 MiB. */
+/* 16 shards, 16 MiB, 64 MiB, 16 MiB, 5 s. */
 struct keeper_limits keeper_defaults(void);
 
 /* Blocks: for start-up.  dir is made if missing.  limits NULL: the defaults. */

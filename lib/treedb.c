@@ -177,10 +177,11 @@ tag_is_among(struct slice tag, struct slice tags)
 	return false;
 }
 
-static void
-whole_put(struct buf *b, struct slice value, const struct slice *tags,
+void
+treedb_whole(struct buf *b, struct slice value, const struct slice *tags,
     size_t ntags)
 {
+	MUST(ntags <= TREEDB_TAGS_MAX);
 	wire_put_u8(b, WHOLE_VERSION);
 	wire_put_u16(b, (uint16_t)ntags);
 	for (size_t i = 0; i < ntags; i++) {
@@ -287,9 +288,8 @@ int
 treedb_put(struct treedb *t, struct slice key, struct slice value,
     const struct slice *tags, size_t ntags, struct err *err)
 {
-	MUST(ntags <= TREEDB_TAGS_MAX);
 	buf_clear(&t->fresh);
-	whole_put(&t->fresh, value, tags, ntags);
+	treedb_whole(&t->fresh, value, tags, ntags);
 	if (buf_failed(&t->fresh))
 		return err_set(err, "a record is too large");
 	return treedb_put_whole(t, key, buf_slice(&t->fresh), err);

@@ -48,6 +48,8 @@ int treedb_delete(struct treedb *t, struct slice key,
     struct err *err) MUST_CHECK;
 
 /* A record's value and tags as one octet string: to keep and to put back. */
+void treedb_whole(struct buf *out, struct slice value, const struct slice *tags,
+    size_t ntags);
 int treedb_get_whole(struct treedb *t, struct slice key, struct buf *out,
     struct err *err) MUST_CHECK;
 int treedb_put_whole(struct treedb *t, struct slice key, struct slice whole,

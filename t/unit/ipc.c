@@ -171,6 +171,22 @@ test_gone(void)
 	teardown(&a, &b);
 }
 
+/* Who goes without having read everything is heard all the same. */
+static void
+test_last_words(void)
+{
+	struct side a, b;
+
+	setup(&a, &b);
+	ok(ipc_send(a.ipc, 7, 0, slice_of(big, 1), -1), "never read");
+	ok(ipc_send(b.ipc, 7, 0, slice_of(big, 5), -1), "last words");
+	ipc_free(&b.ipc);
+	loop_run(a.loop);
+	ok(a.got == 1 && a.len == 5 && !a.wrong, "are heard");
+	ok(a.ends == 1, "before the end");
+	teardown(&a, &b);
+}
+
 int
 main(void)
 {
@@ -182,5 +198,6 @@ main(void)
 	test_ceiling();
 	test_descriptor();
 	test_gone();
+	test_last_words();
 	return done_testing();
 }

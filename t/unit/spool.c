@@ -3,6 +3,7 @@
  * the spool does with damaged files.
  */
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "backendd/spool/spool.h"
 #include "t/store_help.h"

@@ -1,0 +1,81 @@
+/*
+ * The law: put then parsed is the same; what is cut or longer is refused.
+ */
+#include "imap/mboxrec.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "t/tap.h"
+
+static void
+test_law(const struct mboxrec *r, const char *what)
+{
+	struct mboxrec back;
+	struct err err;
+	struct buf b;
+	bool refused = true;
+
+	buf_init(&b, 4096);
+	mboxrec_put(&b, r);
+	ok(mboxrec_parse(&back, buf_slice(&b), &err) == 0 &&
+	        mboxrec_equal(r, &back),
+	    "%s: put and parsed", what);
+	for (size_t n = 0; n < buf_len(&b); n++)
+		if (mboxrec_parse(&back, slice_first(buf_slice(&b), n), &err) ==
+		    0)
+			refused = false;
+	ok(refused, "%s: refused when cut anywhere", what);
+	buf_putc(&b, 'x');
+	ok(mboxrec_parse(&back, buf_slice(&b), &err) == -1,
+	    "%s: refused when longer", what);
+	buf_fini(&b);
+}
+
+static void
+test_tags(const char *acl, const char *want)
+{
+	struct mboxrec r = { .acl = slice_str(acl) };
+	struct slice tags[3];
+	struct buf b;
+	size_t n = mboxrec_tags(&r, tags, NITEMS(tags));
+
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s%.*s", i == 0 ? "" : " ", (int)tags[i].len,
+		    (const char *)tags[i].ptr);
+	ok(slice_is(buf_slice(&b), want), "identifiers: %s", want);
+	buf_fini(&b);
+}
+
+int
+main(void)
+{
+	struct mboxrec reserved = { .state = MBOXREC_RESERVED,
+		.location = slice_str("be1!default") };
+	struct mboxrec full = { .state = MBOXREC_ACTIVE,
+		.type = 1,
+		.pending = 2,
+		.uidvalidity = 1700000000,
+		.created = 1700000001,
+		.revision = UINT64_MAX,
+		.location = slice_str("be1!default"),
+		.acl = slice_str("fred\tlrs\tanyone\tp\t"),
+		.mailboxid = slice_str("Mabc"),
+		.special_uses = slice_str("\\Drafts \\Sent") };
+
+	test_law(&reserved, "reserved");
+	test_law(&full, "full");
+	ok(slice_is(mboxrec_host(full.location), "be1") &&
+	        slice_is(mboxrec_partition(full.location), "default"),
+	    "parts of a location");
+	ok(slice_is(mboxrec_host(slice_str("be1")), "be1") &&
+	        mboxrec_partition(slice_str("be1")).len == 0,
+	    "no partition");
+	test_tags("", "");
+	test_tags("fred\tlrs\tanyone\tp\t", "fred anyone");
+	test_tags("fred\tlrs\tanyone\tp", "fred anyone");
+	test_tags("fred\tlrs\tfred\tp\t", "fred");
+	test_tags("a\tl\tb\tl\tc\tl\td\tl\t", "a b c");
+	test_tags("anyone rls", "");
+	test_tags("\tl\tb\tl\t", "b");
+	return done_testing();
+}
