@@ -568,7 +568,7 @@ struct link *
 link_open(struct links *l, const char *server, const struct link_user *user,
     link_cb *cb, void *arg)
 {
-	static const struct reply_limits limits = { 64 * 1024, 64 * 1024 };
+	static const struct reply_limits limits = { 1024 * 1024, 512 * 1024 };
 	struct link *k = xcalloc(1, sizeof(*k));
 	struct proxyd_backend where;
 

@@ -1,0 +1,459 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap/listing.h"
+#include "imap/listmatch.h"
+#include "imap/value.h"
+#include "lib/arena.h"
+#include "lib/must.h"
+
+/* A name the answer may hold: a mailbox, a level above one, a subscription. */
+struct node {
+	struct slice external;
+	struct slice special_uses;
+	bool exists, subscribed, has_children, child_subscribed;
+	struct node *hash_next;
+};
+
+struct listing {
+	struct arena *arena;
+	const struct mboxname_view *view;
+	const struct listing_request *request;
+	struct slice *patterns; /* reference and pattern joined */
+	struct node **slots;    /* by name */
+	size_t nslots;
+	struct node **nodes; /* all; in order after listing_end() */
+	size_t count, size;
+	size_t next;
+};
+
+/* --- the request --------------------------------------------------------------- */
+
+static void
+parse_select(struct parse *p, struct listing_request *r)
+{
+	parse_open(p);
+	while (parse_more(p)) {
+		struct slice word = parse_atom(p);
+
+		if (slice_is_nocase(word, "SUBSCRIBED"))
+			r->select |= LISTING_SELECT_SUBSCRIBED;
+		else if (slice_is_nocase(word, "REMOTE"))
+			r->select |= LISTING_SELECT_REMOTE;
+		else if (slice_is_nocase(word, "RECURSIVEMATCH"))
+			r->select |= LISTING_SELECT_RECURSIVEMATCH;
+		else if (slice_is_nocase(word, "SPECIAL-USE"))
+			r->select |= LISTING_SELECT_SPECIAL_USE;
+		else
+			parse_fail(p, "Unknown LIST selection option");
+	}
+	/* RFC 5258 3.1: it modifies another one. */
+	if ((r->select & LISTING_SELECT_RECURSIVEMATCH) != 0 &&
+	    (r->select &
+	        (LISTING_SELECT_SUBSCRIBED | LISTING_SELECT_SPECIAL_USE)) == 0)
+		parse_fail(p, "RECURSIVEMATCH needs another selection option");
+	parse_sp(p);
+}
+
+static void
+parse_status(struct parse *p, struct listing_request *r)
+{
+	parse_sp(p);
+	r->status = value_parse(p);
+	if (r->status != NULL &&
+	    (r->status->kind != VALUE_LIST || r->status->items == NULL))
+		parse_fail(p, "STATUS needs a list of items");
+	r->returns |= LISTING_RETURN_STATUS;
+}
+
+static void
+parse_returns(struct parse *p, struct listing_request *r)
+{
+	parse_sp(p);
+	parse_word(p, "RETURN");
+	parse_sp(p);
+	parse_open(p);
+	while (parse_more(p)) {
+		struct slice word = parse_atom(p);
+
+		if (slice_is_nocase(word, "SUBSCRIBED"))
+			r->returns |= LISTING_RETURN_SUBSCRIBED;
+		else if (slice_is_nocase(word, "CHILDREN"))
+			r->returns |= LISTING_RETURN_CHILDREN;
+		else if (slice_is_nocase(word, "SPECIAL-USE"))
+			r->returns |= LISTING_RETURN_SPECIAL_USE;
+		else if (slice_is_nocase(word, "STATUS"))
+			parse_status(p, r);
+		else
+			parse_fail(p, "Unknown LIST return option");
+	}
+}
+
+static void
+add_pattern(struct parse *p, struct listing_request *r)
+{
+	struct slice pattern = parse_list_mailbox(p);
+
+	if (r->npatterns == LISTING_PATTERNS_MAX)
+		parse_fail(p, "Too many patterns");
+	else if (listmatch_too_long(pattern))
+		parse_fail(p, "The pattern is too long");
+	else
+		r->patterns[r->npatterns++] = pattern;
+}
+
+void
+listing_parse(struct parse *p, bool lsub, struct listing_request *r)
+{
+	*r = (struct listing_request){ .lsub = lsub };
+	r->patterns =
+	    arena_array(p->arena, LISTING_PATTERNS_MAX, sizeof(*r->patterns));
+	parse_sp(p);
+	if (!lsub && parse_peek(p) == '(')
+		parse_select(p, r);
+	r->reference = parse_mailbox(p);
+	parse_sp(p);
+	if (!lsub && parse_peek(p) == '(') {
+		parse_open(p);
+		while (parse_more(p))
+			add_pattern(p, r);
+	} else
+		add_pattern(p, r);
+	if (!lsub && parse_peek(p) == ' ')
+		parse_returns(p, r);
+	parse_end(p);
+	if (lsub)
+		r->select = LISTING_SELECT_SUBSCRIBED;
+	/* RFC 5258 3.1: what was selected by is returned too. */
+	if ((r->select & LISTING_SELECT_SUBSCRIBED) != 0)
+		r->returns |= LISTING_RETURN_SUBSCRIBED;
+}
+
+bool
+listing_wants_subscriptions(const struct listing_request *r)
+{
+	return (r->returns & LISTING_RETURN_SUBSCRIBED) != 0;
+}
+
+bool
+listing_is_separator_only(const struct listing_request *r)
+{
+	return !r->lsub && r->select == 0 && r->npatterns == 1 &&
+	       r->patterns[0].len == 0;
+}
+
+void
+listing_write_separator(struct write *w, const struct mboxname_layout *layout,
+    const struct listing_request *r)
+{
+	(void)r;
+	write_untagged(w, "LIST (\\Noselect)");
+	write_sp(w);
+	write_string(w, slice_of(&layout->separator, 1));
+	write_sp(w);
+	write_string(w, slice_str(""));
+	write_end(w);
+}
+
+/* --- gathering ------------------------------------------------------------------- */
+
+static struct slice
+join(struct arena *a, struct slice reference, struct slice pattern)
+{
+	return slice_str(arena_printf(a, "%.*s%.*s", (int)reference.len,
+	    (const char *)reference.ptr, (int)pattern.len,
+	    (const char *)pattern.ptr));
+}
+
+static void
+make_slots(struct listing *l, size_t n)
+{
+	l->slots = arena_array(l->arena, n, sizeof(struct node *));
+	l->nslots = n;
+}
+
+struct listing *
+listing_new(struct arena *a, const struct mboxname_view *view,
+    const struct listing_request *r)
+{
+	struct listing *l = arena_alloc(a, sizeof(*l));
+
+	l->arena = a;
+	l->view = view;
+	l->request = r;
+	l->patterns = arena_array(a, r->npatterns + 1, sizeof(*l->patterns));
+	for (size_t i = 0; i < r->npatterns; i++)
+		l->patterns[i] = join(a, r->reference, r->patterns[i]);
+	make_slots(l, 64);
+	return l;
+}
+
+/* FNV-1a: names in one user's view are few, and the table dies with them. */
+static size_t
+hash(struct slice s)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ s.ptr[i]) * 1099511628211u;
+	return (size_t)(h ^ h >> 32);
+}
+
+static void
+rehash(struct listing *l)
+{
+	make_slots(l, l->nslots * 4);
+	for (size_t i = 0; i < l->count; i++) {
+		struct node **slot =
+		    &l->slots[hash(l->nodes[i]->external) % l->nslots];
+
+		l->nodes[i]->hash_next = *slot;
+		*slot = l->nodes[i];
+	}
+}
+
+static void
+remember(struct listing *l, struct node *n)
+{
+	if (l->count == l->size) {
+		size_t size = l->size == 0 ? 64 : l->size * 2;
+		struct node **more =
+		    arena_array(l->arena, size, sizeof(struct node *));
+
+		if (l->count > 0)
+			memcpy(more, l->nodes, l->count * sizeof(*more));
+		l->nodes = more;
+		l->size = size;
+	}
+	l->nodes[l->count++] = n;
+	if (l->count > l->nslots * 2)
+		rehash(l);
+}
+
+static struct node *
+find_or_add(struct listing *l, struct slice external)
+{
+	struct node **slot = &l->slots[hash(external) % l->nslots], *n;
+
+	for (n = *slot; n != NULL; n = n->hash_next)
+		if (slice_equal(n->external, external))
+			return n;
+	n = arena_alloc(l->arena, sizeof(*n));
+	n->external = arena_copy(l->arena, external);
+	n->hash_next = *slot;
+	*slot = n;
+	remember(l, n);
+	return n;
+}
+
+/* The level above; len 0 at the top. */
+static struct slice
+parent_of(const struct listing *l, struct slice external)
+{
+	size_t at = slice_rfind(external, l->view->layout->separator);
+
+	return at == external.len ? slice_of(NULL, 0)
+	                          : slice_first(external, at);
+}
+
+static void
+mark_parents(struct listing *l, struct slice external)
+{
+	struct slice up = parent_of(l, external);
+
+	for (; up.len > 0; up = parent_of(l, up)) {
+		struct node *n = find_or_add(l, up);
+
+		if (n->has_children)
+			return; /* and so have those above */
+		n->has_children = true;
+	}
+}
+
+void
+listing_add(struct listing *l, struct slice name, struct slice special_uses)
+{
+	struct slice external = mboxname_to_external(l->arena, l->view, name);
+	struct node *n;
+
+	if (external.ptr == NULL)
+		return;
+	n = find_or_add(l, external);
+	n->exists = true;
+	n->special_uses = arena_copy(l->arena, special_uses);
+	mark_parents(l, external);
+}
+
+void
+listing_add_subscription(struct listing *l, struct slice external)
+{
+	struct slice up;
+
+	find_or_add(l, external)->subscribed = true;
+	for (up = parent_of(l, external); up.len > 0; up = parent_of(l, up))
+		find_or_add(l, up)->child_subscribed = true;
+}
+
+/* --- answering -------------------------------------------------------------------- */
+
+static bool
+is_inbox(struct slice s)
+{
+	return slice_is(s, "INBOX");
+}
+
+/* A level and what is below it stand together, as in a tree. */
+static int
+compare(const void *a, const void *b)
+{
+	const struct node *const *x = a, *const *y = b;
+	struct slice s = (*x)->external, t = (*y)->external;
+
+	if (is_inbox(s) != is_inbox(t))
+		return is_inbox(s) ? -1 : 1;
+	for (size_t i = 0; i < s.len && i < t.len; i++) {
+		/* Separators come before all else: "/" or "." as 0x01. */
+		int c = s.ptr[i] == '/' || s.ptr[i] == '.' ? 1 : s.ptr[i];
+		int d = t.ptr[i] == '/' || t.ptr[i] == '.' ? 1 : t.ptr[i];
+
+		if (c != d)
+			return c - d;
+	}
+	return s.len < t.len ? -1 : s.len > t.len;
+}
+
+void
+listing_end(struct listing *l)
+{
+	if (l->count > 0)
+		qsort(l->nodes, l->count, sizeof(struct node *), compare);
+	l->next = 0;
+}
+
+/* Matching a level that is no mailbox means that the level was asked for. */
+static bool
+matches(const struct listing *l, const struct node *n, bool exists)
+{
+	char separator = l->view->layout->separator;
+
+	for (size_t i = 0; i < l->request->npatterns; i++) {
+		struct slice p = l->patterns[i];
+
+		if (!exists && p.len > 0 && p.ptr[p.len - 1] == '*')
+			continue;
+		if (listmatch(p, n->external, separator))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_selected(const struct listing *l, const struct node *n)
+{
+	unsigned select = l->request->select;
+	bool recursive =
+	    (select & LISTING_SELECT_RECURSIVEMATCH) != 0 || l->request->lsub;
+
+	if ((select & LISTING_SELECT_SPECIAL_USE) != 0 &&
+	    n->special_uses.len == 0)
+		return false;
+	if ((select & LISTING_SELECT_SUBSCRIBED) == 0)
+		return n->exists ? matches(l, n, true)
+		                 : n->has_children && matches(l, n, false);
+	if (n->subscribed)
+		return matches(l, n, true);
+	return recursive && n->child_subscribed && matches(l, n, false);
+}
+
+bool
+listing_next(struct listing *l, struct listing_item *item)
+{
+	while (l->next < l->count) {
+		const struct node *n = l->nodes[l->next++];
+
+		if (!is_selected(l, n))
+			continue;
+		*item = (struct listing_item){ .external = n->external,
+			.exists = n->exists,
+			.subscribed = n->subscribed,
+			.has_children = n->has_children,
+			.child_subscribed = n->child_subscribed,
+			.special_uses = n->special_uses };
+		return true;
+	}
+	return false;
+}
+
+struct attributes {
+	struct write *w;
+	bool some;
+};
+
+static void
+put_attribute(struct attributes *a, struct slice name)
+{
+	if (a->some)
+		write_sp(a->w);
+	a->some = true;
+	write_atom(a->w, name);
+}
+
+/*
+ * LSUB has no \NonExistent (RFC 3501 6.3.9): a level that is only above a
+ * subscription is \Noselect, a subscribed name is listed whatever it is.
+ */
+static void
+put_attributes(struct write *w, const struct listing *l,
+    const struct listing_item *item)
+{
+	const struct listing_request *r = l->request;
+	struct attributes a = { w, false };
+
+	if (r->lsub) {
+		if (!item->subscribed)
+			put_attribute(&a, slice_str("\\Noselect"));
+		return;
+	}
+	if (!item->exists) {
+		put_attribute(&a, slice_str("\\NonExistent"));
+		put_attribute(&a, slice_str("\\Noselect"));
+	}
+	put_attribute(&a, slice_str(item->has_children ? "\\HasChildren"
+	                                               : "\\HasNoChildren"));
+	if (item->subscribed && (r->returns & LISTING_RETURN_SUBSCRIBED) != 0)
+		put_attribute(&a, slice_str("\\Subscribed"));
+	/* RFC 6154: may always be said; clients look for it in plain LIST. */
+	if (item->special_uses.len > 0)
+		put_attribute(&a, item->special_uses);
+}
+
+static void
+put_child_info(struct write *w, const struct listing *l,
+    const struct listing_item *item)
+{
+	unsigned both =
+	    LISTING_SELECT_SUBSCRIBED | LISTING_SELECT_RECURSIVEMATCH;
+
+	if (l->request->lsub || (l->request->select & both) != both ||
+	    !item->child_subscribed)
+		return;
+	write_sp(w);
+	write_word(w, "(\"CHILDINFO\" (\"SUBSCRIBED\"))");
+}
+
+void
+listing_write(struct write *w, const struct listing *l,
+    const struct listing_item *item)
+{
+	write_untagged(w, l->request->lsub ? "LSUB" : "LIST");
+	write_sp(w);
+	write_open(w);
+	put_attributes(w, l, item);
+	write_close(w);
+	write_sp(w);
+	write_string(w, slice_of(&l->view->layout->separator, 1));
+	write_sp(w);
+	write_mailbox(w, item->external);
+	put_child_info(w, l, item);
+	write_end(w);
+}

@@ -1,0 +1,101 @@
+/*
+ * listing: LIST and LSUB, asked and answered (RFC 9051 6.3.9, RFC 3501 6.3.9,
+ * RFC 5258, RFC 5819, RFC 6154).
+ *
+ * The same for a backend, which has its own list, and for a frontend, which
+ * has everybody's: the owner parses the request, adds the mailboxes that the
+ * user may see (and, if listing_wants_subscriptions(), those subscribed to),
+ * and takes the lines of the answer one after another:
+ *
+ *	listing_parse(&p, lsub, &request);
+ *	l = listing_new(arena, &view, &request);
+ *	listing_add(l, name, special_uses);           each mailbox, any order
+ *	listing_add_subscription(l, external);
+ *	listing_end(l);
+ *	while (listing_next(l, &item))
+ *		listing_write(&w, l, &item);
+ *
+ * Levels of hierarchy that are no mailbox are answered \NonExistent where the
+ * pattern asks for them.  The cost is that of what was added.
+ */
+#ifndef IMAP_LISTING_H
+#define IMAP_LISTING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "imap/mboxname.h"
+#include "imap/parse.h"
+#include "imap/write.h"
+#include "lib/slice.h"
+
+struct arena;
+struct listing;
+struct value;
+
+enum listing_select { /* bits */
+	LISTING_SELECT_SUBSCRIBED = 1 << 0,
+	LISTING_SELECT_REMOTE = 1 << 1,
+	LISTING_SELECT_RECURSIVEMATCH = 1 << 2,
+	LISTING_SELECT_SPECIAL_USE = 1 << 3
+};
+
+enum listing_return { /* bits */
+	LISTING_RETURN_SUBSCRIBED = 1 << 0,
+	LISTING_RETURN_CHILDREN = 1 << 1,
+	LISTING_RETURN_SPECIAL_USE = 1 << 2,
+	LISTING_RETURN_STATUS = 1 << 3
+};
+
+enum {
+	LISTING_PATTERNS_MAX = 100
+};
+
+struct listing_request {
+	bool lsub;
+	unsigned select, returns;
+	struct slice reference;
+	struct slice *patterns; /* in the arena */
+	size_t npatterns;
+	struct value *status; /* the list of items; NULL without STATUS */
+};
+
+/* p stands behind the command's name.  Failure is p's. */
+void listing_parse(struct parse *p, bool lsub, struct listing_request *r);
+
+/* Must subscriptions be known for this? */
+bool listing_wants_subscriptions(const struct listing_request *r);
+
+/* 'LIST "" ""': only the separator is asked for; answer it and be done. */
+bool listing_is_separator_only(const struct listing_request *r);
+void listing_write_separator(struct write *w,
+    const struct mboxname_layout *layout, const struct listing_request *r);
+
+/* Borrows all, for the life of the arena. */
+struct listing *listing_new(struct arena *a, const struct mboxname_view *view,
+    const struct listing_request *r);
+
+/* An internal name; special_uses as mboxrec has them ("" for none). */
+void listing_add(struct listing *l, struct slice name,
+    struct slice special_uses);
+
+/* A subscribed name, as clients see it; it need not exist. */
+void listing_add_subscription(struct listing *l, struct slice external);
+
+void listing_end(struct listing *l);
+
+struct listing_item {
+	struct slice external;
+	bool exists; /* and STATUS may be asked of it */
+	bool subscribed, has_children, child_subscribed;
+	struct slice special_uses;
+};
+
+/* In order, INBOX first. */
+bool listing_next(struct listing *l, struct listing_item *item);
+
+/* "* LIST (...) "/" name" CR LF; room: at most name's octets + 512. */
+void listing_write(struct write *w, const struct listing *l,
+    const struct listing_item *item);
+
+#endif
