@@ -309,11 +309,12 @@ static enum reply_event
 next_gather(struct reply *r, const uint8_t *in, size_t n,
     struct reply_item *item)
 {
-	bool whole = scan_line(r, in, n), literal;
+	size_t room = r->limits.text_max - r->text;
+	bool whole = scan_line(r, in, n < room ? n : room), literal;
 
 	if (r->error != NULL)
 		return fail(r, r->error);
-	if (r->scanned > r->limits.text_max - r->text)
+	if (!whole && n > room)
 		return fail(r, "Response too long");
 	if (!whole)
 		return REPLY_MORE;

@@ -1,0 +1,154 @@
+/*
+ * write: what goes quoted, what goes as a literal, and responses whole.
+ */
+#include <string.h>
+
+#include "imap/date.h"
+#include "imap/flag.h"
+#include "imap/seqset.h"
+#include "imap/write.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/cdefs.h"
+#include "t/tap.h"
+
+static struct buf out;
+static struct write w;
+
+static void
+wrote(const char *want, const char *what)
+{
+	ok(slice_is(buf_slice(&out), want), "%s", what);
+	if (!slice_is(buf_slice(&out), want))
+		printf("#  got: %.*s\n", (int)buf_len(&out),
+		    (const char *)buf_data(&out));
+	buf_clear(&out);
+}
+
+static void
+test_strings(void)
+{
+	static const struct {
+		const char *in, *astring, *string;
+	} cases[] = {
+		{ "abc", "abc", "\"abc\"" },
+		{ "", "\"\"", "\"\"" },
+		{ "a b", "\"a b\"", "\"a b\"" },
+		{ "a\"b\\", "\"a\\\"b\\\\\"", "\"a\\\"b\\\\\"" },
+		{ "nil", "\"nil\"", "\"nil\"" },
+		{ "[x]", "\"[x]\"", "\"[x]\"" },
+		{ "a*", "\"a*\"", "\"a*\"" },
+		{ "a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb" },
+		{ "\xc3\xa9", "{2}\r\n\xc3\xa9", "{2}\r\n\xc3\xa9" },
+	};
+
+	for (size_t i = 0; i < NITEMS(cases); i++) {
+		write_astring(&w, slice_str(cases[i].in));
+		wrote(cases[i].astring, "astring");
+		write_string(&w, slice_str(cases[i].in));
+		wrote(cases[i].string, "string");
+	}
+	write_nstring(&w, slice_of(NULL, 0));
+	wrote("NIL", "NIL");
+	write_nstring(&w, slice_str(""));
+	wrote("\"\"", "an empty one is not NIL");
+}
+
+static void
+test_long(void)
+{
+	static char s[1002];
+
+	memset(s, 'x', 1001);
+	write_astring(&w, slice_str(s));
+	ok(slice_starts(buf_slice(&out), slice_str("{1001}\r\nxxx")),
+	    "long ones are literals");
+	buf_clear(&out);
+}
+
+static void
+test_literals(void)
+{
+	struct write c;
+
+	write_init(&c, &out, WRITE_CLIENT);
+	write_literal(&c, slice_str("ab"));
+	wrote("{2+}\r\nab", "a client does not wait");
+	write_literal8(&c, slice_str("ab"));
+	wrote("~{2+}\r\nab", "literal8");
+	write_sync_literal_head(&c, 7);
+	wrote("{7}\r\n", "unless it wants to");
+	write_literal8(&w, slice_str("ab"));
+	wrote("~{2}\r\nab", "a server's");
+}
+
+static void
+test_replies(void)
+{
+	struct slice tag = slice_str("a1"), none = slice_of(NULL, 0);
+
+	write_reply(&w, tag, WRITE_OK, RESPCODE_NONE, "Done");
+	wrote("a1 OK Done\r\n", "tagged");
+	write_reply(&w, none, WRITE_BYE, RESPCODE_UNAVAILABLE, "Bye");
+	wrote("* BYE [UNAVAILABLE] Bye\r\n", "untagged, with a code");
+	write_reply(&w, tag, WRITE_NO, RESPCODE_NONE, "a\r\nb NO [X] y");
+	wrote("a1 NO a??b NO [X] y\r\n", "no line can be slipped in");
+	write_reply(&w, tag, WRITE_NO, RESPCODE_NONE, "[ALERT] x");
+	wrote("a1 NO -[ALERT] x\r\n", "nor a code");
+	write_reply(&w, tag, WRITE_BAD, RESPCODE_NONE, "");
+	wrote("a1 BAD -\r\n", "text is never empty");
+	write_status(&w, tag, WRITE_OK);
+	write_code_open(&w, RESPCODE_APPENDUID);
+	write_sp(&w);
+	write_number(&w, 1);
+	write_code_close(&w);
+	write_text(&w, "x");
+	write_end(&w);
+	wrote("a1 OK [APPENDUID 1] x\r\n", "in parts");
+	write_continue(&w, slice_str(""));
+	wrote("+ \r\n", "continue");
+	write_untagged_number(&w, 3, "EXISTS");
+	write_end(&w);
+	wrote("* 3 EXISTS\r\n", "a number");
+	write_command(&w, tag, command_get(COMMAND_UID_FETCH));
+	wrote("a1 UID FETCH", "a command");
+}
+
+static void
+test_others(void)
+{
+	struct date_time t = { .seconds = 823167865, .zone = -420 };
+	struct seqset set = { 0 };
+	struct flags f = { 0 };
+	struct arena a;
+
+	arena_init(&a);
+	write_flags(&w, &f);
+	wrote("()", "no flags");
+	ok(flags_add(&a, &f, slice_str("$x")) == NULL &&
+	        flags_add(&a, &f, slice_str("\\seen")) == NULL,
+	    "flags added");
+	write_flags(&w, &f);
+	wrote("(\\Seen $x)", "flags");
+	write_date_time(&w, &t);
+	wrote("\"01-Feb-1996 02:44:25 -0700\"", "date-time");
+	seqset_add_range(&a, &set, 1, 3);
+	write_seqset(&w, &set);
+	wrote("1:3", "set");
+	arena_reset(&a);
+}
+
+int
+main(void)
+{
+	buf_init(&out, 4096);
+	write_init(&w, &out, WRITE_SERVER);
+	test_strings();
+	test_long();
+	test_literals();
+	test_replies();
+	test_others();
+	ok(!buf_failed(&out), "it all had room");
+	buf_fini(&out);
+	return done_testing();
+}
