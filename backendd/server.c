@@ -121,6 +121,12 @@ backendd_autocreates(const struct backendd *bd)
 	return false;
 }
 
+bool
+backendd_allows_plaintext(const struct backendd *bd)
+{
+	return bd->conf->auth.plaintext;
+}
+
 /* --- accepting -------------------------------------------------------------- */
 
 static bool

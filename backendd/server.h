@@ -89,6 +89,9 @@ bool backendd_is_admin(const struct backendd *bd, const char *name);
 /* Is an INBOX made for who has none? */
 bool backendd_autocreates(const struct backendd *bd);
 
+/* Are passwords taken in the clear, from other hosts too? */
+bool backendd_allows_plaintext(const struct backendd *bd);
+
 /* A session has ended: listeners may go on, a drain may be over. */
 void backendd_session_gone(struct backendd *bd);
 

@@ -157,7 +157,7 @@ put_status(struct session *ss, struct slice tag, enum write_status status,
 	write_init(&w, stream_out(ss->stream), WRITE_SERVER);
 	write_status(&w, tag, status);
 	if (code != NULL)
-		text = arena_printf(&ss->arena, "[%s] %s", code, text);
+		write_code_text(&w, code);
 	write_text(&w, text);
 	write_end(&w);
 }

@@ -243,6 +243,16 @@ write_code_close(struct write *w)
 	buf_puts(w->out, "] ");
 }
 
+void
+write_code_text(struct write *w, const char *code)
+{
+	buf_putc(w->out, '[');
+	for (const char *c = code; *c != '\0'; c++)
+		buf_putc(w->out,
+		    (uint8_t)(*c < ' ' || *c == 0x7f || *c == ']' ? '?' : *c));
+	write_code_close(w);
+}
+
 /* Text may not be empty, and a "[" at its start would be a code. */
 void
 write_text(struct write *w, const char *text)

@@ -120,6 +120,9 @@ void write_reply(struct write *w, struct slice tag, enum write_status status,
 void write_status(struct write *w, struct slice tag, enum write_status status);
 void write_code_open(struct write *w, enum respcode code);
 void write_code_close(struct write *w);
+
+/* "[code] ", a code with its arguments, made of what may stand there. */
+void write_code_text(struct write *w, const char *code);
 void write_text(struct write *w, const char *text);
 
 /* "+ text" CR LF.  text may be base64 of any length, or "". */

@@ -1,0 +1,113 @@
+/*
+ * CAPABILITY, LOGOUT, ID, ENABLE, NAMESPACE.
+ */
+#include "backendd/handlers.h"
+#include "backendd/server.h"
+#include "backendd/session.h"
+#include "imap/id.h"
+#include "imap/namespace.h"
+#include "imap/parse.h"
+#include "imap/write.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+
+/* True if nothing is left; else BAD was said. */
+static bool
+no_more(struct session *ss, struct cmd *cmd)
+{
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) == NULL)
+		return true;
+	session_bad_syntax(ss);
+	return false;
+}
+
+void
+backendd_CAPABILITY(struct session *ss, struct cmd *cmd)
+{
+	struct write w;
+
+	if (!no_more(ss, cmd))
+		return;
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	write_untagged(&w, "CAPABILITY");
+	write_sp(&w);
+	write_word(&w, session_capabilities(ss));
+	write_end(&w);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+void
+backendd_LOGOUT(struct session *ss, struct cmd *cmd)
+{
+	struct write w;
+
+	if (!no_more(ss, cmd))
+		return;
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	write_reply(&w, slice_of(NULL, 0), WRITE_BYE, RESPCODE_NONE,
+	    "Logging out");
+	session_set_view(ss, NULL);
+	session_end(ss);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+void
+backendd_ID(struct session *ss, struct cmd *cmd)
+{
+	struct id *theirs = arena_alloc(cmd->arena, sizeof(*theirs));
+	struct id *ours = arena_alloc(cmd->arena, sizeof(*ours));
+	struct write w;
+
+	id_parse(cmd->args, theirs);
+	if (!no_more(ss, cmd))
+		return;
+	session_set_client(ss, id_get(theirs, "x-session"),
+	    id_get(theirs, "x-client-address"));
+	ours->pairs[ours->n++] =
+	    (struct id_pair){ slice_str("name"), slice_str("murder") };
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	id_write(&w, ours);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+static unsigned
+enable_bit(struct slice word)
+{
+	return slice_is_nocase(word, "CONDSTORE") ? ENABLED_CONDSTORE : 0;
+}
+
+void
+backendd_ENABLE(struct session *ss, struct cmd *cmd)
+{
+	unsigned bits = 0;
+	struct write w;
+
+	do
+		bits |= enable_bit(parse_atom(cmd->args));
+	while (parse_try(cmd->args, ' '));
+	if (!no_more(ss, cmd))
+		return;
+	bits &= ~session_enabled(ss);
+	session_enable(ss, bits);
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	write_untagged(&w, "ENABLED");
+	if (bits & ENABLED_CONDSTORE) {
+		write_sp(&w);
+		write_word(&w, "CONDSTORE");
+	}
+	write_end(&w);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+void
+backendd_NAMESPACE(struct session *ss, struct cmd *cmd)
+{
+	struct write w;
+
+	if (!no_more(ss, cmd))
+		return;
+	write_init(&w, session_out(ss), WRITE_SERVER);
+	namespace_write(&w, &session_server(ss)->layout);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
