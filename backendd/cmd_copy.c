@@ -1,0 +1,86 @@
+#include <stdlib.h>
+
+#include "backendd/copy_run.h"
+#include "backendd/handlers.h"
+#include "backendd/msgset.h"
+#include "backendd/session.h"
+#include "backendd/target.h"
+#include "backendd/view.h"
+#include "imap/acl.h"
+#include "imap/parse.h"
+#include "lib/arena.h"
+
+struct naming {
+	struct session *ss;
+	struct msgset set;
+	enum copy_kind kind;
+};
+
+static void
+on_open(void *arg, struct target *t)
+{
+	struct naming *na = arg;
+
+	copy_run(na->ss, na->kind, &na->set, t);
+}
+
+static bool
+may_take_away(const struct view *v)
+{
+	unsigned need = ACL_DELETE_MESSAGES | ACL_EXPUNGE;
+
+	return (view_rights(v) & need) == need;
+}
+
+static void
+copy(struct session *ss, struct cmd *cmd, bool by_uid, enum copy_kind kind)
+{
+	struct naming *na = arena_alloc(cmd->arena, sizeof(*na));
+	const struct view *v = session_view(ss);
+	struct slice external;
+	const char *why;
+
+	na->ss = ss;
+	na->kind = kind;
+	msgset_parse(&na->set, cmd->args, by_uid);
+	parse_sp(cmd->args);
+	external = parse_mailbox(cmd->args);
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL) {
+		session_bad_syntax(ss);
+		return;
+	}
+	why = msgset_begin(&na->set, v);
+	if (why != NULL)
+		session_done(ss, SESSION_BAD, NULL, why);
+	else if (kind == COPY_AND_REMOVE && view_access(v) == VIEW_READ_ONLY)
+		session_done(ss, SESSION_NO, NULL, "Mailbox is read-only");
+	else if (kind == COPY_AND_REMOVE && !may_take_away(v))
+		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
+	else
+		target_open(ss, external, ACL_INSERT, on_open, na);
+}
+
+void
+backendd_COPY(struct session *ss, struct cmd *cmd)
+{
+	copy(ss, cmd, false, COPY_ONLY);
+}
+
+void
+backendd_UID_COPY(struct session *ss, struct cmd *cmd)
+{
+	copy(ss, cmd, true, COPY_ONLY);
+}
+
+void
+backendd_MOVE(struct session *ss, struct cmd *cmd)
+{
+	copy(ss, cmd, false, COPY_AND_REMOVE);
+}
+
+void
+backendd_UID_MOVE(struct session *ss, struct cmd *cmd)
+{
+	copy(ss, cmd, true, COPY_AND_REMOVE);
+}

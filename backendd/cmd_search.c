@@ -1,0 +1,45 @@
+#include "backendd/handlers.h"
+#include "backendd/search_run.h"
+#include "backendd/session.h"
+#include "backendd/view.h"
+#include "imap/parse.h"
+#include "imap/search.h"
+#include "lib/arena.h"
+
+static void
+search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
+{
+	struct search *s = arena_alloc(cmd->arena, sizeof(*s));
+	bool badcharset = false;
+	const char *why = search_parse(cmd->args, s, &badcharset);
+
+	if (why != NULL && badcharset) {
+		session_done(ss, SESSION_NO, "BADCHARSET", why);
+		return;
+	}
+	if (parse_error(cmd->args) != NULL) {
+		session_bad_syntax(ss);
+		return;
+	}
+	if (why != NULL) {
+		session_done(ss, SESSION_BAD, NULL, why);
+		return;
+	}
+	if (s->modseq) {
+		session_enable(ss, ENABLED_CONDSTORE);
+		view_set_condstore(session_view(ss));
+	}
+	search_run(ss, s, numbers);
+}
+
+void
+backendd_SEARCH(struct session *ss, struct cmd *cmd)
+{
+	search(ss, cmd, SEARCH_BY_NUMBER);
+}
+
+void
+backendd_UID_SEARCH(struct session *ss, struct cmd *cmd)
+{
+	search(ss, cmd, SEARCH_BY_UID);
+}
