@@ -9,9 +9,10 @@
 
 #ifndef TAILQ_FOREACH_SAFE
 #define TAILQ_FOREACH_SAFE(var, head, field, next)                  \
-	for ((var) = TAILQ_FIRST(head);                             \
-	     (var) != NULL && ((next) = TAILQ_NEXT(var, field), 1); \
-	     (var) = (next))
+	for ((var) = TAILQ_FIRST(head),                             \
+	    (next) = (var) == NULL ? NULL : TAILQ_NEXT(var, field); \
+	     (var) != NULL; (var) = (next),                         \
+	    (next) = (var) == NULL ? NULL : TAILQ_NEXT(var, field))
 #endif
 
 #endif

@@ -1,0 +1,363 @@
+/*
+ * LIST and LSUB: answered here, from the copy of the list, at the cost of what
+ * the user sees: the user's own tree, and the mailboxes whose ACL names the
+ * user or anyone.  Subscriptions are asked of the user's home backend, STATUS
+ * of each mailbox's own; a backend that is down costs its mailboxes' lines.
+ */
+#include <string.h>
+
+#include "imap/acl.h"
+#include "imap/listing.h"
+#include "imap/mboxname.h"
+#include "imap/value.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/must.h"
+#include "proxyd/handlers.h"
+#include "proxyd/leg.h"
+#include "proxyd/route.h"
+#include "proxyd/session.h"
+#include "proxyd/worker.h"
+
+enum {
+	ROOM = 8 * 1024,  /* for a line of the answer, with ease */
+	STATUS_BATCH = 32 /* under way at a time */
+};
+
+/* A mailbox whose STATUS is wanted. */
+struct wanted {
+	struct slice external;
+	const char *server;
+	struct wanted *next;
+};
+
+/* In the arena. */
+struct list {
+	struct listing_request request;
+	struct mboxname_view view;
+	struct listing *listing;
+	struct wanted *first, **last; /* STATUS still to ask */
+	unsigned asked;
+	bool incomplete;
+};
+
+static void ask_status(struct session *ss);
+
+static struct list *
+list_of(struct session *ss)
+{
+	return ss->cmd.state;
+}
+
+/* --- STATUS ------------------------------------------------------------------------- */
+
+static void
+finish(struct session *ss)
+{
+	if (list_of(ss)->incomplete)
+		session_done(ss, WRITE_OK, RESPCODE_UNAVAILABLE,
+		    "Done, but some servers did not answer");
+	else
+		session_done(ss, WRITE_OK, RESPCODE_NONE, "Done");
+}
+
+/* Its mailboxes go without STATUS, and the client is told. */
+static void
+server_failed(struct session *ss, struct leg *g)
+{
+	struct list *l = list_of(ss);
+	struct wanted **at = &l->first;
+	struct write w = session_write(ss);
+
+	while (*at != NULL)
+		if (strcmp((*at)->server, g->server) == 0)
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+	l->last = at;
+	l->incomplete = true;
+	write_reply(&w, slice_of(NULL, 0), WRITE_NO, RESPCODE_UNAVAILABLE,
+	    "A server of some mailboxes does not answer");
+	ask_status(ss);
+}
+
+static void
+status_answered(struct session *ss, struct leg *g, const struct ask_answer *a)
+{
+	struct list *l = list_of(ss);
+
+	if (a->lost) {
+		l->asked = 0;
+		server_failed(ss, g);
+		return;
+	}
+	/* NO: it went away meanwhile, or the user may not read it. */
+	MUST(l->asked > 0);
+	if (--l->asked == 0)
+		ask_status(ss);
+}
+
+static void
+send_status(struct session *ss, struct leg *g)
+{
+	struct list *l = list_of(ss);
+	struct wanted *v;
+	struct write w;
+
+	while ((v = l->first) != NULL && l->asked < STATUS_BATCH &&
+	       strcmp(v->server, g->server) == 0 &&
+	       buf_room(link_out(g->link)) > ROOM) {
+		w = leg_ask(g, slice_of(NULL, 0),
+		    &(struct ask_use){ .policy = ASK_ANSWER,
+		        .answer = status_answered });
+		write_word(&w, "STATUS ");
+		write_mailbox(&w, v->external);
+		write_sp(&w);
+		value_write(&w, l->request.status);
+		write_end(&w);
+		l->first = v->next;
+		l->asked++;
+	}
+	leg_flush(g);
+}
+
+static void
+ask_status(struct session *ss)
+{
+	struct list *l = list_of(ss);
+
+	if (l->first == NULL)
+		finish(ss);
+	else
+		leg_try_open(session_leg(ss, l->first->server), send_status,
+		    server_failed);
+}
+
+static void
+want_status(struct session *ss, struct slice external)
+{
+	struct list *l = list_of(ss);
+	struct wanted *v;
+	struct mboxrec rec;
+	struct slice name;
+	char server[64];
+
+	if (mboxname_from_external(&ss->arena, &l->view, external, &name) !=
+	        NULL ||
+	    route_look(ss->worker->route, name, &rec) != ROUTE_FOUND)
+		return;
+	route_server(&rec, server);
+	v = arena_alloc(&ss->arena, sizeof(*v));
+	v->external = external;
+	v->server = arena_string(&ss->arena, slice_str(server));
+	*l->last = v;
+	l->last = &v->next;
+}
+
+/* --- lines ---------------------------------------------------------------------------- */
+
+static void
+write_lines(struct session *ss)
+{
+	struct list *l = list_of(ss);
+	struct write w = session_write(ss);
+	struct listing_item item;
+
+	while (session_room(ss) >= ROOM) {
+		if (!listing_next(l->listing, &item)) {
+			session_flush(ss);
+			ask_status(ss);
+			return;
+		}
+		listing_write(&w, l->listing, &item);
+		if (item.exists && l->request.status != NULL)
+			want_status(ss, item.external);
+	}
+	session_when_room(ss, ROOM * 4, write_lines);
+}
+
+/* --- what the user may see -------------------------------------------------------------- */
+
+static enum treedb_next
+see(void *arg, struct slice key, struct slice value)
+{
+	struct session *ss = arg;
+	struct mboxrec rec;
+	struct slice name;
+	struct err err;
+
+	if (mboxrec_parse(&rec, value, &err) == -1 ||
+	    rec.state == MBOXREC_RESERVED)
+		return TREEDB_NEXT;
+	name = mboxname_of_key_in(&ss->arena, key);
+	if ((session_rights(ss, name, rec.acl) & ACL_LOOKUP) != 0)
+		listing_add(list_of(ss)->listing, name, rec.special_uses);
+	return TREEDB_NEXT;
+}
+
+static int
+see_own(struct session *ss, struct treedb *t, struct err *err)
+{
+	struct slice name, key;
+
+	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
+	        slice_str(ss->user), &name) != NULL)
+		return 0;
+	key = mboxname_key_in(&ss->arena, name);
+	return treedb_walk(t, key, key, see, ss, err);
+}
+
+static int
+see_all(struct session *ss, struct err *err)
+{
+	struct treedb *t = route_list(ss->worker->route);
+	const struct slice none = { NULL, 0 };
+
+	if (t == NULL)
+		return err_set(err, "there is no list yet");
+	if (ss->admin)
+		return treedb_walk(t, none, none, see, ss, err);
+	if (see_own(ss, t, err) == -1 ||
+	    treedb_walk_tag(t, slice_str(ss->user), see, ss, err) == -1)
+		return -1;
+	return treedb_walk_tag(t, slice_str("anyone"), see, ss, err);
+}
+
+static void
+answer(struct session *ss)
+{
+	struct list *l = list_of(ss);
+	struct err err;
+
+	if (see_all(ss, &err) == -1) {
+		log_err(ss->worker->log, "mailbox list not readable", "sid",
+		    ss->sid, "why", err.text, NULL);
+		session_unavailable(ss,
+		    "The mailbox list is not available, try again later");
+		return;
+	}
+	listing_end(l->listing);
+	write_lines(ss);
+}
+
+/* --- subscriptions ------------------------------------------------------------------------ */
+
+static void
+take_subscription(struct session *ss, struct leg *g,
+    const struct reply_head *head, const struct piece *pieces)
+{
+	struct value *attributes;
+	struct slice name;
+	struct parse p;
+
+	if (!slice_is_nocase(head->name, "LSUB"))
+		return;
+	reply_parse_data(&p, &g->arena, pieces);
+	parse_sp(&p);
+	attributes = value_parse(&p);
+	parse_sp(&p);
+	(void)parse_nstring(&p);
+	parse_sp(&p);
+	name = parse_mailbox(&p);
+	if (parse_error(&p) != NULL)
+		return;
+	for (struct value *v = attributes->items; v != NULL; v = v->next)
+		if (value_is(v, "\\Noselect"))
+			return;
+	listing_add_subscription(list_of(ss)->listing, name);
+}
+
+static void
+subscriptions_answered(struct session *ss, struct leg *g,
+    const struct ask_answer *a)
+{
+	(void)g;
+	if (a->lost || a->status != WRITE_OK)
+		session_unavailable(ss,
+		    "Your subscriptions are not available, try again later");
+	else
+		answer(ss);
+}
+
+static void
+ask_subscriptions(struct session *ss, struct leg *g)
+{
+	(void)ss;
+	leg_ask_text(g, "LSUB \"\" \"*\"",
+	    &(struct ask_use){ .policy = ASK_SHOW,
+	        .data = take_subscription,
+	        .answer = subscriptions_answered });
+}
+
+static void
+home_found(void *arg, enum route_answer found, const struct mboxrec *rec)
+{
+	struct session *ss = arg;
+	char server[64];
+
+	ss->cmd.wait = NULL;
+	switch (found) {
+	case ROUTE_FOUND:
+		route_server(rec, server);
+		leg_when_open(session_leg(ss, server), ask_subscriptions);
+		return;
+	case ROUTE_NONE: /* no home, no subscriptions */
+		answer(ss);
+		return;
+	case ROUTE_UNKNOWN:
+		session_unavailable(ss,
+		    "Your subscriptions are not available, try again later");
+		return;
+	}
+}
+
+static void
+find_home(struct session *ss)
+{
+	struct slice name;
+
+	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
+	        slice_str(ss->user), &name) != NULL)
+		answer(ss);
+	else
+		ss->cmd.wait =
+		    route_find(ss->worker->route, name, home_found, ss);
+}
+
+static void
+list(struct session *ss, bool lsub)
+{
+	struct list *l = arena_alloc(&ss->arena, sizeof(*l));
+	struct write w = session_write(ss);
+
+	listing_parse(&ss->cmd.args, lsub, &l->request);
+	if (session_bad_args(ss))
+		return;
+	if (listing_is_separator_only(&l->request)) {
+		listing_write_separator(&w, &ss->worker->layout, &l->request);
+		session_done(ss, WRITE_OK, RESPCODE_NONE, "Done");
+		return;
+	}
+	ss->cmd.state = l;
+	l->last = &l->first;
+	l->view =
+	    (struct mboxname_view){ &ss->worker->layout, slice_str(ss->user) };
+	l->listing = listing_new(&ss->arena, &l->view, &l->request);
+	if (listing_wants_subscriptions(&l->request))
+		find_home(ss);
+	else
+		answer(ss);
+}
+
+void
+proxyd_LIST(struct session *ss)
+{
+	list(ss, false);
+}
+
+void
+proxyd_LSUB(struct session *ss)
+{
+	list(ss, true);
+}

@@ -1,0 +1,36 @@
+/*
+ * imapd: the imap children of proxyd: listeners and sessions.
+ */
+#ifndef PROXYD_IMAPD_H
+#define PROXYD_IMAPD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/daemon.h"
+#include "lib/list.h"
+#include "proxyd/worker.h"
+
+enum {
+	IMAPD_LISTENERS = 16
+};
+
+struct session;
+
+struct imapd {
+	unsigned magic;
+	struct worker worker;
+	struct listen *listeners[IMAPD_LISTENERS];
+	struct imapd_port *ports[IMAPD_LISTENERS];
+	size_t nlisteners;
+	TAILQ_HEAD(, session) sessions;
+	size_t nsessions;
+	bool draining;
+};
+
+/* A session has ended. */
+void imapd_session_gone(struct imapd *d);
+
+extern const struct daemon_child proxyd_imap_child;
+
+#endif

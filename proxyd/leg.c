@@ -1,0 +1,424 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap/command.h"
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/stream.h"
+#include "lib/xalloc.h"
+#include "proxyd/conf.h"
+#include "proxyd/leg.h"
+#include "proxyd/link.h"
+#include "proxyd/session.h"
+#include "proxyd/worker.h"
+
+enum {
+	ASK_TAG_MAX = 256,
+	ROOM_LEAST = 4096, /* in the client's buffer, to go on passing */
+	TURN = 256 * 1024  /* octets, then others have their turn */
+};
+
+struct ask {
+	TAILQ_ENTRY(ask) entry;
+	struct ask_use use;
+	char tag[];
+};
+
+static void on_link(void *arg, struct link *k, enum link_event ev);
+
+struct leg *
+leg_new(struct session *ss, const char *server)
+{
+	struct leg *g = xcalloc(1, sizeof(*g));
+	const struct link_user user = { .user = ss->user,
+		.sid = ss->sid,
+		.address = stream_peer(ss->client) };
+
+	g->ss = ss;
+	snprintf(g->server, sizeof(g->server), "%s", server);
+	TAILQ_INIT(&g->asks);
+	arena_init(&g->arena);
+	g->link = link_open(ss->worker->links, server, &user, on_link, g);
+	return g;
+}
+
+static void
+drop_asks(struct leg *g)
+{
+	struct ask *a, *next;
+
+	TAILQ_FOREACH_SAFE (a, &g->asks, entry, next)
+		free(a);
+	TAILQ_INIT(&g->asks);
+}
+
+static void
+release(void *arg)
+{
+	free(arg);
+}
+
+void
+leg_free(struct leg **gp)
+{
+	struct leg *g = *gp;
+	struct loop *loop;
+
+	*gp = NULL;
+	if (g == NULL)
+		return;
+	loop = g->ss->worker->loop;
+	drop_asks(g);
+	timer_free(&g->timer);
+	link_free(&g->link);
+	arena_reset(&g->arena);
+	g->ss = NULL;
+	loop_at_end(loop, release, g);
+}
+
+/* --- the end of a leg ------------------------------------------------------ */
+
+/*
+ * The server is gone.  The command that waits for it is told so; the client is
+ * in a state we cannot mend only if its mailbox was there, or half a response.
+ */
+static void
+lost(struct leg *g, const char *why)
+{
+	struct session *ss = g->ss;
+	bool selected = ss->selected == g, passing = g->passing;
+	void (*opened)(struct session *, struct leg *) = g->opened;
+	void (*failed)(struct session *, struct leg *) = g->failed;
+	const struct ask_answer answer = { .lost = true, .status = WRITE_NO };
+	struct ask *a;
+
+	log_info(ss->worker->log, "backend session lost", "sid", ss->sid,
+	    "backend", g->server, "why", why, NULL);
+	TAILQ_REMOVE(&ss->legs, g, entry);
+	if (passing) {
+		leg_free(&g);
+		session_free(ss, CLOSE_BACKEND);
+		return;
+	}
+	if (selected)
+		ss->selected = NULL;
+	g->opened = NULL;
+	for (a = TAILQ_FIRST(&g->asks); a != NULL; a = TAILQ_NEXT(a, entry))
+		if (a->use.answer != NULL)
+			break;
+	if (a != NULL)
+		a->use.answer(ss, g, &answer);
+	else if (opened != NULL && failed != NULL)
+		failed(ss, g);
+	else if (opened != NULL)
+		session_unavailable(ss,
+		    "The server of this mailbox does not answer, try again "
+		    "later");
+	leg_free(&g);
+	if (selected)
+		session_lost_selection(ss);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct leg *g = arg;
+
+	lost(g, "no answer within command_timeout");
+}
+
+/* --- responses -------------------------------------------------------------- */
+
+static bool
+is_for(const struct ask *a, struct slice tag)
+{
+	return a != NULL && slice_is(tag, a->tag);
+}
+
+/* True if the response is to go through as it is. */
+static bool
+is_passed(const struct leg *g, const struct ask *a,
+    const struct reply_head *head)
+{
+	switch (head->kind) {
+	case REPLY_CONTINUE:
+		return false;
+	case REPLY_TAGGED:
+		return is_for(a, head->tag) && a->use.policy == ASK_PASS;
+	case REPLY_STATUS:
+		if (head->status == WRITE_BYE || head->status == WRITE_PREAUTH)
+			return false;
+		break;
+	case REPLY_DATA:
+		if (slice_is_nocase(head->name, "CAPABILITY") ||
+		    slice_is_nocase(head->name, "ENABLED"))
+			return false;
+		break;
+	}
+	if (a == NULL)
+		return g->ss->selected == g && head->kind == REPLY_DATA;
+	/* What is new in the client's mailbox is the client's to know. */
+	if (a->use.policy == ASK_SHOW)
+		return g->ss->selected == g && head->kind == REPLY_DATA &&
+		       !slice_is_nocase(head->name, "FETCH");
+	return a->use.policy == ASK_PASS || a->use.policy == ASK_ANSWER;
+}
+
+static void
+take_head(struct leg *g, const struct reply_head *head)
+{
+	struct ask *a = TAILQ_FIRST(&g->asks);
+	struct reply *r = link_reply(g->link);
+
+	if (is_passed(g, a, head)) {
+		reply_pass(r);
+		g->passing = true;
+	} else if (head->kind == REPLY_DATA &&
+	           (a == NULL || a->use.data == NULL))
+		reply_drop(r);
+	else
+		reply_gather(r, &g->arena);
+}
+
+static void
+take_tagged(struct leg *g, const struct reply_head *head,
+    const struct piece *pieces)
+{
+	struct ask *a = TAILQ_FIRST(&g->asks);
+	struct ask_answer answer = { .status = head->status };
+	struct reply_text text;
+	struct ask_use use;
+
+	if (!is_for(a, head->tag)) {
+		lost(g, "an answer to nothing we asked");
+		return;
+	}
+	if (pieces != NULL) {
+		reply_parse_text(pieces, &text);
+		answer.text = &text;
+	}
+	use = a->use;
+	TAILQ_REMOVE(&g->asks, a, entry);
+	free(a);
+	if (TAILQ_EMPTY(&g->asks))
+		timer_stop(g->timer);
+	if (use.answer != NULL)
+		use.answer(g->ss, g, &answer);
+}
+
+static void
+take_done(struct leg *g, const struct reply_head *head, bool passed)
+{
+	struct ask *a = TAILQ_FIRST(&g->asks);
+	const struct piece *pieces =
+	    passed ? NULL : reply_pieces(link_reply(g->link));
+
+	switch (head->kind) {
+	case REPLY_TAGGED:
+		take_tagged(g, head, pieces);
+		break;
+	case REPLY_CONTINUE:
+		if (a != NULL && a->use.go_ahead != NULL)
+			a->use.go_ahead(g->ss, g);
+		break;
+	case REPLY_STATUS:
+		if (!passed && head->status == WRITE_BYE)
+			lost(g, "the backend says BYE");
+		break;
+	case REPLY_DATA:
+		if (!passed && pieces != NULL && a != NULL &&
+		    a->use.data != NULL)
+			a->use.data(g->ss, g, head, pieces);
+		break;
+	}
+}
+
+/* One event of the reply parser; false if there is none or the leg is gone. */
+static bool
+step(struct leg *g)
+{
+	struct buf *in = link_in(g->link), *out = stream_out(g->ss->client);
+	size_t room = buf_room(out), n = buf_len(in);
+	struct reply_item item;
+	bool passed;
+
+	if (g->passing && room < ROOM_LEAST) {
+		g->wants_room = true;
+		return false;
+	}
+	switch (reply_next(link_reply(g->link), buf_data(in),
+	    n < room || !g->passing ? n : room, &item)) {
+	case REPLY_MORE:
+		return false;
+	case REPLY_ERROR:
+		lost(g, reply_error(link_reply(g->link)));
+		return false;
+	case REPLY_HEAD:
+		take_head(g, &item.head);
+		return true;
+	case REPLY_GATHERED:
+		buf_drop(in, item.taken);
+		return true;
+	case REPLY_OCTETS:
+		buf_put_slice(out, item.octets);
+		buf_drop(in, item.taken);
+		return true;
+	case REPLY_DONE:
+		buf_drop(in, item.taken);
+		passed = g->passing;
+		g->passing = false;
+		take_done(g, &item.head, passed);
+		if (g->ss != NULL)
+			arena_reset(&g->arena);
+		return g->ss != NULL;
+	}
+	return false;
+}
+
+void
+leg_advance(struct leg *g)
+{
+	struct session *ss = g->ss;
+	size_t start, len;
+
+	if (!link_is_open(g->link))
+		return;
+	g->wants_room = false;
+	start = buf_len(link_in(g->link));
+	while (step(g)) {
+		len = buf_len(link_in(g->link));
+		if (start - len > TURN)
+			break;
+	}
+	if (g->ss == NULL)
+		return; /* lost, and the session perhaps with it */
+	session_flush(ss);
+	link_want_read(g->link, !g->wants_room);
+}
+
+static void
+on_link(void *arg, struct link *k, enum link_event ev)
+{
+	struct leg *g = arg;
+	struct session *ss = g->ss;
+	void (*opened)(struct session *, struct leg *);
+
+	switch (ev) {
+	case LINK_OPENED:
+		if (ss->condstore)
+			leg_ask_text(g, "ENABLE CONDSTORE",
+			    &(struct ask_use){ .policy = ASK_DROP });
+		opened = g->opened;
+		g->opened = NULL;
+		if (opened != NULL)
+			opened(ss, g);
+		break;
+	case LINK_READ:
+		if (g->timer != NULL && timer_is_set(g->timer))
+			timer_set(g->timer,
+			    (int64_t)ss->worker->conf->command_ms);
+		break;
+	case LINK_WRITTEN:
+		if (g->writable != NULL)
+			leg_when_room(g, g->room, g->writable);
+		break;
+	case LINK_CLOSED:
+		lost(g, link_why(k));
+		return;
+	}
+	if (g->ss == NULL)
+		return;
+	leg_advance(g);
+	if (g->ss != NULL)
+		session_advance(ss);
+}
+
+/* --- asking ----------------------------------------------------------------- */
+
+void
+leg_when_open(struct leg *g, void (*cb)(struct session *ss, struct leg *g))
+{
+	if (link_is_open(g->link)) {
+		cb(g->ss, g);
+		return;
+	}
+	MUST(g->opened == NULL);
+	g->opened = cb;
+	g->failed = NULL;
+}
+
+void
+leg_try_open(struct leg *g, void (*cb)(struct session *ss, struct leg *g),
+    void (*failed)(struct session *ss, struct leg *g))
+{
+	leg_when_open(g, cb);
+	if (g->opened != NULL)
+		g->failed = failed;
+}
+
+void
+leg_when_room(struct leg *g, size_t n,
+    void (*cb)(struct session *ss, struct leg *g))
+{
+	bool fits = buf_room(link_out(g->link)) >= n;
+
+	g->room = n;
+	g->writable = fits ? NULL : cb;
+	if (fits)
+		cb(g->ss, g);
+}
+
+struct write
+leg_ask(struct leg *g, struct slice tag, const struct ask_use *use)
+{
+	struct ask *a = xcalloc(1, sizeof(*a) + ASK_TAG_MAX);
+	struct worker *worker = g->ss->worker;
+	struct write w;
+
+	a->use = *use;
+	if (tag.len == 0 || tag.len >= ASK_TAG_MAX)
+		snprintf(a->tag, ASK_TAG_MAX, "P%u", ++g->last_tag);
+	else
+		snprintf(a->tag, ASK_TAG_MAX, "%.*s", (int)tag.len,
+		    (const char *)tag.ptr);
+	TAILQ_INSERT_TAIL(&g->asks, a, entry);
+	if (g->timer == NULL)
+		g->timer = timer_new(worker->loop, on_timer, g);
+	timer_set(g->timer, (int64_t)worker->conf->command_ms);
+	write_init(&w, link_out(g->link), WRITE_CLIENT);
+	write_word(&w, a->tag);
+	write_sp(&w);
+	return w;
+}
+
+void
+leg_ask_text(struct leg *g, const char *text, const struct ask_use *use)
+{
+	struct write w = leg_ask(g, slice_of(NULL, 0), use);
+
+	write_word(&w, text);
+	write_end(&w);
+	leg_flush(g);
+}
+
+void
+leg_flush(struct leg *g)
+{
+	link_flush(g->link);
+	link_want_read(g->link, true);
+}
+
+bool
+leg_is_busy(const struct leg *g)
+{
+	return g->opened != NULL || !TAILQ_EMPTY(&g->asks);
+}
+
+void
+leg_no_deadline(struct leg *g)
+{
+	timer_stop(g->timer);
+}
