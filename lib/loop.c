@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -148,6 +149,8 @@ loop_new(void)
 
 	l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	MUST(l->ev != NULL);
+	/* A peer that has gone is an error of the write, in TLS too. */
+	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&l->tasks);
 	TAILQ_INIT(&l->running);
 	SLIST_INIT(&l->signals);

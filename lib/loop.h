@@ -19,6 +19,7 @@
 
 struct loop;
 
+/* The process ignores SIGPIPE from now on. */
 struct loop *loop_new(void);
 
 /* Everything made from it has been freed before. */

@@ -1,0 +1,650 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/sockname.h"
+#include "lib/stream.h"
+#include "lib/tls_conn.h"
+#include "lib/xalloc.h"
+
+enum {
+	SCRATCH = 16 * 1024,   /* a read, as long as there is no more */
+	READ_TURN = 64 * 1024, /* and then others have theirs */
+	WRITE_TURN = 256 * 1024,
+	HANDSHAKE_MS = 30000,
+	DRAIN_READS = 16
+};
+
+enum state {
+	STATE_OPEN,
+	STATE_CLEARING, /* what is to go in the clear before TLS */
+	STATE_HANDSHAKE,
+	STATE_FINISHING, /* no more will be put */
+	STATE_OVER,      /* to be told */
+	STATE_TOLD
+};
+
+struct stream {
+	unsigned magic;
+	enum state state;
+	bool freed; /* by its owner; it goes at the end of the turn */
+	bool want_read;
+	bool finish;                      /* after the handshake */
+	bool more;                        /* TLS may hold octets back */
+	bool bulk;                        /* the last read was full */
+	bool secure;                      /* the handshake was done */
+	unsigned read_wants, write_wants; /* IO_*: TLS may want the other */
+	bool blocked;                     /* the socket did not take all */
+	int fd;
+	struct loop *loop;
+	struct io *io;
+	struct timer *timer;
+	struct task *task;
+	struct tls_conn *tls;
+	struct buf in, out;
+	size_t clear; /* octets of out that go before TLS */
+	stream_cb *cb;
+	void *owner;
+	int64_t idle_ms;
+	struct mono active; /* when the last octet moved */
+	struct mono limit;  /* of the handshake or finishing; 0: none */
+	uint64_t octets_in, octets_out;
+	char *peer, *local; /* made when asked for */
+	const char *error;
+	char *error_text; /* ours, behind error */
+};
+
+enum {
+	MAGIC = 0x7374726d
+};
+
+static struct stream *
+stream_of(void *arg)
+{
+	struct stream *s = arg;
+
+	MUST(s->magic == MAGIC);
+	return s;
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+/* The first reason stays. */
+static void
+over(struct stream *s, const char *why)
+{
+	if (s->state == STATE_OVER || s->state == STATE_TOLD)
+		return;
+	s->state = STATE_OVER;
+	s->error = why;
+}
+
+static void
+over_because(struct stream *s, const char *why)
+{
+	if (s->state == STATE_OVER || s->state == STATE_TOLD)
+		return;
+	s->error_text = xstrdup(why);
+	over(s, s->error_text);
+}
+
+static void
+over_errno(struct stream *s)
+{
+	struct err err;
+
+	err_sys(&err, "socket");
+	over_because(s, err.text);
+}
+
+/*
+ * Closing a socket with input unread sends RST, and that may overtake our last
+ * words at the peer.
+ */
+static void
+drain(struct stream *s)
+{
+	char scratch[SCRATCH];
+	int i = 0;
+
+	shutdown(s->fd, SHUT_WR);
+	while (i < DRAIN_READS &&
+	       recv(s->fd, scratch, sizeof(scratch), MSG_DONTWAIT) > 0)
+		i++;
+}
+
+/* --- octets --------------------------------------------------------------- */
+
+static void
+moved(struct stream *s)
+{
+	s->active = loop_now(s->loop);
+}
+
+/* What a TLS operation waits for, if it does; true: it made progress. */
+static bool
+tls_went(struct stream *s, enum tls_result r, unsigned *wants,
+    const struct err *err)
+{
+	switch (r) {
+	case TLS_DONE:
+		return true;
+	case TLS_WANT_READ:
+		*wants = IO_READ;
+		return false;
+	case TLS_WANT_WRITE:
+		*wants = IO_WRITE;
+		return false;
+	case TLS_CLOSED:
+		over(s, "closed by peer");
+		return false;
+	case TLS_FAILED:
+		over_because(s, err->text);
+		return false;
+	}
+	return false;
+}
+
+/* Octets written, 0 if it will not go on now. */
+static size_t
+write_once(struct stream *s, const uint8_t *p, size_t n)
+{
+	struct err err;
+	ssize_t r;
+
+	s->write_wants = IO_WRITE;
+	if (s->secure)
+		return tls_went(s, tls_conn_write(s->tls, p, &n, &err),
+		           &s->write_wants, &err)
+		           ? n
+		           : 0;
+	do
+		r = send(s->fd, p, n, MSG_NOSIGNAL);
+	while (r == -1 && errno == EINTR);
+	if (r == -1 && errno != EAGAIN)
+		over_errno(s);
+	return r > 0 ? (size_t)r : 0;
+}
+
+/* What was put after stream_start_tls() never goes in the clear. */
+static size_t
+to_write(const struct stream *s)
+{
+	return s->state == STATE_CLEARING ? s->clear : buf_len(&s->out);
+}
+
+/* Did any octet go? */
+static bool
+write_out(struct stream *s)
+{
+	size_t turn = 0, n = 1, left;
+
+	while ((left = to_write(s)) > 0 && turn < WRITE_TURN && n > 0) {
+		n = write_once(s, buf_data(&s->out), left);
+		buf_drop(&s->out, n);
+		if (s->state == STATE_CLEARING)
+			s->clear -= n;
+		turn += n;
+	}
+	s->blocked = left > 0;
+	s->octets_out += turn;
+	if (turn > 0)
+		moved(s);
+	return turn > 0;
+}
+
+/* As write_once(); an end is noted in the state. */
+static size_t
+read_once(struct stream *s, uint8_t *p, size_t n)
+{
+	struct err err;
+	ssize_t r;
+
+	s->read_wants = IO_READ;
+	if (s->secure)
+		return tls_went(s, tls_conn_read(s->tls, p, &n, &err),
+		           &s->read_wants, &err)
+		           ? n
+		           : 0;
+	do
+		r = recv(s->fd, p, n, 0);
+	while (r == -1 && errno == EINTR);
+	if (r == 0)
+		over(s, "closed by peer");
+	else if (r == -1 && errno != EAGAIN)
+		over_errno(s);
+	return r > 0 ? (size_t)r : 0;
+}
+
+/*
+ * By way of the stack, so that a buffer which keeps half a command is not the
+ * size of what might have come; straight into it once reads come back full.
+ */
+static size_t
+read_some(struct stream *s)
+{
+	uint8_t scratch[SCRATCH], *p = scratch;
+	size_t n = s->bulk ? READ_TURN : SCRATCH, got;
+
+	if (s->bulk)
+		p = buf_space(&s->in, &n);
+	else if (n > buf_room(&s->in))
+		n = buf_room(&s->in);
+	got = read_once(s, p, n);
+	if (s->bulk)
+		buf_grew(&s->in, got);
+	else
+		buf_put(&s->in, scratch, got);
+	/* A plain socket with less than was asked for is empty. */
+	s->more = s->secure ? got > 0 : got == n;
+	s->bulk = got >= SCRATCH;
+	return got;
+}
+
+static bool
+reads(const struct stream *s)
+{
+	return s->state == STATE_OPEN && s->want_read && !s->freed &&
+	       buf_room(&s->in) > 0;
+}
+
+static bool
+read_in(struct stream *s)
+{
+	size_t turn = 0;
+
+	do
+		turn += read_some(s);
+	while (reads(s) && s->more && turn < READ_TURN);
+	s->octets_in += turn;
+	if (turn > 0)
+		moved(s);
+	return turn > 0;
+}
+
+/* --- turns ---------------------------------------------------------------- */
+
+/* False: the owner has freed it meanwhile. */
+static bool
+tell(struct stream *s, enum stream_event ev)
+{
+	s->cb(s->owner, ev);
+	return !s->freed;
+}
+
+/* One timer for what comes first; it does not follow every octet. */
+static void
+timer_update(struct stream *s)
+{
+	int64_t now = loop_now(s->loop).ms, due = INT64_MAX;
+
+	if (s->idle_ms > 0)
+		due = s->active.ms + s->idle_ms;
+	if (s->limit.ms > 0 && s->limit.ms < due)
+		due = s->limit.ms;
+	if (s->state == STATE_TOLD || due == INT64_MAX)
+		timer_stop(s->timer);
+	else
+		timer_set(s->timer, due - now);
+}
+
+/* Interest follows from the state, here only. */
+static void
+interest_update(struct stream *s)
+{
+	unsigned want = 0;
+
+	switch (s->state) {
+	case STATE_OPEN:
+		if (reads(s))
+			want = s->read_wants;
+		if (reads(s) && s->more && s->secure)
+			task_want(s->task);
+		/* fall through */
+	case STATE_FINISHING:
+	case STATE_CLEARING:
+		if (s->blocked)
+			want |= s->write_wants;
+		break;
+	case STATE_HANDSHAKE:
+		want = s->read_wants;
+		break;
+	case STATE_OVER:
+		task_want(s->task);
+		break;
+	case STATE_TOLD:
+		break;
+	}
+	io_want(s->io, want);
+}
+
+static void
+finish_advance(struct stream *s)
+{
+	struct err err;
+
+	if (buf_len(&s->out) > 0)
+		return;
+	if (s->tls != NULL &&
+	    !tls_went(s, tls_conn_close(s->tls, &err), &s->write_wants, &err) &&
+	    s->state == STATE_FINISHING) {
+		s->blocked = true;
+		return;
+	}
+	drain(s);
+	over(s, "finished");
+}
+
+/* At the end of this turn: so what is put in one turn goes out at once. */
+void
+stream_flush(struct stream *s)
+{
+	if (buf_len(&s->out) > 0 && !s->blocked && s->state != STATE_TOLD)
+		task_want(s->task);
+}
+
+/* True: done just now. */
+static bool
+handshake_advance(struct stream *s)
+{
+	struct err err;
+
+	if (!tls_went(s, tls_conn_handshake(s->tls, &err), &s->read_wants,
+	        &err))
+		return false;
+	s->secure = true;
+	s->read_wants = IO_READ;
+	s->state = s->finish ? STATE_FINISHING : STATE_OPEN;
+	s->more = true; /* octets may have come with it */
+	moved(s);
+	if (!s->finish)
+		s->limit.ms = 0;
+	stream_flush(s); /* what was put meanwhile */
+	return true;
+}
+
+/*
+ * The last words of the owner, said when it had seen the last of the input, are
+ * sent as far as the socket takes them.
+ */
+static void
+over_tell(struct stream *s)
+{
+	if ((s->tls == NULL || s->secure) && s->error_text == NULL)
+		write_out(s);
+	s->state = STATE_TOLD;
+	io_want(s->io, 0);
+	timer_stop(s->timer);
+	tell(s, STREAM_CLOSED);
+}
+
+/* Moves what can be moved and tells of it.  False: freed. */
+static bool
+octets_advance(struct stream *s, bool readable)
+{
+	bool written = false, grown = false;
+
+	if (buf_len(&s->out) > 0)
+		written = write_out(s);
+	if (reads(s) && (readable || s->more))
+		grown = read_in(s);
+	buf_trim(&s->out);
+	if (written && !tell(s, STREAM_WRITTEN))
+		return false;
+	return !grown || tell(s, STREAM_READ);
+}
+
+static void
+stream_advance(struct stream *s, bool readable)
+{
+	if (s->state == STATE_CLEARING) {
+		if (write_out(s) && !tell(s, STREAM_WRITTEN))
+			return;
+		if (s->state == STATE_CLEARING && s->clear == 0)
+			s->state = STATE_HANDSHAKE;
+	}
+	if (s->state == STATE_HANDSHAKE) {
+		if (handshake_advance(s) && !tell(s, STREAM_SECURE))
+			return;
+	} else if (s->state == STATE_OPEN || s->state == STATE_FINISHING) {
+		if (!octets_advance(s, readable))
+			return;
+	} else if (s->state == STATE_OVER) {
+		over_tell(s);
+		if (s->freed)
+			return;
+	}
+	if (s->state == STATE_FINISHING)
+		finish_advance(s);
+	buf_trim(&s->in);
+	buf_trim(&s->out);
+	interest_update(s);
+}
+
+static void
+io_event(void *arg, unsigned ready)
+{
+	struct stream *s = stream_of(arg);
+
+	stream_advance(s, (ready & s->read_wants) != 0);
+}
+
+static void
+task_event(void *arg)
+{
+	stream_advance(stream_of(arg), false);
+}
+
+static void
+timer_event(void *arg)
+{
+	struct stream *s = stream_of(arg);
+	struct mono now = loop_now(s->loop);
+
+	if (s->limit.ms > 0 && mono_reached(s->limit, now))
+		over(s, s->state == STATE_FINISHING
+		            ? "the peer did not take the end in time"
+		            : "TLS: the handshake took too long");
+	else if (s->idle_ms > 0 &&
+	         mono_reached(mono_after(s->active, s->idle_ms), now))
+		over(s, "idle too long");
+	if (s->state == STATE_OVER)
+		interest_update(s);
+	else
+		timer_update(s);
+}
+
+/* --- for the owner -------------------------------------------------------- */
+
+struct stream *
+stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
+    stream_cb *cb, void *owner)
+{
+	struct stream *s = xcalloc(1, sizeof(*s));
+	int flags = fcntl(fd, F_GETFL), on = 1;
+
+	MUST(flags != -1 && limits->in > 0 && limits->out > 0);
+	MUST(fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+	/* A UNIX socket has no such option, and needs none. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	s->magic = MAGIC;
+	s->read_wants = IO_READ;
+	s->write_wants = IO_WRITE;
+	s->loop = loop;
+	s->fd = fd;
+	s->cb = cb;
+	s->owner = owner;
+	buf_init(&s->in, limits->in);
+	buf_init(&s->out, limits->out);
+	s->io = io_new(loop, fd, io_event, s);
+	s->timer = timer_new(loop, timer_event, s);
+	s->task = task_new(loop, task_event, s);
+	moved(s);
+	stream_set_idle(s, limits->idle);
+	return s;
+}
+
+static void
+stream_release(void *arg)
+{
+	struct stream *s = stream_of(arg);
+
+	s->magic = 0;
+	buf_fini(&s->in);
+	buf_fini(&s->out);
+	free(s->peer);
+	free(s->local);
+	free(s->error_text);
+	free(s);
+}
+
+void
+stream_free(struct stream **sp)
+{
+	struct stream *s = *sp;
+
+	if (s == NULL)
+		return;
+	MUST(s->magic == MAGIC && !s->freed);
+	s->freed = true;
+	io_free(&s->io);
+	timer_free(&s->timer);
+	task_free(&s->task);
+	tls_conn_free(&s->tls);
+	close(s->fd);
+	s->fd = -1;
+	loop_at_end(s->loop, stream_release, s);
+	*sp = NULL;
+}
+
+struct buf *
+stream_in(struct stream *s)
+{
+	return &s->in;
+}
+
+struct buf *
+stream_out(struct stream *s)
+{
+	return &s->out;
+}
+
+void
+stream_finish(struct stream *s, unsigned seconds)
+{
+	if (s->state == STATE_OVER || s->state == STATE_TOLD)
+		return;
+	s->finish = true;
+	s->limit = mono_after(loop_now(s->loop), (int64_t)seconds * 1000);
+	if (s->state == STATE_OPEN)
+		s->state = STATE_FINISHING;
+	timer_update(s);
+	task_want(s->task);
+}
+
+void
+stream_want_read(struct stream *s, bool want)
+{
+	s->want_read = want;
+	interest_update(s);
+}
+
+void
+stream_set_idle(struct stream *s, unsigned seconds)
+{
+	s->idle_ms = (int64_t)seconds * 1000;
+	timer_update(s);
+}
+
+int
+stream_start_tls(struct stream *s, struct tls *tls, const char *name,
+    struct err *err)
+{
+	MUST(s->tls == NULL);
+	if (s->state != STATE_OPEN)
+		return err_set(err, "the connection is over");
+	s->tls = tls_conn_new(tls, s->fd, name, err);
+	if (s->tls == NULL)
+		return -1;
+	buf_clear(&s->in);
+	s->clear = buf_len(&s->out);
+	s->state = STATE_CLEARING;
+	s->limit = mono_after(loop_now(s->loop), HANDSHAKE_MS);
+	timer_update(s);
+	task_want(s->task);
+	return 0;
+}
+
+bool
+stream_is_secure(const struct stream *s)
+{
+	return s->secure;
+}
+
+const char *
+stream_tls_text(const struct stream *s)
+{
+	return stream_is_secure(s) ? tls_conn_text(s->tls) : NULL;
+}
+
+const char *
+stream_tls_peer(const struct stream *s)
+{
+	return stream_is_secure(s) ? tls_conn_peer(s->tls) : NULL;
+}
+
+/* The texts are made late, which is not a change that anyone can see. */
+static struct stream *
+unconst(const struct stream *s)
+{
+	return (struct stream *)(uintptr_t)s;
+}
+
+const char *
+stream_peer(const struct stream *s)
+{
+	if (s->peer == NULL)
+		unconst(s)->peer = sockname_peer(s->fd);
+	return s->peer;
+}
+
+const char *
+stream_local(const struct stream *s)
+{
+	if (s->local == NULL)
+		unconst(s)->local = sockname_local(s->fd);
+	return s->local;
+}
+
+bool
+stream_is_loopback(const struct stream *s)
+{
+	return sockname_is_loopback(s->fd);
+}
+
+const char *
+stream_error(const struct stream *s)
+{
+	return s->error;
+}
+
+uint64_t
+stream_octets_in(const struct stream *s)
+{
+	return s->octets_in;
+}
+
+uint64_t
+stream_octets_out(const struct stream *s)
+{
+	return s->octets_out;
+}
