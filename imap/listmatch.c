@@ -1,5 +1,4 @@
 #include "imap/listmatch.h"
-#include "lib/ascii.h"
 
 bool
 listmatch_too_long(struct slice pattern)
@@ -57,27 +56,27 @@ begins_inbox(struct slice s, char separator)
 	       (s.len == 5 || s.ptr[5] == (uint8_t)separator);
 }
 
+/* Does the name begin with the pattern's plain octets? */
+static bool
+prefix_matches(struct slice plain, struct slice name, char separator)
+{
+	size_t n = 0;
+
+	if (begins_inbox(name, separator))
+		n = plain.len < 5 ? plain.len : 5;
+	return plain.len <= name.len &&
+	       slice_equal_nocase(slice_first(plain, n),
+	           slice_first(name, n)) &&
+	       slice_starts(slice_skip(name, n), slice_skip(plain, n));
+}
+
 bool
 listmatch(struct slice pattern, struct slice name, char separator)
 {
 	size_t plain = listmatch_prefix(pattern);
-	uint8_t upper[LISTMATCH_MAX];
 
-	if (listmatch_too_long(pattern))
-		return false;
-	if (begins_inbox(name, separator)) {
-		/* As many octets of the pattern as are plain are of INBOX. */
-		for (size_t i = 0; i < pattern.len; i++)
-			upper[i] = i < plain && i < 5
-			               ? ascii_upper(pattern.ptr[i])
-			               : pattern.ptr[i];
-		pattern.ptr = upper;
-		if (pattern.len == 0)
-			pattern.ptr = name.ptr;
-	}
-	if (plain > name.len ||
-	    (plain > 0 && memcmp(pattern.ptr, name.ptr, plain) != 0))
-		return false;
-	return match(slice_skip(pattern, plain), slice_skip(name, plain),
-	    separator);
+	return !listmatch_too_long(pattern) &&
+	       prefix_matches(slice_first(pattern, plain), name, separator) &&
+	       match(slice_skip(pattern, plain), slice_skip(name, plain),
+	           separator);
 }
