@@ -1,0 +1,72 @@
+#include <string.h>
+
+#include "lib/err.h"
+#include "mupdated/conf.h"
+
+#define AT(member) offsetof(struct mupdated_conf, member)
+
+/* clang-format off */
+static const struct conf_item items[] = {
+	DAEMON_ITEMS(struct mupdated_conf),
+	AUTH_ITEMS(struct mupdated_conf),
+	{ "hostname", CONF_STRING, AT(hostname), "localhost", 0, 0, NULL,
+	    "Name of this host, in the banner." },
+	{ "directory", CONF_STRING, AT(directory), "/var/lib/murder/mupdated",
+	    0, 0, NULL, "Where the mailbox list is kept." },
+	{ "listen", CONF_LIST, AT(listen), NULL, 0, 0, NULL,
+	    "Address to serve, such as *:3905; repeat for more." },
+	{ "listen_tls", CONF_LIST, AT(listen_tls), NULL, 0, 0, NULL,
+	    "Address with TLS from the start, such as *:3906." },
+	{ "tls_cert", CONF_STRING, AT(tls_cert), NULL, 0, 0, NULL,
+	    "PEM file of our certificate and its chain; none: no TLS." },
+	{ "tls_key", CONF_STRING, AT(tls_key), NULL, 0, 0, NULL,
+	    "PEM file of the certificate's key." },
+	{ "tls_ca", CONF_STRING, AT(tls_ca), NULL, 0, 0, NULL,
+	    "PEM file of the authorities that sign clients' certificates." },
+	{ "admin", CONF_LIST, AT(admins), NULL, 0, 0, NULL,
+	    "User who may change every entry; repeat for more." },
+	{ "writer", CONF_LIST, AT(writers), NULL, 0, 0, NULL,
+	    "User (a backend) who may change its own entries." },
+	{ "reader", CONF_LIST, AT(readers), NULL, 0, 0, NULL,
+	    "User (a frontend) who may only read." },
+	{ "host", CONF_LIST, AT(hosts), NULL, 0, 0, NULL,
+	    "USER:HOST: a writer's host, if it is not named as its user." },
+	{ "check_owner", CONF_BOOL, AT(check_owner), "yes", 0, 0, NULL,
+	    "Writers change entries of their own host only." },
+	{ "max_sessions", CONF_NUMBER, AT(max_sessions), "4096", 1, 0, NULL,
+	    "Connections; those above are told BYE." },
+	{ "max_line", CONF_SIZE, AT(max_line), "8k", 1024, 1 << 20, NULL,
+	    "Octets of a command outside literals." },
+	{ "max_literal", CONF_SIZE, AT(max_literal), "128k", 4096, 128 << 10,
+	    NULL, "Octets of a literal." },
+	{ "max_backlog", CONF_SIZE, AT(max_backlog), "64M", 1 << 20, 1 << 30,
+	    NULL, "Octets that wait for a subscriber before it is dropped." },
+	{ "login_timeout", CONF_DURATION, AT(login_ms), "60s", 1000, 0, NULL,
+	    "How long a connection may be idle before it has logged in." },
+	{ "idle_timeout", CONF_DURATION, AT(idle_ms), "30m", 15 * 60 * 1000,
+	    0, NULL, "How long a connection may be idle." },
+	{ "list_shards", CONF_NUMBER, AT(shards), "16", 1, 256, NULL,
+	    "Files the list is divided over; fixed once made." },
+};
+/* clang-format on */
+
+static int
+check(const void *arg, struct err *err)
+{
+	const struct mupdated_conf *c = arg;
+
+	if (c->listen.count + c->listen_tls.count == 0)
+		return err_set(err, "listen: no address to serve");
+	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
+		return err_set(err, "tls_cert and tls_key go together");
+	if (c->listen_tls.count > 0 && c->tls_cert == NULL)
+		return err_set(err, "listen_tls needs tls_cert and tls_key");
+	for (size_t i = 0; i < c->hosts.count; i++)
+		if (strchr(c->hosts.items[i], ':') == NULL)
+			return err_set(err, "host: %s: not USER:HOST",
+			    c->hosts.items[i]);
+	return 0;
+}
+
+const struct conf_table mupdated_conf_table = { items, NITEMS(items),
+	sizeof(struct mupdated_conf), check };
