@@ -112,6 +112,17 @@ mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
 	buf_fini(&key);
 }
 
+void
+mblist_each_shared(struct mblist *l, const char *identifier,
+    mblist_visit *visit, void *arg)
+{
+	struct walk w = { l, visit, arg };
+	struct err err;
+
+	MUST(treedb_walk_tag(keeper_tree(l->keeper), slice_str(identifier),
+	         walk_one, &w, &err) == 0);
+}
+
 static bool
 found_one(void *arg, const char *name, const struct mboxrec *rec)
 {

@@ -48,6 +48,10 @@ typedef bool mblist_visit(void *arg, const char *name,
 void mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
     void *arg);
 
+/* Those whose ACL names this identifier, in no order. */
+void mblist_each_shared(struct mblist *l, const char *identifier,
+    mblist_visit *visit, void *arg);
+
 /* The nearest existing mailbox above it; NULL if there is none. */
 const char *mblist_parent(struct mblist *l, const char *name, struct arena *a);
 
