@@ -122,6 +122,18 @@ add_mailbox(void *arg, const char *name, const struct mboxrec *rec)
 	return map_count(&b->names) < LISTING_MAX;
 }
 
+/* In the alternative layout what is below one's INBOX stands beside it. */
+static bool
+has_children(struct builder *b, const char *name)
+{
+	struct slice s = slice_str(name);
+
+	if (b->view.layout->altnamespace && mboxname_is_inbox(s) &&
+	    mboxname_is_owned_by(b->view.layout, s, b->view.user))
+		return false;
+	return mblist_has_children(b->bd->list, name);
+}
+
 static bool
 add_subscription(void *arg, const char *name)
 {
@@ -135,7 +147,7 @@ add_subscription(void *arg, const char *name)
 	rec = n->rec == NULL ? mblist_get(b->bd->list, name, b->arena) : NULL;
 	if (rec != NULL && may_see(b, name, rec)) {
 		n->rec = rec;
-		n->has_children = mblist_has_children(b->bd->list, name);
+		n->has_children = has_children(b, name);
 	}
 	add_levels(b, n);
 	return true;
@@ -254,6 +266,6 @@ listing_one(struct session *ss, struct arena *a, struct slice external,
 	n->rec = rec;
 	n->subscribed =
 	    users_is_subscribed(b.bd->users, session_user(ss), name);
-	n->has_children = mblist_has_children(b.bd->list, name);
+	n->has_children = has_children(&b, name);
 	builder_end(&b, l);
 }
