@@ -91,6 +91,15 @@ rig_stop(struct rig *r)
 	log_free(&r->log);
 }
 
+/* When rig_start() failed. */
+static inline void
+rig_stop_failed(struct rig *r)
+{
+	jobs_free(&r->jobs);
+	loop_free(&r->loop);
+	log_free(&r->log);
+}
+
 static inline void
 rig_cb(void *arg, const char *why)
 {
@@ -549,7 +558,7 @@ work_do(struct work *w, const struct op *op, void (*told)(void *), void *arg)
 	d->r = &w->rig;
 	d->told = told;
 	d->told_arg = arg;
-	if (op->alone)
+	if (op->alone && w->rig.due > 0)
 		why = rig_wait(&w->rig);
 	rig_ask(&w->rig);
 	doing_start(w, d, op);

@@ -9,7 +9,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	RETRY_MS = 1000
+	RETRY_MS = 10, /* the first time; then longer and longer */
+	RETRY_MS_MAX = 2000
 };
 
 const char *
@@ -23,13 +24,25 @@ change_refusal(const struct spool *sp)
 }
 
 static void
+retry_later(struct spool *sp)
+{
+	sp->retry_ms *= 2;
+	if (sp->retry_ms < RETRY_MS)
+		sp->retry_ms = RETRY_MS;
+	if (sp->retry_ms > RETRY_MS_MAX)
+		sp->retry_ms = RETRY_MS_MAX;
+	timer_set(sp->timer, sp->retry_ms);
+}
+
+static void
 trouble(struct spool *sp, const char *doing, const char *why)
 {
+	if (!timer_is_set(sp->timer))
+		retry_later(sp);
 	if (!sp->troubled)
 		log_err(sp->env.log, "spool: refusing changes", "dir", sp->dir,
 		    "doing", doing, "why", why, NULL);
 	sp->troubled = true;
-	timer_set(sp->timer, RETRY_MS);
 }
 
 struct change *
@@ -292,10 +305,12 @@ change_retry(struct spool *sp)
 	if (journal_failed(sp->journal))
 		journal_retry(sp->journal);
 	if (journal_failed(sp->journal) || !TAILQ_EMPTY(&sp->waiting)) {
-		timer_set(sp->timer, RETRY_MS);
+		if (!timer_is_set(sp->timer))
+			retry_later(sp);
 		return;
 	}
 	sp->troubled = false;
+	sp->retry_ms = 0;
 	log_warn(sp->env.log, "spool: taking changes again", "dir", sp->dir,
 	    NULL);
 }

@@ -9,10 +9,6 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
-enum {
-	CHECKPOINT_OCTETS = 64 * 1024 * 1024 /* of log */
-};
-
 struct dirty *
 dirty_mark(struct spool *sp, const char *id)
 {
@@ -157,7 +153,7 @@ void
 checkpoint_want(struct spool *sp)
 {
 	if (sp->checkpointing || sp->ailing || sp->stopping ||
-	    journal_octets(sp->journal) < CHECKPOINT_OCTETS)
+	    journal_octets(sp->journal) < sp->checkpoint_octets)
 		return;
 	sp->checkpointing = true;
 	sp->busy++;

@@ -14,6 +14,10 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
+enum {
+	CHECKPOINT_OCTETS = 64 * 1024 * 1024
+};
+
 #define SPOOL_MAGIC_OBJECT 0x6d53706fu
 
 struct spool *
@@ -134,6 +138,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->env = *env;
 	sp->dir = xstrdup(dir);
 	sp->dirfd = -1;
+	sp->checkpoint_octets = CHECKPOINT_OCTETS;
 	map_init(&sp->open);
 	map_init(&sp->dirty);
 	TAILQ_INIT(&sp->waiting);

@@ -127,11 +127,12 @@ struct spool {
 	struct task *task;
 	struct timer *timer;
 	size_t busy;
+	size_t checkpoint_octets; /* of log, that make one due */
+	int64_t retry_ms;
 	bool checkpointing;
 	bool stopping;
-	bool ailing; /* a sync failed: no more until a restart */
-	struct err trouble;
-	bool troubled; /* refusing changes: see trouble */
+	bool ailing;   /* a sync failed: no more until a restart */
+	bool troubled; /* refusing changes until the disk is well */
 };
 
 struct spool *spool_of(struct store *st);
