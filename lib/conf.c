@@ -148,7 +148,11 @@ complain_range(struct reader *r, const struct conf_item *item)
 			fprintf(f, "%" PRIu64, ends[i].n);
 		fclose(f);
 	}
-	complain(r, "%s must be between %s and %s", item->name, least, most);
+	if (item->most == 0)
+		complain(r, "%s must be at least %s", item->name, least);
+	else
+		complain(r, "%s must be between %s and %s", item->name, least,
+		    most);
 }
 
 static void
@@ -167,8 +171,7 @@ set_number(struct reader *r, const struct conf_item *item, struct slice value)
 	if (!good)
 		complain(r, "%s needs %s, not \"%.*s\"", item->name,
 		    wanted(item->kind), SHOWN(value));
-	else if ((item->least != 0 || item->most != 0) &&
-	         (n < item->least || n > item->most))
+	else if (n < item->least || (item->most != 0 && n > item->most))
 		complain_range(r, item);
 	else
 		*(uint64_t *)member(r->conf, item) = n;

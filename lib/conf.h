@@ -45,7 +45,7 @@ struct conf_item {
 	enum conf_kind kind;
 	size_t offset;        /* of the member */
 	const char *preset;   /* as in the file; NULL: unset */
-	uint64_t least, most; /* of numbers; 0, 0: any */
+	uint64_t least, most; /* of numbers; most 0: any */
 	const char *choices;  /* CONF_CHOICE: words, space between */
 	const char *help;     /* one sentence, for the manual and -n */
 };
