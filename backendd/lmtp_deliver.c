@@ -1,0 +1,122 @@
+/*
+ * A message into the mailboxes of all its recipients, at once; then one reply
+ * each, in the order of RCPT.
+ */
+#include <string.h>
+
+#include "backendd/lmtp_state.h"
+#include "backendd/mailbox.h"
+#include "backendd/mblist.h"
+#include "backendd/server.h"
+#include "imap/mboxrec.h"
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "lib/must.h"
+
+static void
+reply_all(struct lmtp_session *ls)
+{
+	for (struct recipient *r = ls->recipients; r != NULL; r = r->next) {
+		MUST(r->code != 0);
+		lmtp_reply(ls, r->code, r->enhanced, r->text);
+	}
+	lmtp_reset(ls);
+	ls->state = LMTP_COMMAND;
+	lmtp_advance(ls);
+}
+
+static void
+settle(struct recipient *r, int code, const char *enhanced, const char *text)
+{
+	MUST(r->code == 0);
+	r->code = code;
+	r->enhanced = enhanced;
+	r->text = text;
+}
+
+static void
+note(struct recipient *r, const char *why)
+{
+	struct log *log = r->session->bd->log;
+
+	if (why != NULL) {
+		log_warn(log, "not delivered", "sid", r->session->sid, "to",
+		    r->address, "mailbox", r->name, "why", why, NULL);
+		settle(r, 451, "4.3.0",
+		    "Cannot be stored now, try again later");
+	} else if (r->append.outcome == STORE_TAKEN) {
+		log_info(log, "delivered before", "sid", r->session->sid, "to",
+		    r->address, "mailbox", r->name, NULL);
+		settle(r, 250, "2.1.5", "Was delivered before");
+	} else {
+		log_info(log, "delivered", "sid", r->session->sid, "to",
+		    r->address, "mailbox", r->name, "uid",
+		    LOG_NUM(r->append.uid), NULL);
+		settle(r, 250, "2.1.5", "Delivered");
+	}
+}
+
+static void
+delivered(void *arg, const char *why)
+{
+	struct recipient *r = arg;
+	struct lmtp_session *ls = r->session;
+	bool last;
+
+	MUST(ls->magic == LMTP_MAGIC && ls->undelivered > 0);
+	note(r, why);
+	last = --ls->undelivered == 0;
+	if (lmtp_arrived(ls) && last)
+		reply_all(ls);
+}
+
+/* Only system flags of the store; \Recent is nobody's to give. */
+static void
+deliver_one(struct lmtp_session *ls, struct recipient *r)
+{
+	struct backendd *bd = ls->bd;
+	const struct mboxrec *rec = mblist_get(bd->list, r->name, &ls->arena);
+	struct store *st = rec == NULL ? NULL : backendd_store(bd, rec);
+
+	if (st == NULL) { /* deleted, or renamed, since RCPT */
+		settle(r, 451, "4.2.1", "The mailbox has just gone");
+		return;
+	}
+	r->append.letter = ls->letter;
+	r->append.flags = r->flags.system & STORE_FLAGS;
+	r->append.keywords = r->flags.keywords;
+	r->append.nkeywords = r->flags.n;
+	ls->undelivered++;
+	lmtp_pending(ls);
+	mailbox_deliver(bd->mailboxes, st, rec->mailboxid, &r->append,
+	    delivered, r);
+}
+
+static void
+letter_made(void *arg, struct letter *letter)
+{
+	struct lmtp_session *ls = arg;
+
+	MUST(ls->magic == LMTP_MAGIC);
+	ls->letter = letter;
+	/*
+	 * Also when the sender has gone meanwhile: then nothing is delivered,
+	 * and it will try again.
+	 */
+	if (!lmtp_arrived(ls))
+		return;
+	for (struct recipient *r = ls->recipients; r != NULL; r = r->next)
+		deliver_one(ls, r);
+	if (ls->undelivered == 0)
+		reply_all(ls);
+}
+
+void
+lmtp_deliver(struct lmtp_session *ls)
+{
+	struct blob *blob = ls->blob;
+
+	ls->blob = NULL;
+	lmtp_pending(ls);
+	letter_make(ls->bd->loop, ls->bd->jobs, blob, letter_made, ls);
+}

@@ -1,0 +1,255 @@
+/*
+ * MAIL and RCPT: is it wanted, and which mailbox is it for?
+ */
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "backendd/lmtp_state.h"
+#include "backendd/mblist.h"
+#include "backendd/server.h"
+#include "imap/acl.h"
+#include "imap/mboxname.h"
+#include "imap/mboxrec.h"
+#include "lib/ascii.h"
+#include "lib/buf.h"
+#include "lib/must.h"
+
+enum {
+	KEY_DIGITS = 64
+};
+
+static const char *
+wrong(struct lmtp_session *ls, int code, const char *enhanced, const char *text)
+{
+	lmtp_reply(ls, code, enhanced, text);
+	return text;
+}
+
+/* --- MAIL -------------------------------------------------------------------------- */
+
+const char *
+lmtp_check_mail(struct lmtp_session *ls, const struct lmtp_command *c)
+{
+	uint64_t size;
+
+	if (ls->has_mail)
+		return wrong(ls, 503, "5.5.1", "RSET first");
+	for (size_t i = 0; i < c->n; i++) {
+		struct slice name = c->params[i].name;
+		struct slice value = c->params[i].value;
+
+		if (slice_is_nocase(name, "SIZE")) {
+			if (!ascii_number(value, UINT64_MAX, &size))
+				return wrong(ls, 501, "5.5.4", "SIZE=number");
+			if (size > ls->bd->conf->message_size)
+				return wrong(ls, 552, "5.3.4",
+				    "Message too big");
+		} else if (slice_is_nocase(name, "BODY")) {
+			if (!slice_is_nocase(value, "7BIT") &&
+			    !slice_is_nocase(value, "8BITMIME"))
+				return wrong(ls, 501, "5.5.4",
+				    "BODY is 7BIT or 8BITMIME");
+		} else if (!slice_is_nocase(name, "AUTH")) {
+			return wrong(ls, 555, "5.5.4", "Unknown parameter");
+		}
+	}
+	return NULL;
+}
+
+/* --- RCPT: parameters ---------------------------------------------------------------- */
+
+/* 64 digits; the store keeps 16 octets of it. */
+static bool
+parse_key(struct slice hex, uint8_t key[16])
+{
+	if (hex.len != KEY_DIGITS)
+		return false;
+	for (size_t i = 0; i < KEY_DIGITS; i++)
+		if (ascii_hex(hex.ptr[i]) == -1)
+			return false;
+	for (size_t i = 0; i < 16; i++)
+		key[i] = (uint8_t)(ascii_hex(hex.ptr[2 * i]) << 4 |
+		                   ascii_hex(hex.ptr[2 * i + 1]));
+	return true;
+}
+
+/* NULL, or the text of a 501. */
+static const char *
+take_target(struct lmtp_session *ls, struct recipient *r,
+    const struct lmtp_target *t)
+{
+	if (t->mailbox.ptr != NULL) {
+		const char *why = mboxname_invalid(t->mailbox);
+
+		if (why != NULL)
+			return why;
+		r->name = arena_string(&ls->arena, t->mailbox);
+	}
+	if (t->flags.ptr != NULL) {
+		const char *why = flags_parse(&ls->arena, t->flags, &r->flags);
+
+		if (why != NULL)
+			return why;
+	}
+	if (t->key.ptr != NULL) {
+		if (!parse_key(t->key, r->append.key))
+			return "XKEY is 64 hexadecimal digits";
+		r->has_key = true;
+	}
+	return NULL;
+}
+
+/* False: answered with what is wrong. */
+static bool
+check_parameters(struct lmtp_session *ls, struct recipient *r,
+    const struct lmtp_command *c)
+{
+	struct lmtp_target t = { { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+	const char *why;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct slice name = c->params[i].name;
+
+		if (ls->proxy == NULL || (!slice_is_nocase(name, "XMAILBOX") &&
+		                             !slice_is_nocase(name, "XFLAGS") &&
+		                             !slice_is_nocase(name, "XKEY"))) {
+			lmtp_reply(ls, 555, "5.5.4", "Unknown parameter");
+			return false;
+		}
+	}
+	why = lmtp_parse_target(&ls->arena, c, &t);
+	if (why == NULL)
+		why = take_target(ls, r, &t);
+	if (why != NULL)
+		lmtp_reply(ls, 501, "5.5.4", why);
+	return why == NULL;
+}
+
+/* --- RCPT: the mailbox ----------------------------------------------------------------- */
+
+static bool
+exists(struct lmtp_session *ls, const char *name)
+{
+	return mblist_get(ls->bd->list, name, &ls->arena) != NULL;
+}
+
+/* user+detail: that mailbox, if it is there and mail may be put in it. */
+static const char *
+detail_mailbox(struct lmtp_session *ls, struct slice user, struct slice detail)
+{
+	struct mboxname_view view = { &ls->bd->layout, user };
+	const struct mboxrec *rec;
+	struct slice name;
+	const char *text;
+
+	if (mboxname_from_external(&ls->arena, &view, detail, &name) != NULL ||
+	    !mboxname_is_owned_by(&ls->bd->layout, name, user))
+		return NULL;
+	text = arena_string(&ls->arena, name);
+	rec = mblist_get(ls->bd->list, text, &ls->arena);
+	if (rec == NULL ||
+	    !(acl_effective_text(rec->acl, slice_of(NULL, 0)) & ACL_POST))
+		return NULL;
+	return text;
+}
+
+/* The userid of an address; .ptr NULL if it can be none. */
+static struct slice
+user_of(struct lmtp_session *ls, const struct lmtp_command *c,
+    struct slice *detail)
+{
+	const struct mboxname_layout *layout = &ls->bd->layout;
+	struct slice local = c->path.local;
+	size_t plus = slice_find(local, '+');
+	struct slice user = slice_first(local, plus);
+
+	*detail =
+	    plus < local.len ? slice_skip(local, plus + 1) : slice_of("", 0);
+	if (!layout->virtual_domains || c->path.domain.len == 0 ||
+	    (layout->domain != NULL &&
+	        slice_is_nocase(c->path.domain, layout->domain)))
+		return user;
+	return slice_str(arena_printf(&ls->arena, "%.*s@%.*s", (int)user.len,
+	    (const char *)user.ptr, (int)c->path.domain.len,
+	    (const char *)c->path.domain.ptr));
+}
+
+static void
+accept_recipient(struct lmtp_session *ls, struct recipient *r)
+{
+	*ls->last = r;
+	ls->last = &r->next;
+	ls->nrecipients++;
+	lmtp_reply(ls, 250, "2.1.5", "Recipient accepted");
+}
+
+static void
+user_made(void *arg, enum mblist_result result, const char *text)
+{
+	struct recipient *r = arg;
+	struct lmtp_session *ls = r->session;
+
+	(void)text; /* has been logged */
+	if (!lmtp_arrived(ls))
+		return;
+	ls->state = LMTP_COMMAND;
+	if (result == MBLIST_OK)
+		accept_recipient(ls, r);
+	else if (result == MBLIST_NONE || result == MBLIST_TAKEN)
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
+	else
+		lmtp_reply(ls, 451, "4.3.0", mblist_text(result));
+	lmtp_advance(ls);
+}
+
+/* By address: the user's INBOX, or the mailbox that detail names. */
+static void
+add_by_address(struct lmtp_session *ls, struct recipient *r,
+    const struct lmtp_command *c)
+{
+	struct slice detail, user = user_of(ls, c, &detail), inbox;
+
+	if (user.len == 0 || mboxname_of_user(&ls->arena, &ls->bd->layout, user,
+	                         &inbox) != NULL) {
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
+		return;
+	}
+	if (detail.len > 0)
+		r->name = detail_mailbox(ls, user, detail);
+	if (r->name != NULL) {
+		accept_recipient(ls, r);
+		return;
+	}
+	r->name = arena_string(&ls->arena, inbox);
+	if (exists(ls, r->name)) {
+		accept_recipient(ls, r);
+	} else if (backendd_autocreates(ls->bd)) {
+		lmtp_pending(ls);
+		ls->state = LMTP_WAITING;
+		mblist_make_user(ls->bd->list, arena_string(&ls->arena, user),
+		    user_made, r);
+	} else {
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
+	}
+}
+
+void
+lmtp_add_recipient(struct lmtp_session *ls, const struct lmtp_command *c)
+{
+	struct recipient *r = arena_alloc(&ls->arena, sizeof(*r));
+
+	r->session = ls;
+	r->address = arena_string(&ls->arena, c->raw_path);
+	if (ls->nrecipients >= ls->bd->conf->max_recipients) {
+		lmtp_reply(ls, 452, "4.5.3", "Too many recipients");
+		return;
+	}
+	if (!check_parameters(ls, r, c))
+		return;
+	if (r->name == NULL)
+		add_by_address(ls, r, c);
+	else if (exists(ls, r->name))
+		accept_recipient(ls, r);
+	else
+		lmtp_reply(ls, 550, "5.1.1", "No such mailbox here");
+}
