@@ -24,7 +24,8 @@
 
 enum {
 	LINK_MAGIC = 0x6c696e6b,
-	LINK_BUFFER = 128 * 1024, /* octets each way; a response's text fits */
+	LINK_IN = 128 * 1024, /* octets */
+	LINK_OUT = 512 * 1024,
 	CAPABILITIES_MAX = 4096,
 	WHY_MAX = 200
 };
@@ -530,8 +531,7 @@ on_stream(void *arg, enum stream_event ev)
 static void
 on_dial(void *arg, int fd, const char *why)
 {
-	static const struct stream_limits limits = { LINK_BUFFER, LINK_BUFFER,
-		0 };
+	static const struct stream_limits limits = { LINK_IN, LINK_OUT, 0 };
 	struct link *k = link_of(arg);
 	struct err err;
 
