@@ -21,6 +21,8 @@ struct jobs;
 
 /* memory: octets to keep before a file in dir is used. */
 struct blob *blob_new(struct jobs *jobs, const char *dir, size_t memory);
+
+/* No call back after the last one; the loop's thread only, as all but slice. */
 void blob_free(struct blob **bp);
 
 void blob_put(struct blob *b, struct slice s);

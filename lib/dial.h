@@ -1,8 +1,9 @@
 /*
  * dial: connect to a host by name or address, without blocking.
  *
- * Names are looked up in a job thread and remembered for a minute; addresses
- * are tried in turn.  One deadline covers the look-up and all attempts.
+ * Names are looked up in a job thread; their addresses are tried in turn.  One
+ * deadline covers the look-up and all attempts, shared out among those left,
+ * so that one address nobody answers at does not use all of it.
  */
 #ifndef LIB_DIAL_H
 #define LIB_DIAL_H
