@@ -59,7 +59,7 @@ parse_path(struct address *a, const char *text, struct err *err)
 }
 
 int
-address_parse(struct address *a, const char *text, struct err *err)
+address_read(struct address *a, const char *text, struct err *err)
 {
 	struct sockaddr_in *sin = (struct sockaddr_in *)&a->storage;
 	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&a->storage;

@@ -33,7 +33,7 @@ int address_split(const char *text, char host[ADDRESS_HOST],
 bool address_is_path(const char *text);
 
 /* Of text that needs no look-up: numbers, a path, "*" for any. */
-int address_parse(struct address *a, const char *text,
+int address_read(struct address *a, const char *text,
     struct err *err) MUST_CHECK;
 
 /* The other way, NUL-terminated, cut to n. */

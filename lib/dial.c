@@ -241,7 +241,7 @@ begin(struct dial *d, int64_t ms)
 	struct lookup *k;
 
 	d->state = DIAL_READY;
-	if (address_parse(&d->addresses[0], d->text, &d->why) == 0) {
+	if (address_read(&d->addresses[0], d->text, &d->why) == 0) {
 		d->naddresses = 1;
 		task_want(d->task);
 		return;

@@ -80,7 +80,7 @@ listen_bind(const char *address, struct err *err)
 	struct address a;
 	int fd;
 
-	if (address_parse(&a, address, err) == -1)
+	if (address_read(&a, address, err) == -1)
 		return -1;
 	fd = socket(a.storage.ss_family,
 	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
