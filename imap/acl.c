@@ -190,7 +190,7 @@ changed(unsigned before, enum acl_change change, unsigned rights)
 	case ACL_REMOVE:
 		return before & ~rights;
 	}
-	MUST(!"an acl_change");
+	MUST(false);
 	return before;
 }
 

@@ -31,7 +31,7 @@ flag_name(unsigned bit)
 	for (size_t i = 0; i < NITEMS(system_flags); i++)
 		if (bit == system_flags[i].bit)
 			return system_flags[i].name;
-	MUST(!"a flag bit");
+	MUST(false);
 	return NULL;
 }
 

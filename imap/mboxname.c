@@ -108,7 +108,8 @@ domain_valid(struct slice domain)
 		if (!ascii_alnum(c) && c != '-' && c != '.' && c != '_')
 			return false;
 	}
-	return domain.len > 0 && domain.ptr[0] != '.';
+	return domain.len > 0 && domain.ptr[0] != '.' &&
+	       domain.ptr[domain.len - 1] != '.';
 }
 
 static const char *
@@ -606,6 +607,10 @@ show_domain(struct text *t, const struct mboxname_view *view,
 {
 	const struct mboxname_layout *layout = view->layout;
 
+	/* Domains are kept in lower case: another could not be got back. */
+	for (size_t i = 0; i < domain.len; i++)
+		if (domain.ptr[i] != ascii_lower(domain.ptr[i]))
+			fail(t, "cannot be shown");
 	if (slice_equal_nocase(domain, userid_of(layout, view->user).domain))
 		return;
 	if (domain.len == 0 && layout->domain != NULL)
