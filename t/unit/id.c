@@ -1,0 +1,136 @@
+/*
+ * id, namespace, capability: short lists, read and written.
+ */
+#include <string.h>
+
+#include "imap/capability.h"
+#include "imap/id.h"
+#include "imap/namespace.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/cdefs.h"
+#include "t/tap.h"
+
+static struct arena a;
+static struct buf out;
+static struct write w;
+
+static void
+wrote(const char *want, const char *what)
+{
+	ok(slice_is(buf_slice(&out), want), "%s", what);
+	if (!slice_is(buf_slice(&out), want))
+		printf("#  got: %.*s\n", (int)buf_len(&out),
+		    (const char *)buf_data(&out));
+	buf_clear(&out);
+}
+
+static void
+test_id(void)
+{
+	static const struct {
+		const char *in, *want; /* NULL: refused */
+	} cases[] = { { "nil", "NIL" }, { "()", "NIL" },
+		{ "(\"name\" \"x\" \"os\" NIL)",
+		    "(\"name\" \"x\" \"os\" NIL)" },
+		{ "(\"name\")", NULL }, { "(name \"x\")", NULL },
+		{ "(\"a name that is far longer than thirty\" NIL)", NULL } };
+
+	for (size_t i = 0; i < NITEMS(cases); i++) {
+		struct parse p;
+		struct id id;
+
+		parse_init_text(&p, &a, slice_str(cases[i].in));
+		id_parse(&p, &id);
+		parse_end(&p);
+		if (cases[i].want == NULL) {
+			ok(parse_error(&p) != NULL && id.n == 0, "no: %s",
+			    cases[i].in);
+			continue;
+		}
+		id_write(&w, &id);
+		wrote(cases[i].want, cases[i].in);
+	}
+}
+
+static void
+test_pairs(void)
+{
+	struct slice s;
+	struct parse p;
+	struct id id;
+
+	for (int i = 0; i <= ID_PAIRS_MAX; i++)
+		buf_puts(&out, i == 0 ? "(\"a\" \"b\"" : " \"a\" \"b\"");
+	buf_putc(&out, ')');
+	s = arena_copy(&a, buf_slice(&out));
+	buf_clear(&out);
+	parse_init_text(&p, &a, s);
+	id_parse(&p, &id);
+	ok(parse_error(&p) != NULL, "too many pairs");
+	parse_init_text(&p, &a, slice_str("(\"Name\" \"x\")"));
+	id_parse(&p, &id);
+	ok(slice_is(id_get(&id, "name"), "x") && id_get(&id, "os").ptr == NULL,
+	    "asked");
+}
+
+static void
+test_namespace(void)
+{
+	struct mboxname_layout l = mboxname_layout_default;
+
+	namespace_write(&w, &l);
+	wrote("* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) "
+	      "((\"Shared Folders/\" \"/\"))\r\n",
+	    "altnamespace");
+	l.altnamespace = false;
+	l.separator = '.';
+	namespace_write(&w, &l);
+	wrote("* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) "
+	      "((\"\" \".\"))\r\n",
+	    "without");
+}
+
+static void
+test_capability(void)
+{
+	uint64_t set = CAPABILITY_BIT(IMAP4REV1) | CAPABILITY_BIT(STARTTLS) |
+	               CAPABILITY_BIT(LOGINDISABLED) | CAPABILITY_BIT(IDLE);
+
+	capability_put(&out, set, CAPABILITY_BEFORE | CAPABILITY_PLAIN, "");
+	wrote("IMAP4rev1 STARTTLS LOGINDISABLED", "before TLS");
+	capability_put(&out, set, CAPABILITY_BEFORE, "PLAIN LOGIN");
+	wrote("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", "before login");
+	capability_put(&out, set, CAPABILITY_AFTER, "PLAIN");
+	wrote("IMAP4rev1 IDLE", "after it");
+	ok(capability_parse(slice_str("idle X-OWN  IMAP4REV1 AUTH=PLAIN")) ==
+	        (CAPABILITY_BIT(IMAP4REV1) | CAPABILITY_BIT(IDLE)),
+	    "read");
+	ok(capability_listed(slice_str("A AUTH=PLAIN"), "auth=plain") &&
+	        !capability_listed(slice_str("A AUTH=PLAINX"), "AUTH=PLAIN"),
+	    "listed");
+	for (size_t i = 0; i < CAPABILITY_MAX; i++)
+		ok(capability_find(slice_str(capability_name(
+		       (enum capability)i))) == (enum capability)i,
+		    "%s", capability_name((enum capability)i));
+	for (size_t i = RESPCODE_NONE + 1; i < RESPCODE_MAX; i++)
+		ok(respcode_find(slice_str(respcode_name((enum respcode)i))) ==
+		        (enum respcode)i,
+		    "%s", respcode_name((enum respcode)i));
+	ok(respcode_find(slice_str("X")) == RESPCODE_NONE, "unknown");
+}
+
+int
+main(void)
+{
+	arena_init(&a);
+	buf_init(&out, 4096);
+	write_init(&w, &out, WRITE_SERVER);
+	test_id();
+	test_pairs();
+	test_namespace();
+	test_capability();
+	buf_fini(&out);
+	arena_reset(&a);
+	return done_testing();
+}
