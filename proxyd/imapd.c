@@ -8,15 +8,23 @@
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
 #include "proxyd/imapd.h"
+#include "proxyd/managesieve.h"
 #include "proxyd/session.h"
+#include "proxyd/xmurder.h"
 
 enum {
 	IMAPD_MAGIC = 0x696d6170
 };
 
+enum port_kind {
+	PORT_IMAP,
+	PORT_IMAPS,
+	PORT_SIEVE
+};
+
 struct imapd_port {
 	struct imapd *imapd;
-	bool tls;
+	enum port_kind kind;
 };
 
 static struct imapd *
@@ -45,7 +53,10 @@ on_accept(void *arg, int fd)
 {
 	struct imapd_port *port = arg;
 
-	session_new(port->imapd, fd, port->tls);
+	if (port->kind == PORT_SIEVE)
+		sieve_session_new(port->imapd, fd);
+	else
+		session_new(port->imapd, fd, port->kind == PORT_IMAPS);
 	pause_if_full(port->imapd);
 }
 
@@ -60,7 +71,7 @@ imapd_session_gone(struct imapd *d)
 }
 
 static void
-add_listeners(struct imapd *d, const char *name, bool tls)
+add_listeners(struct imapd *d, const char *name, enum port_kind kind)
 {
 	int fd;
 
@@ -71,7 +82,7 @@ add_listeners(struct imapd *d, const char *name, bool tls)
 		struct imapd_port *port = xcalloc(1, sizeof(*port));
 
 		port->imapd = d;
-		port->tls = tls;
+		port->kind = kind;
 		d->ports[d->nlisteners] = port;
 		d->listeners[d->nlisteners++] = listen_new(d->worker.loop,
 		    d->worker.log, fd, on_accept, port);
@@ -85,12 +96,15 @@ on_start(struct child *c, void **statep, struct err *err)
 
 	d->magic = IMAPD_MAGIC;
 	TAILQ_INIT(&d->sessions);
+	TAILQ_INIT(&d->sieve_sessions);
 	if (worker_start(&d->worker, c, err) == -1) {
 		free(d);
 		return -1;
 	}
-	add_listeners(d, "imap", false);
-	add_listeners(d, "imaps", true);
+	d->xmurder = xmurder_new(&d->worker);
+	add_listeners(d, "imap", PORT_IMAP);
+	add_listeners(d, "imaps", PORT_IMAPS);
+	add_listeners(d, "sieve", PORT_SIEVE);
 	*statep = d;
 	return 0;
 }
@@ -121,6 +135,7 @@ on_drain(void *state)
 	d->nlisteners = 0;
 	TAILQ_FOREACH_SAFE (ss, &d->sessions, entry, next)
 		session_drain(ss);
+	sieve_sessions_drain(d);
 	if (d->nsessions == 0)
 		child_drained(d->worker.child);
 }

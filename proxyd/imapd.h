@@ -16,6 +16,8 @@ enum {
 };
 
 struct session;
+struct sieve_session;
+struct xmurder;
 
 struct imapd {
 	unsigned magic;
@@ -24,6 +26,8 @@ struct imapd {
 	struct imapd_port *ports[IMAPD_LISTENERS];
 	size_t nlisteners;
 	TAILQ_HEAD(, session) sessions;
+	TAILQ_HEAD(, sieve_session) sieve_sessions;
+	struct xmurder *xmurder; /* for ManageSieve */
 	size_t nsessions;
 	bool draining;
 };
