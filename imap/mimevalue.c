@@ -113,12 +113,15 @@ mime_value_parse(struct arena *a, struct slice value, struct mime_value *v)
 	params = arena_array(a, count_params(s), sizeof(*params));
 	v->params = params;
 	while (s.len > 0 && v->nparams < MIME_PARAMS_MAX) {
+		struct mime_param param;
+
 		take_until(&s, ";");
 		if (s.len == 0)
 			break;
 		s = skip_spaces(slice_skip(s, 1));
-		if (take_param(a, &s, &params[v->nparams]))
-			v->nparams++;
+		/* Each has a "=" of its own, so there is room. */
+		if (take_param(a, &s, &param))
+			params[v->nparams++] = param;
 	}
 	return v->type.len > 0;
 }
