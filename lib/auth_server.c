@@ -460,28 +460,48 @@ auth_try_step(struct auth_try *t, struct slice response, struct mono now,
 	answer_of(t, r, out, len, a);
 }
 
+/*
+ * sasl_checkpass() takes a length and then, in auxprop, goes by the NUL: so it
+ * gets one, and what has another inside is nobody's password.
+ */
+static void
+password_check(struct auth_try *t, struct slice user, struct slice password,
+    struct auth_answer *a)
+{
+	char *name = xstrndup(user.ptr, user.len);
+	char *secret = xstrndup(password.ptr, password.len);
+	int r = sasl_checkpass(t->conn, name, (unsigned)user.len, secret,
+	    (unsigned)password.len);
+
+	wipe(secret, password.len);
+	free(secret);
+	free(name);
+	answer_of(t, r, NULL, 0, a);
+}
+
+static bool
+is_text(struct slice s)
+{
+	return slice_find(s, '\0') == s.len;
+}
+
 void
 auth_try_login(struct auth_try *t, struct slice user, struct slice password,
     struct mono now, struct auth_answer *a)
 {
 	struct slice none = { NULL, 0 };
-	char *name;
-	int r;
 
 	if (!may_go_on(t, user.len > password.len ? user : password, a))
 		return;
-	if (!t->secure || user.len == 0 || user.len > NAME_MAX_OCTETS) {
+	if (!t->secure || user.len == 0 || user.len > NAME_MAX_OCTETS ||
+	    !is_text(user) || !is_text(password)) {
 		answer_text(t, a, AUTH_FAIL,
-		    t->secure ? "no such name" : "no plaintext here");
+		    t->secure ? "not a name and a password"
+		              : "no plaintext here");
 		return;
 	}
 	if (cached(t, none, user, password, now, a))
 		return;
-	name = xstrndup(user.ptr, user.len);
-	r = sasl_checkpass(t->conn, name, (unsigned)strlen(name),
-	    password.len > 0 ? (const char *)password.ptr : "",
-	    (unsigned)password.len);
-	free(name);
-	answer_of(t, r, NULL, 0, a);
+	password_check(t, user, password, a);
 	remember(t, user, password, now, a);
 }

@@ -236,6 +236,7 @@ login(struct world *w, const struct auth_peer *p, const char *user,
 	    slice_str(password), answered, w);
 	MUST(!w->ended);
 	wait_end(w);
+	MUST(w->ended);
 	return w->result;
 }
 
@@ -329,10 +330,28 @@ test_proxies(struct world *w)
 	ok(!offers(w, &safe, " EXTERNAL "), "not without a certificate");
 }
 
+/* In a buffer where other octets follow. */
+static enum auth_result
+login_octets(struct world *w, const char *octets, size_t name, size_t n)
+{
+	w->ended = false;
+	w->exchange = auth_login(w->auth, &safe, slice_of(octets, name),
+	    slice_of(octets + name, n), answered, w);
+	wait_end(w);
+	return w->result;
+}
+
 static void
 test_login(struct world *w)
 {
-	ok(login(w, &safe, "fred", "secret") == AUTH_OK, "a login");
+	ok(login_octets(w, "fredsecret", 4, 6) == AUTH_OK, "octets");
+	ok(login_octets(w, "fredsecret", 4, 5) == AUTH_FAIL, "fewer");
+	ok(login_octets(w, "fredsecret\0more", 4, 11) == AUTH_FAIL,
+	    "more, behind a NUL");
+	ok(login_octets(w, "fred\0xsecret", 6, 6) == AUTH_FAIL,
+	    "a name with a NUL");
+	ok(login(w, &safe, "fred", "secret") == AUTH_OK, "a login: %s",
+	    w->text);
 	is_str(w->authcid, "fred", "its name");
 	ok(login(w, &safe, "fred@murder", "secret") == AUTH_OK, "with realm");
 	is_str(w->authcid, "fred", "which is left out");
@@ -422,7 +441,8 @@ test_gone(struct world *w)
 int
 main(void)
 {
-	struct world w;
+	/* What the child has ends with its process, here as elsewhere. */
+	static struct world w;
 
 	world_init(&w);
 	ok(login(&w, &safe, "fred", "secret") == AUTH_UNAVAILABLE,
