@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/address.h"
+#include "lib/endpoint.h"
 #include "lib/dial.h"
 #include "lib/err.h"
 #include "lib/jobs.h"
@@ -17,7 +17,7 @@
 #include "lib/xalloc.h"
 
 enum {
-	DIAL_ADDRESSES = 8 /* of a name that are tried */
+	DIAL_ENDPOINTS = 8 /* of a name that are tried */
 };
 
 #define DIAL_MAGIC 0x57a2cc09u
@@ -32,7 +32,7 @@ enum dial_state {
 /* What the job thread works on; it outlives a dial that is given up. */
 struct lookup {
 	struct dial *dial; /* NULL: given up.  The loop's, not the job's */
-	char host[ADDRESS_HOST], port[ADDRESS_PORT];
+	char host[ENDPOINT_HOST], port[ENDPOINT_PORT];
 	struct addrinfo *found;
 	int failure; /* of getaddrinfo */
 };
@@ -47,7 +47,7 @@ struct dial {
 	struct timer *timer; /* of the look-up or the attempt */
 	struct task *task;
 	struct lookup *lookup;
-	struct address addresses[DIAL_ADDRESSES];
+	struct endpoint addresses[DIAL_ENDPOINTS];
 	size_t naddresses, next;
 	int fd;
 	struct io *io;
@@ -97,9 +97,9 @@ share(const struct dial *d)
 static void
 note_failure(struct dial *d, int errnum)
 {
-	char name[ADDRESS_HOST];
+	char name[ENDPOINT_HOST];
 
-	address_text(&d->addresses[d->next - 1], name, sizeof(name));
+	endpoint_text(&d->addresses[d->next - 1], name, sizeof(name));
 	errno = errnum;
 	err_sys(&d->why, "connecting to %s", name);
 }
@@ -136,7 +136,7 @@ connected(void *arg, unsigned ready)
 static void
 try_next(struct dial *d)
 {
-	const struct address *a = &d->addresses[d->next++];
+	const struct endpoint *a = &d->addresses[d->next++];
 	int on = 1;
 
 	d->fd = socket(a->storage.ss_family,
@@ -201,8 +201,8 @@ look_up(void *arg)
 static void
 take_addresses(struct dial *d, const struct addrinfo *ai)
 {
-	for (; ai != NULL && d->naddresses < DIAL_ADDRESSES; ai = ai->ai_next) {
-		struct address *a = &d->addresses[d->naddresses];
+	for (; ai != NULL && d->naddresses < DIAL_ENDPOINTS; ai = ai->ai_next) {
+		struct endpoint *a = &d->addresses[d->naddresses];
 
 		if (ai->ai_addrlen > sizeof(a->storage))
 			continue;
@@ -241,13 +241,13 @@ begin(struct dial *d, int64_t ms)
 	struct lookup *k;
 
 	d->state = DIAL_READY;
-	if (address_read(&d->addresses[0], d->text, &d->why) == 0) {
+	if (endpoint_parse(&d->addresses[0], d->text, &d->why) == 0) {
 		d->naddresses = 1;
 		task_want(d->task);
 		return;
 	}
 	k = xcalloc(1, sizeof(*k));
-	if (address_split(d->text, k->host, k->port, &d->why) == -1) {
+	if (endpoint_split(d->text, k->host, k->port, &d->why) == -1) {
 		free(k);
 		task_want(d->task); /* which finds nothing to try */
 		return;

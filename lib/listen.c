@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/address.h"
+#include "lib/endpoint.h"
 #include "lib/err.h"
 #include "lib/listen.h"
 #include "lib/log.h"
@@ -43,7 +43,7 @@ struct listen {
 
 /* A socket file that nobody answers at is what a crash leaves behind. */
 static void
-remove_stale(const struct address *a, const char *path)
+remove_stale(const struct endpoint *a, const char *path)
 {
 	struct stat st;
 	int fd;
@@ -60,7 +60,7 @@ remove_stale(const struct address *a, const char *path)
 }
 
 static int
-prepare(int fd, const struct address *a)
+prepare(int fd, const struct endpoint *a)
 {
 	int on = 1;
 
@@ -77,16 +77,16 @@ prepare(int fd, const struct address *a)
 int
 listen_bind(const char *address, struct err *err)
 {
-	struct address a;
+	struct endpoint a;
 	int fd;
 
-	if (address_read(&a, address, err) == -1)
+	if (endpoint_parse(&a, address, err) == -1)
 		return -1;
 	fd = socket(a.storage.ss_family,
 	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return err_sys(err, "listening on %s", address);
-	if (address_is_path(address))
+	if (endpoint_is_path(address))
 		remove_stale(&a, address);
 	if (prepare(fd, &a) == -1) {
 		err_sys(err, "listening on %s", address);
@@ -99,11 +99,11 @@ listen_bind(const char *address, struct err *err)
 void
 listen_name(int fd, char *name, size_t n)
 {
-	struct address a = { .len = sizeof(a.storage) };
+	struct endpoint a = { .len = sizeof(a.storage) };
 
 	if (getsockname(fd, (struct sockaddr *)&a.storage, &a.len) == -1)
 		a.len = 0;
-	address_text(&a, name, n);
+	endpoint_text(&a, name, n);
 }
 
 static void

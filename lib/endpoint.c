@@ -5,19 +5,19 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "lib/address.h"
+#include "lib/endpoint.h"
 #include "lib/ascii.h"
 #include "lib/err.h"
 
 bool
-address_is_path(const char *text)
+endpoint_is_path(const char *text)
 {
 	return text[0] == '/';
 }
 
 int
-address_split(const char *text, char host[ADDRESS_HOST],
-    char port[ADDRESS_PORT], struct err *err)
+endpoint_split(const char *text, char host[ENDPOINT_HOST],
+    char port[ENDPOINT_PORT], struct err *err)
 {
 	struct slice s = slice_str(text), name, digits;
 	size_t colon = slice_rfind(s, ':');
@@ -33,9 +33,10 @@ address_split(const char *text, char host[ADDRESS_HOST],
 	else if (slice_find(name, ':') < name.len)
 		return err_set(err, "\"%s\": write an IPv6 address in brackets",
 		    text);
-	if (name.len == 0 || name.len >= ADDRESS_HOST)
+	if (name.len == 0 || name.len >= ENDPOINT_HOST)
 		return err_set(err, "\"%s\" has no host", text);
-	if (digits.len >= ADDRESS_PORT || !ascii_number(digits, 65535, &number))
+	if (digits.len >= ENDPOINT_PORT ||
+	    !ascii_number(digits, 65535, &number))
 		return err_set(err, "\"%s\": the port is not a number", text);
 	memcpy(host, name.ptr, name.len);
 	host[name.len] = '\0';
@@ -45,7 +46,7 @@ address_split(const char *text, char host[ADDRESS_HOST],
 }
 
 static int
-parse_path(struct address *a, const char *text, struct err *err)
+parse_path(struct endpoint *a, const char *text, struct err *err)
 {
 	struct sockaddr_un *sun = (struct sockaddr_un *)&a->storage;
 	size_t n = strlen(text);
@@ -59,18 +60,18 @@ parse_path(struct address *a, const char *text, struct err *err)
 }
 
 int
-address_read(struct address *a, const char *text, struct err *err)
+endpoint_parse(struct endpoint *a, const char *text, struct err *err)
 {
 	struct sockaddr_in *sin = (struct sockaddr_in *)&a->storage;
 	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&a->storage;
-	char host[ADDRESS_HOST], port[ADDRESS_PORT];
+	char host[ENDPOINT_HOST], port[ENDPOINT_PORT];
 	uint64_t number = 0;
 	bool any;
 
 	memset(a, 0, sizeof(*a));
-	if (address_is_path(text))
+	if (endpoint_is_path(text))
 		return parse_path(a, text, err);
-	if (address_split(text, host, port, err) == -1)
+	if (endpoint_split(text, host, port, err) == -1)
 		return -1;
 	if (!ascii_number(slice_str(port), 65535, &number))
 		return err_set(err, "\"%s\": the port is not a number", text);
@@ -92,7 +93,7 @@ address_read(struct address *a, const char *text, struct err *err)
 }
 
 void
-address_text(const struct address *a, char *text, size_t n)
+endpoint_text(const struct endpoint *a, char *text, size_t n)
 {
 	const struct sockaddr_in *sin = (const void *)&a->storage;
 	const struct sockaddr_in6 *sin6 = (const void *)&a->storage;
