@@ -67,7 +67,10 @@ backendd_ID(struct session *ss, struct cmd *cmd)
 	ours->pairs[ours->n++] =
 	    (struct id_pair){ slice_str("name"), slice_str("murder") };
 	write_init(&w, session_out(ss), WRITE_SERVER);
+	write_untagged(&w, "ID");
+	write_sp(&w);
 	id_write(&w, ours);
+	write_end(&w);
 	session_done(ss, SESSION_OK, NULL, "Done");
 }
 

@@ -1,0 +1,229 @@
+"""A stand-alone backendd for a play: temporary directory, free ports, users.
+
+  with Backend(users=["fred"], conf=["special_use = \\Sent Sent"]) as b:
+      c = b.imap("fred")          # imaplib, logged in
+      m = b.lmtp()                # smtplib.LMTP, LHLO said
+      ...
+  tap.done()
+
+Users' password is "password".  When the with-block is left the daemon is
+ended, and its log shown if it did not end well or the play failed.
+"""
+import imaplib
+import os
+import select
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BIN = os.path.abspath(os.environ.get("MURDER_BIN") or
+                      os.path.join(HERE, "..", "..", "..",
+                                   os.environ.get("B", "build"), "bin"))
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+imaplib._MAXLINE = 100 * 1000 * 1000
+
+
+class Tap:
+    """Counts results as prove wants them."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def ok(self, good, what):
+        self.count += 1
+        if not good:
+            self.failed += 1
+        print("%s %d - %s" % ("ok" if good else "not ok", self.count, what),
+              flush=True)
+        return good
+
+    def equal(self, got, want, what):
+        if not self.ok(got == want, what):
+            print("# got:  %r\n# want: %r" % (got, want), flush=True)
+
+    def done(self):
+        print("1..%d" % self.count)
+        sys.exit(1 if self.failed else 0)
+
+
+tap = Tap()
+
+
+def free_ports(count):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
+
+
+class Backend:
+    def __init__(self, users=("fred",), conf=(), tls=False):
+        self.users = list(users)
+        self.conf = list(conf)
+        self.tls = tls
+        self.child = None
+        self.dir = None
+
+    # --- life -----------------------------------------------------------------
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix="backendd.")
+        try:
+            self.lay_out()
+            self.start()
+        except BaseException:
+            self.show_log()
+            shutil.rmtree(self.dir, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        status = self.stop()
+        tap.ok(status == 0, "backendd ends with status 0 (%s)" % status)
+        if kind is not None or tap.failed:
+            self.show_log()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        return False
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def lay_out(self):
+        self.imap_port, self.lmtp_port, self.imaps_port = free_ports(3)
+        for name in self.users + ["admin", "proxy"]:
+            subprocess.run(["saslpasswd2", "-p", "-c", "-f",
+                            self.path("sasldb"), "-u", "murder", name],
+                           input="password", text=True, check=True)
+        lines = ["hostname = test", "directory = " + self.path("data"),
+                 "partition = default " + self.path("spool"),
+                 "temp_directory = " + self.dir,
+                 "listen = 127.0.0.1:%d" % self.imap_port,
+                 "lmtp_listen = 127.0.0.1:%d" % self.lmtp_port,
+                 "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
+                 "admin = admin", "proxy_servers = proxy",
+                 "auth_failure_delay = 1ms", "log_level = debug"]
+        if self.tls:
+            self.make_certificate()
+            lines += ["tls_cert = " + self.path("cert.pem"),
+                      "tls_key = " + self.path("key.pem"),
+                      "listen_tls = 127.0.0.1:%d" % self.imaps_port]
+        os.makedirs(self.path("data"))
+        with open(self.path("conf"), "w") as f:
+            f.write("\n".join(lines + self.conf) + "\n")
+
+    def make_certificate(self):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec",
+                        "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "30", "-subj", "/CN=localhost", "-keyout",
+                        self.path("key.pem"), "-out", self.path("cert.pem")],
+                       check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    def start(self):
+        """Returns when it says that it is ready, and accepts."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, \
+                open(self.path("log"), "a") as log:
+            ready.bind(self.path("notify"))
+            self.child = subprocess.Popen(
+                [os.path.join(BIN, "backendd"), "-d", "-f", self.path("conf")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=dict(os.environ, NOTIFY_SOCKET=self.path("notify")))
+            pidfd = os.pidfd_open(self.child.pid)
+            some = select.select([ready, pidfd], [], [], START_SECONDS)[0]
+            os.close(pidfd)
+            os.unlink(self.path("notify"))
+            if ready not in some:
+                raise RuntimeError("backendd did not start")
+
+    def stop(self, signo=signal.SIGTERM):
+        if self.child is None:
+            return 0
+        if self.child.poll() is None:
+            self.child.send_signal(signo)
+        try:
+            status = self.child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            status = self.child.wait()
+        self.child = None
+        return status
+
+    def kill_store(self):
+        """SIGKILL to the store child, as a crash would; the parent stays."""
+        for pid in os.listdir("/proc"):
+            try:
+                with open("/proc/%s/stat" % pid) as f:
+                    fields = f.read().rsplit(")", 1)[1].split()
+                with open("/proc/%s/comm" % pid) as f:
+                    name = f.read().strip()
+            except (OSError, IndexError):
+                continue
+            if int(fields[1]) == self.child.pid and "store" in name:
+                os.kill(int(pid), signal.SIGKILL)
+
+    def log(self):
+        with open(self.path("log"), errors="replace") as f:
+            return f.read()
+
+    def show_log(self):
+        try:
+            for line in self.log().split("\n")[-60:]:
+                print("# " + line)
+        except OSError:
+            pass
+
+    # --- clients ----------------------------------------------------------------
+
+    def imap(self, user=None, password="password"):
+        c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30)
+        if user is not None:
+            c.login(user, password)
+        return c
+
+    def lmtp(self):
+        m = smtplib.LMTP("127.0.0.1", self.lmtp_port)
+        m.ehlo("play.test")
+        return m
+
+    def raw(self, port=None):
+        """A socket with readline(): for what no client library does."""
+        return Raw(port or self.imap_port)
+
+
+class Raw:
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), 30)
+        self.file = self.sock.makefile("rb")
+
+    def send(self, data):
+        if isinstance(data, str):
+            data = data.encode()
+        self.sock.sendall(data)
+
+    def line(self):
+        return self.file.readline().decode("utf-8", "replace").rstrip("\r\n")
+
+    def until(self, start):
+        """Lines up to the one that begins so, or the end."""
+        lines = []
+        while True:
+            line = self.line()
+            lines.append(line)
+            if line.startswith(start) or line == "":
+                return lines
+
+    def ask(self, tag, text):
+        self.send("%s %s\r\n" % (tag, text))
+        return self.until(tag + " ")
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
