@@ -215,9 +215,9 @@ class Raw:
         """Lines up to the one that begins so, or the end."""
         lines = []
         while True:
-            line = self.line()
-            lines.append(line)
-            if line.startswith(start) or line == "":
+            raw = self.file.readline()
+            lines.append(raw.decode("utf-8", "replace").rstrip("\r\n"))
+            if lines[-1].startswith(start) or raw == b"":
                 return lines
 
     def ask(self, tag, text):
