@@ -1,13 +1,22 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backendd/spool/spool.h"
+#include "lib/hash.h"
 #include "lib/jobs.h"
 #include "lib/journal.h"
 #include "lib/log.h"
 #include "lib/must.h"
+#include "lib/wire.h"
 #include "lib/xalloc.h"
+
+enum {
+	NUMBER_OCTETS = 12
+};
 
 struct dirty *
 dirty_mark(struct spool *sp, const char *id)
@@ -88,12 +97,67 @@ sync_entry(void *arg, struct slice key, void *value)
 	return !c->failed;
 }
 
+/*
+ * Before the log drops them, so that it can tell what it dropped from what it
+ * has lost.
+ */
+static int
+write_number(struct checkpoint *c)
+{
+	int fd = openat(c->dirfd, "checkpoint.new",
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int result;
+	struct buf b;
+
+	if (fd == -1)
+		return err_sys(&c->err, "making checkpoint.new");
+	buf_init(&b, NUMBER_OCTETS);
+	wire_put_u64(&b, c->number);
+	wire_put_u32(&b, hash_crc32c(0, buf_data(&b), buf_len(&b)));
+	MUST(!buf_failed(&b));
+	result = spool_write(fd, buf_data(&b), buf_len(&b), 0, &c->err);
+	if (result == 0 && fdatasync(fd) == -1)
+		result = err_sys(&c->err, "syncing checkpoint.new");
+	close(fd);
+	buf_fini(&b);
+	if (result == 0 &&
+	    renameat(c->dirfd, "checkpoint.new", c->dirfd, "checkpoint") == -1)
+		result = err_sys(&c->err, "renaming checkpoint.new");
+	return result == 0 ? spool_sync(c->dirfd, ".", &c->err) : -1;
+}
+
+int
+checkpoint_read(int dirfd, uint64_t *number, struct err *err)
+{
+	struct wire w;
+	uint8_t *p;
+	size_t n;
+
+	*number = 0;
+	if (faccessat(dirfd, "checkpoint", F_OK, 0) == -1 && errno == ENOENT)
+		return 0;
+	if (spool_read_file(dirfd, "checkpoint", NUMBER_OCTETS, &p, &n, err) ==
+	    -1)
+		return -1;
+	wire_init(&w, slice_of(p, n));
+	*number = wire_u64(&w);
+	if (wire_u32(&w) != hash_crc32c(0, p, 8 < n ? 8 : n) ||
+	    !wire_done(&w)) {
+		free(p);
+		return err_set(err, "checkpoint is damaged");
+	}
+	free(p);
+	return 0;
+}
+
 static void
 checkpoint_run(void *arg)
 {
 	struct checkpoint *c = arg;
 
 	map_each(&c->dirty, sync_entry, c);
+	if (!c->failed)
+		c->failed = write_number(c) == -1;
 }
 
 static struct checkpoint *

@@ -78,6 +78,7 @@ make_dir(int dirfd, const char *name, struct err *err)
 static int
 spool_prepare(struct spool *sp, struct err *err)
 {
+	uint64_t after;
 	char *log;
 	int result;
 
@@ -89,13 +90,16 @@ spool_prepare(struct spool *sp, struct err *err)
 	if (make_dir(sp->dirfd, "log", err) == -1 ||
 	    make_dir(sp->dirfd, "m", err) == -1 ||
 	    make_dir(sp->dirfd, "trash", err) == -1 ||
-	    spool_sync(sp->dirfd, ".", err) == -1 || clear_trash(sp, err) == -1)
+	    spool_sync(sp->dirfd, ".", err) == -1 ||
+	    clear_trash(sp, err) == -1 ||
+	    checkpoint_read(sp->dirfd, &after, err) == -1)
 		return -1;
+	sp->applied = after;
 	log = xmalloc(strlen(sp->dir) + 5);
 	memcpy(log, sp->dir, strlen(sp->dir));
 	memcpy(log + strlen(sp->dir), "/log", 5);
-	result = journal_open(&sp->journal, sp->env.loop, sp->env.jobs, log, 0,
-	    replay, sp, err);
+	result = journal_open(&sp->journal, sp->env.loop, sp->env.jobs, log,
+	    after, replay, sp, err);
 	free(log);
 	return result;
 }

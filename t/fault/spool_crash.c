@@ -631,8 +631,8 @@ main(void)
 	char top[64];
 
 	tempdir_make(top);
-	test_crashes(top, 1, 7);
-	test_crashes(top, 2, 11);
+	test_crashes(top, 11, 7);
+	test_crashes(top, 10, 11);
 	test_cuts(top, 3);
 	test_failures(top, 4, ENOSPC, 5);
 	test_failures(top, 5, EIO, 11);
