@@ -129,6 +129,23 @@ is_opaque(struct slice header)
 	       transfer_encoding_of(f.value) != TRANSFER_BINARY;
 }
 
+/* Also as RFC 2231 writes it, boundary*=us-ascii''text: undecoded. */
+static struct slice
+boundary_of(const struct mime_value *v)
+{
+	struct slice b = mime_param_find(v, "boundary");
+
+	if (b.len > 0)
+		return b;
+	b = mime_param_find(v, "boundary*");
+	for (unsigned i = 0; i < 2; i++) {
+		size_t n = slice_find(b, '\'');
+
+		b = slice_skip(b, n < b.len ? n + 1 : n);
+	}
+	return b;
+}
+
 /* The innermost part's header is whole: what is it, and is it opened? */
 static void
 begin_body(struct scan *s, uint64_t at)
@@ -150,7 +167,7 @@ begin_body(struct scan *s, uint64_t at)
 	          (slice_is_nocase(v.subtype, "rfc822") ||
 	              slice_is_nocase(v.subtype, "global"));
 	if (multipart)
-		o->boundary = mime_param_find(&v, "boundary");
+		o->boundary = slice_trim(boundary_of(&v));
 	if ((multipart && o->boundary.len == 0) || (!multipart && !message) ||
 	    (message && is_opaque(header)))
 		return;

@@ -222,6 +222,14 @@ static const struct {
 	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 1 0) \"MIXED\")",
 	    BODYSTRUCTURE_BASIC },
+	{ "Content-Type: multipart/mixed; boundary*=us-ascii''x\r\n\r\n"
+	  "--x\r\n\r\na\r\n--x--",
+	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
+	    "\"7BIT\" 1 0) \"MIXED\")",
+	    BODYSTRUCTURE_BASIC },
+	{ "Content-Type: a/b; c; d=e; f\r\n\r\n",
+	    "(\"A\" \"B\" (\"D\" \"e\") NIL NIL \"7BIT\" 0)",
+	    BODYSTRUCTURE_BASIC },
 	{ "Content-Type: text\r\n\r\n",
 	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)",
 	    BODYSTRUCTURE_BASIC },
