@@ -135,7 +135,7 @@ drain_timeout = 2s
     def start(self):
         self.log = open(self.dir + "/log", "ab")
         self.proc = subprocess.Popen(
-            [B + "/backendd", "-d", "-f", self.dir + "/backendd.conf"],
+            [B + "/bin/backendd", "-d", "-f", self.dir + "/backendd.conf"],
             stdout=self.log, stderr=self.log)
         until = time.monotonic() + 60
         while time.monotonic() < until and self.proc.poll() is None:
