@@ -240,25 +240,39 @@ casefold(uint32_t codepoint)
 	return (uint32_t)((int32_t)codepoint + runs[low].delta);
 }
 
+/* The ASCII at the front; what is left begins with something else. */
+static struct slice
+put_ascii(struct buf *out, struct slice s)
+{
+	uint8_t piece[512];
+	size_t n;
+
+	do {
+		for (n = 0; n < s.len && n < sizeof(piece); n++) {
+			if (s.ptr[n] >= 0x80)
+				break;
+			piece[n] = ascii_lower(s.ptr[n]);
+		}
+		buf_put(out, piece, n);
+		s = slice_skip(s, n);
+	} while (n == sizeof(piece));
+	return s;
+}
+
 void
 casefold_put(struct buf *out, struct slice utf8)
 {
-	while (utf8.len > 0) {
+	for (utf8 = put_ascii(out, utf8); utf8.len > 0;
+	     utf8 = put_ascii(out, utf8)) {
 		struct slice rest = utf8;
-		uint32_t c;
+		uint32_t c = utf8_take(&rest);
 
-		if (utf8.ptr[0] < 0x80) {
-			buf_putc(out, ascii_lower(utf8.ptr[0]));
-			utf8 = slice_skip(utf8, 1);
-			continue;
-		}
-		c = utf8_take(&rest);
 		if (c == UINT32_MAX) {
 			buf_putc(out, utf8.ptr[0]);
 			utf8 = slice_skip(utf8, 1);
-			continue;
+		} else {
+			utf8_put(out, casefold(c));
+			utf8 = rest;
 		}
-		utf8_put(out, casefold(c));
-		utf8 = rest;
 	}
 }

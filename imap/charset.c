@@ -226,8 +226,16 @@ put_some(struct charset *c, struct slice in, struct buf *out)
 	case KIND_8859_15:
 		break;
 	}
-	for (size_t i = 0; i < in.len; i++)
-		utf8_put(out, single_octet(c->kind, in.ptr[i]));
+	for (size_t i = 0; i < in.len;) {
+		size_t n = i;
+
+		while (n < in.len && in.ptr[n] < 0x80)
+			n++;
+		buf_put(out, in.ptr + i, n - i);
+		if (n < in.len)
+			utf8_put(out, single_octet(c->kind, in.ptr[n++]));
+		i = n;
+	}
 	return in.len;
 }
 

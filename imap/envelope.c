@@ -34,6 +34,20 @@ is_addresses(unsigned f)
 	return f >= FIELD_FROM && f <= FIELD_BCC;
 }
 
+/* FIELDS if it is none of them. */
+static unsigned
+field_of(struct slice name)
+{
+	unsigned i = 0;
+
+	/* No shorter than "To", no longer than "In-Reply-To": most others. */
+	if (name.len < 2 || name.len > 11)
+		return FIELDS;
+	while (i < FIELDS && !slice_is_nocase(name, field_names[i]))
+		i++;
+	return i;
+}
+
 void
 envelope_string(struct buf *out, struct arena *a, struct slice s)
 {
@@ -118,11 +132,12 @@ envelope_write(struct buf *out, struct arena *a, struct slice octets)
 	struct write w;
 
 	header_init(&it, octets);
-	while (header_next(&it, &f))
-		for (unsigned i = 0; i < FIELDS; i++)
-			if (values[i].ptr == NULL &&
-			    slice_is_nocase(f.name, field_names[i]))
-				values[i] = f.value;
+	while (header_next(&it, &f)) {
+		unsigned i = field_of(f.name);
+
+		if (i < FIELDS && values[i].ptr == NULL)
+			values[i] = f.value;
+	}
 	/* RFC 9051: without them the From is meant. */
 	if (slice_trim(values[FIELD_SENDER]).len == 0)
 		values[FIELD_SENDER] = values[FIELD_FROM];

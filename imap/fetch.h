@@ -111,8 +111,9 @@ struct fetch_facts {
 
 /*
  * The octets of the message that must be read to make the plan: what
- * HEADER.FIELDS selects from and the summary has not kept.  len 0: none.  HEADER.FIELDS looks at the first
- * FETCH_HEADER_MAX octets of a header only; other sections have no limit.
+ * HEADER.FIELDS selects from and the summary has not kept.  len 0: none.
+ * HEADER.FIELDS looks at the first FETCH_HEADER_MAX octets of a header only;
+ * other sections have no limit.
  */
 struct section_range fetch_header_needed(const struct fetch *f,
     const struct fetch_facts *facts);

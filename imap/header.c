@@ -78,11 +78,13 @@ header_next(struct header_iter *it, struct header_field *f)
 bool
 header_find(struct slice octets, const char *name, struct header_field *f)
 {
+	struct slice wanted = slice_str(name);
 	struct header_iter it;
 
 	header_init(&it, octets);
 	while (header_next(&it, f))
-		if (slice_is_nocase(f->name, name))
+		if (f->name.len == wanted.len &&
+		    slice_equal_nocase(f->name, wanted))
 			return true;
 	return false;
 }

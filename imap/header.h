@@ -47,7 +47,7 @@ bool header_find(struct slice octets, const char *name, struct header_field *f);
 /* Octets of the header at the front, its empty line included. */
 size_t header_length(struct slice octets);
 
-/* One line of it, line end included; moves octets past it.  Empty at the end. */
+/* Takes one line off the front, its end included; empty when all is taken. */
 struct slice header_line(struct slice *octets);
 
 /* Line ends gone, no spaces at the ends.  Copied only if it was folded. */

@@ -6,6 +6,7 @@
 #include "imap/header.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
+#include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/must.h"
 #include "lib/wire.h"
@@ -42,8 +43,12 @@ static const char *const kept[] = { "From", "To", "Cc", "Bcc", "Subject",
 bool
 summary_keeps(struct slice name)
 {
+	if (name.len == 0)
+		return false;
 	for (size_t i = 0; i < NITEMS(kept); i++)
-		if (slice_is_nocase(name, kept[i]))
+		if (ascii_lower((uint8_t)kept[i][0]) ==
+		        ascii_lower(name.ptr[0]) &&
+		    slice_is_nocase(name, kept[i]))
 			return true;
 	return false;
 }

@@ -36,6 +36,9 @@ base64_value(uint8_t c)
 static void
 put_base64(struct transfer *t, struct slice in, struct buf *out)
 {
+	uint8_t piece[1024];
+	size_t n = 0;
+
 	for (size_t i = 0; i < in.len; i++) {
 		int v = base64_value(in.ptr[i]);
 
@@ -50,8 +53,13 @@ put_base64(struct transfer *t, struct slice in, struct buf *out)
 		if (t->nbits < 8)
 			continue;
 		t->nbits -= 8;
-		buf_putc(out, (uint8_t)(t->bits >> t->nbits));
+		piece[n++] = (uint8_t)(t->bits >> t->nbits);
+		if (n == sizeof(piece)) {
+			buf_put(out, piece, n);
+			n = 0;
+		}
 	}
+	buf_put(out, piece, n);
 }
 
 /* What is held proved to be no escape: it stands for itself. */
@@ -90,13 +98,19 @@ put_escape(struct transfer *t, uint8_t c, struct buf *out)
 static void
 put_quoted(struct transfer *t, struct slice in, struct buf *out)
 {
-	for (size_t i = 0; i < in.len; i++) {
-		if (t->nheld > 0)
-			put_escape(t, in.ptr[i], out);
-		else if (in.ptr[i] == '=')
-			t->held[t->nheld++] = '=';
-		else
-			buf_putc(out, in.ptr[i]);
+	while (in.len > 0) {
+		size_t n;
+
+		if (t->nheld > 0) {
+			put_escape(t, in.ptr[0], out);
+			in = slice_skip(in, 1);
+			continue;
+		}
+		n = slice_find(in, '=');
+		buf_put(out, in.ptr, n);
+		if (n < in.len)
+			t->held[t->nheld++] = in.ptr[n++];
+		in = slice_skip(in, n);
 	}
 }
 
