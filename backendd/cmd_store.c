@@ -184,7 +184,10 @@ on_changed(void *arg, const char *why)
 	answer_batch(st->ss, st);
 }
 
-/* On behalf of one with a \Seen of his own, of the messages that may change. */
+/*
+ * On behalf of one with a \Seen of his own, of the messages that may change.
+ * Those that do get a new MODSEQ too.
+ */
 static void
 change_seen(struct storing *st, struct view *v)
 {
@@ -194,8 +197,11 @@ change_seen(struct storing *st, struct view *v)
 		const struct store_msg *msg =
 		    view_message(v, st->changes[i].uid);
 
-		if (msg->modseq <= st->unchanged_since)
-			st->uids[n++] = msg->uid;
+		if (msg->modseq > st->unchanged_since ||
+		    view_is_seen(v, msg) == st->sets_seen)
+			continue;
+		st->changes[i].touch = true;
+		st->uids[n++] = msg->uid;
 	}
 	if (n == 0)
 		return;

@@ -83,6 +83,7 @@ static void advance(struct fetching *fe);
 /* Messages that this FETCH sets \Seen on, while that is under way. */
 struct seeing {
 	struct fetching *fe;
+	unsigned due; /* call backs */
 	size_t n;
 	uint32_t uids[BATCH];
 	struct store_change changes[BATCH];
@@ -95,6 +96,8 @@ on_seen(void *arg, const char *why)
 	struct fetching *fe = see->fe;
 
 	(void)why; /* the client got the message; the view tells the flags */
+	if (--see->due > 0)
+		return;
 	free(see);
 	MUST(fe->seen_waiting > 0);
 	if (--fe->seen_waiting == 0 && fe->state == STATE_END)
@@ -115,14 +118,16 @@ set_seen(struct fetching *fe, struct seeing *see)
 		return;
 	}
 	fe->seen_waiting++;
-	if (view_seen(v) != NULL) {
-		view_change_seen(v, VIEW_SAY, see->uids, see->n, true, on_seen,
-		    see);
-		return;
-	}
+	see->due = 1;
 	for (size_t i = 0; i < see->n; i++)
 		see->changes[i] = (struct store_change){ .uid = see->uids[i],
-			.set = STORE_SEEN };
+			.set = view_seen(v) == NULL ? STORE_SEEN : 0,
+			.touch = view_seen(v) != NULL };
+	if (view_seen(v) != NULL) {
+		see->due++;
+		view_change_seen(v, VIEW_SAY, see->uids, see->n, true, on_seen,
+		    see);
+	}
 	store_change(mailbox_store(fe->m), see->changes, see->n, UINT64_MAX,
 	    on_seen, see);
 }

@@ -307,6 +307,8 @@ struct store_change {
 	uint32_t clear, set; /* of enum store_flag */
 	uint64_t clear_keywords[STORE_KEYWORD_WORDS];
 	uint64_t set_keywords[STORE_KEYWORD_WORDS];
+	bool touch; /* a new MODSEQ in any case: something about the message
+	               that is kept elsewhere has changed */
 	enum store_outcome outcome; /* DONE, SAME, GONE, MODIFIED */
 };
 

@@ -62,7 +62,7 @@ change_one(struct change *ch, struct effect *e, const struct store_change *c,
 	if (m->modseq > unchanged_since)
 		return STORE_MODIFIED;
 	to = *m;
-	if (!differs(m, c, &to))
+	if (!differs(m, c, &to) && !c->touch)
 		return STORE_SAME;
 	to.modseq = next_modseq(ch, e);
 	spool_msg_seal(&to);

@@ -419,6 +419,23 @@ def test_copy(c):
     c.must("UNSELECT")
 
 
+def test_partitions(c):
+    r = Client(server.port, "admin").do("CREATE \"Other Users/joe/far\" second")
+    has(r, " OK", "a mailbox on another partition")
+    c.must("SELECT target")
+    r = c.must("UID COPY 1:2 far")
+    has(r, r"OK \[COPYUID \d+ 1:2 1:2\]", "COPY to it")
+    r = c.must("MOVE 1 far")
+    has(r, r"^\* OK \[COPYUID \d+ 1 3\]", "and MOVE")
+    has(r, r"^\* 1 EXPUNGE$", "take it there")
+    c.must("SELECT far")
+    r = c.must("FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])")
+    has(r, r"FLAGS \(.*\\Flagged.*Work.*\)", "flags and all")
+    ok(literal(r[0], "BODY[]") == simple("number 1", "text 1"), "and octets")
+    has(c.must("FETCH 3 ENVELOPE"), "number 1", "and envelope")
+    c.must("UNSELECT")
+
+
 def test_expunge(c):
     d = Client(server.port, "joe")
     c.must("SELECT find")
@@ -569,6 +586,13 @@ def test_shared(c):
     ok(uids(a.must("SEARCH UNSEEN")) == ["2"], "and in SEARCH")
     a2 = Client(server.port, "ann")
     a2.must("SELECT " + name)
+    r = a2.must("FETCH 1 MODSEQ")
+    seq = int(re.search(r"MODSEQ \((\d+)\)", r[0]).group(1))
+    a.must(r"STORE 1 -FLAGS.SILENT (\Seen)")
+    r = a2.must("FETCH 1:* FLAGS (CHANGEDSINCE %d)" % seq)
+    ok(len([x for x in r if x.startswith("* 1 FETCH (FLAGS")]) == 1,
+       "it has a MODSEQ, too")
+    a.must(r"STORE 1 +FLAGS.SILENT (\Seen)")
     has(a2.must("FETCH 1 FLAGS"), r"\\Seen", "ann's other session has it")
     a2.must("FETCH 2 BODY[]")
     has(a.must("NOOP"), r"^\* 2 FETCH \(.*\\Seen", "and tells the first")
@@ -621,7 +645,8 @@ server = Server()
 try:
     joe = Client(server.port, "joe")
     for test in (test_append, test_select, test_sections, test_fetch,
-                 test_store, test_search, test_copy, test_expunge,
+                 test_store, test_search, test_copy,
+                 test_partitions, test_expunge,
                  test_status, test_idle, test_pipelining, test_large,
                  test_shared, test_delete_selected):
         try:
