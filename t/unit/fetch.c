@@ -260,6 +260,30 @@ is_same(const struct summary *a, const struct summary *b)
 	return same;
 }
 
+/* A record with one octet changed is refused, or its links end. */
+static void
+test_damaged(struct arena *a, struct buf *b)
+{
+	bool sound = true;
+
+	for (size_t i = 0; i < buf_len(b); i++) {
+		uint8_t *octet = (uint8_t *)(uintptr_t)buf_data(b) + i;
+		uint8_t was = *octet;
+		struct summary t;
+
+		for (unsigned v = 0; v < 256; v++) {
+			*octet = (uint8_t)v;
+			if (summary_decode(a, buf_slice(b), &t) == -1)
+				continue;
+			for (unsigned k = 0; k < t.mime.count; k++)
+				sound &= t.mime.parts[k].child > k &&
+				         t.mime.parts[k].next > k;
+		}
+		*octet = was;
+	}
+	ok(sound, "links lead forwards");
+}
+
 static void
 test_summary(void)
 {
@@ -285,6 +309,7 @@ test_summary(void)
 		refused &=
 		    summary_decode(&a, slice_first(buf_slice(&b), n), &t) == -1;
 	ok(refused, "no part of a record is a record");
+	test_damaged(&a, &b);
 	buf_fini(&b);
 	arena_reset(&a);
 }
@@ -293,7 +318,10 @@ test_summary(void)
 static void
 test_summary_limits(void)
 {
+	struct fetch_facts facts = { 0 };
 	struct summary s;
+	struct fetch f;
+	struct parse p;
 	struct arena a;
 	struct buf b, out;
 
@@ -315,6 +343,12 @@ test_summary_limits(void)
 	ok(!buf_failed(&out) && s.mime.count == 1 && s.mime.cut &&
 	        s.headers_cut,
 	    "limits");
+	facts.summary = &s;
+	facts.size_octets = buf_len(&b);
+	parse_init_text(&p, &a, slice_str("BODY[HEADER.FIELDS (To)]"));
+	ok(fetch_parse(&p, &f) == NULL &&
+	        fetch_header_needed(&f, &facts).len == FETCH_HEADER_MAX,
+	    "fields that were not all kept are read");
 	buf_fini(&b);
 	buf_fini(&out);
 	arena_reset(&a);

@@ -114,6 +114,12 @@ static const struct {
 	{ mixed, "[HEADER.FIELDS (SUBJECT X)]", "Subject: all\r\n\r\n" },
 	{ mixed, "[HEADER.FIELDS.NOT (subject content-type)]",
 	    "From: Fred <fred@example.org>\r\n\r\n" },
+	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+	  "--x\r\nA: b\r\n\r\n--x\r\nC: d\r\n--x--",
+	    "[1.MIME]", "A: b\r\n\r\n" },
+	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+	  "--x\r\nA: b\r\n\r\n--x\r\nC: d\r\n--x--",
+	    "[2.MIME]", "C: d\r\n" },
 	{ single, "[]", single },
 	{ single, "[HEADER]", "Subject: x\r\n\r\n" },
 	{ single, "[TEXT]", "body\r\n" },

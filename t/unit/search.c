@@ -113,6 +113,8 @@ static const struct {
 	    SEARCH_NEEDS_MESSAGE },
 	{ "TEXT \"jorg\"", false, SEARCH_NEEDS_MESSAGE },
 	{ "OR SEEN BODY x", true, SEARCH_YES },
+	{ "OR BODY x SEEN", true, SEARCH_YES },
+	{ "BODY x UNSEEN", false, SEARCH_NO },
 	{ "UNSEEN BODY x", false, SEARCH_NO },
 	{ "OR (UNSEEN BODY x) SUBJECT hello", true, SEARCH_NEEDS_SUMMARY },
 	{ "NOT BODY nowhere NOT SUBJECT nowhere", true, SEARCH_NEEDS_SUMMARY },

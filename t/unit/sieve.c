@@ -290,6 +290,9 @@ static const struct {
 	  "\"a.b.c\" \"*.*\" { fileinto \"${0}:${1}:${2}\"; }",
 	    "fileinto a.b.c:a:b.c;" },
 	{ "require [\"variables\", \"fileinto\"]; if string :matches "
+	  "\"abcd\" \"*?d\" { fileinto \"${1}:${2}:${3}\"; }",
+	    "fileinto ab:c:;" },
+	{ "require [\"variables\", \"fileinto\"]; if string :matches "
 	  "\"abc\" \"??*\" { fileinto \"${1}:${2}:${3}\"; }",
 	    "fileinto a:b:c;" },
 	{ "require [\"variables\", \"fileinto\"]; set :upperfirst :lower "
