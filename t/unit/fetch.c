@@ -110,6 +110,8 @@ static const struct {
 	    "X-Strange: yes\r\n\r\n" },
 	{ "BODY[HEADER.FIELDS (none)]",
 	    "BODY[HEADER.FIELDS (none)] {2}\r\n\r\n" },
+	{ "BODY[HEADER.FIELDS (none)]<9.9>",
+	    "BODY[HEADER.FIELDS (none)]<9> {0}\r\n" },
 	{ "", NULL },
 	{ "()", NULL },
 	{ "(FLAGS", NULL },
