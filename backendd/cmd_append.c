@@ -36,12 +36,10 @@ finish(struct appending *ap)
 		mailbox_release(&ap->t->m);
 }
 
-static void
-answer(struct appending *ap)
+static const char *
+appenduid(struct appending *ap)
 {
-	struct session *ss = ap->ss;
 	struct arena *a = ap->cmd->arena;
-	uint32_t validity = mailbox_numbers(ap->t->m)->uidvalidity;
 	struct seqset uids = { 0 };
 	struct buf text;
 	const char *code;
@@ -50,11 +48,21 @@ answer(struct appending *ap)
 		seqset_push(a, &uids, ap->items[i].uid);
 	buf_init(&text, SESSION_BLOBS_MAX * 12);
 	seqset_put(&text, &uids);
-	code = arena_printf(a, "APPENDUID %u %.*s", (unsigned)validity,
+	code = arena_printf(a, "APPENDUID %u %.*s",
+	    (unsigned)mailbox_numbers(ap->t->m)->uidvalidity,
 	    (int)buf_len(&text), (const char *)buf_data(&text));
 	buf_fini(&text);
+	return code;
+}
+
+/* One who may not read there learns no UIDs (RFC 4315 2.1). */
+static void
+answer(struct appending *ap)
+{
+	const char *code = (ap->t->rights & ACL_READ) ? appenduid(ap) : NULL;
+
 	finish(ap);
-	session_done(ss, SESSION_OK, code, "Append completed");
+	session_done(ap->ss, SESSION_OK, code, "Append completed");
 }
 
 static void

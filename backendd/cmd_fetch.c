@@ -1,3 +1,4 @@
+#include "backendd/condstore.h"
 #include "backendd/fetch_run.h"
 #include "backendd/handlers.h"
 #include "backendd/msgset.h"
@@ -41,10 +42,8 @@ fetch(struct session *ss, struct cmd *cmd, bool by_uid)
 	}
 	if (by_uid)
 		fetch_want(f, FETCH_UID);
-	if (asks_modseq(f)) {
-		session_enable(ss, ENABLED_CONDSTORE);
-		view_set_condstore(session_view(ss));
-	}
+	if (asks_modseq(f))
+		condstore_enable(ss);
 	fetch_run(ss, f, set);
 }
 

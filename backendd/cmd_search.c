@@ -1,7 +1,7 @@
+#include "backendd/condstore.h"
 #include "backendd/handlers.h"
 #include "backendd/search_run.h"
 #include "backendd/session.h"
-#include "backendd/view.h"
 #include "imap/parse.h"
 #include "imap/search.h"
 #include "lib/arena.h"
@@ -25,10 +25,8 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 		session_done(ss, SESSION_BAD, NULL, why);
 		return;
 	}
-	if (s->modseq) {
-		session_enable(ss, ENABLED_CONDSTORE);
-		view_set_condstore(session_view(ss));
-	}
+	if (s->modseq)
+		condstore_enable(ss);
 	search_run(ss, s, numbers);
 }
 

@@ -167,6 +167,11 @@ on_room(struct session *ss, void *arg)
 	struct view_options o = { .rights = t->rights, .name = t->name };
 	struct view *v;
 
+	if (mailbox_is_going(t->m)) { /* while there was no room */
+		mailbox_release(&t->m);
+		session_done(ss, SESSION_NO, "NONEXISTENT", "No such mailbox");
+		return;
+	}
 	o.access = !sel->examine && (t->rights & CHANGING) ? VIEW_READ_WRITE
 	                                                   : VIEW_READ_ONLY;
 	o.recent_wanted = !(session_enabled(ss) & ENABLED_REV2);

@@ -1,3 +1,4 @@
+#include "backendd/condstore.h"
 #include "backendd/handlers.h"
 #include "backendd/mailbox.h"
 #include "backendd/seen.h"
@@ -191,6 +192,8 @@ backendd_STATUS(struct session *ss, struct cmd *cmd)
 	}
 	name = session_mailbox_name(ss, external);
 	rec = name == NULL ? NULL : session_mailbox(ss, name, ACL_READ);
+	if (rec != NULL && (bits & STATUS_HIGHESTMODSEQ))
+		condstore_enable(ss);
 	if (rec != NULL)
 		status_put(ss, name, rec, bits, on_status, NULL);
 }

@@ -1,3 +1,4 @@
+#include "backendd/condstore.h"
 #include "backendd/handlers.h"
 #include "backendd/mailbox.h"
 #include "backendd/msgset.h"
@@ -327,10 +328,8 @@ begin(struct storing *st)
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 		return;
 	}
-	if (st->conditional) {
-		session_enable(ss, ENABLED_CONDSTORE);
-		view_set_condstore(v);
-	}
+	if (st->conditional)
+		condstore_enable(ss);
 	st->m = mailbox_hold(view_mailbox(v));
 	why = make_masks(st, view_rights(v));
 	if (why != NULL) {

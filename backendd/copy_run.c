@@ -113,10 +113,12 @@ say_copyuid(struct session *ss, void *arg)
 	done(co, NULL);
 }
 
+/* One who may not read there learns no UIDs (RFC 9051 6.4.7). */
 static void
 finish(struct copying *co)
 {
-	const char *code = co->from.n > 0 ? copyuid(co) : NULL;
+	bool tells = co->from.n > 0 && (co->t->rights & ACL_READ);
+	const char *code = tells ? copyuid(co) : NULL;
 	size_t len = code == NULL ? 0 : strlen(code);
 
 	if (len == 0)

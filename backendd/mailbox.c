@@ -15,6 +15,8 @@ enum {
 	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
 };
 
+static const char going[] = "Mailbox is being deleted";
+
 enum mailbox_state {
 	MAILBOX_CLOSED, /* made a moment ago, or evicted */
 	MAILBOX_OPENING,
@@ -195,6 +197,10 @@ later_run(void *arg)
 	TAILQ_CONCAT(&ready, &ms->ready, link);
 	while ((w = TAILQ_FIRST(&ready)) != NULL) {
 		TAILQ_REMOVE(&ready, w, link);
+		if (w->m != NULL && w->m->evicted) { /* meanwhile */
+			mailbox_release(&w->m);
+			w->why = going;
+		}
 		w->cb(w->arg, w->m, w->why);
 		free(w);
 	}
@@ -233,20 +239,21 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 	if (mb != NULL)
 		store_observe(mb, on_news, m);
 	TAILQ_CONCAT(&waiters, &m->waiters, link);
-	if (mb != NULL && !m->evicted)
-		TAILQ_FOREACH (w, &waiters, link)
-			m->holds++;
+	m->holds++; /* so that it settles once, below */
 	while ((w = TAILQ_FIRST(&waiters)) != NULL) {
 		TAILQ_REMOVE(&waiters, w, link);
-		if (m->evicted)
-			w->cb(w->arg, NULL, "Mailbox is being deleted");
-		else
-			w->cb(w->arg, mb != NULL ? m : NULL, why);
+		if (m->evicted) {
+			w->cb(w->arg, NULL, going);
+		} else if (mb == NULL) {
+			w->cb(w->arg, NULL, why);
+		} else {
+			m->holds++;
+			w->cb(w->arg, m, NULL);
+		}
 		free(w);
 	}
-	/* Holds released meanwhile have settled it, if there were any. */
-	if (mb == NULL || m->evicted)
-		settle(m);
+	m->holds--;
+	settle(m);
 }
 
 struct mailboxes *
@@ -310,7 +317,7 @@ mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
 	if (m == NULL)
 		m = add(ms, st, id);
 	if (m->evicted) {
-		call_back(ms, w, NULL, "Mailbox is being deleted");
+		call_back(ms, w, NULL, going);
 		return;
 	}
 	if (m->state == MAILBOX_OPEN) {
@@ -324,6 +331,12 @@ mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
 		m->state = MAILBOX_OPENING;
 		store_open(st, m->id, on_open, m);
 	}
+}
+
+bool
+mailbox_is_going(const struct mailbox *m)
+{
+	return m->evicted;
 }
 
 struct mailbox *

@@ -48,6 +48,9 @@ typedef void mailbox_cb(void *arg, struct mailbox *m, const char *why);
 void mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
     mailbox_cb *cb, void *arg);
 
+/* Is it being evicted?  Then it may be used still, but not watched. */
+bool mailbox_is_going(const struct mailbox *m);
+
 /* One more hold, one less.  The last release closes it, some time later. */
 struct mailbox *mailbox_hold(struct mailbox *m);
 void mailbox_release(struct mailbox **mp);

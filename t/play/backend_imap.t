@@ -355,7 +355,14 @@ def test_store(c):
     hasnt(r, r"^\* 1 FETCH \(.*FLAGS", "but no flags")
     has(c.do(r"STORE 1 FLAGS (\Nonsense)"), "BAD", "no such flag")
     has(c.do(r"STORE 1:5 FLAGS ()"), "BAD", "no such messages")
+    d = Client(server.port, "joe")
+    d.must("SELECT box")
+    has(d.must("FETCH 1 MODSEQ"), r"^\* OK \[HIGHESTMODSEQ \d+\]",
+        "the first MODSEQ tells HIGHESTMODSEQ")
+    hasnt(d.must("FETCH 1 MODSEQ"), "HIGHESTMODSEQ", "the second does not")
     c.must(r"STORE 1 FLAGS ()")
+    has(d.must("NOOP"), r"FETCH \(.*MODSEQ \(\d+\)", "news have MODSEQ then")
+    d.close()
 
 
 def test_search(c):
@@ -586,6 +593,7 @@ def test_shared(c):
     ok(uids(a.must("SEARCH UNSEEN")) == ["2"], "and in SEARCH")
     a2 = Client(server.port, "ann")
     a2.must("SELECT " + name)
+    a2.must("FETCH 1 MODSEQ")
     r = a2.must("FETCH 1 MODSEQ")
     seq = int(re.search(r"MODSEQ \((\d+)\)", r[0]).group(1))
     a.must(r"STORE 1 -FLAGS.SILENT (\Seen)")
@@ -601,6 +609,13 @@ def test_shared(c):
     has(a.must("COPY 1 INBOX"), "COPYUID", "COPY is")
     has(a.do("STATUS \"Other Users/joe/box\" (MESSAGES)"),
         r"NO \[NONEXISTENT\]", "what one may not see is not there")
+    c.must("SETACL common ann li")
+    r = a.append(name, simple("post"))
+    has(r, "OK", "one may post without reading")
+    hasnt(r, "APPENDUID", "but learns no UID")
+    a.must("SELECT INBOX")
+    r = a.must("COPY 1 " + name)
+    hasnt(r, "COPYUID", "nor by COPY")
     c.must("SETACL common ann lr")
     has(a.must("SELECT " + name)[-1:], "READ-ONLY", "without rights READ-ONLY")
     a.close()
@@ -635,7 +650,7 @@ def test_restart(c):
     r = c.must("FETCH 1 BODY.PEEK[]")
     ok(literal(r[0], "BODY[]") == MIME, "not an octet")
     a = Client(server.port, "ann")
-    has(a.must('STATUS "Other Users/joe/common" (UNSEEN)'), r"UNSEEN 0\)",
+    has(a.must('STATUS "Other Users/joe/common" (UNSEEN)'), r"UNSEEN 2\)",
         "nor what ann has seen")
     a.close()
     return c
