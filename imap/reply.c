@@ -80,6 +80,7 @@ static enum reply_event
 said(struct reply *r, const struct reply_head *head)
 {
 	r->kind = head->kind;
+	r->head = *head;
 	r->state = REPLYING_HELD;
 	return REPLY_HEAD;
 }
@@ -218,8 +219,9 @@ line_has_literal(const struct reply *r)
 }
 
 static enum reply_event
-done(struct reply *r)
+done(struct reply *r, struct reply_item *item)
 {
+	item->head = r->head;
 	r->state = REPLYING_HEAD;
 	begin_line(r);
 	return REPLY_DONE;
@@ -242,7 +244,7 @@ next_pass(struct reply *r, const uint8_t *in, size_t n, struct reply_item *item)
 
 	if (r->over) {
 		r->over = false;
-		return done(r);
+		return done(r, item);
 	}
 	if (n == 0)
 		return REPLY_MORE;
@@ -324,7 +326,7 @@ next_gather(struct reply *r, const uint8_t *in, size_t n,
 	r->text += r->scanned;
 	item->taken = r->scanned;
 	if (!literal)
-		return done(r);
+		return done(r, item);
 	if (!begin_literal(r))
 		return fail(r, "Literal too large");
 	begin_line(r);
@@ -393,18 +395,29 @@ reply_gather(struct reply *r, struct arena *arena)
 {
 	MUST(arena != NULL);
 	decide(r, REPLYING_GATHER, arena);
+	r->head.name = arena_copy(arena, r->head.name);
+	r->head.tag = arena_copy(arena, r->head.tag);
+}
+
+/* They are in the caller's buffer, which moves. */
+static void
+forget_words(struct reply *r)
+{
+	r->head.name = r->head.tag = slice_of(NULL, 0);
 }
 
 void
 reply_pass(struct reply *r)
 {
 	decide(r, REPLYING_PASS, NULL);
+	forget_words(r);
 }
 
 void
 reply_drop(struct reply *r)
 {
 	decide(r, REPLYING_PASS, NULL);
+	forget_words(r);
 	r->dropping = true;
 }
 

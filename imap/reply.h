@@ -51,7 +51,8 @@ enum reply_event {
 	REPLY_HEAD,
 	REPLY_OCTETS,   /* only after reply_pass() */
 	REPLY_GATHERED, /* some octets were stored; nothing to do */
-	REPLY_DONE      /* the response is over */
+	/* The response is over.  Head: its name and tag only if gathered. */
+	REPLY_DONE
 };
 
 enum reply_kind {
@@ -95,6 +96,7 @@ struct reply {
 	unsigned magic;
 	enum reply_state state;
 	enum reply_kind kind;
+	struct reply_head head; /* of this response */
 	struct reply_limits limits;
 	struct arena *arena; /* of the response being gathered, or NULL */
 	struct piece *first, *last;

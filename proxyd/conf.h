@@ -46,6 +46,7 @@ struct proxyd_conf {
 
 	struct conf_list backends; /* see proxyd_backend_parse() */
 	char *proxy_user, *proxy_password;
+	char *proxy_mechanisms;           /* SASL's, space between */
 	int backend_tls;                  /* enum conf_tls */
 	char *backend_ca;                 /* NULL: not verified */
 	char *backend_cert, *backend_key; /* for EXTERNAL */

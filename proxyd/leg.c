@@ -192,7 +192,8 @@ take_tagged(struct leg *g, const struct reply_head *head,
 	struct reply_text text;
 	struct ask_use use;
 
-	if (!is_for(a, head->tag)) {
+	/* A response that was passed was for it: see is_passed(). */
+	if (pieces != NULL && !is_for(a, head->tag)) {
 		lost(g, "an answer to nothing we asked");
 		return;
 	}

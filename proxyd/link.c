@@ -273,7 +273,8 @@ new_client(struct link *k, struct err *err)
 	const struct proxyd_conf *conf = k->links->use.conf;
 	struct auth_secret secret = { .authcid = conf->proxy_user,
 		.password = conf->proxy_password,
-		.authzid = k->user };
+		.authzid = k->user,
+		.mechanisms = conf->proxy_mechanisms };
 
 	return auth_client_new(&k->client, "imap", k->name, &secret,
 	    offered_mechanisms(k), conf->backend_cert != NULL, err);
