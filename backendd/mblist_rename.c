@@ -127,10 +127,13 @@ inbox_made(void *arg, const char *why)
 	struct op *op = arg;
 
 	MUST(op->magic == OP_MAGIC);
-	if (why != NULL)
-		give_up(op, MBLIST_FAILED, why);
-	else
+	if (why == NULL) {
 		change_list(op);
+		return;
+	}
+	op_spare(op->list, op->new_id);
+	op_commit_later(op->list);
+	give_up(op, MBLIST_FAILED, why);
 }
 
 static void
