@@ -37,7 +37,8 @@ struct appending {
 	size_t n;
 	struct piece *pieces;
 	bool job, direct;
-	size_t cached; /* octets of cache records in the pieces */
+	uint32_t named; /* of to; then, what it is when the job is done */
+	size_t cached;  /* octets of cache records in the pieces */
 	bool failed;
 	struct err err;
 	store_cb *cb;
@@ -153,12 +154,12 @@ prepare_piece(struct appending *ap, struct piece *p)
 	return result;
 }
 
-/* The files, and the directories that lead to them if they are new. */
+/* The files, and the directories that lead to them if they may be new. */
 static int
 sync_direct(struct appending *ap)
 {
 	char path[SPOOL_PATH];
-	uint32_t last = UINT32_MAX;
+	uint32_t last = UINT32_MAX, named = ap->named;
 
 	for (size_t i = 0; i < ap->n; i++) {
 		struct piece *p = &ap->pieces[i];
@@ -166,10 +167,15 @@ sync_direct(struct appending *ap)
 		if (p->gone || !p->direct || p->no == last)
 			continue;
 		last = p->no;
+		if (last >= named)
+			named = last + 1;
 		spool_path(path, ap->id, SPOOL_DATA, p->no);
 		if (spool_sync(ap->dirfd, path, &ap->err) == -1)
 			return -1;
 	}
+	if (named == ap->named)
+		return 0;
+	ap->named = named;
 	return spool_sync_dirs(ap->dirfd, ap->id, &ap->err);
 }
 
@@ -409,6 +415,8 @@ prepare_done(void *arg)
 		log_err(ap->sp->env.log, "spool: message not taken", "dir",
 		    ap->sp->dir, "mailboxid", ap->id, "why", ap->err.text,
 		    NULL);
+	else if (ap->named > to->named)
+		to->named = ap->named;
 	append_put(ap);
 	appending_free(ap);
 	box_release(to);
@@ -498,6 +506,7 @@ start(struct appending *ap)
 	plan(ap);
 	if (ap->job) {
 		allocate_direct(ap);
+		ap->named = ap->to->named;
 		box_hold(ap->to);
 		if (ap->from != NULL)
 			box_hold(ap->from);

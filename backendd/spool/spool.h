@@ -105,6 +105,7 @@ struct spool_mailbox {
 	/* Where octets go next: not taken back when a change fails. */
 	uint32_t data_no;
 	uint64_t data_end, cache_end;
+	uint32_t named;    /* data files below this: their names are synced */
 	struct meta *meta; /* as applied, while a change of it is under way */
 	bool names_dirty;
 	bool closed; /* by its user; freed when not busy */
