@@ -238,6 +238,7 @@ enum op_kind {
 	OP_COPY,
 	OP_MOVE,
 	OP_META,
+	OP_REOPEN,
 	OP_CREATE,
 	OP_DESTROY
 };
@@ -308,7 +309,10 @@ model_next(struct model *m, struct op *op)
 		return;
 	}
 	op_pick(m, op);
-	if (dice < 8) {
+	if (dice < 5) {
+		op->kind = OP_REOPEN;
+		op->alone = true;
+	} else if (dice < 8) {
 		op->kind = OP_META;
 		snprintf(op->text, sizeof op->text, "meta %u", m->x & 0xffff);
 	} else if (dice < 30 && op->n > 0) {
@@ -420,6 +424,8 @@ model_apply(struct model *m, const struct op *op)
 	case OP_META:
 		memcpy(b->meta, op->text, sizeof b->meta);
 		break;
+	case OP_REOPEN:
+		break;
 	case OP_CREATE:
 		memset(b, 0, sizeof *b);
 		b->there = true;
@@ -465,6 +471,15 @@ doing_cb(void *arg, const char *why)
 		d->told(d->told_arg);
 	free(d);
 	rig_cb(r, why);
+}
+
+static inline void
+doing_open(void *arg, struct store_mailbox *mb, const char *why)
+{
+	struct doing *d = arg;
+
+	d->r->opened = mb;
+	doing_cb(d, why);
 }
 
 static inline void
@@ -532,6 +547,11 @@ doing_start(struct work *w, struct doing *d, const struct op *op)
 	case OP_META:
 		store_set_meta(mb, slice_str(op->text), doing_cb, d);
 		break;
+	case OP_REOPEN:
+		store_close(&w->box[op->box]);
+		store_open(w->rig.store, w->model.box[op->box].id, doing_open,
+		    d);
+		break;
 	case OP_CREATE:
 		store_create(w->rig.store,
 		    &(struct store_create){ .id = op->text, .uidvalidity = 77 },
@@ -567,6 +587,8 @@ work_do(struct work *w, const struct op *op, void (*told)(void *), void *arg)
 		why = rig_wait(&w->rig);
 	if (op->kind == OP_CREATE && why == NULL)
 		work_open(w, op->box);
+	if (op->kind == OP_REOPEN)
+		w->box[op->box] = w->rig.opened;
 	return why;
 }
 

@@ -9,6 +9,7 @@
 #include "backendd/spool/spool.h"
 #include "lib/jobs.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
@@ -128,6 +129,9 @@ struct opening {
 	size_t map_size;
 	uint32_t room;
 	uint32_t *dead;
+	struct compaction compaction;
+	uint32_t compact_dead; /* 0: not now */
+	bool compacted;
 	bool failed;
 	struct err err;
 };
@@ -200,23 +204,82 @@ read_names(struct opening *o)
 	return 0;
 }
 
+static int
+open_index(struct opening *o)
+{
+	char path[SPOOL_PATH];
+	int fd, result;
+
+	spool_path(path, o->id, SPOOL_INDEX, 0);
+	fd = openat(o->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return err_sys(&o->err, "opening the index");
+	result = check_index(o, fd);
+	close(fd);
+	return result == -1 ? -1 : find_dead(o);
+}
+
+static void
+drop_index(struct opening *o)
+{
+	if (o->map != NULL)
+		munmap(o->map, o->map_size);
+	o->map = NULL;
+	free(o->dead);
+	o->dead = NULL;
+}
+
+/* What cannot be compacted, on a full disk, is opened as it is. */
+static int
+compact(struct opening *o)
+{
+	struct err err;
+
+	if (o->compact_dead == 0 || o->header.ndead < o->compact_dead ||
+	    o->header.ndead < o->header.nslots / 4 ||
+	    compact_index(&o->compaction, &o->header, slot_at(o->map, 0),
+	        &err) == -1)
+		return 0;
+	o->compacted = true;
+	drop_index(o);
+	return open_index(o);
+}
+
 static void
 opening_run(void *arg)
 {
 	struct opening *o = arg;
-	char path[SPOOL_PATH];
-	int fd;
 
-	spool_path(path, o->id, SPOOL_INDEX, 0);
-	fd = openat(o->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1) {
-		o->failed = true;
-		err_sys(&o->err, "opening the index");
+	o->failed =
+	    open_index(o) == -1 || compact(o) == -1 || read_names(o) == -1;
+}
+
+/*
+ * A checkpoint that began before would sync the new index by its name, and
+ * drop the log while the name is not synced yet; so one of the two at a time.
+ */
+static void
+plan_compaction(struct opening *o, struct spool *sp)
+{
+	o->compaction = (struct compaction){ .dirfd = sp->dirfd,
+		.base = sp->applied,
+		.keys_since = loop_wall(sp->env.loop).ms / 1000 -
+		              (int64_t)sp->env.key_days * 86400 };
+	memcpy(o->compaction.id, o->id, sizeof o->id);
+	o->compact_dead = sp->checkpointing ? 0 : sp->compact_dead;
+	sp->compacting++;
+}
+
+static void
+end_compaction(struct opening *o, struct spool *sp)
+{
+	struct dirty *d;
+
+	sp->compacting--;
+	if (!o->compacted)
 		return;
-	}
-	o->failed = check_index(o, fd) == -1 || find_dead(o) == -1 ||
-	            read_names(o) == -1;
-	close(fd);
+	d = dirty_mark(sp, o->id);
+	d->index = d->dirs = true;
 }
 
 static void
@@ -242,9 +305,7 @@ opening_failed(struct opening *o)
 
 	log_err(mb->sp->env.log, "spool: mailbox cannot be opened", "dir",
 	    mb->sp->dir, "mailboxid", o->id, "why", o->err.text, NULL);
-	if (o->map != NULL)
-		munmap(o->map, o->map_size);
-	free(o->dead);
+	drop_index(o);
 	free(o->names);
 	mb->closed = true;
 	box_release(mb);
@@ -257,6 +318,7 @@ opening_done(void *arg)
 	struct opening *o = arg;
 	struct spool_mailbox *mb = o->mb;
 
+	end_compaction(o, mb->sp);
 	if (o->failed) {
 		opening_failed(o);
 	} else {
@@ -322,6 +384,7 @@ box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 	map_put(&sp->open, slice_str(id), mb);
 	o->mb = mb;
 	box_hold(mb);
+	plan_compaction(o, sp);
 	jobs_put(sp->env.jobs, opening_run, opening_done, o);
 }
 

@@ -216,8 +216,8 @@ checkpoint_done(void *arg)
 void
 checkpoint_want(struct spool *sp)
 {
-	if (sp->checkpointing || sp->ailing || sp->stopping ||
-	    journal_octets(sp->journal) < sp->checkpoint_octets)
+	if (sp->checkpointing || sp->compacting > 0 || sp->ailing ||
+	    sp->stopping || journal_octets(sp->journal) < sp->checkpoint_octets)
 		return;
 	sp->checkpointing = true;
 	sp->busy++;

@@ -167,13 +167,6 @@ read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
 
 /* ---- what has gone ---- */
 
-/* As in the file of that name. */
-struct expunged {
-	uint64_t modseq;
-	uint32_t uid;
-	uint32_t spare;
-};
-
 struct going {
 	struct spool_mailbox *mb;
 	int dirfd;
@@ -210,7 +203,7 @@ compare_gone(const void *a, const void *b)
 static int
 read_gone(struct going *g)
 {
-	uint64_t max = g->nexpunged * sizeof(struct expunged);
+	uint64_t max = g->nexpunged * sizeof(struct spool_expunged);
 	char path[SPOOL_PATH];
 	uint8_t *p;
 	size_t n;
@@ -224,8 +217,8 @@ read_gone(struct going *g)
 		free(p);
 		return err_set(&g->err, "%s is cut", path);
 	}
-	for (size_t at = 0; at < max; at += sizeof(struct expunged)) {
-		struct expunged x;
+	for (size_t at = 0; at < max; at += sizeof(struct spool_expunged)) {
+		struct spool_expunged x;
 
 		memcpy(&x, p + at, sizeof x);
 		going_add(g, x.uid, x.modseq);

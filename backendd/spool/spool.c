@@ -15,7 +15,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	CHECKPOINT_OCTETS = 64 * 1024 * 1024
+	CHECKPOINT_OCTETS = 64 * 1024 * 1024,
+	COMPACT_DEAD = 256
 };
 
 #define SPOOL_MAGIC_OBJECT 0x6d53706fu
@@ -143,6 +144,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->dir = xstrdup(dir);
 	sp->dirfd = -1;
 	sp->checkpoint_octets = CHECKPOINT_OCTETS;
+	sp->compact_dead = COMPACT_DEAD;
 	map_init(&sp->open);
 	map_init(&sp->dirty);
 	TAILQ_INIT(&sp->waiting);

@@ -63,6 +63,7 @@ enum spool_file {
 	SPOOL_CACHE,
 	SPOOL_NAMES,
 	SPOOL_EXPUNGED,
+	SPOOL_FRESH, /* an index being made */
 	SPOOL_NONE
 };
 
@@ -130,6 +131,8 @@ struct spool {
 	struct timer *timer;
 	size_t busy;
 	size_t checkpoint_octets; /* of log, that make one due */
+	uint32_t compact_dead;    /* slots, at least, and a quarter of all */
+	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;
 	bool checkpointing;
 	bool stopping;
@@ -276,7 +279,31 @@ int checkpoint_now(struct spool *sp, struct err *err) MUST_CHECK;
 /* A job that empties trash/ID. */
 void trash_empty(struct spool *sp, const char *id);
 
-/* ----------------------------------------------------------- mailbox.c */
+/* ----------------------------------------------------------- compact.c */
+
+/* A record of the file "expunged". */
+struct spool_expunged {
+	uint64_t modseq;
+	uint32_t uid;
+	uint32_t spare;
+};
+
+struct compaction {
+	int dirfd;
+	char id[STORE_ID_MAX + 1];
+	uint64_t base;      /* every redo record up to this is in the index */
+	int64_t keys_since; /* seconds */
+};
+
+/*
+ * Writes the index anew without the slots of what has gone, which the file
+ * "expunged" then has; in a job, while nobody has the mailbox open.  The new
+ * index is synced, its name is not.  On -1 the old one is as it was.
+ */
+int compact_index(const struct compaction *c, const struct spool_header *old,
+    const struct store_msg *slots, struct err *err) MUST_CHECK;
+
+/* --------------------------------------------------------------- box.c */
 
 void box_open(struct store *st, const char *id, store_open_cb *cb, void *arg);
 void box_close(struct store_mailbox *mb);

@@ -256,6 +256,7 @@ scenario(const char *dir, uint32_t seed, size_t checkpoint)
 
 	MUST(work_start(w, &spool_module, dir) == 0);
 	spool_of(w->rig.store)->checkpoint_octets = checkpoint;
+	spool_of(w->rig.store)->compact_dead = 2;
 	w->model.x = seed;
 	for (unsigned i = 0; i < OPS; i++) {
 		struct op op;
@@ -569,6 +570,7 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
 
 	MUST(work_start(w, &spool_module, dir) == 0);
 	w->model.x = seed;
+	spool_of(w->rig.store)->compact_dead = 2;
 	calls_made = 0;
 	calls_left = at;
 	calls_errno = errnum;

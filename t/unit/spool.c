@@ -298,6 +298,56 @@ test_expunge(void)
 }
 
 static void
+test_compact(void)
+{
+	struct store_append keyed = { .octets = slice_str("k"), .key = "k" };
+	static const uint32_t some[] = { 1, 2, 4, 6 }, last[] = { 5, 7 };
+	struct store_part p = { .uid = 5, .len = UINT64_MAX };
+	struct store_mailbox *mb;
+	struct spool_mailbox *box;
+
+	rig_create(&rig, "compact", "");
+	mb = rig_open(&rig, "compact");
+	append(mb, &keyed, 1);
+	for (int i = 0; i < 5; i++)
+		append_text(mb, "stays", 0);
+	rig_ask(&rig);
+	store_expunge(mb, some, 4, 0, rig_cb, &rig);
+	rig_wait(&rig);
+	store_close(&mb);
+	spool_of(rig.store)->compact_dead = 2;
+	mb = rig_open(&rig, "compact");
+	box = spool_mailbox_of(mb);
+	ok(box->now.nslots == 3 && box->now.ndead == 1 &&
+	        box->now.nexpunged == 3,
+	    "slots of what has gone go, but for those with a key");
+	ok(store_numbers(mb)->exists == 2 && store_at(mb, 1)->uid == 5 &&
+	        slice_is(read_part(mb, &p), "stays"),
+	    "what is left is found");
+	ok(append(mb, &keyed, 1) == NULL && keyed.outcome == STORE_TAKEN,
+	    "the key is remembered");
+	append_text(mb, "new", 0);
+	rig_ask(&rig);
+	store_expunge(mb, last, 2, 0, rig_cb, &rig);
+	rig_wait(&rig);
+	store_close(&mb);
+	mb = rig_open(&rig, "compact");
+	ok(spool_mailbox_of(mb)->now.nexpunged == 5, "and again");
+	rig_ask(&rig);
+	store_expunged(mb, 0, rig_gone_cb, &rig);
+	ok(rig_wait(&rig) == NULL && rig.ngone == 6 && rig.gone[0].uid == 1 &&
+	        rig.gone[0].modseq == 8 && rig.gone[4].uid == 6 &&
+	        rig.gone[5].uid == 7 && rig.gone[5].modseq == 10,
+	    "all that has gone is remembered");
+	rig_ask(&rig);
+	store_expunged(mb, 8, rig_gone_cb, &rig);
+	rig_wait(&rig);
+	ok(rig.ngone == 2, "since when");
+	spool_of(rig.store)->compact_dead = 1000;
+	store_close(&mb);
+}
+
+static void
 test_copy(void)
 {
 	struct store_append a[3] = { 0 };
@@ -543,6 +593,7 @@ test_model(uint32_t seed)
 	tempdir_make(dir);
 	MUST(work_start(w, &spool_module, dir) == 0);
 	w->model.x = seed;
+	spool_of(w->rig.store)->compact_dead = 2;
 	for (unsigned i = 1; i <= 300 && why == NULL; i++) {
 		struct op op;
 
@@ -577,6 +628,7 @@ main(void)
 	test_flags();
 	test_keyword_limits();
 	test_expunge();
+	test_compact();
 	test_copy();
 	test_keys();
 	test_close();
