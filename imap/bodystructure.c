@@ -253,7 +253,7 @@ enter(struct writer *wr, const struct mime_part *p)
 		write_sp(&wr->w);
 		break;
 	case MIME_KINDS:
-		MUST(!"a kind");
+		must_fail("a kind", __FILE__, __LINE__, __func__);
 	}
 }
 

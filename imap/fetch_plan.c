@@ -283,7 +283,7 @@ put_item(struct planner *pl, const struct fetch_item *item)
 		put_rfc822(pl, "RFC822.TEXT", SECTION_TEXT);
 		break;
 	case FETCH_KINDS:
-		MUST(!"an item");
+		must_fail("an item", __FILE__, __LINE__, __func__);
 	}
 }
 

@@ -198,7 +198,7 @@ control_event(void *arg, const struct ipc_message *m)
 	case CONTROL_FAILED:
 		break;
 	}
-	MUST(!"a message for a child");
+	must_fail("a message for a child", __FILE__, __LINE__, __func__);
 }
 
 static void

@@ -335,7 +335,8 @@ timer_stop(struct timer *t)
 bool
 timer_is_set(const struct timer *t)
 {
-	return ev_is_active(&t->ev);
+	/* ev_is_active() casts const away. */
+	return t->ev.active != 0;
 }
 
 void

@@ -148,7 +148,7 @@ settings_file(const struct settings *s, const char *name)
 	for (size_t i = 0; i < file_count(s->spec); i++)
 		if (strcmp(s->spec->files[i].name, name) == 0)
 			return held_slice(&s->files[i]);
-	MUST(!"a file of the daemon's spec");
+	must_fail("a file of the daemon's spec", __FILE__, __LINE__, __func__);
 	return slice_of(NULL, 0);
 }
 

@@ -358,7 +358,7 @@ parse_after_test(struct compiler *c)
 	case FRAME_BLOCK:
 		break;
 	}
-	MUST(!"a test belongs to something");
+	must_fail("a test belongs to something", __FILE__, __LINE__, __func__);
 	return EXPECT_NOTHING;
 }
 

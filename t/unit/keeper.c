@@ -61,7 +61,7 @@ static void
 too_late(void *arg)
 {
 	(void)arg;
-	MUST(!"the test hangs");
+	must_fail("the test hangs", __FILE__, __LINE__, __func__);
 }
 
 static void
@@ -82,7 +82,7 @@ world_open(struct world *w)
 	if (keeper_open(&w->keeper, w->loop, w->jobs, w->log, w->dir, &limits,
 	        &err) == -1) {
 		printf("# %s\n", err.text);
-		MUST(!"opens");
+		must_fail("opens", __FILE__, __LINE__, __func__);
 	}
 }
 
