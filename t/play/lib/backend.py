@@ -90,7 +90,7 @@ class Backend:
         tap.ok(status == 0, "backendd ends with status 0 (%s)" % status)
         wrong = [line for line in self.log().split("\n")
                  if "Sanitizer" in line or "runtime error" in line or
-                 "MUST" in line]
+                 "panic" in line]
         tap.equal(wrong, [], "nothing went wrong inside")
         if kind is not None or tap.failed:
             self.show_log()
