@@ -130,8 +130,8 @@ struct opening {
 	uint32_t room;
 	uint32_t *dead;
 	struct compaction compaction;
-	uint32_t compact_dead; /* 0: not now */
-	bool compacted;
+	uint32_t compact_dead;  /* 0: not now */
+	bool compacted, unsure; /* which index a crash would leave */
 	bool failed;
 	struct err err;
 };
@@ -229,10 +229,14 @@ drop_index(struct opening *o)
 	o->dead = NULL;
 }
 
-/* What cannot be compacted, on a full disk, is opened as it is. */
+/*
+ * What cannot be compacted, on a full disk, is opened as it is.  The new name
+ * is synced before any change, which counts slots as they are now.
+ */
 static int
 compact(struct opening *o)
 {
+	char path[SPOOL_PATH];
 	struct err err;
 
 	if (o->compact_dead == 0 || o->header.ndead < o->compact_dead ||
@@ -242,6 +246,11 @@ compact(struct opening *o)
 		return 0;
 	o->compacted = true;
 	drop_index(o);
+	spool_dir_path(path, o->id);
+	if (spool_sync(o->dirfd, path, &o->err) == -1) {
+		o->unsure = true;
+		return -1;
+	}
 	return open_index(o);
 }
 
@@ -280,6 +289,8 @@ end_compaction(struct opening *o, struct spool *sp)
 		return;
 	d = dirty_mark(sp, o->id);
 	d->index = d->dirs = true;
+	if (o->unsure)
+		sp->ailing = true;
 }
 
 static void

@@ -440,6 +440,79 @@ test_crashes(const char *top, uint32_t seed, int step)
 	ok(bad == 0 && n > 20, "seed %u: died at %u calls", seed, n);
 }
 
+/* ---- a compaction between a checkpoint and the end ---- */
+
+static void
+compact_and_die(const char *dir)
+{
+	static const uint32_t some[] = { 1, 2, 3, 6 };
+	struct store_append a[8] = { 0 };
+	struct store_mailbox *mb;
+	struct err err;
+	struct rig r;
+
+	MUST(rig_start(&r, &spool_module, dir) == 0);
+	spool_of(r.store)->compact_dead = 2;
+	MUST(rig_create(&r, "box", "") == NULL);
+	mb = rig_open(&r, "box");
+	rig_ask(&r);
+	store_append(mb, a, NITEMS(a), rig_cb, &r);
+	MUST(rig_wait(&r) == NULL);
+	MUST(checkpoint_now(spool_of(r.store), &err) == 0);
+	rig_ask(&r);
+	store_expunge(mb, some, NITEMS(some), 0, rig_cb, &r);
+	MUST(rig_wait(&r) == NULL);
+	store_close(&mb);
+	mb = rig_open(&r, "box");
+	MUST(spool_mailbox_of(mb)->now.nslots == 4);
+	rig_ask(&r);
+	store_append(mb, a, 1, rig_cb, &r);
+	MUST(rig_wait(&r) == NULL);
+	_exit(0);
+}
+
+static bool
+has_uids(const char *dir)
+{
+	static const uint32_t uids[] = { 4, 5, 7, 8, 9 };
+	struct store_mailbox *mb;
+	bool good;
+	struct rig r;
+
+	MUST(rig_start(&r, &spool_module, dir) == 0);
+	mb = rig_open(&r, "box");
+	good = mb != NULL && store_numbers(mb)->exists == NITEMS(uids);
+	for (uint32_t i = 0; good && i < NITEMS(uids); i++)
+		good = store_at(mb, i)->uid == uids[i] &&
+		       store_at(mb, i)->flags == 0 &&
+		       spool_msg_good(store_at(mb, i));
+	store_close(&mb);
+	rig_stop(&r);
+	return good;
+}
+
+/* The log still has changes of slots as they were numbered before. */
+static void
+test_compaction(const char *top)
+{
+	char dir[PATH_ROOM], sync[PATH_ROOM], lost[PATH_ROOM];
+	int status;
+	pid_t pid;
+
+	clean(top, dir, sync, lost);
+	fflush(stdout);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0) {
+		shadow = sync;
+		compact_and_die(dir);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && status == 0);
+	make_as_synced(sync, inode(dir), lost);
+	ok(has_uids(dir), "a compacted index is not written over");
+	ok(has_uids(lost), "nor is one whose name was lost half");
+}
+
 /* ---- the log cut ---- */
 
 static void
@@ -585,12 +658,16 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
 		before.made = w->model.made;
 		op.alone = true;
 		why = work_do(w, &op, NULL, NULL);
-		wait_for_health(&w->rig);
+		if (!spool_of(w->rig.store)->ailing)
+			wait_for_health(&w->rig);
 		if (why == NULL)
 			continue;
 		++*refused;
 		w->model = before;
-		if (op.kind == OP_DESTROY)
+		/* After a sync of a name that failed only a start helps. */
+		if (spool_of(w->rig.store)->ailing)
+			work_restart(w);
+		else if (op.kind == OP_DESTROY || op.kind == OP_REOPEN)
 			work_open(w, op.box);
 	}
 	calls_left = -1;
@@ -635,6 +712,7 @@ main(void)
 	tempdir_make(top);
 	test_crashes(top, 11, 7);
 	test_crashes(top, 10, 11);
+	test_compaction(top);
 	test_cuts(top, 3);
 	test_failures(top, 4, ENOSPC, 5);
 	test_failures(top, 5, EIO, 11);
