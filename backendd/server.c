@@ -34,7 +34,7 @@ enum {
 	READY_POLL_MS = 10,
 	READY_POLLS = 500, /* then accept without knowing the mechanisms */
 	ANNOUNCE_FIRST_MS = 250,
-	ANNOUNCE_LAST_MS = 15 * 1000,
+	ANNOUNCE_LAST_MS = 5 * 1000,
 	ANNOUNCE_ANSWER_MS = 10 * 1000,
 	DAY_MS = 24 * 60 * 60 * 1000,
 	DRAIN_POLL_MS = 50

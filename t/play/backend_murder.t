@@ -34,6 +34,10 @@ def admin(number):
     r.line()
     plain = base64.b64encode(b"admin\0proxy\0password").decode()
     r.ask("l", "AUTHENTICATE PLAIN " + plain)
+    probe = '"Shared Folders/probe%d"' % number
+    while "UNAVAILABLE" in r.ask("a", "CREATE " + probe)[-1]:
+        pass  # it has not reached the update server yet
+    r.ask("a", "DELETE " + probe)
     return r
 
 
