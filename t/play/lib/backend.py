@@ -119,6 +119,8 @@ class Backend:
             lines += ["tls_cert = " + self.path("cert.pem"),
                       "tls_key = " + self.path("key.pem"),
                       "listen_tls = 127.0.0.1:%d" % self.imaps_port]
+        own = [line.split("=")[0] for line in self.conf]
+        lines = [line for line in lines if line.split("=")[0] not in own]
         os.makedirs(self.path("data"))
         with open(self.path("conf"), "w") as f:
             f.write("\n".join(lines + self.conf) + "\n")
