@@ -300,14 +300,24 @@ remembered(void *arg, enum users_memory m)
 void
 backendd_XREMEMBER(struct session *ss, struct cmd *cmd)
 {
+	struct users *users = session_server(ss)->users;
 	struct slice key;
+	bool test;
 
 	if (!is_allowed(ss))
 		return;
 	key = parse_astring(cmd->args);
+	test = parse_try(cmd->args, ' ');
+	if (test && !slice_is_nocase(parse_atom(cmd->args), "TEST"))
+		parse_fail(cmd->args, "TEST, or nothing");
 	if (parse_error(cmd->args) == NULL &&
 	    !userdata_name_ok(key, USERDATA_ITEM_MAX))
 		parse_fail(cmd->args, "Not a key");
-	if (parsed(ss))
-		users_remember(session_server(ss)->users, key, remembered, ss);
+	if (!parsed(ss))
+		return;
+	/* What was seen has to be durable before it is said. */
+	if (test && !users_remembers(users, key))
+		session_done(ss, SESSION_OK, "NEW", "Done");
+	else
+		users_remember(users, key, remembered, ss);
 }

@@ -74,6 +74,20 @@ memory_has(struct users *u, struct slice key, int64_t now)
 	return until > (uint64_t)now;
 }
 
+bool
+users_remembers(struct users *u, struct slice key)
+{
+	struct buf k;
+	bool has;
+
+	MUST(userdata_name_ok(key, MEMORY_KEY_MAX));
+	buf_init(&k, TREEDB_KEY_MAX);
+	memory_key(&k, key);
+	has = memory_has(u, buf_slice(&k), loop_wall(u->bd->loop).ms);
+	buf_fini(&k);
+	return has;
+}
+
 void
 users_remember(struct users *u, struct slice key, users_memory_cb *cb,
     void *arg)

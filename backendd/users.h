@@ -99,6 +99,9 @@ enum users_memory {
 	MEMORY_FAILED
 };
 
+/* Is it remembered?  It may not be durable yet. */
+bool users_remembers(struct users *u, struct slice key);
+
 /* Remembered for duplicate_days; answers when durable. */
 typedef void users_memory_cb(void *arg, enum users_memory m);
 void users_remember(struct users *u, struct slice key, users_memory_cb *cb,

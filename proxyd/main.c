@@ -8,6 +8,7 @@
 #include "proxyd/conf.h"
 #include "proxyd/front.h"
 #include "proxyd/imapd.h"
+#include "proxyd/lmtpd.h"
 
 #define AT(member) offsetof(struct proxyd_conf, member)
 
@@ -16,12 +17,16 @@ main(int argc, char **argv)
 {
 	const struct daemon_child auth = auth_child(AT(auth));
 	const struct daemon_child *const children[] = { &auth,
-		&proxyd_front_child, &proxyd_imap_child, NULL };
+		&proxyd_front_child, &proxyd_imap_child, &proxyd_lmtp_child,
+		NULL };
 	static const struct daemon_link links[] = { { "imap", "auth" },
-		{ "imap", "front" }, { NULL, NULL } };
+		{ "imap", "front" }, { "lmtp", "auth" }, { "lmtp", "front" },
+		{ NULL, NULL } };
 	static const struct daemon_listen listens[] = { { "imap", AT(listen),
 		                                            "imap" },
-		{ "imaps", AT(listen_tls), "imap" }, { NULL, 0, NULL } };
+		{ "imaps", AT(listen_tls), "imap" },
+		{ "sieve", AT(sieve_listen), "imap" },
+		{ "lmtp", AT(lmtp_listen), "lmtp" }, { NULL, 0, NULL } };
 	static const struct daemon_file files[] = {
 		{ "tls_cert", AT(tls_cert) }, { "tls_key", AT(tls_key) },
 		{ "tls_ca", AT(tls_ca) }, { "backend_cert", AT(backend_cert) },

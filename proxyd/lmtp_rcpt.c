@@ -1,0 +1,215 @@
+/*
+ * MAIL and RCPT: is it wanted, and whose is it?
+ */
+#include <string.h>
+
+#include "imap/acl.h"
+#include "imap/mboxname.h"
+#include "imap/mboxrec.h"
+#include "lib/ascii.h"
+#include "lib/loop.h"
+#include "proxyd/conf.h"
+#include "proxyd/deliver.h"
+#include "proxyd/lmtp_state.h"
+#include "proxyd/lmtpd.h"
+#include "proxyd/route.h"
+#include "proxyd/worker.h"
+
+/* --- MAIL ---------------------------------------------------------------------- */
+
+/* True, and it was answered, if a parameter cannot be had. */
+static bool
+refuse_parameter(struct lmtp_session *ls, const struct lmtp_param *p)
+{
+	uint64_t size;
+
+	if (slice_is_nocase(p->name, "SIZE")) {
+		if (!ascii_number(p->value, UINT64_MAX, &size))
+			lmtp_answer(ls, 501, "5.5.4", "SIZE=number");
+		else if (size > ls->worker->conf->max_message)
+			lmtp_answer(ls, 552, "5.3.4", "Message too big");
+		else
+			return false;
+	} else if (slice_is_nocase(p->name, "BODY")) {
+		if (slice_is_nocase(p->value, "7BIT") ||
+		    slice_is_nocase(p->value, "8BITMIME"))
+			return false;
+		lmtp_answer(ls, 501, "5.5.4", "BODY is 7BIT or 8BITMIME");
+	} else
+		lmtp_answer(ls, 555, "5.5.4", "Unknown parameter");
+	return true;
+}
+
+void
+lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
+{
+	if (ls->delivery != NULL) {
+		lmtp_answer(ls, 503, "5.5.1", "RSET first");
+		return;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		if (refuse_parameter(ls, &c->params[i]))
+			return;
+	ls->from = arena_copy(&ls->arena, c->raw_path);
+	ls->delivery =
+	    delivery_new(ls->lmtpd->deliveries, &c->path, ls->from, ls->sid);
+	timer_set(ls->timer, (int64_t)ls->worker->conf->idle_ms);
+	lmtp_answer(ls, 250, "2.1.0", "Sender accepted");
+}
+
+/* --- RCPT ------------------------------------------------------------------------ */
+
+static void
+accept(struct lmtp_session *ls, const struct mboxrec *rec)
+{
+	char server[64];
+
+	if (ls->shared &&
+	    !(acl_effective_text(rec->acl, slice_of(NULL, 0)) & ACL_POST)) {
+		lmtp_answer(ls, 550, "5.7.1",
+		    "Mail may not be sent to that mailbox");
+		return;
+	}
+	route_server(rec, server);
+	delivery_add(ls->delivery,
+	    &(struct delivery_address){ .path = ls->path,
+	        .raw = ls->raw,
+	        .user = ls->shared ? slice_of(NULL, 0) : ls->user,
+	        .detail = ls->shared ? slice_of(NULL, 0) : ls->detail,
+	        .mailbox = ls->mailbox,
+	        .server = server });
+	lmtp_answer(ls, 250, "2.1.5", "Recipient accepted");
+}
+
+static void
+refuse(struct lmtp_session *ls)
+{
+	lmtp_answer(ls, 550, "5.1.1",
+	    ls->shared ? "No such mailbox here" : "No such user here");
+}
+
+static void
+routed(void *arg, enum route_answer answer, const struct mboxrec *rec)
+{
+	struct lmtp_session *ls = arg;
+
+	ls->wait = NULL;
+	ls->phase = LMTP_PHASE_COMMAND;
+	switch (answer) {
+	case ROUTE_FOUND:
+		accept(ls, rec);
+		break;
+	case ROUTE_NONE:
+		refuse(ls);
+		break;
+	case ROUTE_UNKNOWN:
+		lmtp_answer(ls, 451, "4.3.0",
+		    "Whether there is such a user cannot be known now");
+		break;
+	}
+	lmtp_advance(ls);
+}
+
+static struct slice
+lower(struct arena *a, struct slice s)
+{
+	uint8_t *out = arena_alloc(a, s.len + 1);
+
+	for (size_t i = 0; i < s.len; i++)
+		out[i] = ascii_lower(s.ptr[i]);
+	return slice_of(out, s.len);
+}
+
+/* "shared+help": the name is as all see it, below the prefix if there is one. */
+static bool
+name_shared(struct lmtp_session *ls)
+{
+	const struct mboxname_layout *layout = &ls->worker->layout;
+	const struct mboxname_view view = { layout, slice_of("", 0) };
+	const char *external =
+	    layout->altnamespace
+	        ? arena_printf(&ls->line_arena, "%s%c%.*s", layout->shared,
+	              layout->separator, (int)ls->detail.len,
+	              (const char *)ls->detail.ptr)
+	        : arena_string(&ls->line_arena, ls->detail);
+
+	return ls->detail.len > 0 &&
+	       mboxname_from_external(&ls->arena, &view, slice_str(external),
+	           &ls->mailbox) == NULL &&
+	       mboxname_owner(&ls->arena, layout, ls->mailbox).ptr == NULL;
+}
+
+static bool
+name_user(struct lmtp_session *ls)
+{
+	return ls->user.len > 0 &&
+	       mboxname_of_user(&ls->arena, &ls->worker->layout, ls->user,
+	           &ls->mailbox) == NULL;
+}
+
+static void
+split(struct lmtp_session *ls, const struct lmtp_command *c)
+{
+	uint8_t separator = (uint8_t)ls->worker->conf->subaddress_separator[0];
+	struct slice local = arena_copy(&ls->arena, c->path.local);
+	size_t at = slice_find(local, separator);
+
+	ls->path.local = local;
+	ls->path.domain = arena_copy(&ls->arena, c->path.domain);
+	ls->raw = arena_copy(&ls->arena, c->raw_path);
+	ls->user = slice_first(local, at);
+	ls->detail =
+	    at < local.len ? slice_skip(local, at + 1) : slice_of("", 0);
+}
+
+/* Users are written small; who insists on capitals is found by them. */
+static void
+find_user(struct lmtp_session *ls)
+{
+	struct slice as_came = ls->user;
+	struct mboxrec rec;
+
+	if (name_user(ls) &&
+	    route_look(ls->worker->route, ls->mailbox, &rec) == ROUTE_FOUND) {
+		accept(ls, &rec);
+		return;
+	}
+	ls->user = lower(&ls->arena, as_came);
+	if (!name_user(ls)) {
+		refuse(ls);
+		return;
+	}
+	ls->phase = LMTP_PHASE_ROUTING;
+	ls->wait = route_find(ls->worker->route, ls->mailbox, routed, ls);
+}
+
+void
+lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
+{
+	const struct proxyd_conf *conf = ls->worker->conf;
+
+	if (ls->delivery == NULL) {
+		lmtp_answer(ls, 503, "5.5.1", "MAIL first");
+		return;
+	}
+	if (c->n > 0) {
+		lmtp_answer(ls, 555, "5.5.4", "Unknown parameter");
+		return;
+	}
+	if (delivery_count(ls->delivery) >= conf->max_recipients) {
+		lmtp_answer(ls, 452, "4.5.3", "Too many recipients");
+		return;
+	}
+	split(ls, c);
+	ls->shared =
+	    slice_is_nocase(ls->user, conf->share_user) && ls->detail.len > 0;
+	if (!ls->shared) {
+		find_user(ls);
+	} else if (!name_shared(ls)) {
+		refuse(ls);
+	} else {
+		ls->phase = LMTP_PHASE_ROUTING;
+		ls->wait =
+		    route_find(ls->worker->route, ls->mailbox, routed, ls);
+	}
+}
