@@ -470,9 +470,12 @@ find_bracket(struct slice s)
 void
 reply_parse_text(const struct piece *pieces, struct reply_text *t)
 {
-	struct slice s = skip_word(skip_word(pieces->octets)), code;
+	struct slice s = skip_word(pieces->octets), code;
 	size_t end;
 
+	/* "+ text" has no status before the text. */
+	if (!slice_starts_nocase(pieces->octets, "+"))
+		s = skip_word(s);
 	*t = (struct reply_text){ .code = RESPCODE_NONE, .text = s };
 	if (s.len == 0 || s.ptr[0] != '[')
 		return;

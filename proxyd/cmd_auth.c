@@ -196,21 +196,10 @@ dial_home(struct session *ss)
 }
 
 static void
-logged_in(struct session *ss, const struct auth_answer *a)
+logged_in(struct session *ss, const char *user)
 {
-	const struct proxyd_conf *conf = ss->worker->conf;
-	const char *user = a->authcid;
 	struct write w;
 
-	if (a->authzid != NULL && a->authzid[0] != '\0' &&
-	    strcmp(a->authzid, a->authcid) != 0) {
-		if (!proxyd_is_admin(conf, a->authcid)) {
-			session_done(ss, WRITE_NO, RESPCODE_AUTHORIZATIONFAILED,
-			    "You may not act for that user");
-			return;
-		}
-		user = a->authzid;
-	}
 	session_logged_in(ss, user);
 	dial_home(ss);
 	w = session_write(ss);
@@ -221,7 +210,61 @@ logged_in(struct session *ss, const struct auth_answer *a)
 	session_passed(ss);
 }
 
-static void ask_client(struct session *ss, struct slice challenge);
+/* Whom the client may be now; NULL, and answered, if nobody. */
+static const char *
+user_of(struct session *ss, const struct auth_answer *a)
+{
+	if (a->authzid == NULL || a->authzid[0] == '\0' ||
+	    strcmp(a->authzid, a->authcid) == 0)
+		return a->authcid;
+	if (proxyd_is_admin(ss->worker->conf, a->authcid))
+		return a->authzid;
+	session_done(ss, WRITE_NO, RESPCODE_AUTHORIZATIONFAILED,
+	    "You may not act for that user");
+	return NULL;
+}
+
+static void
+ask_client(struct session *ss, struct slice challenge,
+    void (*line)(struct session *ss, struct slice line))
+{
+	struct write w = session_write(ss);
+	struct buf coded;
+
+	buf_init(&coded, SASL_MAX * 2);
+	base64_encode(&coded, challenge);
+	write_continue(&w, buf_slice(&coded));
+	buf_fini(&coded);
+	session_want_line(ss, line);
+}
+
+/* To the server's last word there is nothing to say. */
+static void
+take_last_line(struct session *ss, struct slice line)
+{
+	if (line.len == 0)
+		logged_in(ss, ss->cmd.state);
+	else
+		session_done(ss, WRITE_BAD, RESPCODE_NONE, "Cancelled");
+}
+
+static void
+accept_login(struct session *ss, const struct auth_answer *a)
+{
+	const char *user = user_of(ss, a);
+
+	if (user == NULL)
+		return;
+	if (!a->has_challenge) {
+		logged_in(ss, user);
+		return;
+	}
+	/* IMAP has no place for it but a challenge (RFC 9051 6.2.2). */
+	ss->cmd.state = arena_string(&ss->arena, slice_str(user));
+	ask_client(ss, a->challenge, take_last_line);
+}
+
+static void take_line(struct session *ss, struct slice line);
 
 static void
 on_auth(void *arg, const struct auth_answer *a)
@@ -229,7 +272,7 @@ on_auth(void *arg, const struct auth_answer *a)
 	struct session *ss = arg;
 
 	if (a->result == AUTH_CONTINUE) {
-		ask_client(ss, a->challenge);
+		ask_client(ss, a->challenge, take_line);
 		return;
 	}
 	ss->exchange = NULL;
@@ -237,7 +280,7 @@ on_auth(void *arg, const struct auth_answer *a)
 	case AUTH_CONTINUE:
 		break;
 	case AUTH_OK:
-		logged_in(ss, a);
+		accept_login(ss, a);
 		return;
 	case AUTH_FAIL:
 		log_info(ss->worker->log, "login failed", "sid", ss->sid,
@@ -273,19 +316,6 @@ take_line(struct session *ss, struct slice line)
 	if (in.area != NULL)
 		wipe(in.area, in.size);
 	buf_fini(&in);
-}
-
-static void
-ask_client(struct session *ss, struct slice challenge)
-{
-	struct write w = session_write(ss);
-	struct buf coded;
-
-	buf_init(&coded, SASL_MAX * 2);
-	base64_encode(&coded, challenge);
-	write_continue(&w, buf_slice(&coded));
-	buf_fini(&coded);
-	session_want_line(ss, take_line);
 }
 
 static void

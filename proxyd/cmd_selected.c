@@ -259,6 +259,7 @@ idle_over(struct session *ss, struct slice line)
 	}
 	write_init(&w, link_out(g->link), WRITE_CLIENT);
 	write_line(&w, slice_str("DONE"));
+	leg_new_deadline(g);
 	leg_flush(g);
 }
 

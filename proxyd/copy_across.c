@@ -29,7 +29,12 @@ struct state {
 	size_t at;       /* the message under way */
 	uint64_t offset; /* octets of it that are through */
 	uint64_t uidvalidity;
-	bool whole; /* the last part asked for has come */
+	bool no_uids;    /* the destination does not tell them */
+	bool whole;      /* the last part asked for has come */
+	bool in_literal; /* the destination waits for more of a message */
+	bool stored;     /* \Deleted, at the source */
+	enum respcode code;
+	const char *why; /* it failed, while that is undone */
 };
 
 static void send_head(struct session *ss, struct leg *g);
@@ -62,7 +67,7 @@ put_copyuid(struct session *ss, struct slice tag, const char *text)
 	struct write w = session_write(ss);
 
 	write_status(&w, tag, WRITE_OK);
-	if (s->uidvalidity != 0 && s->n > 0) {
+	if (!s->no_uids && s->n > 0) {
 		write_code_open(&w, RESPCODE_COPYUID);
 		write_sp(&w);
 		write_number(&w, s->uidvalidity);
@@ -76,38 +81,67 @@ put_copyuid(struct session *ss, struct slice tag, const char *text)
 	write_end(&w);
 }
 
+static void
+finish_failed(struct session *ss, struct leg *g)
+{
+	struct state *s = state_of(ss);
+
+	(void)g;
+	session_done(ss, WRITE_NO, s->code, s->why);
+}
+
 /* What was appended is removed again, as far as its server lets us. */
 static void
-undo(struct session *ss)
+undo(struct session *ss, struct leg *g)
 {
 	static const struct ask_use drop = { .policy = ASK_DROP };
 	struct state *s = state_of(ss);
 	struct slice none = { NULL, 0 };
 	struct write w;
 
-	if (s->to == NULL || s->at == 0 || s->uidvalidity == 0)
-		return;
-	w = leg_ask(s->to, none, &drop);
+	w = leg_ask(g, none, &drop);
 	write_word(&w, "SELECT ");
 	value_write(&w, s->what.dest);
 	write_end(&w);
-	w = leg_ask(s->to, none, &drop);
+	w = leg_ask(g, none, &drop);
 	write_word(&w, "UID STORE ");
 	put_uids(ss, &w, true, s->at);
 	write_word(&w, " +FLAGS.SILENT (\\Deleted)");
 	write_end(&w);
-	w = leg_ask(s->to, none, &drop);
+	w = leg_ask(g, none, &drop);
 	write_word(&w, "UID EXPUNGE ");
 	put_uids(ss, &w, true, s->at);
 	write_end(&w);
-	leg_ask_text(s->to, "UNSELECT", &drop);
+	leg_ask_text(g, "UNSELECT", &drop);
+	finish_failed(ss, g);
+}
+
+/* The connection in the midst of a literal is no good for anything else. */
+static void
+drop_destination(struct session *ss)
+{
+	struct state *s = state_of(ss);
+
+	if (s->to == NULL)
+		return;
+	TAILQ_REMOVE(&ss->legs, s->to, entry);
+	leg_free(&s->to);
 }
 
 static void
-fail(struct session *ss, enum respcode code, const char *text)
+fail(struct session *ss, enum respcode code, const char *why)
 {
-	undo(ss);
-	session_done(ss, WRITE_NO, code, text);
+	struct state *s = state_of(ss);
+
+	s->code = code;
+	s->why = why;
+	if (s->in_literal)
+		drop_destination(ss);
+	if (s->at == 0 || s->no_uids)
+		finish_failed(ss, NULL);
+	else
+		leg_try_open(session_leg(ss, s->what.server), undo,
+		    finish_failed);
 }
 
 /* --- MOVE: remove at the source ---------------------------------------------------- */
@@ -116,22 +150,31 @@ static void
 expunged(struct session *ss, struct leg *g, const struct ask_answer *a)
 {
 	(void)g;
-	if (a->lost || a->status != WRITE_OK)
+	if (a->lost || a->status != WRITE_OK || !state_of(ss)->stored)
 		session_done(ss, WRITE_NO, RESPCODE_NONE,
 		    "Copied, but not removed from the selected mailbox");
 	else
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Moved");
 }
 
+/* If the leg is lost, this is the only answer that comes. */
+static void
+marked(struct session *ss, struct leg *g, const struct ask_answer *a)
+{
+	state_of(ss)->stored = !a->lost && a->status == WRITE_OK;
+	if (a->lost)
+		expunged(ss, g, a);
+}
+
 static void
 remove_at_source(struct session *ss)
 {
-	static const struct ask_use drop = { .policy = ASK_DROP };
 	struct state *s = state_of(ss);
 	struct write w;
 
 	put_copyuid(ss, slice_of(NULL, 0), "The destination has them");
-	w = leg_ask(s->from, slice_of(NULL, 0), &drop);
+	w = leg_ask(s->from, slice_of(NULL, 0),
+	    &(struct ask_use){ .policy = ASK_SHOW, .answer = marked });
 	write_word(&w, "UID STORE ");
 	put_uids(ss, &w, false, s->n);
 	write_word(&w, " +FLAGS.SILENT (\\Deleted)");
@@ -169,7 +212,8 @@ take_appenduid(struct state *s, const struct reply_text *t)
 	if (t->code != RESPCODE_APPENDUID || sp == t->code_args.len ||
 	    !ascii_number(slice_first(t->code_args, sp), UINT32_MAX,
 	        &s->uidvalidity) ||
-	    !ascii_number(slice_skip(t->code_args, sp + 1), UINT32_MAX, &uid))
+	    !ascii_number(slice_skip(t->code_args, sp + 1), UINT32_MAX, &uid) ||
+	    uid == 0)
 		return false;
 	s->messages[s->at].new_uid = (uint32_t)uid;
 	return true;
@@ -183,7 +227,9 @@ appended(struct session *ss, struct leg *g, const struct ask_answer *a)
 	(void)g;
 	if (a->lost) {
 		s->to = NULL;
-		session_unavailable(ss, "The destination's server was lost");
+		s->in_literal = false;
+		fail(ss, RESPCODE_UNAVAILABLE,
+		    "The destination's server was lost");
 		return;
 	}
 	if (a->status != WRITE_OK) {
@@ -191,8 +237,13 @@ appended(struct session *ss, struct leg *g, const struct ask_answer *a)
 		    arena_string(&ss->arena, a->text->text));
 		return;
 	}
+	if (s->in_literal) {
+		fail(ss, RESPCODE_UNAVAILABLE,
+		    "The destination's server did not wait for the message");
+		return;
+	}
 	if (!take_appenduid(s, a->text))
-		s->uidvalidity = 0;
+		s->no_uids = true;
 	s->at++;
 	s->offset = 0;
 	if (s->at == s->n)
@@ -209,17 +260,6 @@ item_of(struct value *list, const char *name)
 		if (slice_is_nocase(v->text, name))
 			return v->next;
 	return NULL;
-}
-
-/* The connection in the midst of a literal is no good for anything else. */
-static void
-give_up(struct session *ss, const char *text)
-{
-	struct state *s = state_of(ss);
-
-	TAILQ_REMOVE(&ss->legs, s->to, entry);
-	leg_free(&s->to);
-	session_unavailable(ss, text);
 }
 
 static void
@@ -239,7 +279,8 @@ take_part(struct session *ss, struct leg *g, const struct reply_head *head,
 	body = list == NULL ? NULL : item_of(list, "BODY");
 	if (body == NULL || body->kind != VALUE_STRING)
 		return; /* flags of somebody's */
-	if (body->text.len > m->size - s->offset)
+	if (body->text.len > m->size - s->offset || body->text.len > PART ||
+	    (body->text.len == 0 && m->size > 0))
 		return;
 	buf_put_slice(link_out(s->to->link), body->text);
 	s->offset += body->text.len;
@@ -256,7 +297,7 @@ part_answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 
 	(void)g;
 	if (a->lost || a->status != WRITE_OK || !s->whole) {
-		give_up(ss, "A message could not be read");
+		fail(ss, RESPCODE_UNAVAILABLE, "A message could not be read");
 		return;
 	}
 	if (s->offset < s->messages[s->at].size) {
@@ -264,6 +305,7 @@ part_answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 		leg_when_room(s->to, PART, ask_part);
 		return;
 	}
+	s->in_literal = false;
 	write_init(&w, link_out(s->to->link), WRITE_CLIENT);
 	write_end(&w);
 	leg_flush(s->to);
@@ -274,7 +316,7 @@ ask_part(struct session *ss, struct leg *g)
 {
 	struct state *s = state_of(ss);
 	struct write w = leg_ask(s->from, slice_of(NULL, 0),
-	    &(struct ask_use){ .policy = ASK_SHOW,
+	    &(struct ask_use){ .policy = ASK_FETCH,
 	        .data = take_part,
 	        .answer = part_answered });
 
@@ -300,6 +342,7 @@ send_head(struct session *ss, struct leg *g)
 	    &(struct ask_use){ .policy = ASK_SHOW, .answer = appended });
 
 	s->to = g;
+	s->in_literal = true;
 	write_word(&w, "APPEND ");
 	value_write(&w, s->what.dest);
 	write_sp(&w);
@@ -372,7 +415,7 @@ take_facts(struct session *ss, struct leg *g, const struct reply_head *head,
 	/* One that lacks some is news of flags, not our answer. */
 	if (uid == NULL || flags == NULL || date == NULL || size == NULL ||
 	    flags->kind != VALUE_LIST ||
-	    !ascii_number(uid->text, UINT32_MAX, &n))
+	    !ascii_number(uid->text, UINT32_MAX, &n) || n == 0)
 		return;
 	m = add_message(ss);
 	m->uid = (uint32_t)n;
@@ -409,7 +452,7 @@ copy_across(struct session *ss, const struct copy_across *c)
 	s->from = ss->selected;
 	ss->cmd.state = s;
 	w = leg_ask(s->from, slice_of(NULL, 0),
-	    &(struct ask_use){ .policy = ASK_SHOW,
+	    &(struct ask_use){ .policy = ASK_FETCH,
 	        .data = take_facts,
 	        .answer = facts_answered });
 	write_word(&w, c->by_uid ? "UID FETCH " : "FETCH ");

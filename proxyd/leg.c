@@ -90,7 +90,7 @@ lost(struct leg *g, const char *why)
 {
 	struct session *ss = g->ss;
 	bool selected = ss->selected == g, passing = g->passing;
-	void (*opened)(struct session *, struct leg *) = g->opened;
+	bool waits = g->opened != NULL || g->writable != NULL;
 	void (*failed)(struct session *, struct leg *) = g->failed;
 	const struct ask_answer answer = { .lost = true, .status = WRITE_NO };
 	struct ask *a;
@@ -105,15 +105,15 @@ lost(struct leg *g, const char *why)
 	}
 	if (selected)
 		ss->selected = NULL;
-	g->opened = NULL;
+	g->opened = g->writable = NULL;
 	for (a = TAILQ_FIRST(&g->asks); a != NULL; a = TAILQ_NEXT(a, entry))
 		if (a->use.answer != NULL)
 			break;
 	if (a != NULL)
 		a->use.answer(ss, g, &answer);
-	else if (opened != NULL && failed != NULL)
+	else if (waits && failed != NULL)
 		failed(ss, g);
-	else if (opened != NULL)
+	else if (waits)
 		session_unavailable(ss,
 		    "The server of this mailbox does not answer, try again "
 		    "later");
@@ -122,12 +122,25 @@ lost(struct leg *g, const char *why)
 		session_lost_selection(ss);
 }
 
+/* Octets move: the server is alive. */
+static void
+put_off_deadline(struct leg *g)
+{
+	if (!TAILQ_EMPTY(&g->asks) && !g->unhurried)
+		timer_set(g->timer, (int64_t)g->ss->worker->conf->command_ms);
+}
+
 static void
 on_timer(void *arg)
 {
 	struct leg *g = arg;
 
-	lost(g, "no answer within command_timeout");
+	if (buf_failed(link_out(g->link)))
+		lost(g, "more was to be sent than the buffer holds");
+	else if (g->wants_room)
+		put_off_deadline(g); /* it is the client who does not read */
+	else
+		lost(g, "no answer within command_timeout");
 }
 
 /* --- responses -------------------------------------------------------------- */
@@ -136,6 +149,18 @@ static bool
 is_for(const struct ask *a, struct slice tag)
 {
 	return a != NULL && slice_is(tag, a->tag);
+}
+
+/* Of the selected mailbox, and not asked for. */
+static bool
+is_news(const struct ask *a, const struct reply_head *head)
+{
+	if (head->kind != REPLY_DATA || !head->has_number)
+		return head->kind == REPLY_DATA &&
+		       (slice_is_nocase(head->name, "FLAGS") ||
+		           slice_is_nocase(head->name, "VANISHED"));
+	return a == NULL || a->use.policy != ASK_FETCH ||
+	       !slice_is_nocase(head->name, "FETCH");
 }
 
 /* True if the response is to go through as it is. */
@@ -158,13 +183,10 @@ is_passed(const struct leg *g, const struct ask *a,
 			return false;
 		break;
 	}
-	if (a == NULL)
-		return g->ss->selected == g && head->kind == REPLY_DATA;
-	/* What is new in the client's mailbox is the client's to know. */
-	if (a->use.policy == ASK_SHOW)
-		return g->ss->selected == g && head->kind == REPLY_DATA &&
-		       !slice_is_nocase(head->name, "FETCH");
-	return a->use.policy == ASK_PASS || a->use.policy == ASK_ANSWER;
+	if (a != NULL &&
+	    (a->use.policy == ASK_PASS || a->use.policy == ASK_ANSWER))
+		return true;
+	return g->ss->selected == g && is_news(a, head);
 }
 
 static void
@@ -210,6 +232,19 @@ take_tagged(struct leg *g, const struct reply_head *head,
 		use.answer(g->ss, g, &answer);
 }
 
+/* Once for an ask, whatever the server thinks of it. */
+static void
+take_go_ahead(struct leg *g, struct ask *a)
+{
+	void (*go_ahead)(struct session *, struct leg *);
+
+	if (a == NULL || a->use.go_ahead == NULL)
+		return;
+	go_ahead = a->use.go_ahead;
+	a->use.go_ahead = NULL;
+	go_ahead(g->ss, g);
+}
+
 static void
 take_done(struct leg *g, const struct reply_head *head, bool passed)
 {
@@ -222,8 +257,7 @@ take_done(struct leg *g, const struct reply_head *head, bool passed)
 		take_tagged(g, head, pieces);
 		break;
 	case REPLY_CONTINUE:
-		if (a != NULL && a->use.go_ahead != NULL)
-			a->use.go_ahead(g->ss, g);
+		take_go_ahead(g, a);
 		break;
 	case REPLY_STATUS:
 		if (!passed && head->status == WRITE_BYE)
@@ -318,11 +352,10 @@ on_link(void *arg, struct link *k, enum link_event ev)
 			opened(ss, g);
 		break;
 	case LINK_READ:
-		if (g->timer != NULL && timer_is_set(g->timer))
-			timer_set(g->timer,
-			    (int64_t)ss->worker->conf->command_ms);
+		put_off_deadline(g);
 		break;
 	case LINK_WRITTEN:
+		put_off_deadline(g);
 		if (g->writable != NULL)
 			leg_when_room(g, g->room, g->writable);
 		break;
@@ -388,7 +421,7 @@ leg_ask(struct leg *g, struct slice tag, const struct ask_use *use)
 	TAILQ_INSERT_TAIL(&g->asks, a, entry);
 	if (g->timer == NULL)
 		g->timer = timer_new(worker->loop, on_timer, g);
-	timer_set(g->timer, (int64_t)worker->conf->command_ms);
+	leg_new_deadline(g);
 	write_init(&w, link_out(g->link), WRITE_CLIENT);
 	write_word(&w, a->tag);
 	write_sp(&w);
@@ -408,8 +441,18 @@ leg_ask_text(struct leg *g, const char *text, const struct ask_use *use)
 void
 leg_flush(struct leg *g)
 {
+	/* What did not fit is missing in the midst: that cannot be mended. */
+	if (buf_failed(link_out(g->link)))
+		timer_set(g->timer, 0);
 	link_flush(g->link);
 	link_want_read(g->link, true);
+}
+
+void
+leg_new_deadline(struct leg *g)
+{
+	g->unhurried = false;
+	put_off_deadline(g);
 }
 
 bool
@@ -421,5 +464,18 @@ leg_is_busy(const struct leg *g)
 void
 leg_no_deadline(struct leg *g)
 {
+	g->unhurried = true;
 	timer_stop(g->timer);
+}
+
+void
+leg_forget(struct leg *g)
+{
+	struct ask *a;
+
+	g->opened = g->failed = g->writable = NULL;
+	TAILQ_FOREACH (a, &g->asks, entry)
+		a->use = (struct ask_use){ .policy = a->use.policy == ASK_FETCH
+			                                 ? ASK_FETCH
+			                                 : ASK_DROP };
 }

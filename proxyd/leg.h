@@ -3,7 +3,8 @@
  *
  * An ask is one command sent and not yet answered.  Untagged responses belong
  * to the ask at the head of the queue: they are passed on to the client, octet
- * for octet, or gathered and shown, or dropped, as the ask has it.
+ * for octet, or gathered and shown, or dropped, as the ask has it.  News of the
+ * selected mailbox is the client's to know whatever was asked.
  */
 #ifndef PROXYD_LEG_H
 #define PROXYD_LEG_H
@@ -26,6 +27,7 @@ enum ask_policy {
 	ASK_PASS,   /* untagged responses and the tagged one go to the client */
 	ASK_ANSWER, /* untagged go to the client; the tagged one is shown */
 	ASK_SHOW,   /* all are shown, but news of the selected mailbox */
+	ASK_FETCH,  /* the same; FETCH is no news, but shown too */
 	ASK_DROP    /* none matters; failure neither */
 };
 
@@ -40,8 +42,8 @@ struct ask_use {
 	enum ask_policy policy;
 	void (*data)(struct session *ss, struct leg *g,
 	    const struct reply_head *head,
-	    const struct piece *pieces);                     /* SHOW */
-	void (*go_ahead)(struct session *ss, struct leg *g); /* "+" came */
+	    const struct piece *pieces);                     /* SHOW, FETCH */
+	void (*go_ahead)(struct session *ss, struct leg *g); /* the first "+" */
 	void (*answer)(struct session *ss, struct leg *g,
 	    const struct ask_answer *a); /* not with DROP */
 };
@@ -62,6 +64,7 @@ struct leg {
 	void (*failed)(struct session *ss, struct leg *g);   /* instead of NO */
 	void (*writable)(struct session *ss, struct leg *g); /* likewise */
 	struct timer *timer; /* while something is asked */
+	bool unhurried;      /* what is asked has no deadline */
 };
 
 struct leg *leg_new(struct session *ss, const char *server);
@@ -100,7 +103,11 @@ void leg_advance(struct leg *g);
 
 bool leg_is_busy(const struct leg *g);
 
-/* What is asked may take for ever: IDLE. */
+/* What is asked may take for ever: IDLE.  From here on it may not any more. */
 void leg_no_deadline(struct leg *g);
+void leg_new_deadline(struct leg *g);
+
+/* The command is over: nothing of what was asked for it is told any more. */
+void leg_forget(struct leg *g);
 
 #endif

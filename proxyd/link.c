@@ -24,7 +24,8 @@
 
 enum {
 	LINK_MAGIC = 0x6c696e6b,
-	LINK_IN = 128 * 1024, /* octets */
+	LINK_IN = 128 * 1024, /* octets; more than a gathered line */
+	LINE_MAX_OCTETS = 120 * 1024,
 	LINK_OUT = 512 * 1024,
 	CAPABILITIES_MAX = 4096,
 	WHY_MAX = 200
@@ -38,6 +39,7 @@ enum state {
 	STATE_STARTTLS,
 	STATE_HANDSHAKE,
 	STATE_AUTHENTICATE,
+	STATE_CAPABILITY_NOW, /* asked: the OK did not say */
 	STATE_OPEN,
 	STATE_CLOSED
 };
@@ -280,6 +282,15 @@ new_client(struct link *k, struct err *err)
 	    offered_mechanisms(k), conf->backend_cert != NULL, err);
 }
 
+/* What may hold a password. */
+static void
+forget(struct buf *b)
+{
+	if (b->area != NULL)
+		wipe(b->area, b->size);
+	buf_fini(b);
+}
+
 static void
 authenticate(struct link *k)
 {
@@ -305,10 +316,10 @@ authenticate(struct link *k)
 		write_atom(&w, buf_slice(&coded));
 	}
 	write_end(&w);
-	wipe(first.area, first.size);
-	buf_fini(&first);
-	buf_fini(&coded);
+	forget(&first);
+	forget(&coded);
 	k->state = STATE_AUTHENTICATE;
+	k->got_capability = false;
 	stream_flush(k->stream);
 }
 
@@ -317,13 +328,13 @@ challenge(struct link *k, struct slice text)
 {
 	struct buf in, out, coded;
 	struct write w;
-	struct err err;
+	struct err err = { 0 };
 	bool good;
 
 	buf_init(&in, CAPABILITIES_MAX);
 	buf_init(&out, CAPABILITIES_MAX);
 	buf_init(&coded, CAPABILITIES_MAX * 2);
-	good = base64_decode(&in, text) == 0;
+	good = base64_decode(&in, text) == 0 && !buf_failed(&in);
 	/* Without SASL-IR the first challenge is empty and asks for this. */
 	if (good && (buf_len(&in) > 0 || offers(k, "SASL-IR") ||
 	                !auth_client_first(k->client, &out)))
@@ -332,10 +343,13 @@ challenge(struct link *k, struct slice text)
 	base64_encode(&coded, buf_slice(&out));
 	write_init(&w, stream_out(k->stream), WRITE_CLIENT);
 	write_line(&w, good ? buf_slice(&coded) : slice_str("*"));
-	wipe(out.area, out.size);
-	buf_fini(&in);
-	buf_fini(&out);
-	buf_fini(&coded);
+	if (!good)
+		log_err(k->links->use.log, "backend's challenge not understood",
+		    "backend", k->name, "mechanism",
+		    auth_client_mechanism(k->client), "why", err.text, NULL);
+	forget(&in);
+	forget(&out);
+	forget(&coded);
 	stream_flush(k->stream);
 }
 
@@ -344,10 +358,14 @@ opened(struct link *k)
 {
 	struct slice s = buf_slice(&k->offered);
 
-	if (k->got_capability)
-		snprintf(k->server->capabilities,
-		    sizeof(k->server->capabilities), "%.*s", (int)s.len,
-		    (const char *)s.ptr);
+	/* Clients' strings may need literals, and we never wait with one. */
+	if (!offers(k, "LITERAL+")) {
+		refuse(k, "the backend is of no use",
+		    slice_str("it does not offer LITERAL+"));
+		return;
+	}
+	snprintf(k->server->capabilities, sizeof(k->server->capabilities),
+	    "%.*s", (int)s.len, (const char *)s.ptr);
 	end_login(k);
 	k->state = STATE_OPEN;
 	stream_set_idle(k->stream, 0);
@@ -387,11 +405,11 @@ start_tls(struct link *k)
 }
 
 static void
-ask_capability(struct link *k)
+ask_capability(struct link *k, enum state state)
 {
 	k->got_capability = false;
 	put_command(k, "C01", "CAPABILITY");
-	k->state = STATE_CAPABILITY;
+	k->state = state;
 	stream_flush(k->stream);
 }
 
@@ -407,7 +425,7 @@ take_greeting(struct link *k, const struct reply_head *head,
 	if (k->got_capability)
 		begin_login(k);
 	else
-		ask_capability(k);
+		ask_capability(k, STATE_CAPABILITY);
 }
 
 /* A tagged answer to what the state has asked. */
@@ -424,6 +442,12 @@ take_tagged(struct link *k, const struct reply_head *head,
 		else
 			close_link(k, "the backend tells no capabilities");
 		return;
+	case STATE_CAPABILITY_NOW:
+		if (k->got_capability)
+			opened(k);
+		else
+			close_link(k, "the backend tells no capabilities");
+		return;
 	case STATE_STARTTLS:
 		if (head->status == WRITE_OK)
 			start_tls(k);
@@ -431,8 +455,10 @@ take_tagged(struct link *k, const struct reply_head *head,
 			refuse(k, "STARTTLS refused", text->text);
 		return;
 	case STATE_AUTHENTICATE:
-		if (head->status == WRITE_OK)
+		if (head->status == WRITE_OK && k->got_capability)
 			opened(k);
+		else if (head->status == WRITE_OK)
+			ask_capability(k, STATE_CAPABILITY_NOW);
 		else if (text->code == RESPCODE_UNAVAILABLE)
 			close_link(k, "the backend cannot log in now");
 		else
@@ -499,8 +525,10 @@ login_advance(struct link *k)
 		if (ev == REPLY_HEAD)
 			reply_gather(&k->reply, &k->arena);
 		buf_drop(in, item.taken);
-		if (ev == REPLY_DONE)
+		if (ev == REPLY_DONE) {
 			take_reply(k, &item.head);
+			arena_reset(&k->arena);
+		}
 	}
 }
 
@@ -523,7 +551,7 @@ on_stream(void *arg, enum stream_event ev)
 		if (k->links->use.conf->backend_tls == CONF_TLS_YES)
 			k->state = STATE_GREETING;
 		else
-			ask_capability(k);
+			ask_capability(k, STATE_CAPABILITY);
 	}
 	if (ev == STREAM_READ)
 		login_advance(k);
@@ -569,7 +597,8 @@ struct link *
 link_open(struct links *l, const char *server, const struct link_user *user,
     link_cb *cb, void *arg)
 {
-	static const struct reply_limits limits = { 1024 * 1024, 512 * 1024 };
+	static const struct reply_limits limits = { LINE_MAX_OCTETS,
+		512 * 1024 };
 	struct link *k = xcalloc(1, sizeof(*k));
 	struct proxyd_backend where;
 

@@ -13,6 +13,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/mono.h"
 #include "lib/must.h"
 #include "lib/stream.h"
 #include "lib/xalloc.h"
@@ -30,6 +31,8 @@ enum {
 	SASL_MAX = 16 * 1024,
 	NAME_MAX_OCTETS = 4096, /* of a command beside its script */
 	BAD_MAX = 20,
+	UNREAD_MAX = 16 * 1024, /* octets of answers, then no more commands */
+	SLACK_SECONDS = 30,     /* behind the timer, if BYE cannot be sent */
 	BYE_SECONDS = 5
 };
 
@@ -46,7 +49,8 @@ struct sieve_session {
 	struct imapd *imapd;
 	struct worker *worker;
 	struct stream *client;
-	struct timer *login_timer;
+	struct timer *timer; /* to log in, then of being idle */
+	struct mono active;  /* when the client last said something */
 	struct collect collect;
 	struct arena arena;
 	enum phase phase;
@@ -103,7 +107,7 @@ session_free(struct sieve_session *ss)
 	log_info(ss->worker->log, "sieve session closed", "sid", ss->sid,
 	    "user", ss->user, NULL);
 	let_go(ss);
-	timer_free(&ss->login_timer);
+	timer_free(&ss->timer);
 	stream_free(&ss->client);
 	TAILQ_REMOVE(&ss->imapd->sieve_sessions, ss, entry);
 	ss->imapd->nsessions--;
@@ -239,8 +243,9 @@ logged_in(struct sieve_session *ss, const struct auth_answer *a)
 		user = a->authzid;
 	}
 	ss->user = xstrdup(user);
-	timer_free(&ss->login_timer);
-	stream_set_idle(ss->client, (unsigned)(conf->idle_ms / 1000));
+	timer_set(ss->timer, (int64_t)conf->idle_ms);
+	stream_set_idle(ss->client,
+	    (unsigned)(conf->idle_ms / 1000) + SLACK_SECONDS);
 	collect_set_limits(&ss->collect, &limits);
 	log_info(ss->worker->log, "logged in for sieve", "sid", ss->sid, "user",
 	    user, "client", stream_peer(ss->client), NULL);
@@ -401,6 +406,9 @@ on_done(void *arg, const struct xanswer *a)
 	if (a->lost)
 		done(ss, MANAGESIEVE_NO, code,
 		    "The server of your scripts does not answer");
+	else if (buf_failed(&ss->answer))
+		done(ss, MANAGESIEVE_NO, NULL,
+		    "The answer is larger than script_max allows");
 	else if (a->status != WRITE_OK)
 		done(ss, MANAGESIEVE_NO, code,
 		    arena_string(&ss->arena, a->text));
@@ -652,6 +660,14 @@ take_event(struct sieve_session *ss, enum collect_event ev,
 	}
 }
 
+/* An answer always fits behind so little. */
+static bool
+may_take(struct sieve_session *ss)
+{
+	return (ss->phase == PHASE_READ || ss->phase == PHASE_SASL) &&
+	       buf_len(stream_out(ss->client)) <= UNREAD_MAX;
+}
+
 static void
 advance(struct sieve_session *ss)
 {
@@ -659,8 +675,7 @@ advance(struct sieve_session *ss)
 	struct collect_item item;
 	enum collect_event ev;
 
-	while (ss->magic == SIEVE_MAGIC &&
-	       (ss->phase == PHASE_READ || ss->phase == PHASE_SASL)) {
+	while (ss->magic == SIEVE_MAGIC && may_take(ss)) {
 		ev = collect_next(&ss->collect, buf_data(in), buf_len(in),
 		    &item);
 		buf_drop(in, item.taken);
@@ -669,7 +684,7 @@ advance(struct sieve_session *ss)
 		take_event(ss, ev, &item);
 	}
 	if (ss->magic == SIEVE_MAGIC && ss->phase != PHASE_CLOSING)
-		stream_want_read(ss->client, ss->phase != PHASE_RUN);
+		stream_want_read(ss->client, may_take(ss));
 }
 
 static void
@@ -683,13 +698,26 @@ on_client(void *arg, enum stream_event ev)
 	}
 	if (ev == STREAM_SECURE && !ss->greeted)
 		greet(ss);
+	ss->active = loop_now(ss->worker->loop);
 	advance(ss);
 }
 
+/* Set once and looked at when it is due, so that commands need not move it. */
 static void
-on_login_timer(void *arg)
+on_timer(void *arg)
 {
-	say_bye(session_of(arg), NULL, "Log in sooner next time");
+	struct sieve_session *ss = session_of(arg);
+	int64_t idle = (int64_t)ss->worker->conf->idle_ms, passed;
+
+	if (ss->user == NULL) {
+		say_bye(ss, NULL, "Log in sooner next time");
+		return;
+	}
+	passed = loop_now(ss->worker->loop).ms - ss->active.ms;
+	if (passed >= idle && ss->phase != PHASE_RUN)
+		say_bye(ss, NULL, "You were idle for too long");
+	else
+		timer_set(ss->timer, passed < idle ? idle - passed : idle);
 }
 
 void
@@ -712,8 +740,8 @@ sieve_session_new(struct imapd *imapd, int fd)
 	worker_new_sid(ss->sid);
 	ss->client =
 	    stream_new(ss->worker->loop, fd, &stream_limits, on_client, ss);
-	ss->login_timer = timer_new(ss->worker->loop, on_login_timer, ss);
-	timer_set(ss->login_timer, (int64_t)conf->login_ms);
+	ss->timer = timer_new(ss->worker->loop, on_timer, ss);
+	timer_set(ss->timer, (int64_t)conf->login_ms);
 	TAILQ_INSERT_TAIL(&imapd->sieve_sessions, ss, entry);
 	imapd->nsessions++;
 	greet(ss);

@@ -27,7 +27,9 @@ enum {
 	OUT_MAX = 256 * 1024,
 	BEFORE_LOGIN_MAX = 8 * 1024, /* of text and of literals */
 	TAG_MAX = 200,
-	BAD_MAX = 20, /* commands in a row, then BYE */
+	BAD_MAX = 20,            /* commands in a row, then BYE */
+	ANSWER_ROOM = 64 * 1024, /* in the out buffer, for a command's own */
+	SLACK_SECONDS = 30,      /* behind the timer, if BYE cannot be sent */
 	BYE_SECONDS = 5,
 	TURN_COMMANDS = 64
 };
@@ -82,7 +84,7 @@ forget_command(struct session *ss)
 		ss->cmd.fini(ss);
 	route_cancel(&ss->cmd.wait);
 	TAILQ_FOREACH (g, &ss->legs, entry)
-		g->opened = g->writable = NULL;
+		leg_forget(g);
 	ss->cmd = (struct cmd){ 0 };
 }
 
@@ -114,7 +116,7 @@ session_free(struct session *ss, enum session_close reason)
 	    LOG_NUM(stream_octets_in(ss->client)), "out",
 	    LOG_NUM(stream_octets_out(ss->client)), NULL);
 	let_go(ss);
-	timer_free(&ss->login_timer);
+	timer_free(&ss->timer);
 	stream_free(&ss->client);
 	TAILQ_REMOVE(&imapd->sessions, ss, entry);
 	imapd->nsessions--;
@@ -200,15 +202,16 @@ drop_half_sent(struct session *ss)
 static void
 end_stream(struct session *ss)
 {
-	if (ss->phase == PHASE_HELD && ss->cmd.stream_sync &&
-	    ss->cmd.stream_to == NULL) {
+	bool sync = ss->cmd.stream_sync;
+
+	if (ss->cmd.stream_to != NULL)
+		drop_half_sent(ss);
+	if (ss->phase == PHASE_HELD && sync) {
 		collect_refuse(&ss->collect);
 		collect_done(&ss->collect);
 		ss->phase = PHASE_READ;
 		return;
 	}
-	if (ss->cmd.stream_to != NULL)
-		drop_half_sent(ss);
 	if (ss->phase == PHASE_HELD)
 		collect_skip(&ss->collect);
 	if (ss->phase != PHASE_CLOSING)
@@ -289,6 +292,8 @@ session_flush(struct session *ss)
 {
 	if (ss->phase == PHASE_CLOSING)
 		return;
+	if (buf_failed(stream_out(ss->client)))
+		loop_at_end(ss->worker->loop, advance_soon, ss);
 	stream_flush(ss->client);
 }
 
@@ -406,8 +411,10 @@ session_logged_in(struct session *ss, const char *user)
 	ss->user = xstrdup(user);
 	ss->admin = proxyd_is_admin(conf, user);
 	ss->state = STATE_AUTHENTICATED;
-	timer_free(&ss->login_timer);
-	stream_set_idle(ss->client, (unsigned)(conf->idle_ms / 1000));
+	ss->active = loop_now(ss->worker->loop);
+	timer_set(ss->timer, (int64_t)conf->idle_ms);
+	stream_set_idle(ss->client,
+	    (unsigned)(conf->idle_ms / 1000) + SLACK_SECONDS);
 	collect_set_limits(&ss->collect, &limits);
 	log_info(ss->worker->log, "logged in", "sid", ss->sid, "user", user,
 	    "client", stream_peer(ss->client), "tls",
@@ -466,6 +473,20 @@ run_command(struct session *ss)
 	collect_done(&ss->collect);
 }
 
+/* Of a command that has been answered. */
+static void
+skip_literal(struct session *ss, const struct collect_item *item)
+{
+	if (!item->sync) {
+		collect_skip(&ss->collect);
+		return;
+	}
+	/* The client has the answer and waits for no "+". */
+	collect_refuse(&ss->collect);
+	collect_done(&ss->collect);
+	ss->phase = PHASE_READ;
+}
+
 /* A literal that is not to be stored has been announced. */
 static void
 run_stream(struct session *ss, const struct collect_item *item)
@@ -473,6 +494,10 @@ run_stream(struct session *ss, const struct collect_item *item)
 	struct slice tag = collect_tag(&ss->collect);
 	const char *why;
 
+	if (ss->phase == PHASE_SKIP) {
+		skip_literal(ss, item);
+		return;
+	}
 	if (ss->phase == PHASE_DATA) {
 		/* A second message: MULTIAPPEND is not offered. */
 		ss->phase = PHASE_HELD;
@@ -508,6 +533,27 @@ refuse_literal(struct session *ss, const struct collect_item *item)
 	collect_done(&ss->collect);
 }
 
+/* The message is there; nothing may follow it. */
+static void
+end_of_stream(struct session *ss)
+{
+	const struct piece *p = collect_pieces(&ss->collect);
+
+	while (p->next != NULL)
+		p = p->next;
+	ss->phase = PHASE_RUN;
+	if (p->octets.len == 0) {
+		ss->cmd.streamed(ss);
+		return;
+	}
+	drop_half_sent(ss);
+	if (ss->cmd.what != NULL && !ss->cmd.stream_answered)
+		session_done(ss, WRITE_BAD, RESPCODE_NONE,
+		    "Nothing may follow the message");
+	else if (ss->cmd.what != NULL)
+		session_passed(ss);
+}
+
 static void
 command_complete(struct session *ss)
 {
@@ -517,8 +563,7 @@ command_complete(struct session *ss)
 		ss->phase = PHASE_READ;
 		return;
 	case PHASE_DATA:
-		ss->phase = PHASE_RUN;
-		ss->cmd.streamed(ss);
+		end_of_stream(ss);
 		return;
 	default:
 		run_command(ss);
@@ -551,7 +596,8 @@ take_event(struct session *ss, enum collect_event ev,
 		if (ss->phase == PHASE_DATA && ss->cmd.stream_to != NULL) {
 			buf_put_slice(link_out(ss->cmd.stream_to->link),
 			    item->octets);
-			link_flush(ss->cmd.stream_to->link);
+			leg_new_deadline(ss->cmd.stream_to);
+			leg_flush(ss->cmd.stream_to);
 		}
 		return;
 	case COLLECT_COMMAND:
@@ -576,6 +622,8 @@ wanted(struct session *ss)
 	switch (ss->phase) {
 	case PHASE_READ:
 	case PHASE_LINE:
+		/* Who does not read the answers is not asked for more. */
+		return session_room(ss) < ANSWER_ROOM ? 0 : n;
 	case PHASE_SKIP:
 		return n;
 	case PHASE_DATA:
@@ -612,11 +660,35 @@ step(struct session *ss)
 	return true;
 }
 
+static bool
+wants_input(struct session *ss)
+{
+	switch (ss->phase) {
+	case PHASE_READ:
+	case PHASE_LINE:
+		return session_room(ss) >= ANSWER_ROOM;
+	case PHASE_SKIP:
+		return true;
+	case PHASE_DATA:
+		return buf_room(link_out(ss->cmd.stream_to->link)) > 0;
+	case PHASE_HELD:
+	case PHASE_RUN:
+	case PHASE_CLOSING:
+		return false;
+	}
+	return false;
+}
+
 void
 session_advance(struct session *ss)
 {
 	unsigned turn = 0;
 
+	if (buf_failed(stream_out(ss->client))) {
+		/* Something is missing in the midst of what we said. */
+		session_free(ss, CLOSE_CLIENT);
+		return;
+	}
 	while (ss->magic == SESSION_MAGIC && turn < TURN_COMMANDS && step(ss))
 		turn++;
 	if (ss->magic != SESSION_MAGIC)
@@ -626,10 +698,7 @@ session_advance(struct session *ss)
 	give_room(ss);
 	if (ss->magic != SESSION_MAGIC || ss->phase == PHASE_CLOSING)
 		return;
-	stream_want_read(ss->client,
-	    ss->phase != PHASE_RUN && ss->phase != PHASE_HELD &&
-	        (ss->phase != PHASE_DATA ||
-	            buf_room(link_out(ss->cmd.stream_to->link)) > 0));
+	stream_want_read(ss->client, wants_input(ss));
 }
 
 static void
@@ -647,17 +716,34 @@ on_client(void *arg, enum stream_event ev)
 			cmd_auth_greet(ss);
 		break;
 	case STREAM_READ:
+		ss->active = loop_now(ss->worker->loop);
+		break;
 	case STREAM_WRITTEN:
 		break;
 	}
 	session_advance(ss);
 }
 
+/* Set once and looked at when it is due, so that commands need not move it. */
 static void
-on_login_timer(void *arg)
+on_timer(void *arg)
 {
-	say_bye(session_of(arg), CLOSE_TIMEOUT, RESPCODE_NONE,
-	    "Log in sooner next time");
+	struct session *ss = session_of(arg);
+	int64_t idle = (int64_t)ss->worker->conf->idle_ms, passed;
+
+	if (ss->phase == PHASE_CLOSING)
+		return;
+	if (ss->user == NULL) {
+		say_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
+		    "Log in sooner next time");
+		return;
+	}
+	passed = loop_now(ss->worker->loop).ms - ss->active.ms;
+	if (passed >= idle && (ss->cmd.what == NULL || ss->phase == PHASE_LINE))
+		say_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
+		    "You were idle for too long");
+	else
+		timer_set(ss->timer, passed < idle ? idle - passed : idle);
 }
 
 void
@@ -681,8 +767,8 @@ session_new(struct imapd *imapd, int fd, bool tls)
 	worker_new_sid(ss->sid);
 	ss->client =
 	    stream_new(ss->worker->loop, fd, &stream_limits, on_client, ss);
-	ss->login_timer = timer_new(ss->worker->loop, on_login_timer, ss);
-	timer_set(ss->login_timer, (int64_t)conf->login_ms);
+	ss->timer = timer_new(ss->worker->loop, on_timer, ss);
+	timer_set(ss->timer, (int64_t)conf->login_ms);
 	TAILQ_INSERT_TAIL(&imapd->sessions, ss, entry);
 	imapd->nsessions++;
 	if (tls && stream_start_tls(ss->client, ss->worker->server_tls, NULL,

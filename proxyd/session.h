@@ -27,6 +27,7 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/list.h"
+#include "lib/mono.h"
 #include "lib/slice.h"
 #include "proxyd/leg.h"
 
@@ -86,7 +87,8 @@ struct session {
 	struct imapd *imapd;
 	struct worker *worker;
 	struct stream *client;
-	struct timer *login_timer; /* NULL once logged in */
+	struct timer *timer; /* to log in, then of being idle */
+	struct mono active;  /* when the client last said something */
 	struct collect collect;
 	struct arena arena; /* of the command */
 	enum session_phase phase;
