@@ -607,7 +607,9 @@ show_domain(struct text *t, const struct mboxname_view *view,
 {
 	const struct mboxname_layout *layout = view->layout;
 
-	/* Domains are kept in lower case: another could not be got back. */
+	/* Kept in lower case, the default one not at all: no way back else. */
+	if (domain.len > 0 && is_default_domain(layout, domain))
+		fail(t, "cannot be shown");
 	for (size_t i = 0; i < domain.len; i++)
 		if (domain.ptr[i] != ascii_lower(domain.ptr[i]))
 			fail(t, "cannot be shown");

@@ -102,12 +102,14 @@ pop(struct scan *s, uint64_t end, uint32_t lines)
 	struct open *o = innermost(s);
 	struct mime_part *p = part_of(s, o);
 
+	/* The line end before a boundary may be that of the part's own. */
+	p->header_at = least(p->header_at, end);
 	if (s->in_header) {
-		p->header_len = end > p->header_at ? end - p->header_at : 0;
-		p->body_at = p->header_at + p->header_len;
+		p->header_len = end - p->header_at;
+		p->body_at = end;
 	} else if (p->body_at > end) {
-		/* The line end before a boundary was the header's last. */
-		p->body_at = end > p->header_at ? end : p->header_at;
+		/* ...or its header's last. */
+		p->body_at = end;
 		p->header_len = least(p->header_len, p->body_at - p->header_at);
 	} else {
 		p->body_len = end - p->body_at;
