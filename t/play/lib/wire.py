@@ -11,7 +11,7 @@ import socket
 
 LITERAL = re.compile(rb"~?\{(\d+)\}\r\n$")
 TOKEN = re.compile(rb'"((?:[^"\\\r\n\0]|\\["\\])*)"|'
-                   rb"([^\s\"(){\r\n]+(?:\[[^\]\r\n]*\](?:<\d+>)?)?)")
+                   rb"([^\s\"(){\[]+(?:\[[^\]\r\n]*\](?:<\d+>)?)?)")
 
 
 def parse(octets):
