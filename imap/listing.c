@@ -5,6 +5,7 @@
 #include "imap/listmatch.h"
 #include "imap/value.h"
 #include "lib/arena.h"
+#include "lib/cdefs.h"
 #include "lib/must.h"
 
 /* A name the answer may hold: a mailbox, a level above one, a subscription. */
@@ -12,6 +13,8 @@ struct node {
 	struct slice external;
 	struct slice special_uses;
 	bool exists, subscribed, has_children, child_subscribed;
+	bool matches;       /* a pattern */
+	bool selects_below; /* something selected that matches none */
 	struct node *hash_next;
 };
 
@@ -109,18 +112,23 @@ listing_parse(struct parse *p, bool lsub, struct listing_request *r)
 	r->patterns =
 	    arena_array(p->arena, LISTING_PATTERNS_MAX, sizeof(*r->patterns));
 	parse_sp(p);
-	if (!lsub && parse_peek(p) == '(')
+	if (!lsub && parse_peek(p) == '(') {
+		r->extended = true;
 		parse_select(p, r);
+	}
 	r->reference = parse_mailbox(p);
 	parse_sp(p);
 	if (!lsub && parse_peek(p) == '(') {
+		r->extended = true;
 		parse_open(p);
 		while (parse_more(p))
 			add_pattern(p, r);
 	} else
 		add_pattern(p, r);
-	if (!lsub && parse_peek(p) == ' ')
+	if (!lsub && parse_peek(p) == ' ') {
+		r->extended = true;
 		parse_returns(p, r);
+	}
 	parse_end(p);
 	if (lsub)
 		r->select = LISTING_SELECT_SUBSCRIBED;
@@ -138,16 +146,14 @@ listing_wants_subscriptions(const struct listing_request *r)
 bool
 listing_is_separator_only(const struct listing_request *r)
 {
-	return !r->lsub && r->select == 0 && r->npatterns == 1 &&
-	       r->patterns[0].len == 0;
+	return !r->extended && r->npatterns == 1 && r->patterns[0].len == 0;
 }
 
 void
 listing_write_separator(struct write *w, const struct mboxname_layout *layout,
     const struct listing_request *r)
 {
-	(void)r;
-	write_untagged(w, "LIST (\\Noselect)");
+	write_untagged(w, r->lsub ? "LSUB (\\Noselect)" : "LIST (\\Noselect)");
 	write_sp(w);
 	write_string(w, slice_of(&layout->separator, 1));
 	write_sp(w);
@@ -280,7 +286,8 @@ listing_add(struct listing *l, struct slice name, struct slice special_uses)
 		return;
 	n = find_or_add(l, external);
 	n->exists = true;
-	n->special_uses = arena_copy(l->arena, special_uses);
+	if (special_uses.len > 0)
+		n->special_uses = arena_copy(l->arena, special_uses);
 	mark_parents(l, external);
 }
 
@@ -292,6 +299,36 @@ listing_add_subscription(struct listing *l, struct slice external)
 	find_or_add(l, external)->subscribed = true;
 	for (up = parent_of(l, external); up.len > 0; up = parent_of(l, up))
 		find_or_add(l, up)->child_subscribed = true;
+}
+
+/* RFC 6154, RFC 8457. */
+static bool
+is_special_use(struct slice s)
+{
+	static const char *const uses[] = { "\\All", "\\Archive", "\\Drafts",
+		"\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash" };
+
+	for (size_t i = 0; i < NITEMS(uses); i++)
+		if (slice_is_nocase(s, uses[i]))
+			return true;
+	return false;
+}
+
+void
+listing_add_attribute(struct listing *l, struct slice external,
+    struct slice attribute)
+{
+	struct node *n;
+
+	if (!is_special_use(attribute))
+		return;
+	n = find_or_add(l, external);
+	if (n->special_uses.len == 0)
+		n->special_uses = arena_copy(l->arena, attribute);
+	else
+		n->special_uses = slice_str(arena_printf(l->arena, "%.*s %.*s",
+		    (int)n->special_uses.len, (const char *)n->special_uses.ptr,
+		    (int)attribute.len, (const char *)attribute.ptr));
 }
 
 /* --- answering -------------------------------------------------------------------- */
@@ -322,47 +359,79 @@ compare(const void *a, const void *b)
 	return s.len < t.len ? -1 : s.len > t.len;
 }
 
-void
-listing_end(struct listing *l)
-{
-	if (l->count > 0)
-		qsort(l->nodes, l->count, sizeof(struct node *), compare);
-	l->next = 0;
-}
-
-/* Matching a level that is no mailbox means that the level was asked for. */
 static bool
-matches(const struct listing *l, const struct node *n, bool exists)
+matches(const struct listing *l, const struct node *n)
 {
 	char separator = l->view->layout->separator;
 
-	for (size_t i = 0; i < l->request->npatterns; i++) {
-		struct slice p = l->patterns[i];
-
-		if (!exists && p.len > 0 && p.ptr[p.len - 1] == '*')
-			continue;
-		if (listmatch(p, n->external, separator))
+	for (size_t i = 0; i < l->request->npatterns; i++)
+		if (listmatch(l->patterns[i], n->external, separator))
 			return true;
-	}
 	return false;
 }
 
+/* Whatever the patterns. */
 static bool
 is_selected(const struct listing *l, const struct node *n)
 {
 	unsigned select = l->request->select;
-	bool recursive =
-	    (select & LISTING_SELECT_RECURSIVEMATCH) != 0 || l->request->lsub;
 
 	if ((select & LISTING_SELECT_SPECIAL_USE) != 0 &&
-	    n->special_uses.len == 0)
+	    (!n->exists || n->special_uses.len == 0))
 		return false;
-	if ((select & LISTING_SELECT_SUBSCRIBED) == 0)
-		return n->exists ? matches(l, n, true)
-		                 : n->has_children && matches(l, n, false);
-	if (n->subscribed)
-		return matches(l, n, true);
-	return recursive && n->child_subscribed && matches(l, n, false);
+	return (select & LISTING_SELECT_SUBSCRIBED) != 0 ? n->subscribed
+	                                                 : n->exists;
+}
+
+/* May it be answered for what is below it? */
+static bool
+may_stand_for_others(const struct listing *l, const struct node *n)
+{
+	unsigned select = l->request->select;
+
+	if (l->request->lsub || (select & LISTING_SELECT_RECURSIVEMATCH) != 0)
+		return true;
+	return !n->exists && (select & (LISTING_SELECT_SUBSCRIBED |
+	                                   LISTING_SELECT_SPECIAL_USE)) == 0;
+}
+
+static void
+tell_parents(struct listing *l, const struct node *n)
+{
+	struct slice up = parent_of(l, n->external);
+
+	for (; up.len > 0; up = parent_of(l, up)) {
+		struct node *p = find_or_add(l, up); /* it is there */
+
+		if (p->selects_below)
+			return; /* and so do those above */
+		p->selects_below = true;
+	}
+}
+
+void
+listing_end(struct listing *l)
+{
+	size_t count = l->count;
+
+	for (size_t i = 0; i < count; i++) {
+		struct node *n = l->nodes[i];
+
+		n->matches = matches(l, n);
+		if (!n->matches && is_selected(l, n))
+			tell_parents(l, n);
+	}
+	if (count > 0)
+		qsort(l->nodes, count, sizeof(struct node *), compare);
+	l->next = 0;
+}
+
+static bool
+is_answered(const struct listing *l, const struct node *n)
+{
+	return n->matches &&
+	       (is_selected(l, n) ||
+	           (n->selects_below && may_stand_for_others(l, n)));
 }
 
 bool
@@ -371,7 +440,7 @@ listing_next(struct listing *l, struct listing_item *item)
 	while (l->next < l->count) {
 		const struct node *n = l->nodes[l->next++];
 
-		if (!is_selected(l, n))
+		if (!is_answered(l, n))
 			continue;
 		*item = (struct listing_item){ .external = n->external,
 			.exists = n->exists,

@@ -15,8 +15,10 @@
  *	while (listing_next(l, &item))
  *		listing_write(&w, l, &item);
  *
- * Levels of hierarchy that are no mailbox are answered \NonExistent where the
- * pattern asks for them.  The cost is that of what was added.
+ * What is answered follows one rule (RFC 5258, 3): a name that matches a
+ * pattern is, if it is selected itself, or if something below it is selected
+ * that matches no pattern, and it is a level without a mailbox, or the client
+ * said RECURSIVEMATCH or LSUB.  The cost is that of what was added.
  */
 #ifndef IMAP_LISTING_H
 #define IMAP_LISTING_H
@@ -53,6 +55,7 @@ enum {
 
 struct listing_request {
 	bool lsub;
+	bool extended; /* the client knows RFC 5258 */
 	unsigned select, returns;
 	struct slice reference;
 	struct slice *patterns; /* in the arena */
@@ -81,6 +84,14 @@ void listing_add(struct listing *l, struct slice name,
 
 /* A subscribed name, as clients see it; it need not exist. */
 void listing_add_subscription(struct listing *l, struct slice external);
+
+/*
+ * What another server says of a mailbox, by its name as clients see it: one
+ * attribute.  Those that are no special uses are passed over.  It makes no
+ * mailbox exist.
+ */
+void listing_add_attribute(struct listing *l, struct slice external,
+    struct slice attribute);
 
 void listing_end(struct listing *l);
 

@@ -1,8 +1,9 @@
 /*
  * LIST and LSUB: answered here, from the copy of the list, at the cost of what
  * the user sees: the user's own tree, and the mailboxes whose ACL names the
- * user or anyone.  Subscriptions are asked of the user's home backend, STATUS
- * of each mailbox's own; a backend that is down costs its mailboxes' lines.
+ * user or anyone.  Subscriptions and special uses are asked of the user's home
+ * backend, STATUS of each mailbox's own, all at once; a backend that is down
+ * costs its mailboxes' lines.
  */
 #include <string.h>
 
@@ -28,8 +29,15 @@ enum {
 /* A mailbox whose STATUS is wanted. */
 struct wanted {
 	struct slice external;
-	const char *server;
 	struct wanted *next;
+};
+
+/* Those of one server. */
+struct target {
+	const char *server;
+	struct wanted *first, **last; /* still to ask */
+	unsigned asked;
+	struct target *next;
 };
 
 /* In the arena. */
@@ -37,12 +45,11 @@ struct list {
 	struct listing_request request;
 	struct mboxname_view view;
 	struct listing *listing;
-	struct wanted *first, **last; /* STATUS still to ask */
-	unsigned asked;
+	unsigned pending;       /* answers of the home server */
+	struct target *targets; /* of STATUS */
+	unsigned open;          /* targets that are not done */
 	bool incomplete;
 };
-
-static void ask_status(struct session *ss);
 
 static struct list *
 list_of(struct session *ss)
@@ -62,51 +69,77 @@ finish(struct session *ss)
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Done");
 }
 
+static struct target *
+target_get(struct session *ss, const char *server)
+{
+	struct list *l = list_of(ss);
+	struct target *t;
+
+	for (t = l->targets; t != NULL; t = t->next)
+		if (strcmp(t->server, server) == 0)
+			return t;
+	t = arena_alloc(&ss->arena, sizeof(*t));
+	t->server = arena_string(&ss->arena, slice_str(server));
+	t->last = &t->first;
+	t->next = l->targets;
+	l->targets = t;
+	l->open++;
+	return t;
+}
+
+static void
+target_done(struct session *ss)
+{
+	struct list *l = list_of(ss);
+
+	MUST(l->open > 0);
+	if (--l->open == 0)
+		finish(ss);
+}
+
 /* Its mailboxes go without STATUS, and the client is told. */
 static void
 server_failed(struct session *ss, struct leg *g)
 {
-	struct list *l = list_of(ss);
-	struct wanted **at = &l->first;
 	struct write w = session_write(ss);
 
-	while (*at != NULL)
-		if (strcmp((*at)->server, g->server) == 0)
-			*at = (*at)->next;
-		else
-			at = &(*at)->next;
-	l->last = at;
-	l->incomplete = true;
+	(void)g;
+	list_of(ss)->incomplete = true;
 	write_reply(&w, slice_of(NULL, 0), WRITE_NO, RESPCODE_UNAVAILABLE,
 	    "A server of some mailboxes does not answer");
-	ask_status(ss);
+	session_flush(ss);
+	target_done(ss);
 }
+
+static void send_status(struct session *ss, struct leg *g);
 
 static void
 status_answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 {
-	struct list *l = list_of(ss);
+	struct target *t = target_get(ss, g->server);
 
 	if (a->lost) {
-		l->asked = 0;
 		server_failed(ss, g);
 		return;
 	}
 	/* NO: it went away meanwhile, or the user may not read it. */
-	MUST(l->asked > 0);
-	if (--l->asked == 0)
-		ask_status(ss);
+	MUST(t->asked > 0);
+	if (--t->asked > 0)
+		return;
+	if (t->first == NULL)
+		target_done(ss);
+	else
+		leg_when_room(g, 2 * ROOM, send_status);
 }
 
 static void
 send_status(struct session *ss, struct leg *g)
 {
-	struct list *l = list_of(ss);
+	struct target *t = target_get(ss, g->server);
 	struct wanted *v;
 	struct write w;
 
-	while ((v = l->first) != NULL && l->asked < STATUS_BATCH &&
-	       strcmp(v->server, g->server) == 0 &&
+	while ((v = t->first) != NULL && t->asked < STATUS_BATCH &&
 	       buf_room(link_out(g->link)) > ROOM) {
 		w = leg_ask(g, slice_of(NULL, 0),
 		    &(struct ask_use){ .policy = ASK_ANSWER,
@@ -114,23 +147,27 @@ send_status(struct session *ss, struct leg *g)
 		write_word(&w, "STATUS ");
 		write_mailbox(&w, v->external);
 		write_sp(&w);
-		value_write(&w, l->request.status);
+		value_write(&w, list_of(ss)->request.status);
 		write_end(&w);
-		l->first = v->next;
-		l->asked++;
+		t->first = v->next;
+		t->asked++;
 	}
-	leg_flush(g);
+	if (t->asked == 0)
+		leg_when_room(g, 2 * ROOM, send_status);
+	else
+		leg_flush(g);
 }
 
+/* All servers at once; a link never calls back from inside. */
 static void
 ask_status(struct session *ss)
 {
 	struct list *l = list_of(ss);
 
-	if (l->first == NULL)
+	if (l->targets == NULL)
 		finish(ss);
-	else
-		leg_try_open(session_leg(ss, l->first->server), send_status,
+	for (struct target *t = l->targets; t != NULL; t = t->next)
+		leg_try_open(session_leg(ss, t->server), send_status,
 		    server_failed);
 }
 
@@ -138,6 +175,7 @@ static void
 want_status(struct session *ss, struct slice external)
 {
 	struct list *l = list_of(ss);
+	struct target *t;
 	struct wanted *v;
 	struct mboxrec rec;
 	struct slice name;
@@ -148,11 +186,11 @@ want_status(struct session *ss, struct slice external)
 	    route_look(ss->worker->route, name, &rec) != ROUTE_FOUND)
 		return;
 	route_server(&rec, server);
+	t = target_get(ss, server);
 	v = arena_alloc(&ss->arena, sizeof(*v));
 	v->external = external;
-	v->server = arena_string(&ss->arena, slice_str(server));
-	*l->last = v;
-	l->last = &v->next;
+	*t->last = v;
+	t->last = &v->next;
 }
 
 /* --- lines ---------------------------------------------------------------------------- */
@@ -241,7 +279,48 @@ answer(struct session *ss)
 	write_lines(ss);
 }
 
-/* --- subscriptions ------------------------------------------------------------------------ */
+/* --- what only the user's home knows ------------------------------------------------------ */
+
+/*
+ * Subscriptions, and the special uses of mailboxes, which MUPDATE has no place
+ * for.  Without the former there is no answer, nor if special uses are what is
+ * selected by; any other LIST does without when home is down.
+ */
+static bool
+needs_home(const struct list *l)
+{
+	return listing_wants_subscriptions(&l->request) ||
+	       (l->request.select & LISTING_SELECT_SPECIAL_USE) != 0;
+}
+
+static void
+home_failed(struct session *ss, struct leg *g)
+{
+	(void)g;
+	if (needs_home(list_of(ss)))
+		session_unavailable(ss,
+		    "The server of your INBOX does not answer, try again "
+		    "later");
+	else
+		answer(ss);
+}
+
+/* (attributes) "/" name; NULL if it is malformed. */
+static struct value *
+parse_listed(struct leg *g, const struct piece *pieces, struct slice *name)
+{
+	struct value *attributes;
+	struct parse p;
+
+	reply_parse_data(&p, &g->arena, pieces);
+	parse_sp(&p);
+	attributes = value_parse(&p);
+	parse_sp(&p);
+	(void)parse_nstring(&p);
+	parse_sp(&p);
+	*name = parse_mailbox(&p);
+	return parse_error(&p) == NULL ? attributes : NULL;
+}
 
 static void
 take_subscription(struct session *ss, struct leg *g,
@@ -249,18 +328,11 @@ take_subscription(struct session *ss, struct leg *g,
 {
 	struct value *attributes;
 	struct slice name;
-	struct parse p;
 
 	if (!slice_is_nocase(head->name, "LSUB"))
 		return;
-	reply_parse_data(&p, &g->arena, pieces);
-	parse_sp(&p);
-	attributes = value_parse(&p);
-	parse_sp(&p);
-	(void)parse_nstring(&p);
-	parse_sp(&p);
-	name = parse_mailbox(&p);
-	if (parse_error(&p) != NULL)
+	attributes = parse_listed(g, pieces, &name);
+	if (attributes == NULL)
 		return;
 	for (struct value *v = attributes->items; v != NULL; v = v->next)
 		if (value_is(v, "\\Noselect"))
@@ -269,45 +341,79 @@ take_subscription(struct session *ss, struct leg *g,
 }
 
 static void
-subscriptions_answered(struct session *ss, struct leg *g,
-    const struct ask_answer *a)
+take_special_use(struct session *ss, struct leg *g,
+    const struct reply_head *head, const struct piece *pieces)
 {
-	(void)g;
-	if (a->lost || a->status != WRITE_OK)
-		session_unavailable(ss,
-		    "Your subscriptions are not available, try again later");
-	else
+	struct value *attributes;
+	struct slice name;
+
+	if (!slice_is_nocase(head->name, "LIST"))
+		return;
+	attributes = parse_listed(g, pieces, &name);
+	if (attributes == NULL)
+		return;
+	for (struct value *v = attributes->items; v != NULL; v = v->next)
+		listing_add_attribute(list_of(ss)->listing, name, v->text);
+}
+
+static void
+home_answered(struct session *ss, struct leg *g, const struct ask_answer *a)
+{
+	struct list *l = list_of(ss);
+
+	if (a->lost || (a->status != WRITE_OK && needs_home(l)))
+		home_failed(ss, g);
+	else if (--l->pending == 0)
 		answer(ss);
 }
 
 static void
-ask_subscriptions(struct session *ss, struct leg *g)
+ask_home(struct session *ss, struct leg *g)
 {
-	(void)ss;
-	leg_ask_text(g, "LSUB \"\" \"*\"",
-	    &(struct ask_use){ .policy = ASK_SHOW,
-	        .data = take_subscription,
-	        .answer = subscriptions_answered });
+	struct list *l = list_of(ss);
+
+	if (listing_wants_subscriptions(&l->request)) {
+		l->pending++;
+		leg_ask_text(g, "LSUB \"\" \"*\"",
+		    &(struct ask_use){ .policy = ASK_SHOW,
+		        .data = take_subscription,
+		        .answer = home_answered });
+	}
+	if (!l->request.lsub && link_has(g->link, "SPECIAL-USE")) {
+		l->pending++;
+		leg_ask_text(g, "LIST (SPECIAL-USE) \"\" \"*\"",
+		    &(struct ask_use){ .policy = ASK_SHOW,
+		        .data = take_special_use,
+		        .answer = home_answered });
+	}
+	if (l->pending == 0)
+		answer(ss);
+}
+
+static void
+go_home(struct session *ss, const struct mboxrec *rec)
+{
+	char server[64];
+
+	route_server(rec, server);
+	leg_try_open(session_leg(ss, server), ask_home, home_failed);
 }
 
 static void
 home_found(void *arg, enum route_answer found, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
-	char server[64];
 
 	ss->cmd.wait = NULL;
 	switch (found) {
 	case ROUTE_FOUND:
-		route_server(rec, server);
-		leg_when_open(session_leg(ss, server), ask_subscriptions);
+		go_home(ss, rec);
 		return;
 	case ROUTE_NONE: /* no home, no subscriptions */
 		answer(ss);
 		return;
 	case ROUTE_UNKNOWN:
-		session_unavailable(ss,
-		    "Your subscriptions are not available, try again later");
+		home_failed(ss, NULL);
 		return;
 	}
 }
@@ -316,13 +422,18 @@ static void
 find_home(struct session *ss)
 {
 	struct slice name;
+	struct mboxrec rec;
 
 	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
 	        slice_str(ss->user), &name) != NULL)
 		answer(ss);
-	else
+	else if (needs_home(list_of(ss)))
 		ss->cmd.wait =
 		    route_find(ss->worker->route, name, home_found, ss);
+	else if (route_look(ss->worker->route, name, &rec) == ROUTE_FOUND)
+		go_home(ss, &rec);
+	else
+		answer(ss);
 }
 
 static void
@@ -340,14 +451,10 @@ list(struct session *ss, bool lsub)
 		return;
 	}
 	ss->cmd.state = l;
-	l->last = &l->first;
 	l->view =
 	    (struct mboxname_view){ &ss->worker->layout, slice_str(ss->user) };
 	l->listing = listing_new(&ss->arena, &l->view, &l->request);
-	if (listing_wants_subscriptions(&l->request))
-		find_home(ss);
-	else
-		answer(ss);
+	find_home(ss);
 }
 
 void

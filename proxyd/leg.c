@@ -17,8 +17,9 @@
 
 enum {
 	ASK_TAG_MAX = 256,
-	ROOM_LEAST = 4096, /* in the client's buffer, to go on passing */
-	TURN = 256 * 1024  /* octets, then others have their turn */
+	ROOM_LEAST = 4096,     /* in the client's buffer, to go on passing */
+	RELAY_MAX = 32 * 1024, /* octets of a response relayed whole */
+	TURN = 256 * 1024      /* octets, then others have their turn */
 };
 
 struct ask {
@@ -75,6 +76,8 @@ leg_free(struct leg **gp)
 	timer_free(&g->timer);
 	link_free(&g->link);
 	arena_reset(&g->arena);
+	if (g->ss->passing == g)
+		g->ss->passing = NULL;
 	g->ss = NULL;
 	loop_at_end(loop, release, g);
 }
@@ -163,9 +166,9 @@ is_news(const struct ask *a, const struct reply_head *head)
 	       !slice_is_nocase(head->name, "FETCH");
 }
 
-/* True if the response is to go through as it is. */
+/* True if the response is the client's. */
 static bool
-is_passed(const struct leg *g, const struct ask *a,
+is_clients(const struct leg *g, const struct ask *a,
     const struct reply_head *head)
 {
 	switch (head->kind) {
@@ -195,9 +198,16 @@ take_head(struct leg *g, const struct reply_head *head)
 	struct ask *a = TAILQ_FIRST(&g->asks);
 	struct reply *r = link_reply(g->link);
 
-	if (is_passed(g, a, head)) {
-		reply_pass(r);
-		g->passing = true;
+	g->relaying = false;
+	if (is_clients(g, a, head)) {
+		if (a != NULL && a->use.policy == ASK_PASS) {
+			reply_pass(r);
+			g->passing = true;
+			g->ss->passing = g;
+			return;
+		}
+		g->relaying = true;
+		reply_gather(r, &g->arena);
 	} else if (head->kind == REPLY_DATA &&
 	           (a == NULL || a->use.data == NULL))
 		reply_drop(r);
@@ -214,7 +224,7 @@ take_tagged(struct leg *g, const struct reply_head *head,
 	struct reply_text text;
 	struct ask_use use;
 
-	/* A response that was passed was for it: see is_passed(). */
+	/* A response that was passed was for it: see is_clients(). */
 	if (pieces != NULL && !is_for(a, head->tag)) {
 		lost(g, "an answer to nothing we asked");
 		return;
@@ -245,6 +255,28 @@ take_go_ahead(struct leg *g, struct ask *a)
 	go_ahead(g->ss, g);
 }
 
+/* False if it is too long.  There is room: see may_step(). */
+static bool
+relay(struct leg *g, const struct piece *pieces)
+{
+	struct write w = session_write(g->ss);
+	uint64_t octets = 0;
+
+	for (const struct piece *p = pieces; p != NULL; p = p->next)
+		octets += p->octets.len + 32;
+	if (octets > RELAY_MAX)
+		return false;
+	for (const struct piece *p = pieces; p != NULL; p = p->next)
+		if (p->kind == PIECE_TEXT)
+			write_atom(&w, p->octets);
+		else if (p->binary)
+			write_literal8(&w, p->octets);
+		else
+			write_literal(&w, p->octets);
+	write_end(&w);
+	return true;
+}
+
 static void
 take_done(struct leg *g, const struct reply_head *head, bool passed)
 {
@@ -252,6 +284,10 @@ take_done(struct leg *g, const struct reply_head *head, bool passed)
 	const struct piece *pieces =
 	    passed ? NULL : reply_pieces(link_reply(g->link));
 
+	if (g->relaying && pieces != NULL && !relay(g, pieces)) {
+		lost(g, "a response is too long to be relayed");
+		return;
+	}
 	switch (head->kind) {
 	case REPLY_TAGGED:
 		take_tagged(g, head, pieces);
@@ -264,11 +300,30 @@ take_done(struct leg *g, const struct reply_head *head, bool passed)
 			lost(g, "the backend says BYE");
 		break;
 	case REPLY_DATA:
-		if (!passed && pieces != NULL && a != NULL &&
+		if (!passed && !g->relaying && pieces != NULL && a != NULL &&
 		    a->use.data != NULL)
 			a->use.data(g->ss, g, head, pieces);
 		break;
 	}
+}
+
+static void
+end_passing(struct leg *g)
+{
+	g->passing = false;
+	g->ss->passing = NULL;
+	session_soon(g->ss); /* for those who waited */
+}
+
+/* Has the client room, and is nobody else in the midst of a response to it? */
+static bool
+may_step(struct leg *g)
+{
+	size_t room = buf_room(stream_out(g->ss->client));
+
+	if (g->passing)
+		return room >= ROOM_LEAST;
+	return g->ss->passing == NULL && room >= 2 * RELAY_MAX;
 }
 
 /* One event of the reply parser; false if there is none or the leg is gone. */
@@ -280,7 +335,7 @@ step(struct leg *g)
 	struct reply_item item;
 	bool passed;
 
-	if (g->passing && room < ROOM_LEAST) {
+	if (!may_step(g)) {
 		g->wants_room = true;
 		return false;
 	}
@@ -304,7 +359,8 @@ step(struct leg *g)
 	case REPLY_DONE:
 		buf_drop(in, item.taken);
 		passed = g->passing;
-		g->passing = false;
+		if (passed)
+			end_passing(g);
 		take_done(g, &item.head, passed);
 		if (g->ss != NULL)
 			arena_reset(&g->arena);

@@ -3,8 +3,9 @@
  *
  * An ask is one command sent and not yet answered.  Untagged responses belong
  * to the ask at the head of the queue: they are passed on to the client, octet
- * for octet, or gathered and shown, or dropped, as the ask has it.  News of the
- * selected mailbox is the client's to know whatever was asked.
+ * for octet, or gathered and relayed whole, or shown, or dropped, as the ask has
+ * it.  News of the selected mailbox is the client's to know whatever was asked.
+ * While one leg is in the midst of a response to the client, others wait.
  */
 #ifndef PROXYD_LEG_H
 #define PROXYD_LEG_H
@@ -25,7 +26,7 @@ struct timer;
 
 enum ask_policy {
 	ASK_PASS,   /* untagged responses and the tagged one go to the client */
-	ASK_ANSWER, /* untagged go to the client; the tagged one is shown */
+	ASK_ANSWER, /* untagged ones, short, do; the tagged one is shown */
 	ASK_SHOW,   /* all are shown, but news of the selected mailbox */
 	ASK_FETCH,  /* the same; FETCH is no news, but shown too */
 	ASK_DROP    /* none matters; failure neither */
@@ -56,6 +57,7 @@ struct leg {
 	TAILQ_HEAD(, ask) asks;
 	struct arena arena; /* of the response being gathered */
 	bool passing;       /* in the midst of a response */
+	bool relaying;      /* it goes to the client when it is whole */
 	bool wants_room;    /* the client's buffer was full */
 	size_t room;        /* that writable waits for */
 	unsigned last_tag;

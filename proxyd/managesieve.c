@@ -554,6 +554,7 @@ run_unauthenticate(struct sieve_session *ss)
 
 	free(ss->user);
 	ss->user = NULL;
+	timer_set(ss->timer, (int64_t)ss->worker->conf->login_ms);
 	collect_set_limits(&ss->collect, &limits);
 	done(ss, MANAGESIEVE_OK, NULL, "You are nobody again");
 }

@@ -144,7 +144,8 @@ say_bye(struct session *ss, enum session_close reason, enum respcode code,
 
 	if (ss->phase == PHASE_CLOSING)
 		return;
-	write_reply(&w, slice_of(NULL, 0), WRITE_BYE, code, text);
+	if (ss->passing == NULL)
+		write_reply(&w, slice_of(NULL, 0), WRITE_BYE, code, text);
 	session_close_after(ss, reason);
 }
 
@@ -183,6 +184,12 @@ advance_soon(void *arg)
 
 	if (ss->magic == SESSION_MAGIC)
 		session_advance(ss);
+}
+
+void
+session_soon(struct session *ss)
+{
+	loop_at_end(ss->worker->loop, advance_soon, ss);
 }
 
 /* Half a message was passed on: that connection is no good. */
@@ -233,7 +240,7 @@ end_command(struct session *ss)
 	session_flush(ss);
 	if (ss->draining)
 		session_drain(ss);
-	loop_at_end(ss->worker->loop, advance_soon, ss);
+	session_soon(ss);
 }
 
 void
@@ -293,7 +300,7 @@ session_flush(struct session *ss)
 	if (ss->phase == PHASE_CLOSING)
 		return;
 	if (buf_failed(stream_out(ss->client)))
-		loop_at_end(ss->worker->loop, advance_soon, ss);
+		session_soon(ss);
 	stream_flush(ss->client);
 }
 
@@ -310,7 +317,7 @@ session_when_room(struct session *ss, size_t n,
 	ss->cmd.room = room;
 	ss->cmd.room_wanted = n;
 	session_flush(ss);
-	loop_at_end(ss->worker->loop, advance_soon, ss);
+	session_soon(ss);
 }
 
 /* Whoever waits for the client to read has his turn. */
@@ -339,7 +346,7 @@ session_want_line(struct session *ss,
 	collect_want_line(&ss->collect);
 	ss->phase = PHASE_LINE;
 	session_flush(ss);
-	loop_at_end(ss->worker->loop, advance_soon, ss);
+	session_soon(ss);
 }
 
 void
@@ -356,7 +363,7 @@ session_accept_stream(struct session *ss, struct leg *to,
 	ss->cmd.streamed = streamed;
 	ss->phase = PHASE_DATA;
 	session_flush(ss);
-	loop_at_end(ss->worker->loop, advance_soon, ss);
+	session_soon(ss);
 }
 
 struct slice
@@ -694,7 +701,7 @@ session_advance(struct session *ss)
 	if (ss->magic != SESSION_MAGIC)
 		return;
 	if (turn >= TURN_COMMANDS)
-		loop_at_end(ss->worker->loop, advance_soon, ss);
+		session_soon(ss);
 	give_room(ss);
 	if (ss->magic != SESSION_MAGIC || ss->phase == PHASE_CLOSING)
 		return;

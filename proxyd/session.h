@@ -102,6 +102,7 @@ struct session {
 	struct cmd cmd;
 	TAILQ_HEAD(, leg) legs;
 	struct leg *selected; /* NULL: none */
+	struct leg *passing;  /* in the midst of a response to the client */
 };
 
 /* Takes fd. */
@@ -111,6 +112,9 @@ const char *session_close_name(enum session_close reason);
 
 /* Looks at everything and does what can be done; idempotent. */
 void session_advance(struct session *ss);
+
+/* The same at the end of this turn. */
+void session_soon(struct session *ss);
 
 /* BYE after the running command. */
 void session_drain(struct session *ss);
