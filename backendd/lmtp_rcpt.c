@@ -25,6 +25,20 @@ wrong(struct lmtp_session *ls, int code, const char *enhanced, const char *text)
 	return text;
 }
 
+/* A frontend's name for this delivery: its log and ours then agree. */
+static bool
+take_session(struct lmtp_session *ls, struct slice value)
+{
+	if (value.len == 0 || value.len >= sizeof(ls->sid))
+		return false;
+	for (size_t i = 0; i < value.len; i++)
+		if (!ascii_alnum(value.ptr[i]))
+			return false;
+	memcpy(ls->sid, value.ptr, value.len);
+	ls->sid[value.len] = '\0';
+	return true;
+}
+
 /* --- MAIL -------------------------------------------------------------------------- */
 
 const char *
@@ -49,6 +63,11 @@ lmtp_check_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 			    !slice_is_nocase(value, "8BITMIME"))
 				return wrong(ls, 501, "5.5.4",
 				    "BODY is 7BIT or 8BITMIME");
+		} else if (ls->proxy != NULL &&
+		           slice_is_nocase(name, "XSESSION")) {
+			if (!take_session(ls, value))
+				return wrong(ls, 501, "5.5.4",
+				    "XSESSION is letters and digits");
 		} else if (!slice_is_nocase(name, "AUTH")) {
 			return wrong(ls, 555, "5.5.4", "Unknown parameter");
 		}

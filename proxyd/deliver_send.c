@@ -100,6 +100,7 @@ send_batch(struct batch *b)
 {
 	struct delivery *d = b->delivery;
 	const struct mail mail = { .backend = b->stores[0]->wish->server,
+		.sid = d->sid,
 		.from = d->from,
 		.rcpts = b->rcpts,
 		.nrcpts = b->n,

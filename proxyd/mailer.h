@@ -39,6 +39,7 @@ struct mail_rcpt {
 /* All borrowed until done; blob by a reference. */
 struct mail {
 	const char *backend; /* its name; NULL: the relay */
+	const char *sid;     /* told to backends, for their log; may be NULL */
 	struct lmtp_path from;
 	struct mail_rcpt **rcpts;
 	size_t nrcpts;

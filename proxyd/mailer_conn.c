@@ -113,7 +113,7 @@ on_timer(void *arg)
 }
 
 static void
-expect_soon(struct mailer_conn *c)
+expect_answer(struct mailer_conn *c)
 {
 	timer_set(c->timer, (int64_t)worker_of(c)->conf->command_ms);
 }
@@ -134,7 +134,7 @@ say_hello(struct mailer_conn *c)
 	const char *host = worker_of(c)->conf->hostname;
 	char line[300];
 
-	c->pipelining = c->eight = c->size = c->starttls = false;
+	c->pipelining = c->eight = c->size = c->starttls = c->xmurder = false;
 	c->mechanisms[0] = '\0';
 	if (c->peer->relay) {
 		snprintf(line, sizeof(line), "EHLO %s", host);
@@ -156,6 +156,8 @@ take_keyword(struct mailer_conn *c, struct slice s)
 		c->eight = true;
 	else if (slice_is_nocase(word, "SIZE"))
 		c->size = true;
+	else if (slice_is_nocase(word, "XMURDER"))
+		c->xmurder = true;
 	else if (slice_is_nocase(word, "STARTTLS"))
 		c->starttls = true;
 	else if (slice_is_nocase(word, "AUTH") && s.len > word.len + 1 &&
@@ -236,6 +238,9 @@ hello_said(struct mailer_conn *c)
 		lmtp_put_command(stream_out(c->stream), "STARTTLS");
 		c->state = CONN_STARTTLS;
 		stream_flush(c->stream);
+	} else if (!c->xmurder) {
+		/* It would put all mail in INBOX: see deliver.h. */
+		conn_close(c, "the backend does not offer XMURDER");
 	} else
 		authenticate(c);
 }
@@ -263,13 +268,16 @@ mail_octets(const struct mail *mail)
 static void
 put_mail(struct mailer_conn *c, struct mailing *m)
 {
-	char size[40] = "", all[80];
+	char size[40] = "", session[40] = "", all[120];
 
 	if (c->size)
 		snprintf(size, sizeof(size), " SIZE=%llu",
 		    (unsigned long long)mail_octets(&m->mail));
-	snprintf(all, sizeof(all), "%s%s", size,
-	    c->eight ? " BODY=8BITMIME" : "");
+	if (c->xmurder && m->mail.sid != NULL)
+		snprintf(session, sizeof(session), " XSESSION=%.20s",
+		    m->mail.sid);
+	snprintf(all, sizeof(all), "%s%s%s", size,
+	    c->eight ? " BODY=8BITMIME" : "", session);
 	lmtp_put_mail(stream_out(c->stream), &m->mail.from, all);
 }
 
@@ -441,7 +449,7 @@ put_body(struct mailer_conn *c)
 		if (m->piece != NULL)
 			mailer_piece_used(&m->piece, s.len);
 	}
-	expect_soon(c);
+	expect_answer(c);
 	stream_flush(c->stream);
 }
 
@@ -627,6 +635,7 @@ mailer_conn_start(struct mailer_conn *c, struct mailing *m)
 	m->at = 0;
 	m->dot = (struct lmtp_dot){ 0 };
 	c->state = CONN_ENVELOPE;
-	expect_soon(c);
+	/* An envelope waits for no disk. */
+	timer_set(c->timer, (int64_t)worker_of(c)->conf->backend_ms);
 	put_envelope(c);
 }

@@ -85,7 +85,7 @@ struct mailer_conn {
 	unsigned used;  /* mailings before this one */
 	struct mailing *mailing;
 	struct auth_client *auth;
-	bool pipelining, eight, size, starttls;
+	bool pipelining, eight, size, starttls, xmurder;
 	char mechanisms[MAILER_MECHANISMS];
 };
 

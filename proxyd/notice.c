@@ -9,6 +9,7 @@
 
 enum {
 	RECEIVED_MAX = 100,
+	SCAN_MAX = 256 * 1024,  /* octets: trace fields stand at the top */
 	HEADER_MAX = 32 * 1024, /* of the message that is enclosed */
 	REASON_MAX = 32 * 1024
 };
@@ -57,13 +58,20 @@ notice_put_redirected(struct buf *out, struct slice recipient)
 	buf_puts(out, "\r\n");
 }
 
+static struct slice
+top(struct slice message)
+{
+	return slice_first(message,
+	    message.len < SCAN_MAX ? message.len : SCAN_MAX);
+}
+
 bool
 notice_was_redirected(struct slice message, struct slice recipient)
 {
 	struct header_iter it;
 	struct header_field f;
 
-	header_init(&it, message);
+	header_init(&it, top(message));
 	while (header_next(&it, &f))
 		if (slice_is_nocase(f.name, REDIRECTED) &&
 		    slice_equal_nocase(slice_trim(f.value), recipient))
@@ -78,7 +86,7 @@ notice_loops(struct slice message)
 	struct header_field f;
 	unsigned n = 0;
 
-	header_init(&it, message);
+	header_init(&it, top(message));
 	while (header_next(&it, &f))
 		n += slice_is_nocase(f.name, "Received");
 	return n > RECEIVED_MAX;
@@ -149,7 +157,7 @@ put_disposition(struct buf *out, const struct notice_reject *r)
 	buf_puts(out, r->host);
 	buf_puts(out, "; Murder\r\nFinal-Recipient: rfc822; ");
 	put_clean(out, r->recipient);
-	if (header_find(r->message, "Message-ID", &f)) {
+	if (header_find(top(r->message), "Message-ID", &f)) {
 		buf_puts(out, "\r\nOriginal-Message-ID: ");
 		put_clean(out, slice_trim(f.value));
 	}
@@ -161,7 +169,7 @@ put_disposition(struct buf *out, const struct notice_reject *r)
 void
 notice_put_reject(struct buf *out, const struct notice_reject *r)
 {
-	size_t header = header_length(r->message);
+	size_t header = header_length(top(r->message));
 	size_t reason = r->reason.len < REASON_MAX ? r->reason.len : REASON_MAX;
 
 	put_head(out, r);

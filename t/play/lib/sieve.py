@@ -57,6 +57,9 @@ class Sink:
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.mails = []
         self.refuse = None  # the answer to DATA's end instead of 250
+        self.refuse_rcpt = None
+        self.keywords = ["PIPELINING", "8BITMIME"]
+        self.hang_up = 0  # so often in place of that answer
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -79,13 +82,17 @@ class Sink:
         for line in lines:
             word = line.split(b" ")[0].strip().upper()
             if word == b"EHLO":
-                say("250-sink\r\n250-PIPELINING\r\n250 8BITMIME")
+                for keyword in ["sink"] + self.keywords[:-1]:
+                    say("250-" + keyword)
+                say("250 " + (["sink"] + self.keywords)[-1])
             elif word == b"MAIL":
                 sender, to = line.split(b"<")[1].split(b">")[0].decode(), []
                 say("250 ok")
             elif word == b"RCPT":
                 to.append(line.split(b"<")[1].split(b">")[0].decode())
-                say("250 ok")
+                say(self.refuse_rcpt or "250 ok")
+            elif word == b"DATA" and self.refuse_rcpt:
+                say("503 no recipients")
             elif word == b"DATA":
                 say("354 go on")
                 octets = b""
@@ -93,6 +100,11 @@ class Sink:
                     if data == b".\r\n":
                         break
                     octets += data[1:] if data.startswith(b".") else data
+                if self.hang_up > 0:
+                    self.hang_up -= 1
+                    connection.close()
+                    lines.close()
+                    return
                 if self.refuse is None:
                     self.mails.append((sender, to, octets))
                 say(self.refuse or "250 ok")
