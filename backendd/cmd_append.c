@@ -104,7 +104,12 @@ on_letter(void *arg, struct letter *l)
 	ap->letters[ap->made] = l;
 	ap->items[ap->made].letter = l;
 	ap->made++;
-	next_letter(ap);
+	if (!letter_has_nul(l)) {
+		next_letter(ap);
+		return;
+	}
+	finish(ap);
+	session_done(ap->ss, SESSION_NO, NULL, "There is a NUL in the message");
 }
 
 static void

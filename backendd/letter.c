@@ -22,6 +22,7 @@ struct letter {
 	struct slice octets;
 	struct buf cache;
 	uint8_t emailid[32]; /* the first 16 are it */
+	bool has_nul;
 	struct task *task;
 	letter_cb *cb;
 	void *arg;
@@ -38,6 +39,8 @@ look(void *arg)
 
 	hash_sha256_put(h, l->octets.ptr, l->octets.len);
 	hash_sha256_end(&h, l->emailid);
+	l->has_nul = l->octets.len > 0 &&
+	             memchr(l->octets.ptr, '\0', l->octets.len) != NULL;
 	arena_init(&a);
 	summary_make(&a, l->octets, &s);
 	buf_init(&l->cache, STORE_CACHE_MAX);
@@ -86,6 +89,12 @@ letter_free(struct letter **lp)
 	blob_free(&l->blob);
 	buf_fini(&l->cache);
 	free(l);
+}
+
+bool
+letter_has_nul(const struct letter *l)
+{
+	return l->has_nul;
 }
 
 struct slice

@@ -10,6 +10,7 @@
 #ifndef BACKENDD_LETTER_H
 #define BACKENDD_LETTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/slice.h"
@@ -31,6 +32,9 @@ void letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
 
 /* Frees the blob too; NULL is fine. */
 void letter_free(struct letter **lp);
+
+/* No message may have one where it is not sent as a literal8 (RFC 9051 4.3). */
+bool letter_has_nul(const struct letter *l);
 
 /* Borrowed, for the life of the letter. */
 struct slice letter_octets(const struct letter *l);

@@ -242,7 +242,8 @@ take_data(struct lmtp_session *ls)
 	buf_drop(in, taken);
 	switch (ev) {
 	case LMTP_DATA_ERROR:
-		lmtp_reply(ls, 550, "5.6.0", "A lone CR or LF in the message");
+		lmtp_reply(ls, 550, "5.6.0",
+		    "A NUL, or a lone CR or LF, in it");
 		finish(ls);
 		return false;
 	case LMTP_DATA_MORE:

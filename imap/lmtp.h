@@ -148,7 +148,7 @@ void lmtp_put_line(struct buf *out, struct slice line);
 /* ---- data ---- */
 
 enum lmtp_data_event {
-	LMTP_DATA_ERROR = -1, /* a lone CR or LF: 5xx and close */
+	LMTP_DATA_ERROR = -1, /* a NUL, a lone CR or LF: 5xx and close */
 	LMTP_DATA_MORE = 0,   /* all that was usable has been taken */
 	LMTP_DATA_OCTETS,     /* out: some octets of the message */
 	LMTP_DATA_END         /* CR LF . CR LF has been taken */

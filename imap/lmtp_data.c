@@ -56,7 +56,7 @@ line_text(struct lmtp_undot *d, const uint8_t *in, size_t n, bool *bad)
 {
 	*bad = false;
 	for (size_t i = 0; i < n; i++) {
-		if (in[i] == '\n') {
+		if (in[i] == '\n' || in[i] == '\0') {
 			*bad = true;
 			return 0;
 		}

@@ -172,8 +172,7 @@ authenticate(struct mailer_conn *c)
 {
 	const struct proxyd_conf *conf = worker_of(c)->conf;
 	const struct auth_secret secret = { .authcid = conf->proxy_user,
-		.password = conf->proxy_password,
-		.mechanisms = conf->proxy_mechanisms };
+		.password = conf->proxy_password };
 	struct buf first, coded;
 	struct err err;
 	bool has_first;

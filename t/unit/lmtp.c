@@ -223,6 +223,9 @@ test_undot(void)
 		{ "a\r\n.\rx", -1, NULL },
 		{ "a\rb\r\n.\r\n", -1, NULL },
 	};
+	struct lmtp_undot d = { 0 };
+	struct slice s;
+	size_t taken;
 
 	for (size_t i = 0; i < NITEMS(cases); i++) {
 		bool same = true;
@@ -235,6 +238,9 @@ test_undot(void)
 		}
 		ok(same, "data %zu, however cut", i);
 	}
+	ok(lmtp_undot(&d, (const uint8_t *)"a\0b\r\n", 5, &s, &taken) ==
+	        LMTP_DATA_ERROR,
+	    "a NUL");
 	buf_clear(&out);
 }
 
