@@ -1,0 +1,27 @@
+#!/bin/sh
+# What 'make bench' runs, for moments, on ours alone: it measures what it says.
+top=$(cd "$(dirname "$0")/../.." && pwd)
+out=$("$top/t/bench/run" --quick --no-peers --only login,noop,lmtp,mupdate \
+    --json /dev/stdout 2>&1)
+n=0
+has() { # has DESCRIPTION PATTERN
+	n=$((n + 1))
+	if echo "$out" | grep -q "$2"; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		echo "$out" | tail -20 | sed 's/^/# /'
+	fi
+}
+has "logins" '^| login, SELECT, LOGOUT, 16 clients | [0-9.]* /s |'
+has "round trips" '^| NOOP added, 1 clients, p50 | '
+has "deliveries" '^| LMTP, 4 kB, synced, through, 64 clients | [0-9.]* /s |'
+has "reservations" '^| RESERVE and ACTIVATE, 8 clients | [0-9.]* /s |'
+has "every single figure, to be worked on" '"raw": \['
+n=$((n + 1))
+if echo "$out" | grep -q '"failed": [1-9]'; then
+	echo "not ok $n - nothing failed"
+else
+	echo "ok $n - nothing failed"
+fi
+echo "1..$n"
