@@ -172,7 +172,8 @@ authenticate(struct mailer_conn *c)
 {
 	const struct proxyd_conf *conf = worker_of(c)->conf;
 	const struct auth_secret secret = { .authcid = conf->proxy_user,
-		.password = conf->proxy_password };
+		.password = conf->proxy_password,
+		.mechanisms = conf->proxy_mechanisms };
 	struct buf first, coded;
 	struct err err;
 	bool has_first;
