@@ -163,8 +163,10 @@ second_writer(const char *dir)
 	struct err err;
 	struct db *db;
 
-	if (db_open(&db, dir, 1, DB_DURABLE, &err) == 0)
+	if (db_open(&db, dir, 1, DB_DURABLE, &err) == 0) {
+		db_close(&db);
 		return 0;
+	}
 	return strstr(err.text, "another process") != NULL ? 7 : 1;
 }
 
