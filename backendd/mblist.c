@@ -468,14 +468,15 @@ int
 mblist_open(struct mblist **lp, struct backendd *bd, struct err *err)
 {
 	struct mblist *l = xcalloc(1, sizeof(*l));
-	char *dir = xmalloc(strlen(bd->conf->directory) + 16);
+	size_t room = strlen(bd->conf->directory) + 16;
+	char *dir = xmalloc(room);
 	int r;
 
 	l->bd = bd;
 	TAILQ_INIT(&l->ops);
 	map_init(&l->busy);
 	map_init(&l->makers);
-	sprintf(dir, "%s/list", bd->conf->directory);
+	snprintf(dir, room, "%s/list", bd->conf->directory);
 	r = keeper_open(&l->keeper, bd->loop, bd->jobs, bd->log, dir, NULL,
 	    err);
 	free(dir);
