@@ -138,6 +138,18 @@ put_rights(struct write *w, unsigned rights)
 }
 
 static void
+put_grantable(struct write *w, unsigned required)
+{
+	struct buf text;
+
+	buf_init(&text, RIGHTS_MAX);
+	acl_put_grantable(&text, required);
+	buf_putc(&text, '\0');
+	write_word(w, (const char *)buf_data(&text));
+	buf_fini(&text);
+}
+
+static void
 get_acl(struct session *ss, void *arg)
 {
 	struct subject *s = arg;
@@ -203,9 +215,7 @@ backendd_LISTRIGHTS(struct session *ss, struct cmd *cmd)
 	write_sp(&w);
 	write_astring(&w, identifier);
 	put_rights(&w, required);
-	for (unsigned bit = 1; bit <= ACL_USER9; bit <<= 1)
-		if (!(required & bit))
-			put_rights(&w, bit);
+	put_grantable(&w, required);
 	write_end(&w);
 	session_done(ss, SESSION_OK, NULL, "Done");
 }

@@ -67,6 +67,17 @@ acl_put_rights(struct buf *out, unsigned rights)
 			buf_putc(out, (uint8_t)('0' + i));
 }
 
+void
+acl_put_grantable(struct buf *out, unsigned required)
+{
+	for (size_t i = 0; i < NITEMS(letters); i++)
+		if (!(required & letters[i].rights))
+			buf_printf(out, " %c", letters[i].letter);
+	for (unsigned i = 0; i < 10; i++)
+		if (!(required & (unsigned)ACL_USER0 << i))
+			buf_printf(out, " %u", i);
+}
+
 static struct slice
 take_field(struct slice *s)
 {

@@ -70,6 +70,12 @@ const char *acl_parse_rights(struct slice s, enum acl_change *change,
 /* "lrswipkxtecda": with c if k or x, d if t or e is there; "" for none. */
 void acl_put_rights(struct buf *out, unsigned rights);
 
+/*
+ * LISTRIGHTS: each right that may be given beside the required ones, in a word
+ * of its own behind a space; none twice, with c and d (RFC 4314 2.1.1, 3.7).
+ */
+void acl_put_grantable(struct buf *out, unsigned required);
+
 /* Tab form.  NULL, or why not; unknown letters are passed over. */
 const char *acl_parse(struct arena *a, struct slice s, struct acl *acl);
 void acl_put(struct buf *out, const struct acl *acl);

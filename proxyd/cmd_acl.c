@@ -30,6 +30,18 @@ put_rights(struct write *w, unsigned rights)
 }
 
 static void
+put_grantable(struct write *w, unsigned required)
+{
+	struct buf out;
+
+	buf_init(&out, 64);
+	acl_put_grantable(&out, required);
+	buf_putc(&out, '\0');
+	write_word(w, (const char *)buf_data(&out));
+	buf_fini(&out);
+}
+
+static void
 found(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
@@ -153,11 +165,7 @@ show_grantable(struct session *ss, const struct asking *q, struct slice text,
 		write_string(&w, slice_str(""));
 	else
 		put_rights(&w, always);
-	for (unsigned right = 1; right <= ACL_ALL; right <<= 1)
-		if ((always & right) == 0) {
-			write_sp(&w);
-			put_rights(&w, right);
-		}
+	put_grantable(&w, always);
 	write_end(&w);
 }
 

@@ -61,6 +61,21 @@ test_rights(void)
 	}
 }
 
+/* RFC 4314 3.7: no right twice, and 2.1.1: c and d by themselves. */
+static void
+test_grantable(void)
+{
+	acl_put_grantable(&out, 0);
+	ok(wrote(" l r s w i p k x t e c d a n 0 1 2 3 4 5 6 7 8 9"),
+	    "all that may be granted");
+	acl_put_grantable(&out, ACL_OWNER_IMPLICIT);
+	ok(wrote(" r s w i p x t e d n 0 1 2 3 4 5 6 7 8 9"),
+	    "c is granted with k");
+	acl_put_grantable(&out, ACL_EXPUNGE);
+	ok(wrote(" l r s w i p k x t c a n 0 1 2 3 4 5 6 7 8 9"),
+	    "d is granted with e");
+}
+
 static void
 test_lists(void)
 {
@@ -149,6 +164,7 @@ main(void)
 	arena_init(&a);
 	buf_init(&out, 4096);
 	test_rights();
+	test_grantable();
 	test_lists();
 	test_limit();
 	test_effective();
