@@ -120,6 +120,26 @@ make(struct op *op)
 	buf_fini(&meta);
 }
 
+static void
+create_found(void *arg, const struct announce_entry *e)
+{
+	struct op *op = arg;
+
+	(void)e; /* whoever has it */
+	op->listed = true;
+}
+
+static void
+create_looked_up(void *arg, enum announce_result r, const char *text)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	op_finish(op,
+	    r == ANNOUNCE_OK && op->listed ? MBLIST_TAKEN : MBLIST_UNAVAILABLE,
+	    op->listed ? op->text : text);
+}
+
 /* Both answers are there: the name is ours, and the id is noted. */
 static void
 create_prepared(struct op *op)
@@ -137,11 +157,11 @@ create_prepared(struct op *op)
 	}
 	if (!op->committed)
 		undo_create(op, MBLIST_FAILED, "the list cannot be written");
+	else if (op->worst == ANNOUNCE_REFUSED) /* taken, or a full disk? */
+		announce_find(op->list->bd->announce, op->name, create_found,
+		    create_looked_up, op);
 	else
-		op_finish(op,
-		    op->worst == ANNOUNCE_REFUSED ? MBLIST_TAKEN
-		                                  : MBLIST_UNAVAILABLE,
-		    op->text);
+		op_finish(op, MBLIST_UNAVAILABLE, op->text);
 }
 
 static void
@@ -259,18 +279,54 @@ evicted(void *arg)
 }
 
 static void
+delete_everywhere(struct op *op)
+{
+	mailbox_evict(op->list->bd->mailboxes, store_of_op(op),
+	    op->rec.mailboxid, evicted, op);
+}
+
+static void
+delete_found(void *arg, const struct announce_entry *e)
+{
+	struct op *op = arg;
+
+	op->listed = slice_is(op->rec.location, e->location);
+}
+
+static void
+delete_looked_up(void *arg, enum announce_result r, const char *text)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	if (r == ANNOUNCE_OK && !op->listed)
+		delete_everywhere(op);
+	else
+		op_finish(op, MBLIST_UNAVAILABLE, text);
+}
+
+static void
 delete_announced(void *arg, enum announce_result r, const char *text)
 {
 	struct op *op = arg;
 
 	MUST(op->magic == OP_MAGIC);
-	if (r == ANNOUNCE_UNAVAILABLE) {
+	switch (r) {
+	case ANNOUNCE_OK:
+		delete_everywhere(op);
+		break;
+	case ANNOUNCE_REFUSED:
+		/*
+		 * It does not know the name, or another server has it: then it
+		 * may go here.  Or it cannot write its list now.
+		 */
+		announce_find(op->list->bd->announce, op->name, delete_found,
+		    delete_looked_up, op);
+		break;
+	case ANNOUNCE_UNAVAILABLE:
 		op_finish(op, MBLIST_UNAVAILABLE, text);
-		return;
+		break;
 	}
-	/* Refused: it does not know the name, which is what was wanted. */
-	mailbox_evict(op->list->bd->mailboxes, store_of_op(op),
-	    op->rec.mailboxid, evicted, op);
 }
 
 void

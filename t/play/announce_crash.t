@@ -3,8 +3,8 @@
 
 Between a backend and its update server stands a relay that holds the Nth
 command of a change (or its answer) back for ever, and then cuts the link,
-kills the backend's store process, or kills the update server.  Whatever was
-answered, when the two have met again:
+kills the backend's store process, or kills the update server; or it says NO
+in its place.  Whatever was answered, when the two have met again:
 
   what is listed is on disk, what is on disk is listed, nothing is reserved;
   OK lasts, NO has changed nothing;
@@ -70,6 +70,7 @@ class Relay:
         self.hold = None    # "command", "answer" or "after"
         self.act = None     # what to do then
         self.tag = None     # of the held command
+        self.swallow = False  # the rest of a command
         threading.Thread(target=self.serve, daemon=True).start()
 
     def arm(self, n, hold, act):
@@ -110,7 +111,7 @@ class Relay:
                     other = server if one is client else client
                     for line in lines:
                         if not self.pass_on(line + b"\r\n", one is client,
-                                            other):
+                                            other, one):
                             return
         except OSError:
             pass
@@ -118,7 +119,7 @@ class Relay:
             client.close()
             server.close()
 
-    def pass_on(self, line, is_command, other):
+    def pass_on(self, line, is_command, other, back):
         """False: the link is to be cut."""
         with self.lock:
             command = re.match(rb"(B\d+) (RESERVE|ACTIVATE|DEACTIVATE|DELETE)",
@@ -129,6 +130,12 @@ class Relay:
                     self.tag = command.group(1)
                     if self.hold == "command":
                         return self.do(self.act)
+                    if self.hold == "refuse":
+                        back.sendall(self.tag + b' NO "cannot store"\r\n')
+                        self.tag, self.swallow = None, True
+            if self.swallow and is_command:
+                self.swallow = re.search(rb"\{\d+\+?\}\r\n$", line)
+                return True
             answer = not is_command and self.tag is not None and \
                 line.startswith(self.tag + b" ")
             if answer and self.hold == "answer":
@@ -344,7 +351,7 @@ def one(relay, change_, n, hold, act):
     a = connect()
     set_up(a)
     a.close()
-    relay.arm(n, hold, ACTS[act])
+    relay.arm(n, hold, ACTS.get(act))
     answer = change(text)
     unused = relay.disarm()
     here, there = meet()
@@ -373,11 +380,26 @@ def all_of_them(relay):
                         one(relay, change_, n, hold, act)
 
 
+def refused(relay):
+    """By one that cannot write: not by the rules."""
+    one(relay, CHANGES[0], 1, "refuse", "NO")
+    one(relay, CHANGES[1], 1, "refuse", "NO")
+    a = connect()
+    relay.arm(1, "refuse", None)
+    last = a.do("CREATE " + SF % "new")[-1]
+    tap.ok("UNAVAILABLE" in last, "nobody has the name: " + last)
+    relay.arm(1, "refuse", None)
+    last = a.do("DELETE " + SF % "old/a")[-1]
+    tap.ok("UNAVAILABLE" in last, "it has the name: " + last)
+    a.close()
+
+
 relay = Relay()
 try:
     murder("start", "--backends", "1", "--frontends", "0", "--users", "0",
            "--set", "backend1:mupdate_server = " + relay.address)
     all_of_them(relay)
+    refused(relay)
 finally:
     for name in ("mupdate", "backend1"):
         path = os.path.join(DIR, "log", name + ".log")
