@@ -305,6 +305,16 @@ blob_end(struct blob *b, void (*done)(void *arg, const char *why), void *arg)
 		jobs_put(b->jobs, run, piece_done, piece_new(b, true));
 }
 
+bool
+blob_end_here(struct blob *b)
+{
+	MUST(b->magic == BLOB_MAGIC && b->state == BLOB_OPEN);
+	if (b->spills || b->working || b->failed)
+		return false;
+	b->state = BLOB_READY;
+	return true;
+}
+
 uint64_t
 blob_len(const struct blob *b)
 {

@@ -37,6 +37,12 @@ bool blob_busy(struct blob *b, void (*changed)(void *arg), void *arg);
 void blob_end(struct blob *b, void (*done)(void *arg, const char *why),
     void *arg);
 
+/*
+ * The same at once, if all of it is in memory: true, and nobody is called.
+ * False: nothing was done, blob_end() has to be called.
+ */
+bool blob_end_here(struct blob *b) MUST_CHECK;
+
 uint64_t blob_len(const struct blob *b);
 
 /*

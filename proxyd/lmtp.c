@@ -168,6 +168,17 @@ deliver(struct lmtp_session *ls)
 }
 
 static void
+message_came(struct lmtp_session *ls)
+{
+	if (notice_loops(blob_slice(ls->blob))) {
+		log_info(ls->worker->log, "mail loop", "sid", ls->sid, "from",
+		    LOG_SLICE(ls->from), NULL);
+		answer_all(ls, 554, "5.4.6", "Too many hops: a mail loop");
+	} else
+		deliver(ls);
+}
+
+static void
 blob_ended(void *arg, const char *why)
 {
 	struct lmtp_session *ls = session_of(arg);
@@ -177,12 +188,8 @@ blob_ended(void *arg, const char *why)
 		    "why", why, NULL);
 		answer_all(ls, 451, "4.3.0",
 		    "Cannot be taken now, try again later");
-	} else if (notice_loops(blob_slice(ls->blob))) {
-		log_info(ls->worker->log, "mail loop", "sid", ls->sid, "from",
-		    LOG_SLICE(ls->from), NULL);
-		answer_all(ls, 554, "5.4.6", "Too many hops: a mail loop");
 	} else
-		deliver(ls);
+		message_came(ls);
 	lmtp_advance(ls);
 }
 
@@ -192,6 +199,10 @@ end_data(struct lmtp_session *ls)
 	timer_stop(ls->timer);
 	if (ls->size > ls->worker->conf->max_message) {
 		answer_all(ls, 552, "5.3.4", "Message too big");
+		return;
+	}
+	if (blob_end_here(ls->blob)) {
+		message_came(ls);
 		return;
 	}
 	ls->phase = LMTP_PHASE_ENDING;

@@ -96,6 +96,28 @@ test_size(size_t size, size_t step)
 }
 
 static void
+test_here(void)
+{
+	struct filling f = { .loop = loop_new() };
+
+	f.jobs = jobs_new(f.loop, 1);
+	f.blob = blob_new(f.jobs, "/tmp", SMALL);
+	blob_put(f.blob, slice_of(octets, SMALL));
+	ok(blob_end_here(f.blob), "what is in memory ends at once");
+	ok(slice_equal(blob_slice(f.blob), slice_of(octets, SMALL)),
+	    "and can be read");
+	blob_free(&f.blob);
+	f.blob = blob_new(f.jobs, "/tmp", SMALL);
+	blob_put(f.blob, slice_of(octets, SMALL + 1));
+	ok(!blob_end_here(f.blob), "what is not does not");
+	blob_end(f.blob, done, &f);
+	loop_run(f.loop);
+	ok(f.dones == 1 && blob_len(f.blob) == SMALL + 1,
+	    "and is ended as ever");
+	end(&f);
+}
+
+static void
 test_failure(void)
 {
 	struct filling f;
@@ -155,6 +177,7 @@ main(void)
 	test_size(200000, 1000);
 	test_size(LARGE, 1000);
 	test_size(LARGE, 400000);
+	test_here();
 	test_failure();
 	test_given_up();
 	test_refs();
