@@ -9,7 +9,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	ARENA_BLOCK = 4000, /* payload of an ordinary block */
+	ARENA_FIRST = 464, /* payload of the first block: an IDLE's, a NOOP's */
+	ARENA_BLOCK = 4000, /* of the others */
 	ARENA_LARGE = 1000  /* from here a piece has a block of its own */
 };
 
@@ -72,6 +73,7 @@ arena_alloc(struct arena *a, size_t n)
 {
 	const size_t align = alignof(max_align_t);
 	struct arena_block *b = a->blocks;
+	size_t size;
 	void *p;
 
 	MUST(n <= SIZE_MAX / 4);
@@ -80,7 +82,9 @@ arena_alloc(struct arena *a, size_t n)
 	if (n >= ARENA_LARGE)
 		return large(a, n);
 	if (b == NULL || b->size - b->used < n) {
-		b = block_new(ARENA_BLOCK / align * align);
+		size =
+		    b == NULL && n <= ARENA_FIRST ? ARENA_FIRST : ARENA_BLOCK;
+		b = block_new(size / align * align);
 		b->next = a->blocks;
 		a->blocks = b;
 	}
