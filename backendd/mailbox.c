@@ -299,12 +299,6 @@ mailboxes_free(struct mailboxes **msp)
 	free(ms);
 }
 
-size_t
-mailboxes_count(const struct mailboxes *ms)
-{
-	return map_count(&ms->open);
-}
-
 void
 mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
     mailbox_cb *cb, void *arg)

@@ -38,9 +38,6 @@ struct mailboxes *mailboxes_new(struct loop *l);
 /* All are released.  Closes what is still open; NULL is fine. */
 void mailboxes_free(struct mailboxes **msp);
 
-/* How many are open: for limits, the log and a drain. */
-size_t mailboxes_count(const struct mailboxes *ms);
-
 /* Gives a hold on m; or NULL and why not, fit for a client. */
 typedef void mailbox_cb(void *arg, struct mailbox *m, const char *why);
 

@@ -48,12 +48,6 @@ static const char *const end_texts[] = {
 	[END_BYE] = "bye",
 };
 
-const char *
-session_end_text(enum session_end end)
-{
-	return end_texts[end];
-}
-
 static struct session *
 session_of(void *arg)
 {
@@ -853,16 +847,6 @@ session_want_line(struct session *ss, session_line_cb *cb, void *arg)
 		collect_want_line(&ss->collect);
 	if (!ss->inside || ss->state == SESSION_LOST)
 		task_want(ss->turn);
-}
-
-void
-session_forget_line(struct session *ss)
-{
-	if (ss->line_cb == NULL)
-		return;
-	ss->line_cb = NULL;
-	if (ss->state == SESSION_RUNNING && ss->bye_text == NULL)
-		collect_unwant_line(&ss->collect);
 }
 
 struct buf *

@@ -144,11 +144,10 @@ bool session_dead(const struct session *ss);
 /*
  * The next line is not a command but for cb (IDLE's DONE, a SASL response),
  * without its CRLF.  If the connection is lost or the line malformed, line.ptr
- * is NULL.  Ends with the call back; session_forget_line() takes it back.
+ * is NULL.  Ends with the call back.
  */
 typedef void session_line_cb(struct session *ss, void *arg, struct slice line);
 void session_want_line(struct session *ss, session_line_cb *cb, void *arg);
-void session_forget_line(struct session *ss);
 
 /* "+ text" and flush. */
 void session_continue(struct session *ss, const char *text);

@@ -103,6 +103,4 @@ struct session {
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);
 
-const char *session_end_text(enum session_end end);
-
 #endif

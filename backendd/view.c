@@ -341,12 +341,6 @@ view_rights(const struct view *v)
 	return v->rights;
 }
 
-void
-view_set_rights(struct view *v, unsigned rights)
-{
-	v->rights = rights;
-}
-
 uint32_t
 view_count(const struct view *v)
 {

@@ -69,7 +69,6 @@ struct seen *view_seen(const struct view *v);       /* borrowed, or NULL */
 const char *view_name(const struct view *v);
 enum view_access view_access(const struct view *v);
 unsigned view_rights(const struct view *v);
-void view_set_rights(struct view *v, unsigned rights);
 
 /* Messages and recent ones, as the client counts them. */
 uint32_t view_count(const struct view *v);

@@ -132,14 +132,3 @@ flags_put(struct buf *out, const struct flags *f)
 		space = " ";
 	}
 }
-
-bool
-flags_equal(const struct flags *a, const struct flags *b)
-{
-	if (a->system != b->system || a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (!flags_has_keyword(b, a->keywords[i]))
-			return false;
-	return true;
-}

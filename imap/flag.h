@@ -54,7 +54,6 @@ const char *flags_parse(struct arena *a, struct slice list, struct flags *f);
 void flags_put(struct buf *out, const struct flags *f);
 
 bool flags_has_keyword(const struct flags *f, struct slice keyword);
-bool flags_equal(const struct flags *a, const struct flags *b);
 
 /* A system flag's bit, or 0; its name.  "\Recent" is known here. */
 unsigned flag_bit(struct slice name);

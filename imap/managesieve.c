@@ -55,13 +55,6 @@ managesieve_states(enum managesieve_verb verb)
 	return verbs[verb].states;
 }
 
-const char *
-managesieve_verb_name(enum managesieve_verb verb)
-{
-	MUST((size_t)verb < NITEMS(verbs));
-	return verbs[verb].name;
-}
-
 bool
 managesieve_name_valid(struct slice name)
 {

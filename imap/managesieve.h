@@ -60,9 +60,6 @@ const char *managesieve_parse(struct arena *a, const struct piece *pieces,
 /* Where the verb is legal, of enum managesieve_state. */
 unsigned managesieve_states(enum managesieve_verb verb);
 
-/* As on the wire. */
-const char *managesieve_verb_name(enum managesieve_verb verb);
-
 /*
  * What a client sends in an exchange of AUTHENTICATE, gathered as a command:
  * one string, base64.  "*" gives up.  NULL or why not.

@@ -428,12 +428,6 @@ reply_pieces(const struct reply *r)
 	return r->first;
 }
 
-bool
-reply_is_idle(const struct reply *r)
-{
-	return r->state == REPLYING_HEAD;
-}
-
 const char *
 reply_error(const struct reply *r)
 {

@@ -123,9 +123,6 @@ void reply_drop(struct reply *r); /* as passed; the OCTETS are empty */
 /* After REPLY_DONE of a gathered response; in its arena. */
 const struct piece *reply_pieces(const struct reply *r);
 
-/* Between two responses? */
-bool reply_is_idle(const struct reply *r);
-
 const char *reply_error(const struct reply *r);
 
 /*

@@ -511,12 +511,6 @@ leg_new_deadline(struct leg *g)
 	put_off_deadline(g);
 }
 
-bool
-leg_is_busy(const struct leg *g)
-{
-	return g->opened != NULL || !TAILQ_EMPTY(&g->asks);
-}
-
 void
 leg_no_deadline(struct leg *g)
 {

@@ -103,8 +103,6 @@ void leg_when_room(struct leg *g, size_t n,
 /* The client's buffer has room again, or the leg has octets: go on. */
 void leg_advance(struct leg *g);
 
-bool leg_is_busy(const struct leg *g);
-
 /* What is asked may take for ever: IDLE.  From here on it may not any more. */
 void leg_no_deadline(struct leg *g);
 void leg_new_deadline(struct leg *g);

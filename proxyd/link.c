@@ -656,12 +656,6 @@ link_free(struct link **kp)
 	loop_at_end(k->links->use.loop, release, k);
 }
 
-const char *
-link_server(const struct link *k)
-{
-	return k->name;
-}
-
 bool
 link_is_open(const struct link *k)
 {

@@ -64,7 +64,6 @@ struct link *link_open(struct links *l, const char *server,
 /* Closes; no call back after it.  Sets *kp to NULL; NULL is fine. */
 void link_free(struct link **kp);
 
-const char *link_server(const struct link *k);
 bool link_is_open(const struct link *k);
 const char *link_why(const struct link *k);
 

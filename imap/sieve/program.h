@@ -206,7 +206,6 @@ struct sieve_tag {
 const struct sieve_word *sieve_word_find(struct slice name,
     enum sieve_word_kind kind);
 const struct sieve_tag *sieve_tag_find(struct slice name);
-const char *sieve_extension_name(enum sieve_extension_id id);
 /* EXT_COUNT if there is none. */
 enum sieve_extension_id sieve_extension_find(struct slice name);
 

@@ -107,12 +107,6 @@ sieve_tag_find(struct slice name)
 	return NULL;
 }
 
-const char *
-sieve_extension_name(enum sieve_extension_id id)
-{
-	return extensions[id];
-}
-
 enum sieve_extension_id
 sieve_extension_find(struct slice name)
 {
