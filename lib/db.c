@@ -303,6 +303,27 @@ begin_state(struct db *db, struct err *err)
 }
 
 static int
+sync_shards(struct db *db, struct err *err)
+{
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < db->nshards; i++) {
+		int fd, rc;
+
+		shard_path(db, i, path, sizeof(path));
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		rc = fd == -1 ? -1 : fsync(fd);
+		if (rc == -1)
+			err_sys(err, "syncing %s", path);
+		if (fd != -1)
+			close(fd);
+		if (rc == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
 open_for_writing(struct db *db, struct err *err)
 {
 	struct state st = { .shards = db->nshards };
@@ -332,6 +353,9 @@ open_for_writing(struct db *db, struct err *err)
 	}
 	if (db->made)
 		return 0;
+	/* What the state calls made must be there after a power failure. */
+	if (db->mode == DB_DURABLE && sync_shards(db, err) == -1)
+		return -1;
 	db->made = true;
 	return begin_state(db, err);
 }
@@ -839,21 +863,10 @@ note_clean(struct db *db)
 	struct state st = { .shards = db->nshards,
 		.clean = true,
 		.made = true };
-	char path[PATH_MAX];
 	struct err err;
-	bool synced = true;
 
-	for (unsigned i = 0; i < db->nshards; i++) {
-		int fd;
-
-		shard_path(db, i, path, sizeof(path));
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		synced = fd != -1 && fsync(fd) == 0 && synced;
-		if (fd != -1)
-			close(fd);
-	}
 	/* If it cannot be said it is not said, and the next opening empties. */
-	if (synced && state_write(db, &st, &err) == -1)
+	if (sync_shards(db, &err) == 0 && state_write(db, &st, &err) == -1)
 		return;
 }
 

@@ -231,12 +231,13 @@ drop_index(struct opening *o)
 
 /*
  * What cannot be compacted, on a full disk, is opened as it is.  The new name
- * is synced before any change, which counts slots as they are now.
+ * is synced before any change, which counts slots as they are now; with all
+ * directories above it, since a mailbox that is made again from the log has
+ * its slots as they were.
  */
 static int
 compact(struct opening *o)
 {
-	char path[SPOOL_PATH];
 	struct err err;
 
 	if (o->compact_dead == 0 || o->header.ndead < o->compact_dead ||
@@ -246,8 +247,7 @@ compact(struct opening *o)
 		return 0;
 	o->compacted = true;
 	drop_index(o);
-	spool_dir_path(path, o->id);
-	if (spool_sync(o->dirfd, path, &o->err) == -1) {
+	if (spool_sync_dirs(o->dirfd, o->id, &o->err) == -1) {
 		o->unsure = true;
 		return -1;
 	}

@@ -1,51 +1,19 @@
 /*
- * Kill a transaction over several shards at each of its system calls: after
- * reopening, all of it is there or none, and the database takes changes.
+ * Kill a transaction over several shards at each of its system calls, with and
+ * without losing what was not synced: after reopening, all of it is there or
+ * none, and the database takes changes.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/db.h"
 #include "lib/err.h"
 #include "lib/must.h"
+#include "t/crash.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
-
-static int calls_left = -1; /* before this child exits; -1: never */
-
-static void
-tick(void)
-{
-	if (calls_left > 0 && --calls_left == 0)
-		_exit(42);
-}
-
-/* Exit just before the call, and in the next child just after it. */
-#define WRAP(type, name, args, ...)                                \
-	type name args                                             \
-	{                                                          \
-		static type(*real) args;                           \
-		type r;                                            \
-		if (real == NULL)                                  \
-			*(void **)&real = dlsym(RTLD_NEXT, #name); \
-		tick();                                            \
-		r = real(__VA_ARGS__);                             \
-		tick();                                            \
-		return r;                                          \
-	}
-
-WRAP(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t off), fd, p, n,
-    off)
-WRAP(ssize_t, write, (int fd, const void *p, size_t n), fd, p, n)
-WRAP(int, ftruncate, (int fd, off_t n), fd, n)
-WRAP(int, fsync, (int fd), fd)
-WRAP(int, fdatasync, (int fd), fd)
-WRAP(int, msync, (void *p, size_t n, int flags), p, n, flags)
 
 enum {
 	SHARDS = 3
@@ -102,53 +70,52 @@ transaction(struct db *db)
 	MUST(db_commit(db, &err) == 0);
 }
 
+/* answered: what was durable; 0: nothing yet, 1: before(), 2: all. */
 static bool
-crash_at(const char *dir, int n)
+crash_at(const char *dir, const char *synced, int n, int *answered)
 {
+	struct crash_child child;
 	struct err err;
 	struct db *db;
-	int status;
-	pid_t pid;
+	char c;
 
-	fflush(stdout);
-	pid = fork();
-	MUST(pid != -1);
-	if (pid == 0) {
+	if (crash_fork(&child)) {
+		crash_shadow(synced);
+		crash_arm(n, 0);
 		MUST(db_open(&db, dir, SHARDS, DB_DURABLE, &err) == 0);
 		before(db);
-		calls_left = n;
+		MUST(write(child.fd, "1", 1) == 1);
 		transaction(db);
+		MUST(write(child.fd, "2", 1) == 1);
 		_exit(0);
 	}
-	MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	MUST(WEXITSTATUS(status) == 42 || WEXITSTATUS(status) == 0);
-	return WEXITSTATUS(status) == 42;
+	*answered = 0;
+	while (read(child.fd, &c, 1) == 1)
+		++*answered;
+	return crash_wait(&child);
 }
 
 /* Another crash while the first is being repaired must do no harm. */
 static void
 crash_opening(const char *dir, int n)
 {
+	struct crash_child child;
 	struct err err;
 	struct db *db;
-	int status;
-	pid_t pid;
 
-	fflush(stdout);
-	pid = fork();
-	MUST(pid != -1);
-	if (pid == 0) {
-		calls_left = n;
+	if (crash_fork(&child)) {
+		crash_arm(n, 0);
 		MUST(db_open(&db, dir, SHARDS, DB_DURABLE, &err) == 0);
 		_exit(0);
 	}
-	MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	crash_wait(&child);
 }
 
+/* As after so many transactions; and it takes another. */
 static bool
-intact(const char *dir, bool must_be_after)
+intact(const char *dir, int answered)
 {
-	unsigned was = 0, is = 0;
+	unsigned none = 0, was = 0, is = 0;
 	struct err err;
 	struct db *db;
 
@@ -157,6 +124,9 @@ intact(const char *dir, bool must_be_after)
 		return false;
 	}
 	for (unsigned i = 0; i < SHARDS; i++) {
+		none += holds(db, i, "old", NULL) &&
+		        holds(db, i, "changed", NULL) &&
+		        holds(db, i, "new", NULL);
 		was += holds(db, i, "old", "1") &&
 		       holds(db, i, "changed", "1") &&
 		       holds(db, i, "new", NULL);
@@ -167,25 +137,37 @@ intact(const char *dir, bool must_be_after)
 	put(db, 1, "more", "3");
 	MUST(db_commit(db, &err) == 0);
 	db_close(&db);
-	if (must_be_after)
-		return is == SHARDS;
-	return was == SHARDS || is == SHARDS;
+	return is == SHARDS || (was == SHARDS && answered < 2) ||
+	       (none == SHARDS && answered < 1);
 }
 
 int
 main(void)
 {
+	char top[64], dir[CRASH_PATH], synced[CRASH_PATH], lost[CRASH_PATH];
 	bool crashed = true;
 
 	for (int n = 1; crashed; n++) {
-		char dir[64];
+		int answered;
 
-		tempdir_make(dir);
-		crashed = crash_at(dir, n);
+		tempdir_make(top);
+		snprintf(dir, sizeof dir, "%s/db", top);
+		snprintf(synced, sizeof synced, "%s/synced", top);
+		snprintf(lost, sizeof lost, "%s/lost", top);
+		MUST(mkdir(dir, 0700) == 0 && mkdir(synced, 0700) == 0);
+		crashed = crash_at(dir, synced, n, &answered);
+		for (uint32_t mix = 0; mix < 3; mix++) {
+			crash_lose(synced, dir, lost,
+			    mix == 0 ? 0 : (uint32_t)n * 2 + mix);
+			ok(intact(lost, answered),
+			    "died at call %d, not synced, mix %u", n,
+			    (unsigned)mix);
+			tempdir_remove(lost);
+		}
 		if (crashed)
 			crash_opening(dir, n);
-		ok(intact(dir, !crashed), "died at call %d", n);
-		tempdir_remove(dir);
+		ok(intact(dir, answered), "died at call %d", n);
+		tempdir_remove(top);
 	}
 	ok(tap_count > 10, "the wrappers were called");
 	return done_testing();

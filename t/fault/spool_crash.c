@@ -10,18 +10,16 @@
  * What a power failure leaves is taken at its worst: files as they were when
  * last synced, and directories with the names they had when last synced.
  */
-#define _GNU_SOURCE
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backendd/spool/spool.h"
+#include "lib/ascii.h"
 #include "lib/loop.h"
+#include "t/crash.h"
 #include "t/store_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
@@ -29,207 +27,15 @@
 enum {
 	OPS = 60,
 	OPS_AFTER = 10,
-	CHECKPOINT = 40000,
-	CRASHED = 42,
-	PATH_ROOM = 512
+	CHECKPOINT = 40000
 };
 
-static int calls_left = -1; /* before this process ends, or the call fails */
-static int calls_errno;     /* 0: end */
-static int calls_made;
-static const char *shadow; /* where copies of what is synced go */
-
-/* True: the call is to fail. */
-static bool
-tick(void)
-{
-	__atomic_add_fetch(&calls_made, 1, __ATOMIC_SEQ_CST);
-	if (calls_left <= 0 ||
-	    __atomic_sub_fetch(&calls_left, 1, __ATOMIC_SEQ_CST) != 0)
-		return false;
-	if (calls_errno == 0)
-		_exit(CRASHED);
-	errno = calls_errno;
-	return true;
-}
-
-/* ---- the shadow: S/INODE is the file, or the list of the directory ---- */
-
-static ssize_t
-real_pwrite(int fd, const void *p, size_t n, off_t off)
-{
-	static ssize_t (*real)(int, const void *, size_t, off_t);
-
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "pwrite");
-	return real(fd, p, n, off);
-}
-
-static void
-copy_octets(int from, int to)
-{
-	static _Thread_local uint8_t room[65536];
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(from, room, sizeof room, at)) > 0) {
-		MUST(real_pwrite(to, room, (size_t)n, at) == n);
-		at += n;
-	}
-	MUST(n == 0);
-}
-
-static void
-copy_list(int fd, int to)
-{
-	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY);
-	struct dirent *e;
-	DIR *d;
-
-	MUST(again != -1 && (d = fdopendir(again)) != NULL);
-	while ((e = readdir(d)) != NULL) {
-		struct stat st;
-
-		if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, 0) == -1)
-			continue;
-		dprintf(to, "%c %lu %s\n", S_ISDIR(st.st_mode) ? 'd' : 'f',
-		    (unsigned long)st.st_ino, e->d_name);
-	}
-	closedir(d);
-}
-
-/* Before the sync: what is there now is what it promises. */
-static void
-shadow_take(int fd, char fresh[PATH_ROOM], char path[PATH_ROOM])
-{
-	static int serial;
-	struct stat st;
-	int to;
-
-	MUST(fstat(fd, &st) == 0);
-	snprintf(path, PATH_ROOM, "%s/%lu", shadow, (unsigned long)st.st_ino);
-	snprintf(fresh, PATH_ROOM, "%s.%d", path,
-	    __atomic_add_fetch(&serial, 1, __ATOMIC_SEQ_CST));
-	to = open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	MUST(to != -1);
-	if (S_ISDIR(st.st_mode))
-		copy_list(fd, to);
-	else {
-		int from;
-		char proc[64];
-
-		snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-		from = open(proc, O_RDONLY);
-		MUST(from != -1);
-		copy_octets(from, to);
-		close(from);
-	}
-	close(to);
-}
-
-static int
-real_rename(const char *from, const char *to)
-{
-	static int (*real)(int, const char *, int, const char *);
-
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "renameat");
-	return real(AT_FDCWD, from, AT_FDCWD, to);
-}
-
-#define WRAP(type, name, args, ...)                                \
-	type name args                                             \
-	{                                                          \
-		static type(*real) args;                           \
-		if (real == NULL)                                  \
-			*(void **)&real = dlsym(RTLD_NEXT, #name); \
-		if (tick())                                        \
-			return -1;                                 \
-		return real(__VA_ARGS__);                          \
-	}
-
-WRAP(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t off), fd, p, n,
-    off)
-WRAP(int, ftruncate, (int fd, off_t n), fd, n)
-WRAP(int, unlinkat, (int fd, const char *name, int flags), fd, name, flags)
-WRAP(int, mkdir, (const char *name, mode_t mode), name, mode)
-WRAP(int, mkdirat, (int fd, const char *name, mode_t mode), fd, name, mode)
-WRAP(int, renameat, (int a, const char *from, int b, const char *to), a, from,
-    b, to)
-
-#define WRAP_SYNC(name)                                            \
-	int name(int fd)                                           \
-	{                                                          \
-		static int (*real)(int);                           \
-		char fresh[PATH_ROOM], path[PATH_ROOM];            \
-		int result;                                        \
-		if (real == NULL)                                  \
-			*(void **)&real = dlsym(RTLD_NEXT, #name); \
-		if (tick())                                        \
-			return -1;                                 \
-		if (shadow == NULL)                                \
-			return real(fd);                           \
-		shadow_take(fd, fresh, path);                      \
-		result = real(fd);                                 \
-		if (result == 0)                                   \
-			MUST(real_rename(fresh, path) == 0);       \
-		return result;                                     \
-	}
-
-WRAP_SYNC(fdatasync)
-WRAP_SYNC(fsync)
-
-int
-openat(int dirfd, const char *name, int flags, ...)
-{
-	static int (*real)(int, const char *, int, ...);
-	mode_t mode = 0;
-	va_list ap;
-
-	va_start(ap, flags);
-	if (flags & O_CREAT)
-		mode = va_arg(ap, mode_t);
-	va_end(ap);
-	if (real == NULL)
-		*(void **)&real = dlsym(RTLD_NEXT, "openat");
-	if ((flags & O_CREAT) && tick())
-		return -1;
-	return real(dirfd, name, flags, mode);
-}
-
-/* What a directory was, made anew from the shadow. */
-static void
-make_as_synced(const char *from, unsigned long ino, const char *to)
-{
-	char list[PATH_ROOM], name[PATH_ROOM], path[PATH_ROOM * 2];
-	unsigned long child;
-	char kind;
-	FILE *f;
-
-	MUST(mkdir(to, 0700) == 0 || errno == EEXIST);
-	snprintf(list, sizeof list, "%s/%lu", from, ino);
-	f = fopen(list, "r");
-	if (f == NULL)
-		return; /* never synced: it is empty */
-	while (fscanf(f, "%c %lu %200s\n", &kind, &child, name) == 3) {
-		snprintf(path, sizeof path, "%s/%s", to, name);
-		if (kind == 'd') {
-			make_as_synced(from, child, path);
-		} else {
-			int in, out = open(path, O_RDWR | O_CREAT, 0600);
-
-			snprintf(list, sizeof list, "%s/%lu", from, child);
-			in = open(list, O_RDONLY);
-			MUST(out != -1);
-			if (in != -1)
-				copy_octets(in, out);
-			close(out);
-			if (in != -1)
-				close(in);
-		}
-	}
-	fclose(f);
-}
+/* Of one test; emptied before each crash. */
+struct places {
+	char disk[CRASH_PATH];   /* where it happens */
+	char synced[CRASH_PATH]; /* the shadow */
+	char lost[CRASH_PATH];   /* what is left */
+};
 
 /* ---- the scenario ---- */
 
@@ -240,13 +46,6 @@ told(void *arg)
 {
 	(void)arg;
 	MUST(write(report_fd, "d", 1) == 1);
-}
-
-static void
-rig_quiet(struct rig *r)
-{
-	/* What is said of failures we make is of no use to a reader. */
-	log_set_level(r->log, LOG_LEVEL_ERR);
 }
 
 static void
@@ -269,35 +68,41 @@ scenario(const char *dir, uint32_t seed, size_t checkpoint)
 	MUST(rig_wait(&w->rig) == NULL);
 }
 
-/* How many were answered; -1 in *end if it came to its end. */
+/* How many were answered. */
 static unsigned
-crash_at(const char *dir, const char *shadow_dir, uint32_t seed, int n,
-    size_t checkpoint, bool *crashed)
+crash_at(const struct places *p, uint32_t seed, int n, size_t checkpoint,
+    bool *crashed)
 {
+	struct crash_child child;
 	unsigned answered = 0;
-	int fds[2], status;
-	pid_t pid;
 	char c;
 
-	MUST(pipe(fds) == 0);
-	fflush(stdout);
-	pid = fork();
-	MUST(pid != -1);
-	if (pid == 0) {
-		report_fd = fds[1];
-		shadow = shadow_dir;
-		calls_left = n;
-		scenario(dir, seed, checkpoint);
+	if (crash_fork(&child)) {
+		report_fd = child.fd;
+		crash_shadow(p->synced);
+		crash_arm(n, 0);
+		scenario(p->disk, seed, checkpoint);
 		_exit(0);
 	}
-	close(fds[1]);
-	while (read(fds[0], &c, 1) == 1)
+	while (read(child.fd, &c, 1) == 1)
 		answered++;
-	close(fds[0]);
-	MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	*crashed = WEXITSTATUS(status) == CRASHED;
-	MUST(*crashed || WEXITSTATUS(status) == 0);
+	*crashed = crash_wait(&child);
 	return answered;
+}
+
+/* Once more, while the first is being repaired. */
+static void
+crash_recovering(const char *dir, int n)
+{
+	struct crash_child child;
+	struct rig r;
+
+	if (crash_fork(&child)) {
+		crash_arm(n, 0);
+		MUST(rig_start(&r, &spool_module, dir) == 0);
+		_exit(0);
+	}
+	crash_wait(&child);
 }
 
 static bool
@@ -309,18 +114,67 @@ count_entries(void *arg, const struct store_entry *e)
 	return true;
 }
 
-static bool
-is_now(struct work *w)
+/* What was wanted and what is there; printed if nothing fits. */
+static struct {
+	char text[400];
+	size_t len;
+} why_not;
+
+static void
+why_not_add(unsigned j, const char *want, const char *got)
 {
-	char *want, *got;
+	size_t room = sizeof why_not.text - why_not.len, at = 0;
+	int n;
+
+	for (size_t i = 0; want[i] != '\0' && want[i] == got[i]; i++)
+		if (want[i] == '\n')
+			at = i + 1;
+	n = snprintf(why_not.text + why_not.len, room,
+	    "# after %u want %.*s\n#       there is %.*s\n", j,
+	    (int)strcspn(want + at, "\n"), want + at,
+	    (int)strcspn(got + at, "\n"), got + at);
+	if (n > 0 && (size_t)n < room)
+		why_not.len += (size_t)n;
+	else
+		why_not.text[why_not.len] = '\0';
+}
+
+static void
+why_not_say(void)
+{
+	printf("%s", why_not.text);
+	crash_say();
+}
+
+static bool
+has_entries(struct work *w, unsigned j)
+{
 	unsigned there = 0, entries = 0;
+	char want[64], got[64];
 	struct err err;
-	bool same;
 
 	for (unsigned i = 0; i < MODEL_BOXES; i++)
 		there += w->model.box[i].there;
-	if (store_each(w->rig.store, count_entries, &entries, &err) == -1 ||
-	    there != entries)
+	if (store_each(w->rig.store, count_entries, &entries, &err) == -1) {
+		why_not_add(j, "mailboxes", err.text);
+		return false;
+	}
+	if (there == entries)
+		return true;
+	snprintf(want, sizeof want, "%u mailboxes", there);
+	snprintf(got, sizeof got, "%u (1000: a damaged one)", entries);
+	why_not_add(j, want, got);
+	return false;
+}
+
+/* Is it the model, which has had j changes? */
+static bool
+is_now(struct work *w, unsigned j)
+{
+	char *want, *got;
+	bool same;
+
+	if (!has_entries(w, j))
 		return false;
 	for (unsigned i = 0; i < MODEL_BOXES; i++)
 		if (w->model.box[i].there)
@@ -328,6 +182,8 @@ is_now(struct work *w)
 	want = model_words(&w->model);
 	got = work_words(w);
 	same = strcmp(want, got) == 0;
+	if (!same)
+		why_not_add(j, want, got);
 	free(want);
 	free(got);
 	if (!same)
@@ -350,13 +206,17 @@ goes_on(struct work *w)
 	}
 	if (why == NULL)
 		why = rig_wait(&w->rig);
+	if (why != NULL)
+		printf("# goes on: %s\n", why);
 	work_restart(w);
 	want = model_words(&w->model);
 	got = work_words(w);
-	same = why == NULL && strcmp(want, got) == 0;
+	same = strcmp(want, got) == 0;
+	if (!same)
+		why_not_add(OPS + OPS_AFTER, want, got);
 	free(want);
 	free(got);
-	return same;
+	return why == NULL && same;
 }
 
 /* After how many changes dir is what it is; -1: it never was like that. */
@@ -367,21 +227,24 @@ recovered(const char *dir, uint32_t seed, unsigned answered)
 	struct op op;
 	int result = -1;
 
+	crash_hush();
+	why_not.len = 0;
 	w->model.x = seed;
 	if (work_start(w, &spool_module, dir) == -1) {
 		rig_stop_failed(&w->rig);
 		free(w);
 		return -1;
 	}
-	rig_quiet(&w->rig);
 	for (unsigned j = 0; j <= OPS && result == -1; j++) {
 		if (j > 0) {
 			model_next(&w->model, &op);
 			model_apply(&w->model, &op);
 		}
-		if (j >= answered && is_now(w))
+		if (j >= answered && is_now(w, j))
 			result = (int)j;
 	}
+	if (result != -1)
+		why_not.len = 0;
 	if (result != -1 && !goes_on(w))
 		result = -1;
 	work_close(w);
@@ -391,53 +254,53 @@ recovered(const char *dir, uint32_t seed, unsigned answered)
 }
 
 static void
-clean(const char *top, char dir[PATH_ROOM], char sync[PATH_ROOM],
-    char lost[PATH_ROOM])
+clean(const char *top, struct places *p)
 {
-	snprintf(dir, PATH_ROOM, "%s/disk", top);
-	snprintf(sync, PATH_ROOM, "%s/synced", top);
-	snprintf(lost, PATH_ROOM, "%s/lost", top);
-	tempdir_remove(dir);
-	tempdir_remove(sync);
-	tempdir_remove(lost);
-	MUST(mkdir(dir, 0700) == 0 && mkdir(sync, 0700) == 0);
+	snprintf(p->disk, CRASH_PATH, "%s/disk", top);
+	snprintf(p->synced, CRASH_PATH, "%s/synced", top);
+	snprintf(p->lost, CRASH_PATH, "%s/lost", top);
+	tempdir_remove(p->disk);
+	tempdir_remove(p->synced);
+	tempdir_remove(p->lost);
+	MUST(mkdir(p->disk, 0700) == 0 && mkdir(p->synced, 0700) == 0);
 }
 
-static unsigned long
-inode(const char *path)
+static bool
+survives(const char *dir, uint32_t seed, int at, unsigned answered,
+    const char *how)
 {
-	struct stat st;
-
-	MUST(stat(path, &st) == 0);
-	return (unsigned long)st.st_ino;
+	if (recovered(dir, seed, answered) != -1)
+		return true;
+	printf("# seed %lu, call %d, %u answered: %s\n", (unsigned long)seed,
+	    at, answered, how);
+	why_not_say();
+	return false;
 }
 
 /* In steps that no number of calls in a change divides. */
 static void
-test_crashes(const char *top, uint32_t seed, int step)
+test_crashes(const char *top, uint32_t seed, int first, int step)
 {
-	char dir[PATH_ROOM], sync[PATH_ROOM], lost[PATH_ROOM];
 	unsigned n = 0, bad = 0;
 	bool crashed = true;
+	struct places p;
 
-	for (int at = 1; crashed; at += step) {
+	for (int at = first; crashed; at += step) {
 		unsigned answered;
-		int kept, left;
 
-		clean(top, dir, sync, lost);
-		answered = crash_at(dir, sync, seed, at, CHECKPOINT, &crashed);
-		make_as_synced(sync, inode(dir), lost);
-		kept = recovered(dir, seed, answered);
-		left = recovered(lost, seed, answered);
-		if (kept == -1 || left == -1) {
-			bad++;
-			printf("# seed %u, call %d: answered %u, killed %d, "
-			       "lost %d\n",
-			    seed, at, answered, kept, left);
-		}
+		clean(top, &p);
+		answered = crash_at(&p, seed, at, CHECKPOINT, &crashed);
+		crash_lose(p.synced, p.disk, p.lost, 0);
+		bad += !survives(p.lost, seed, at, answered, "as synced");
+		tempdir_remove(p.lost);
+		crash_lose(p.synced, p.disk, p.lost, (uint32_t)at);
+		crash_recovering(p.lost, 1 + at % 29);
+		bad += !survives(p.lost, seed, at, answered, "some synced");
+		bad += !survives(p.disk, seed, at, answered, "killed");
 		n++;
 	}
-	ok(bad == 0 && n > 20, "seed %u: died at %u calls", seed, n);
+	ok(bad == 0 && n > 20, "seed %lu: died at %u calls",
+	    (unsigned long)seed, n);
 }
 
 /* ---- a compaction between a checkpoint and the end ---- */
@@ -495,22 +358,18 @@ has_uids(const char *dir)
 static void
 test_compaction(const char *top)
 {
-	char dir[PATH_ROOM], sync[PATH_ROOM], lost[PATH_ROOM];
-	int status;
-	pid_t pid;
+	struct crash_child child;
+	struct places p;
 
-	clean(top, dir, sync, lost);
-	fflush(stdout);
-	pid = fork();
-	MUST(pid != -1);
-	if (pid == 0) {
-		shadow = sync;
-		compact_and_die(dir);
+	clean(top, &p);
+	if (crash_fork(&child)) {
+		crash_shadow(p.synced);
+		compact_and_die(p.disk);
 	}
-	MUST(waitpid(pid, &status, 0) == pid && status == 0);
-	make_as_synced(sync, inode(dir), lost);
-	ok(has_uids(dir), "a compacted index is not written over");
-	ok(has_uids(lost), "nor is one whose name was lost half");
+	MUST(!crash_wait(&child));
+	crash_lose(p.synced, p.disk, p.lost, 0);
+	ok(has_uids(p.disk), "a compacted index is not written over");
+	ok(has_uids(p.lost), "nor is one whose name was lost half");
 }
 
 /* ---- the log cut ---- */
@@ -518,39 +377,20 @@ test_compaction(const char *top)
 static void
 copy_tree(const char *from, const char *to)
 {
-	char a[PATH_ROOM * 2], b[PATH_ROOM * 2];
-	struct dirent *e;
-	DIR *d = opendir(from);
+	struct crash_child child;
 
-	MUST(d != NULL && (mkdir(to, 0700) == 0 || errno == EEXIST));
-	while ((e = readdir(d)) != NULL) {
-		struct stat st;
-		int in, out;
-
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(a, sizeof a, "%s/%s", from, e->d_name);
-		snprintf(b, sizeof b, "%s/%s", to, e->d_name);
-		MUST(stat(a, &st) == 0);
-		if (S_ISDIR(st.st_mode)) {
-			copy_tree(a, b);
-			continue;
-		}
-		in = open(a, O_RDONLY);
-		out = open(b, O_RDWR | O_CREAT | O_TRUNC, 0600);
-		MUST(in != -1 && out != -1);
-		copy_octets(in, out);
-		close(in);
-		close(out);
+	if (crash_fork(&child)) {
+		execlp("cp", "cp", "-r", from, to, (char *)NULL);
+		_exit(127);
 	}
-	closedir(d);
+	MUST(!crash_wait(&child));
 }
 
 /* The last file of the log; gives its length. */
 static off_t
-last_log(const char *dir, char path[PATH_ROOM * 2])
+last_log(const char *dir, char path[CRASH_PATH * 2])
 {
-	char log[PATH_ROOM + 8], best[PATH_ROOM] = "";
+	char log[CRASH_PATH + 8], best[CRASH_PATH] = "";
 	struct dirent *e;
 	struct stat st;
 	DIR *d;
@@ -562,7 +402,7 @@ last_log(const char *dir, char path[PATH_ROOM * 2])
 		if (e->d_name[0] != '.' && strcmp(e->d_name, best) > 0)
 			snprintf(best, sizeof best, "%s", e->d_name);
 	closedir(d);
-	snprintf(path, PATH_ROOM * 2, "%.500s/%.500s", log, best);
+	snprintf(path, CRASH_PATH * 2, "%.500s/%.500s", log, best);
 	MUST(best[0] != '\0' && stat(path, &st) == 0);
 	return st.st_size;
 }
@@ -570,36 +410,37 @@ last_log(const char *dir, char path[PATH_ROOM * 2])
 static void
 test_cuts(const char *top, uint32_t seed)
 {
-	char dir[PATH_ROOM], sync[PATH_ROOM], lost[PATH_ROOM];
-	char log[PATH_ROOM * 2], whole[PATH_ROOM];
+	char log[CRASH_PATH * 2], whole[CRASH_PATH];
 	int most = -1, bad = 0, cuts = 0;
+	struct places p;
 	bool crashed;
 	off_t len;
 
-	clean(top, dir, sync, lost);
+	clean(top, &p);
 	snprintf(whole, sizeof whole, "%s/whole", top);
-	crash_at(dir, sync, seed, -1, SIZE_MAX, &crashed);
-	make_as_synced(sync, inode(dir), whole);
+	crash_at(&p, seed, 0, SIZE_MAX, &crashed);
+	crash_lose(p.synced, p.disk, whole, 0);
 	len = last_log(whole, log);
 	for (off_t at = 0; at <= len; at += at < 600 ? 23 : len / 61) {
 		int j;
 
-		tempdir_remove(lost);
-		copy_tree(whole, lost);
-		last_log(lost, log);
+		tempdir_remove(p.lost);
+		copy_tree(whole, p.lost);
+		last_log(p.lost, log);
 		MUST(truncate(log, at) == 0);
-		j = recovered(lost, seed, 0);
+		j = recovered(p.lost, seed, 0);
 		if (j < most) {
 			bad++;
 			printf("# seed %u cut at %ld: %d, before %d\n", seed,
 			    (long)at, j, most);
+			why_not_say();
 		}
 		most = j > most ? j : most;
 		cuts++;
 	}
-	tempdir_remove(lost);
-	copy_tree(whole, lost);
-	most = recovered(lost, seed, 0);
+	tempdir_remove(p.lost);
+	copy_tree(whole, p.lost);
+	most = recovered(p.lost, seed, 0);
 	ok(bad == 0 && cuts > 50 && most == OPS,
 	    "seed %u: log cut at %d places", seed, cuts);
 	tempdir_remove(whole);
@@ -619,22 +460,10 @@ wait_for_health(struct rig *r)
 	timer_free(&t);
 }
 
-/* The first line that differs. */
-static void
-show_difference(const char *want, const char *got)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; want[i] != '\0' && want[i] == got[i]; i++)
-		if (want[i] == '\n')
-			at = i + 1;
-	printf("# want %.*s\n# got %.*s\n", (int)strcspn(want + at, "\n"),
-	    want + at, (int)strcspn(got + at, "\n"), got + at);
-}
-
 /* One at a time; one that is refused has not happened. */
 static bool
-fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
+fail_at(const char *dir, uint32_t seed, int at, int errnum, int *calls,
+    unsigned *refused)
 {
 	struct work *w = xcalloc(1, sizeof *w);
 	struct model before;
@@ -644,9 +473,7 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
 	MUST(work_start(w, &spool_module, dir) == 0);
 	w->model.x = seed;
 	spool_of(w->rig.store)->compact_dead = 2;
-	calls_made = 0;
-	calls_left = at;
-	calls_errno = errnum;
+	crash_arm(at, errnum);
 	for (unsigned i = 0; i < OPS / 2; i++) {
 		const char *why;
 		struct op op;
@@ -670,14 +497,14 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
 		else if (op.kind == OP_DESTROY || op.kind == OP_REOPEN)
 			work_open(w, op.box);
 	}
-	calls_left = -1;
-	calls_errno = 0;
+	*calls = crash_calls();
+	crash_arm(0, 0);
 	work_restart(w);
 	want = model_words(&w->model);
 	got = work_words(w);
 	good = strcmp(want, got) == 0;
 	if (!good)
-		show_difference(want, got);
+		why_not_add(OPS / 2, want, got);
 	free(want);
 	free(got);
 	work_close(w);
@@ -689,14 +516,18 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, unsigned *refused)
 static void
 test_failures(const char *top, uint32_t seed, int errnum, int step)
 {
-	char dir[PATH_ROOM], sync[PATH_ROOM], lost[PATH_ROOM];
 	unsigned refused = 0, bad = 0, n = 0;
+	struct places p;
+	int calls = 1;
 
-	for (int at = 1; at == 1 || calls_made >= at; at += step) {
-		clean(top, dir, sync, lost);
-		if (!fail_at(dir, seed, at, errnum, &refused)) {
+	for (int at = 1; at <= calls; at += step) {
+		clean(top, &p);
+		crash_hush();
+		why_not.len = 0;
+		if (!fail_at(p.disk, seed, at, errnum, &calls, &refused)) {
 			bad++;
 			printf("# seed %u, call %d fails\n", seed, at);
+			why_not_say();
 		}
 		n++;
 	}
@@ -704,18 +535,37 @@ test_failures(const char *top, uint32_t seed, int errnum, int step)
 	    n, refused);
 }
 
-int
-main(void)
+static uint64_t
+number(const char *s)
 {
-	char top[64];
+	uint64_t n;
+
+	MUST(ascii_number(slice_str(s), UINT32_MAX, &n) && n > 0);
+	return n;
+}
+
+/* With a seed, a call and a step: only crashes from there, to find more. */
+int
+main(int argc, char **argv)
+{
+	char top[64], quiet[80];
 
 	tempdir_make(top);
-	test_crashes(top, 11, 7);
-	test_crashes(top, 10, 11);
-	test_compaction(top);
-	test_cuts(top, 3);
-	test_failures(top, 4, ENOSPC, 5);
-	test_failures(top, 5, EIO, 11);
+	snprintf(quiet, sizeof quiet, "%s/stderr", top);
+	crash_quiet(quiet);
+	if (argc == 4) {
+		test_crashes(top, (uint32_t)number(argv[1]),
+		    (int)number(argv[2]), (int)number(argv[3]));
+	} else {
+		test_crashes(top, 11, 1, 17);
+		test_crashes(top, 10, 1, 29);
+		test_crashes(top, 7, 146, 29); /* compaction of a new mailbox */
+		test_compaction(top);
+		test_cuts(top, 3);
+		test_failures(top, 4, ENOSPC, 9);
+		test_failures(top, 5, EIO, 13);
+	}
+	crash_loud();
 	tempdir_remove(top);
 	return done_testing();
 }
