@@ -299,7 +299,7 @@ test_crashes(const char *top, uint32_t seed, int first, int step)
 		bad += !survives(p.disk, seed, at, answered, "killed");
 		n++;
 	}
-	ok(bad == 0 && n > 20, "seed %lu: died at %u calls",
+	ok(bad == 0 && n > 10, "seed %lu: died at %u calls",
 	    (unsigned long)seed, n);
 }
 
