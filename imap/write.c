@@ -60,6 +60,15 @@ write_atom(struct write *w, struct slice atom)
 	buf_put_slice(w->out, atom);
 }
 
+void
+write_octets(struct write *w, struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		MUST(text.ptr[i] != '\r' && text.ptr[i] != '\n' &&
+		     text.ptr[i] != '\0');
+	buf_put_slice(w->out, text);
+}
+
 static void
 put_head(struct write *w, uint64_t n, bool sync)
 {

@@ -64,6 +64,9 @@ void write_number(struct write *w, uint64_t n);
 void write_word(struct write *w, const char *word);
 void write_atom(struct write *w, struct slice atom);
 
+/* Text that imap/collect gave for a line: as it was, without CR, LF, NUL. */
+void write_octets(struct write *w, struct slice text);
+
 /* Atom, quoted or literal, whichever is the least that is right. */
 void write_astring(struct write *w, struct slice s);
 

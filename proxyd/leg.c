@@ -268,7 +268,7 @@ relay(struct leg *g, const struct piece *pieces)
 		return false;
 	for (const struct piece *p = pieces; p != NULL; p = p->next)
 		if (p->kind == PIECE_TEXT)
-			write_atom(&w, p->octets);
+			write_octets(&w, p->octets);
 		else if (p->binary)
 			write_literal8(&w, p->octets);
 		else
