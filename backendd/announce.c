@@ -204,6 +204,16 @@ announce_activate(struct announce *a, const char *name, const char *location,
 }
 
 void
+announce_deactivate(struct announce *a, const char *name, const char *location,
+    announce_cb *cb, void *arg)
+{
+	struct slice args[] = { slice_str(name), slice_str(location) };
+
+	request(a, MUPDATE_CMD_DEACTIVATE, args, 2,
+	    (struct request){ .cb = cb, .arg = arg });
+}
+
+void
 announce_delete(struct announce *a, const char *name, announce_cb *cb,
     void *arg)
 {

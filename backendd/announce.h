@@ -54,6 +54,9 @@ void announce_reserve(struct announce *a, const char *name,
     const char *location, announce_cb *cb, void *arg);
 void announce_activate(struct announce *a, const char *name,
     const char *location, const char *acl, announce_cb *cb, void *arg);
+/* From active to reserved. */
+void announce_deactivate(struct announce *a, const char *name,
+    const char *location, announce_cb *cb, void *arg);
 void announce_delete(struct announce *a, const char *name, announce_cb *cb,
     void *arg);
 

@@ -3,8 +3,8 @@
  *
  * Reading is at once, from memory.  Changing takes as long as the update
  * server, the store and the journal take, and calls back when all is durable:
- * CREATE is reserve, make, commit, activate; DELETE asks the update server
- * first; RENAME reserves the new names, commits, activates the new and deletes
+ * CREATE is reserve, make, commit, activate; DELETE is deactivate, commit,
+ * delete; RENAME reserves the new names, commits, activates the new and deletes
  * the old; of a subtree all names change or none.  A name with a change under
  * way is busy, and a second change of it (or above or below it) waits for no
  * one: it is MBLIST_BUSY.

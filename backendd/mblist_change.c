@@ -222,6 +222,18 @@ mblist_create(struct mblist *l, const char *name, const struct mblist_new *how,
 /* --- DELETE ------------------------------------------------------------------- */
 
 static void
+released(void *arg, enum announce_result r, const char *text)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	if (r != ANNOUNCE_OK) /* found at the next comparison */
+		log_warn(op->list->bd->log, "old name not released", "name",
+		    op->name, "why", text, NULL);
+	op_finish(op, MBLIST_OK, "");
+}
+
+static void
 removed(void *arg, const char *why)
 {
 	struct op *op = arg;
@@ -244,7 +256,10 @@ removed(void *arg, const char *why)
 		if (owner.len > 0)
 			users_forget(bd->users, op_str(&op->arena, owner));
 	}
-	op_finish(op, MBLIST_OK, "");
+	if (op->reserved)
+		announce_delete(bd->announce, op->name, released, op);
+	else
+		op_finish(op, MBLIST_OK, "");
 }
 
 static void
@@ -258,7 +273,7 @@ unlisted(struct op *op, bool failed)
 		return;
 	}
 	mailbox_forgive(bd->mailboxes, store_of_op(op), op->rec.mailboxid);
-	if (bd->announce != NULL) /* it is to stay after all */
+	if (op->reserved) /* it is to stay after all */
 		announce_activate(bd->announce, op->name,
 		    op_str(&op->arena, op->rec.location),
 		    op_str(&op->arena, op->rec.acl), NULL, NULL);
@@ -290,7 +305,10 @@ delete_found(void *arg, const struct announce_entry *e)
 {
 	struct op *op = arg;
 
-	op->listed = slice_is(op->rec.location, e->location);
+	if (!slice_is(op->rec.location, e->location))
+		return;
+	op->reserved = e->acl == NULL;
+	op->listed = e->acl != NULL;
 }
 
 static void
@@ -313,12 +331,14 @@ delete_announced(void *arg, enum announce_result r, const char *text)
 	MUST(op->magic == OP_MAGIC);
 	switch (r) {
 	case ANNOUNCE_OK:
+		op->reserved = true;
 		delete_everywhere(op);
 		break;
 	case ANNOUNCE_REFUSED:
 		/*
-		 * It does not know the name, or another server has it: then it
-		 * may go here.  Or it cannot write its list now.
+		 * It does not know the name, or has it reserved, or another
+		 * server has it: then it may go here.  Or it cannot write its
+		 * list now.
 		 */
 		announce_find(op->list->bd->announce, op->name, delete_found,
 		    delete_looked_up, op);
@@ -350,9 +370,13 @@ mblist_delete(struct mblist *l, const char *name, mblist_cb *cb, void *arg)
 		return;
 	}
 	op_begin(op);
+	/*
+	 * Not deleted there before it is gone here: after a crash between the
+	 * two another server could have the name.
+	 */
 	if (l->bd->announce != NULL)
-		announce_delete(l->bd->announce, op->name, delete_announced,
-		    op);
+		announce_deactivate(l->bd->announce, op->name,
+		    op_str(&op->arena, op->rec.location), delete_announced, op);
 	else
 		mailbox_evict(l->bd->mailboxes, store_of_op(op),
 		    op->rec.mailboxid, evicted, op);

@@ -69,7 +69,7 @@ struct op {
 	size_t waiting; /* answers from the update server */
 	enum announce_result worst;
 	bool committed, reserved;
-	bool listed; /* the update server has the name, in spite of its NO */
+	bool listed; /* active there or, for CREATE, anyone's, in spite of a NO */
 	enum mblist_result result;
 	const char *text;
 

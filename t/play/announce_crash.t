@@ -228,8 +228,8 @@ def connect():
                 raise
 
 
-def published():
-    """{name: (state, location, ACL)} at the update server."""
+def ask_update_server(command, tag):
+    """As an admin: all up to the command's answer."""
     sock = socket.create_connection(("127.0.0.1", port("MUPDATE")), 30)
     f = sock.makefile("rb")
 
@@ -244,16 +244,22 @@ def published():
 
     until(b"* OK")
     plain = base64.b64encode(b"\0admin\0password").decode()
-    sock.sendall(('A AUTHENTICATE "PLAIN" "%s"\r\nL LIST\r\n' % plain)
-                 .encode())
+    sock.sendall(('A AUTHENTICATE "PLAIN" "%s"\r\n%s\r\n' %
+                  (plain, command)).encode())
     until(b"A OK")
+    answer = until(tag)
+    f.close()
+    sock.close()
+    return answer
+
+
+def published():
+    """{name: (state, location, ACL)} at the update server."""
     found = {}
-    for entry in until(b"L OK").split("L ")[:-1]:
+    for entry in ask_update_server("L LIST", b"L OK").split("L ")[:-1]:
         words = [w.rsplit(" {", 1)[0] for w in entry.split("\r\n")]
         if entry.startswith(("MAILBOX", "RESERVE")):
             found[words[1]] = (entry.split(" ")[0],) + tuple(words[2:-1])
-    f.close()
-    sock.close()
     return found
 
 
@@ -325,7 +331,7 @@ def check_setacl(answer, here):
 # What to do, how many commands it takes, what is to be so afterwards.
 CHANGES = [
     ("CREATE " + SF % "new", 2, check_create),
-    ("DELETE " + SF % "old/a", 1,
+    ("DELETE " + SF % "old/a", 2,
      lambda answer, here: check_delete(
          answer, {"old": 1} if "old.a" in here else {})),
     ("RENAME " + SF % "old" + " " + SF % "to", 9, check_rename),
@@ -394,12 +400,34 @@ def refused(relay):
     a.close()
 
 
+def kept(relay):
+    """What is half deleted is nobody else's to make."""
+    answers = []
+
+    def take_name():
+        answers.append(ask_update_server(
+            'T RESERVE "old.a" "backend2!default"', b"T "))
+        kill_store()
+
+    a = connect()
+    set_up(a)
+    a.close()
+    relay.arm(1, "answer", take_name)
+    change("DELETE " + SF % "old/a")
+    relay.disarm()
+    tap.ok(answers and answers[0].startswith("T NO"),
+           "a name in the middle of a DELETE cannot be had")
+    here, there = meet()
+    tap.ok("old.a" in here and "old.a" in there, "and is back afterwards")
+
+
 relay = Relay()
 try:
     murder("start", "--backends", "1", "--frontends", "0", "--users", "0",
            "--set", "backend1:mupdate_server = " + relay.address)
     all_of_them(relay)
     refused(relay)
+    kept(relay)
 finally:
     for name in ("mupdate", "backend1"):
         path = os.path.join(DIR, "log", name + ".log")
