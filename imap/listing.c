@@ -467,6 +467,20 @@ put_attribute(struct attributes *a, struct slice name)
 	write_atom(a->w, name);
 }
 
+/* RFC 6154: may always be said; clients look for it in plain LIST. */
+static void
+put_special_uses(struct attributes *a, struct slice uses)
+{
+	while (uses.len > 0) {
+		struct slice one = slice_first(uses, slice_find(uses, ' '));
+
+		if (one.len > 0)
+			put_attribute(a, one);
+		uses = slice_skip(uses,
+		    one.len < uses.len ? one.len + 1 : one.len);
+	}
+}
+
 /*
  * LSUB has no \NonExistent (RFC 3501 6.3.9): a level that is only above a
  * subscription is \Noselect, a subscribed name is listed whatever it is.
@@ -491,9 +505,7 @@ put_attributes(struct write *w, const struct listing *l,
 	                                               : "\\HasNoChildren"));
 	if (item->subscribed && (r->returns & LISTING_RETURN_SUBSCRIBED) != 0)
 		put_attribute(&a, slice_str("\\Subscribed"));
-	/* RFC 6154: may always be said; clients look for it in plain LIST. */
-	if (item->special_uses.len > 0)
-		put_attribute(&a, item->special_uses);
+	put_special_uses(&a, item->special_uses);
 }
 
 static void

@@ -21,8 +21,7 @@ struct trip {
 	struct value *args;
 	bool changes_list;
 	enum write_status status; /* the backend's answer, while we sync */
-	enum respcode code;
-	struct slice code_args;
+	char *code;               /* with its arguments; NULL: none */
 	char *text;
 };
 
@@ -36,14 +35,8 @@ repeat_answer(struct session *ss)
 	struct write w = session_write(ss);
 
 	write_status(&w, ss->cmd.tag, t->status);
-	if (t->code != RESPCODE_NONE) {
-		write_code_open(&w, t->code);
-		if (t->code_args.len > 0) {
-			write_sp(&w);
-			write_atom(&w, t->code_args);
-		}
-		write_code_close(&w);
-	}
+	if (t->code != NULL)
+		write_code_text(&w, t->code);
 	write_text(&w, t->text);
 	write_end(&w);
 	session_passed(ss);
@@ -59,6 +52,16 @@ synced(void *arg, enum route_answer answer, const struct mboxrec *rec)
 	(void)rec;
 	ss->cmd.wait = NULL;
 	repeat_answer(ss);
+}
+
+static char *
+code_text(struct session *ss, const struct reply_text *t)
+{
+	if (t->code_name.len == 0)
+		return NULL;
+	return arena_printf(&ss->arena, "%.*s%s%.*s", (int)t->code_name.len,
+	    (const char *)t->code_name.ptr, t->code_args.len > 0 ? " " : "",
+	    (int)t->code_args.len, (const char *)t->code_args.ptr);
 }
 
 static void
@@ -78,8 +81,7 @@ answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 		return;
 	}
 	t->status = a->status;
-	t->code = a->text->code;
-	t->code_args = arena_copy(&ss->arena, a->text->code_args);
+	t->code = code_text(ss, a->text);
 	t->text = arena_string(&ss->arena, a->text->text);
 	if (t->changes_list && a->status == WRITE_OK)
 		ss->cmd.wait = route_sync(ss->worker->route, synced, ss);

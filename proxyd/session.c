@@ -23,7 +23,7 @@
 
 enum {
 	SESSION_MAGIC = 0x73657373,
-	IN_MAX = 64 * 1024,
+	IN_MORE = 8 * 1024, /* in the in buffer, than a line may be long */
 	OUT_MAX = 256 * 1024,
 	BEFORE_LOGIN_MAX = 8 * 1024, /* of text and of literals */
 	TAG_MAX = 200,
@@ -540,25 +540,24 @@ refuse_literal(struct session *ss, const struct collect_item *item)
 	collect_done(&ss->collect);
 }
 
-/* The message is there; nothing may follow it. */
+/*
+ * The message is there.  Nothing may follow it; if something does, something
+ * does at the backend too, which then says BAD and keeps nothing.
+ */
 static void
 end_of_stream(struct session *ss)
 {
 	const struct piece *p = collect_pieces(&ss->collect);
+	struct write w;
 
 	while (p->next != NULL)
 		p = p->next;
-	ss->phase = PHASE_RUN;
-	if (p->octets.len == 0) {
-		ss->cmd.streamed(ss);
-		return;
+	if (p->octets.len > 0) {
+		write_init(&w, link_out(ss->cmd.stream_to->link), WRITE_CLIENT);
+		write_word(&w, " x");
 	}
-	drop_half_sent(ss);
-	if (ss->cmd.what != NULL && !ss->cmd.stream_answered)
-		session_done(ss, WRITE_BAD, RESPCODE_NONE,
-		    "Nothing may follow the message");
-	else if (ss->cmd.what != NULL)
-		session_passed(ss);
+	ss->phase = PHASE_RUN;
+	ss->cmd.streamed(ss);
 }
 
 static void
@@ -759,8 +758,8 @@ session_new(struct imapd *imapd, int fd, bool tls)
 	static const struct collect_limits limits = { BEFORE_LOGIN_MAX,
 		BEFORE_LOGIN_MAX, 8 };
 	const struct proxyd_conf *conf = imapd->worker.conf;
-	const struct stream_limits stream_limits = { IN_MAX, OUT_MAX,
-		(unsigned)(conf->login_ms / 1000) + 1 };
+	const struct stream_limits stream_limits = { conf->max_line + IN_MORE,
+		OUT_MAX, (unsigned)(conf->login_ms / 1000) + 1 };
 	struct session *ss = xcalloc(1, sizeof(*ss));
 	struct err err;
 

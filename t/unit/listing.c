@@ -337,6 +337,8 @@ test_attributes(void)
 	struct asked q;
 	struct listing *l;
 	struct listing_item item;
+	struct buf out;
+	struct write w;
 
 	ok(ask(&q, "LIST \"\" *") == NULL, "parsed");
 	l = listing_new(&arena, fred(), &q.request);
@@ -349,6 +351,14 @@ test_attributes(void)
 	ok(listing_next(l, &item) && slice_is(item.external, "Sent") &&
 	        slice_is(item.special_uses, "\\sent \\Important"),
 	    "uses, not other attributes");
+	buf_init(&out, 1000);
+	write_init(&w, &out, WRITE_SERVER);
+	listing_write(&w, l, &item);
+	buf_putc(&out, '\0');
+	is_str((const char *)buf_data(&out),
+	    "* LIST (\\HasNoChildren \\sent \\Important) \"/\" Sent\r\n",
+	    "both are written");
+	buf_fini(&out);
 	ok(!listing_next(l, &item), "an attribute makes no mailbox");
 	arena_reset(&arena);
 }
