@@ -135,6 +135,7 @@ fail(struct session *ss, enum respcode code, const char *why)
 
 	s->code = code;
 	s->why = why;
+	leg_forget(s->from); /* a part may be on its way */
 	if (s->in_literal)
 		drop_destination(ss);
 	if (s->at == 0 || s->no_uids)

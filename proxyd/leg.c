@@ -198,21 +198,20 @@ take_head(struct leg *g, const struct reply_head *head)
 	struct ask *a = TAILQ_FIRST(&g->asks);
 	struct reply *r = link_reply(g->link);
 
-	g->relaying = false;
-	if (is_clients(g, a, head)) {
-		if (a != NULL && a->use.policy == ASK_PASS) {
-			reply_pass(r);
-			g->passing = true;
-			g->ss->passing = g;
-			return;
-		}
-		g->relaying = true;
-		reply_gather(r, &g->arena);
-	} else if (head->kind == REPLY_DATA &&
-	           (a == NULL || a->use.data == NULL))
+	g->relaying = is_clients(g, a, head);
+	g->gathering = false;
+	if (g->relaying && a != NULL && a->use.policy == ASK_PASS) {
+		g->relaying = false;
+		g->passing = true;
+		g->ss->passing = g;
+		reply_pass(r);
+	} else if (!g->relaying && head->kind == REPLY_DATA &&
+	           (a == NULL || a->use.data == NULL)) {
 		reply_drop(r);
-	else
+	} else {
+		g->gathering = true;
 		reply_gather(r, &g->arena);
+	}
 }
 
 static void
@@ -282,7 +281,7 @@ take_done(struct leg *g, const struct reply_head *head, bool passed)
 {
 	struct ask *a = TAILQ_FIRST(&g->asks);
 	const struct piece *pieces =
-	    passed ? NULL : reply_pieces(link_reply(g->link));
+	    g->gathering ? reply_pieces(link_reply(g->link)) : NULL;
 
 	if (g->relaying && pieces != NULL && !relay(g, pieces)) {
 		lost(g, "a response is too long to be relayed");

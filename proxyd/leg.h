@@ -57,6 +57,7 @@ struct leg {
 	TAILQ_HEAD(, ask) asks;
 	struct arena arena; /* of the response being gathered */
 	bool passing;       /* in the midst of a response */
+	bool gathering;     /* one that is looked at */
 	bool relaying;      /* it goes to the client when it is whole */
 	bool wants_room;    /* the client's buffer was full */
 	size_t room;        /* that writable waits for */

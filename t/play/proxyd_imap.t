@@ -400,8 +400,12 @@ def misbehaves(m, between):
 
     copies(u, between)
 
-    between.on_request = lambda octets, pair: \
-        b"" if b"APPEND" in octets else octets
+    def lose(octets, pair):
+        if b"APPEND" not in octets:
+            return octets
+        between.calm()
+        return b""
+    between.on_request = lose
     starts((u.append(HELP, message("lost")),), "NO [UNAVAILABLE]",
            "lost at APPEND")
     between.calm()
@@ -423,7 +427,10 @@ def copies(u, between):
 
     def tire(octets, pair):
         total[0] += len(octets)
-        return b"" if total[0] > 300000 else octets
+        if total[0] < 300000:
+            return octets
+        between.calm()
+        return b""
     between.on_request = tire
     starts(u.ask("COPY 1:2 " + HELP), "NO", "lost in the second message")
     between.calm()
