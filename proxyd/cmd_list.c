@@ -164,8 +164,10 @@ ask_status(struct session *ss)
 {
 	struct list *l = list_of(ss);
 
-	if (l->targets == NULL)
+	if (l->targets == NULL) {
 		finish(ss);
+		return;
+	}
 	for (struct target *t = l->targets; t != NULL; t = t->next)
 		leg_try_open(session_leg(ss, t->server), send_status,
 		    server_failed);
