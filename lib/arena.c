@@ -1,5 +1,6 @@
 #include <stdarg.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	ARENA_FIRST = 464, /* payload of the first block: an IDLE's, a NOOP's */
+	ARENA_SMALL = 464,  /* payload of the first block: a NOOP's */
+	ARENA_MIDDLE = 976, /* of the second */
 	ARENA_BLOCK = 4000, /* of the others */
 	ARENA_LARGE = 1000  /* from here a piece has a block of its own */
 };
@@ -68,12 +70,22 @@ large(struct arena *a, size_t n)
 	return b->octets;
 }
 
+/* They grow: most arenas never need another block. */
+static size_t
+block_size(const struct arena_block *last, size_t n)
+{
+	if (last == NULL && n <= ARENA_SMALL)
+		return ARENA_SMALL;
+	if ((last == NULL || last->size <= ARENA_SMALL) && n <= ARENA_MIDDLE)
+		return ARENA_MIDDLE;
+	return ARENA_BLOCK;
+}
+
 void *
 arena_alloc(struct arena *a, size_t n)
 {
 	const size_t align = alignof(max_align_t);
 	struct arena_block *b = a->blocks;
-	size_t size;
 	void *p;
 
 	MUST(n <= SIZE_MAX / 4);
@@ -82,9 +94,7 @@ arena_alloc(struct arena *a, size_t n)
 	if (n >= ARENA_LARGE)
 		return large(a, n);
 	if (b == NULL || b->size - b->used < n) {
-		size =
-		    b == NULL && n <= ARENA_FIRST ? ARENA_FIRST : ARENA_BLOCK;
-		b = block_new(size / align * align);
+		b = block_new(block_size(b, n) / align * align);
 		b->next = a->blocks;
 		a->blocks = b;
 	}
