@@ -260,6 +260,12 @@ proxyd_CREATE(struct session *ss)
 	name = session_name(ss, t->args->text);
 	if (name.ptr == NULL)
 		return;
+	/* Without a list nobody knows where the parent is. */
+	if (route_list(ss->worker->route) == NULL) {
+		session_unavailable(ss,
+		    "The mailbox list is not available, try again later");
+		return;
+	}
 	if (!placed_by_admin(ss, t, server))
 		route_place(ss->worker->route, name, server);
 	if (server[0] == '\0') {

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Raw, tap  # noqa: E402
 from murder import Murder, message, plain  # noqa: E402
+from sieve import Sieve  # noqa: E402
 from wire import Wire  # noqa: E402
 
 HELP = '"Shared Folders/help"'  # on backend2
@@ -327,6 +328,62 @@ def listing(m):
     w.close()
 
 
+def managesieve(m):
+    """RFC 5804, command by command."""
+    s = Sieve(m.address("SIEVE"), "user2")
+    good = 'require "fileinto";\r\nfileinto "Sent";\r\n'
+
+    def put(name, text, verb="PUTSCRIPT"):
+        octets = text.encode()
+        return s.ask("%s%s {%d+}\r\n%s" % (
+            verb, ' "%s"' % name if name else "", len(octets), text))
+
+    for command, answer in (
+            ("CAPABILITY", "OK"), ('NOOP "x"', 'OK (TAG "x")'),
+            ('HAVESPACE "a" 100', "OK"),
+            ('HAVESPACE "a" 99999999', "NO (QUOTA"),
+            ('GETSCRIPT "none"', "NO (NONEXISTENT)"),
+            ('SETACTIVE "none"', "NO (NONEXISTENT)"),
+            ('DELETESCRIPT "none"', "NO (NONEXISTENT)"),
+            ('AUTHENTICATE "PLAIN"', "NO"), ("NONSENSE", "NO")):
+        starts(s.ask(command)[0], answer, command)
+    starts(put("a", good)[0], "OK", "PUTSCRIPT")
+    starts(put("bad", "fileinto;")[0], "NO", "one that does not compile")
+    starts(put("", good, "CHECKSCRIPT")[0], "OK", "CHECKSCRIPT")
+    starts(put("", "if", "CHECKSCRIPT")[0], "NO", "which refuses too")
+    big = good + "# " + "x" * 200000 + "\r\n"
+    starts(put("\u00fcmlaut \u2603", big)[0], "OK", "a big one, UTF-8 name")
+    tap.equal(sorted(s.ask("LISTSCRIPTS")[1]),
+              ['"a"', '"\u00fcmlaut \u2603"'], "LISTSCRIPTS")
+    starts(s.ask('SETACTIVE "a"')[0], "OK", "SETACTIVE")
+    starts(s.ask('DELETESCRIPT "a"')[0], "NO (ACTIVE)", "it is in use")
+    starts(s.ask('RENAMESCRIPT "a" "\u00fcmlaut \u2603"')[0],
+           "NO (ALREADYEXISTS)", "RENAMESCRIPT to one that is there")
+    starts(s.ask('RENAMESCRIPT "a" "b"')[0], "OK", "RENAMESCRIPT")
+    tap.ok('"b" ACTIVE' in s.ask("LISTSCRIPTS")[1], "and still active")
+    tap.equal(s.ask('GETSCRIPT "b"')[1][:2],
+              ["{%d}" % len(good), good.split("\r\n")[0]], "GETSCRIPT")
+    starts(s.ask('SETACTIVE ""')[0], "OK", "none is active")
+    starts(s.ask('DELETESCRIPT "b"')[0], "OK", "DELETESCRIPT")
+    starts(put("huge", good + "# " + "x" * 300000)[0], "BYE",
+           "one that is too big")
+    s.socket.close()
+    s = Sieve(m.address("SIEVE"), "user2")
+    starts(s.ask("UNAUTHENTICATE")[0], "OK", "UNAUTHENTICATE")
+    starts(s.ask("LISTSCRIPTS")[0], "NO", "log in first")
+    starts(s.ask("STARTTLS")[0], "OK", "STARTTLS")
+    context = ssl.create_default_context(cafile=m.path("tls", "cert.pem"))
+    context.check_hostname = False
+    s.socket = context.wrap_socket(s.socket)
+    s.file = s.socket.makefile("rb")
+    status, lines = s.answer()
+    tap.ok(status.startswith("OK") and any("SASL" in x for x in lines) and
+           '"STARTTLS"' not in lines, "and capabilities again")
+    starts(s.ask('AUTHENTICATE "PLAIN" "%s"' % plain("user2"))[0], "OK",
+           "login under TLS")
+    starts(s.ask("LOGOUT")[0], "OK", "LOGOUT")
+
+
 # --- a backend that misbehaves ----------------------------------------------------
 
 def cut_after(word):
@@ -513,7 +570,7 @@ with Murder(frontends=2, users=2,
     a.want("SETACL %s anyone lrswite" % HELP)
     a.close()
     for play in (logins, secure, odd_commands, append, does_not_read,
-                 listing, idles):
+                 listing, managesieve, idles):
         play(murder)
     misbehaves(murder, man)
     home_down(murder, man)
