@@ -34,6 +34,7 @@ struct auth_exchange {
 	struct auth *auth;
 	struct checker *checker; /* NULL: none, or it has gone */
 	uint64_t id;
+	bool resting; /* its owner's turn: it is not called back */
 	struct timer *timer;
 	const char *why; /* if the timer goes off */
 	auth_cb *cb;
@@ -75,14 +76,30 @@ exchange_free(struct auth_exchange *x)
 	free(x);
 }
 
-/* The exchange is gone before its owner hears of it. */
+static void
+checker_leave(struct auth_exchange *x)
+{
+	if (x->checker != NULL)
+		x->checker->exchanges--;
+	x->checker = NULL;
+}
+
+/*
+ * The exchange is gone before its owner hears of it.  An answer to what was
+ * not asked is the child's giving up: the owner hears of it at its next step.
+ */
 static void
 exchange_answer(struct auth_exchange *x, const struct auth_answer *answer)
 {
 	auth_cb *cb = x->cb;
 	void *arg = x->arg;
 
-	if (answer->result == AUTH_CONTINUE)
+	if (x->resting) {
+		checker_leave(x);
+		return;
+	}
+	x->resting = answer->result == AUTH_CONTINUE;
+	if (x->resting)
 		timer_stop(x->timer);
 	else
 		exchange_free(x);
@@ -116,11 +133,10 @@ exchange_timeout(void *arg)
 static void
 exchange_lose(struct auth_exchange *x, const char *why)
 {
-	if (x->checker != NULL)
-		x->checker->exchanges--;
-	x->checker = NULL;
+	checker_leave(x);
 	x->why = why;
-	timer_set(x->timer, 0);
+	if (!x->resting)
+		timer_set(x->timer, 0);
 }
 
 /* The one with the least to do. */
@@ -201,7 +217,8 @@ auth_step(struct auth_exchange *x, struct slice response)
 {
 	struct auth_request r = { .octets = response };
 
-	MUST(x->magic == EXCHANGE_MAGIC);
+	MUST(x->magic == EXCHANGE_MAGIC && x->resting);
+	x->resting = false;
 	exchange_send(x, AUTH_STEP, &r);
 }
 

@@ -133,6 +133,10 @@ struct auth_exchange *auth_start(struct auth *a, const struct auth_peer *p,
 struct auth_exchange *auth_login(struct auth *a, const struct auth_peer *p,
     struct slice user, struct slice password, auth_cb *cb, void *arg);
 
+/*
+ * After CONTINUE it is the owner's turn: nothing is called back before this,
+ * however long the client takes and whatever becomes of the auth child.
+ */
 void auth_step(struct auth_exchange *x, struct slice response);
 
 /* No call back after it.  Sets *xp to NULL; NULL is fine. */

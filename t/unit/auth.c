@@ -413,6 +413,46 @@ test_cache(struct world *w)
 	    "not across a reload: %s", w->text);
 }
 
+/* What the child gives up while the client thinks is told at the next step. */
+static void
+rest(struct world *w)
+{
+	w->client = NULL;
+	w->ended = false;
+	w->exchange = auth_start(w->auth, &safe, "PLAIN", NULL, answered, w);
+	wait_end(w);
+	MUST(w->ended && w->result == AUTH_CONTINUE);
+	w->ended = false;
+}
+
+static void
+test_resting(struct world *w)
+{
+	struct slice plain = slice_of("\0fred\0secret", 12);
+
+	rest(w);
+	w->kind.reload(w->state);
+	turns(w);
+	ok(!w->ended, "the child gave up, and nobody was called");
+	auth_step(w->exchange, plain);
+	wait_end(w);
+	ok(w->result == AUTH_UNAVAILABLE, "told at the next step: %s", w->text);
+	rest(w);
+	neighbours(w);
+	ok(!w->ended, "the child went, and nobody was called");
+	auth_step(w->exchange, plain);
+	wait_end(w);
+	ok(w->result == AUTH_UNAVAILABLE, "told at the next step: %s", w->text);
+	rest(w);
+	w->kind.reload(w->state);
+	turns(w);
+	auth_cancel(&w->exchange);
+	rest(w);
+	auth_step(w->exchange, plain);
+	wait_end(w);
+	ok(w->result == AUTH_OK, "and the next one goes well: %s", w->text);
+}
+
 static void
 test_gone(struct world *w)
 {
@@ -452,6 +492,7 @@ main(void)
 	test_mechanisms(&w);
 	test_proxies(&w);
 	test_unsafe(&w);
+	test_resting(&w);
 	test_cache(&w);
 	test_gone(&w);
 	world_fini(&w);
