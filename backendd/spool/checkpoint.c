@@ -189,6 +189,7 @@ checkpoint_end(struct checkpoint *c, struct err *err)
 		*err = c->err;
 		result = -1;
 	} else {
+		sp->checkpointed = c->number;
 		journal_drop(sp->journal, c->number);
 	}
 	dirty_free(&c->dirty);
@@ -217,7 +218,8 @@ void
 checkpoint_want(struct spool *sp)
 {
 	if (sp->checkpointing || sp->compacting > 0 || sp->ailing ||
-	    sp->stopping || journal_octets(sp->journal) < sp->checkpoint_octets)
+	    (journal_octets(sp->journal) < sp->checkpoint_octets &&
+	        sp->applied - sp->checkpointed < sp->checkpoint_records))
 		return;
 	sp->checkpointing = true;
 	sp->busy++;

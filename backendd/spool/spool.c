@@ -15,7 +15,9 @@
 #include "lib/xalloc.h"
 
 enum {
+	/* What a start has to replay: a second or two. */
 	CHECKPOINT_OCTETS = 64 * 1024 * 1024,
+	CHECKPOINT_RECORDS = 20000,
 	COMPACT_DEAD = 256
 };
 
@@ -95,7 +97,7 @@ spool_prepare(struct spool *sp, struct err *err)
 	    clear_trash(sp, err) == -1 ||
 	    checkpoint_read(sp->dirfd, &after, err) == -1)
 		return -1;
-	sp->applied = after;
+	sp->applied = sp->checkpointed = after;
 	log = xmalloc(strlen(sp->dir) + 5);
 	memcpy(log, sp->dir, strlen(sp->dir));
 	memcpy(log + strlen(sp->dir), "/log", 5);
@@ -144,6 +146,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->dir = xstrdup(dir);
 	sp->dirfd = -1;
 	sp->checkpoint_octets = CHECKPOINT_OCTETS;
+	sp->checkpoint_records = CHECKPOINT_RECORDS;
 	sp->compact_dead = COMPACT_DEAD;
 	map_init(&sp->open);
 	map_init(&sp->dirty);
@@ -164,15 +167,11 @@ static void
 spool_stop(struct store **stp)
 {
 	struct spool *sp = spool_of(*stp);
-	struct err err;
 
 	*stp = NULL;
 	MUST(map_count(&sp->open) == 0 && sp->busy == 0);
-	sp->stopping = true;
-	/* Not told the log to go, the next start does the same again. */
-	if (!sp->ailing && checkpoint_now(sp, &err) == -1)
-		log_err(sp->env.log, "spool: last sync failed", "dir", sp->dir,
-		    "why", err.text, NULL);
+	/* No checkpoint: syncing takes seconds, and the next start must be
+	 * able to do without anyway. */
 	spool_free(sp);
 }
 

@@ -27,8 +27,15 @@
  * Index and data are in the machine's own octet order, as the index is mapped;
  * an index of the other order is refused.
  *
- * Known limit: an I/O error under the mapped index is a SIGBUS, which the
- * daemon's parent answers by restarting it.
+ * Ending it, by whatever means, needs no care: a stop leaves the log as a kill
+ * does, and the next start replays at most what makes a checkpoint due and
+ * what came while that one ran.
+ *
+ * Known limits: an I/O error under the mapped index is a SIGBUS, which the
+ * daemon's parent answers by restarting it.  A message moved within a
+ * partition is one record and so in one of the two mailboxes; moved to another
+ * partition it is appended there and then expunged here, and a crash in
+ * between leaves both.
  */
 #ifndef BACKENDD_SPOOL_SPOOL_H
 #define BACKENDD_SPOOL_SPOOL_H
@@ -125,17 +132,18 @@ struct spool {
 	struct map open;  /* ID to struct spool_mailbox, opening ones too */
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
 	uint64_t applied; /* the number of the last record applied */
+	uint64_t checkpointed;     /* ...that the last checkpoint has */
 	struct changelist waiting; /* put, in order */
 	struct changelist refused; /* call backs are due */
 	struct task *task;
 	struct timer *timer;
 	size_t busy;
-	size_t checkpoint_octets; /* of log, that make one due */
-	uint32_t compact_dead;    /* slots, at least, and a quarter of all */
+	size_t checkpoint_octets;    /* of log, that make one due */
+	uint64_t checkpoint_records; /* so do these: small ones take longer */
+	uint32_t compact_dead;       /* slots, at least, and a quarter of all */
 	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;
 	bool checkpointing;
-	bool stopping;
 	bool ailing;   /* a sync failed: no more until a restart */
 	bool troubled; /* refusing changes until the disk is well */
 };

@@ -5,9 +5,17 @@
  *
  * For 1, 16 and 64 at a time: that many askers, each with its own mailbox
  * (they share them round robin), each asking for the next append when the last
- * is answered.
+ * is answered.  Then how long an append took at worst, what the process grew
+ * to, and how long it takes to stop, and to open what a kill leaves.
  */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "lib/ascii.h"
+
 #include "t/store_help.h"
 
 enum {
@@ -19,6 +27,7 @@ struct asker {
 	struct bench *bench;
 	struct store_append append;
 	unsigned next;
+	struct mono since;
 };
 
 struct bench {
@@ -29,6 +38,7 @@ struct bench {
 	uint8_t *octets;
 	size_t len;
 	size_t answered;
+	int64_t worst_ms;
 	bool over;
 };
 
@@ -40,8 +50,12 @@ answered(void *arg, const char *why)
 	struct asker *a = arg;
 	struct bench *b = a->bench;
 
+	int64_t ms = loop_now(b->rig.loop).ms - a->since.ms;
+
 	MUST(why == NULL);
 	b->answered++;
+	if (ms > b->worst_ms)
+		b->worst_ms = ms;
 	if (!b->over)
 		ask(a);
 	else if (--b->running == 0)
@@ -56,6 +70,7 @@ ask(struct asker *a)
 
 	a->append =
 	    (struct store_append){ .octets = slice_of(b->octets, b->len) };
+	a->since = loop_now(b->rig.loop);
 	store_append(mb, &a->append, 1, answered, a);
 }
 
@@ -74,6 +89,7 @@ run(struct bench *b, size_t askers, int64_t seconds)
 	double per;
 
 	b->answered = 0;
+	b->worst_ms = 0;
 	b->over = false;
 	b->running = askers;
 	timer_set(t, seconds * 1000);
@@ -85,8 +101,8 @@ run(struct bench *b, size_t askers, int64_t seconds)
 	loop_run(b->rig.loop);
 	timer_free(&t);
 	per = (double)b->answered / (double)seconds;
-	printf("%2zu at a time: %8.0f appends/s, %7.1f MB/s\n", askers, per,
-	    per * (double)b->len / 1e6);
+	printf("%2zu at a time: %8.0f appends/s, %7.1f MB/s, worst %lld ms\n",
+	    askers, per, per * (double)b->len / 1e6, (long long)b->worst_ms);
 }
 
 static uint64_t
@@ -103,13 +119,60 @@ number(int argc, char **argv, int i, uint64_t max, uint64_t otherwise)
 	return n;
 }
 
+static void
+open_all(struct bench *b, const char *dir)
+{
+	char id[24];
+
+	if (rig_start(&b->rig, &spool_module, dir) == -1)
+		exit(1);
+	for (size_t i = 0; i < b->nboxes; i++) {
+		snprintf(id, sizeof id, "bench-%zu", i);
+		(void)rig_create(&b->rig, id, ""); /* or it is there */
+		b->boxes[i] = rig_open(&b->rig, id);
+		MUST(b->boxes[i] != NULL);
+	}
+}
+
+static void
+close_all(struct bench *b)
+{
+	for (size_t i = 0; i < b->nboxes; i++)
+		store_close(&b->boxes[i]);
+	rig_stop(&b->rig);
+}
+
+static int64_t
+ms_now(void)
+{
+	struct timespec t;
+
+	MUST(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Ends it by SIGKILL. */
+static void
+load_and_die(struct bench *b, const char *dir, int64_t seconds)
+{
+	static const size_t askers[] = { 1, 16, ASKERS_MAX };
+	struct rusage u;
+
+	open_all(b, dir);
+	for (size_t i = 0; i < NITEMS(askers); i++)
+		run(b, askers[i], seconds);
+	MUST(getrusage(RUSAGE_SELF, &u) == 0);
+	printf("memory at most: %ld MB\n", u.ru_maxrss / 1024);
+	fflush(stdout);
+	kill(getpid(), SIGKILL);
+}
+
 int
 main(int argc, char **argv)
 {
-	static const size_t askers[] = { 1, 16, ASKERS_MAX };
 	struct bench *b = xcalloc(1, sizeof *b);
-	int64_t seconds;
-	char id[24];
+	int64_t seconds, since;
+	pid_t pid;
 
 	if (argc < 2) {
 		fprintf(stderr, "usage: spool dir [octets [mailboxes [s]]]\n");
@@ -119,20 +182,17 @@ main(int argc, char **argv)
 	b->nboxes = number(argc, argv, 3, MAILBOXES_MAX, 64);
 	seconds = (int64_t)number(argc, argv, 4, 3600, 3);
 	b->octets = octets_new(1, b->len);
-	if (rig_start(&b->rig, &spool_module, argv[1]) == -1)
-		return 1;
-	for (size_t i = 0; i < b->nboxes; i++) {
-		snprintf(id, sizeof id, "bench-%zu", i);
-		if (rig_create(&b->rig, id, "") != NULL)
-			fprintf(stderr, "%s is used again\n", id);
-		b->boxes[i] = rig_open(&b->rig, id);
-		MUST(b->boxes[i] != NULL);
-	}
-	for (size_t i = 0; i < NITEMS(askers); i++)
-		run(b, askers[i], seconds);
-	for (size_t i = 0; i < b->nboxes; i++)
-		store_close(&b->boxes[i]);
-	rig_stop(&b->rig);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0)
+		load_and_die(b, argv[1], seconds);
+	MUST(waitpid(pid, NULL, 0) == pid);
+	since = ms_now();
+	open_all(b, argv[1]);
+	printf("opened after a kill: %lld ms\n", (long long)(ms_now() - since));
+	since = ms_now();
+	close_all(b);
+	printf("closed: %lld ms\n", (long long)(ms_now() - since));
 	free(b->octets);
 	free(b);
 	return 0;
