@@ -69,7 +69,8 @@ struct op {
 	size_t waiting; /* answers from the update server */
 	enum announce_result worst;
 	bool committed, reserved;
-	bool listed; /* active there or, for CREATE, anyone's, in spite of a NO */
+	bool
+	    listed; /* active there or, for CREATE, anyone's, in spite of a NO */
 	enum mblist_result result;
 	const char *text;
 

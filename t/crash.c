@@ -20,7 +20,7 @@
 
 enum {
 	KILLED = 42, /* the child's status */
-	SAY_MAX = 3 /* lines */
+	SAY_MAX = 3  /* lines */
 };
 
 static int calls_left; /* before the armed one */
