@@ -10,7 +10,8 @@
 #include "lib/xalloc.h"
 
 struct io {
-	struct ev_io ev;
+	struct ev_io ev; /* may watch for reading though nobody wants it now */
+	unsigned want;
 	struct loop *loop;
 	io_cb *cb;
 	void *arg;
@@ -231,6 +232,24 @@ loop_at_end(struct loop *l, void (*fn)(void *arg), void *arg)
 }
 
 static void
+io_watch(struct io *io, unsigned want)
+{
+	int events = 0;
+
+	if (want & IO_READ)
+		events |= EV_READ;
+	if (want & IO_WRITE)
+		events |= EV_WRITE;
+	if ((io->ev.events & (EV_READ | EV_WRITE)) == events &&
+	    ev_is_active(&io->ev) == (events != 0))
+		return;
+	ev_io_stop(io->loop->ev, &io->ev);
+	ev_io_modify(&io->ev, events);
+	if (events != 0)
+		ev_io_start(io->loop->ev, &io->ev);
+}
+
+static void
 io_event(struct ev_loop *ev, struct ev_io *w, int revents)
 {
 	struct io *io = w->data;
@@ -241,9 +260,15 @@ io_event(struct ev_loop *ev, struct ev_io *w, int revents)
 		ready |= IO_READ;
 	if (revents & EV_WRITE)
 		ready |= IO_WRITE;
-	if (ready == 0) /* libev stops a watcher whose descriptor is bad */
-		ready = IO_READ | IO_WRITE;
-	io->cb(io->arg, ready);
+	if (ready == 0) { /* libev stops a watcher whose descriptor is bad */
+		io->cb(io->arg, IO_READ | IO_WRITE);
+		return;
+	}
+	if (ready & ~io->want)
+		io_watch(io, io->want);
+	ready &= io->want;
+	if (ready != 0)
+		io->cb(io->arg, ready);
 }
 
 struct io *
@@ -260,22 +285,18 @@ io_new(struct loop *l, int fd, io_cb *cb, void *arg)
 	return io;
 }
 
+/*
+ * Who does not want to read now mostly does again before anything comes, as a
+ * session does while a command runs.  So the watcher stays until something
+ * does come, which saves a system call a command.
+ */
 void
 io_want(struct io *io, unsigned want)
 {
-	int events = 0;
+	bool reading = ev_is_active(&io->ev) && (io->ev.events & EV_READ) != 0;
 
-	if (want & IO_READ)
-		events |= EV_READ;
-	if (want & IO_WRITE)
-		events |= EV_WRITE;
-	if ((io->ev.events & (EV_READ | EV_WRITE)) == events &&
-	    ev_is_active(&io->ev) == (events != 0))
-		return;
-	ev_io_stop(io->loop->ev, &io->ev);
-	ev_io_modify(&io->ev, events);
-	if (events != 0)
-		ev_io_start(io->loop->ev, &io->ev);
+	io->want = want;
+	io_watch(io, reading ? want | IO_READ : want);
 }
 
 void
