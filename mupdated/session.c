@@ -72,6 +72,7 @@ static const char *const end_names[] = {
 	[SESSION_END_LOGOUT] = "logout",
 	[SESSION_END_PEER] = "peer",
 	[SESSION_END_PROTOCOL] = "protocol",
+	[SESSION_END_LOGIN] = "login timeout",
 	[SESSION_END_BEHIND] = "behind",
 	[SESSION_END_FULL] = "full",
 	[SESSION_END_DRAIN] = "drain",
@@ -278,6 +279,7 @@ session_free(struct session *ss)
 	TAILQ_REMOVE(&sv->sessions, ss, link);
 	sv->nsessions--;
 	task_free(&ss->task);
+	timer_free(&ss->login);
 	stream_free(&ss->stream);
 	mupdate_free(&ss->parser);
 	buf_fini(&ss->walk_at);
@@ -418,6 +420,16 @@ session_event(void *arg, enum stream_event ev)
 	session_advance(ss);
 }
 
+/* An octet now and then does not keep a connection that nobody has proven. */
+static void
+login_late(void *arg)
+{
+	struct session *ss = session_of(arg);
+
+	if (ss->user == NULL)
+		session_close(ss, SESSION_END_LOGIN, "too long to log in");
+}
+
 /* --- birth ----------------------------------------------------------------- */
 
 static struct session *
@@ -439,6 +451,8 @@ make(struct server *sv, int fd)
 	ss->end = SESSION_END_PEER;
 	ss->parser = mupdate_new(MUPDATE_SERVER, &limits);
 	ss->task = task_new(sv->loop, session_turn, ss);
+	ss->login = timer_new(sv->loop, login_late, ss);
+	timer_set(ss->login, (int64_t)c->login_ms);
 	ss->stream = stream_new(sv->loop, fd, &stream, session_event, ss);
 	ss->subscriber.wake = session_wake;
 	ss->subscriber.arg = ss;
@@ -465,9 +479,9 @@ session_new(struct server *sv, int fd, bool tls)
 	}
 	if (tls)
 		session_enter(ss, SESSION_HANDSHAKE);
-	else if (sv->nsessions > sv->conf->max_sessions)
+	if (sv->nsessions > sv->conf->max_sessions)
 		session_close(ss, SESSION_END_FULL, "too many connections");
-	else
+	else if (!tls)
 		put_banner(ss);
 	session_advance(ss);
 }

@@ -23,6 +23,7 @@ struct auth_exchange;
 struct server;
 struct stream;
 struct task;
+struct timer;
 
 enum session_state {
 	SESSION_HANDSHAKE, /* TLS from the start, or after STARTTLS */
@@ -44,6 +45,7 @@ enum session_end {
 	SESSION_END_LOGOUT,
 	SESSION_END_PEER, /* closed, or idle for too long: the stream says */
 	SESSION_END_PROTOCOL,
+	SESSION_END_LOGIN, /* took too long */
 	SESSION_END_BEHIND,
 	SESSION_END_FULL,
 	SESSION_END_DRAIN,
@@ -68,6 +70,7 @@ struct session {
 	struct stream *stream;
 	struct mupdate *parser;
 	struct task *task;
+	struct timer *login; /* its deadline, for all of it */
 	enum session_state state;
 	enum session_end end;
 	bool waiting;

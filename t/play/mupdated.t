@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
-from mupdate import Client, Server  # noqa: E402
+from mupdate import Client, Closed, Server  # noqa: E402
 
 count = 0
 failed = 0
@@ -347,6 +347,43 @@ def test_connection_limit(users):
     server.remove()
 
 
+def test_slow_login(users):
+    """An octet now and then keeps nobody's connection."""
+    server = Server(users, admin="admin", login_timeout="1s")
+    server.start()
+    a, c = server.connect("admin"), Client(server.ports["listen"])
+    c.banner()
+    c.sock.settimeout(0.2)
+    octets = b""
+    for _ in range(50):
+        try:
+            octets = c.sock.recv(1000)
+            break
+        except TimeoutError:
+            c.send(b"X")
+    same(octets[:5], b"* BYE", "who logs in too slowly has to go")
+    same(a.ask(b"NOOP")[-1][1], b"OK", "who has logged in may stay")
+    server.stop()
+    server.remove()
+
+
+def test_connection_limit_tls(users):
+    server = Server(users, admin="admin", max_sessions="1",
+                    listen_tls="127.0.0.1:0")
+    server.make_cert()
+    server.start()
+    a = server.connect("admin")
+    c = Client(server.ports["listen_tls"], tls=True)
+    try:
+        got = c.response()[1]
+    except Closed:
+        got = b"BYE"
+    same(got, b"BYE", "too many by TLS are too many")
+    same(a.ask(b"NOOP")[-1][1], b"OK", "the others go on here, too")
+    server.stop()
+    server.remove()
+
+
 def main():
     users = ["admin", "be1", "second", "front", "stranger"]
     server = Server(users, admin="admin", writer=["be1", "second"],
@@ -371,6 +408,8 @@ def main():
     server.remove()
     test_slow_subscriber(users)
     test_connection_limit(users)
+    test_connection_limit_tls(users)
+    test_slow_login(users)
     print(f"1..{count}")
     return failed != 0
 
