@@ -406,6 +406,8 @@ session_event(void *arg, enum stream_event ev)
 		session_free(ss);
 		return;
 	case STREAM_SECURE:
+		if (ss->state == SESSION_CLOSING)
+			return; /* what was put meanwhile goes out now */
 		log_info(ss->server->log, "session secured", "peer",
 		    stream_peer(ss->stream), "tls", stream_tls_text(ss->stream),
 		    NULL);
