@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/endpoint.h"
@@ -22,7 +23,9 @@
 enum {
 	LISTEN_TURN = 16,    /* connections before others have their turn */
 	LISTEN_RESERVE = 64, /* descriptors for what is not a client */
-	LISTEN_WAIT = 500    /* ms until the next look when they are short */
+	LISTEN_WAIT = 500,   /* ms until the next look when they are short */
+	TAKEN_TRIES = 60,    /* of an address in use */
+	TAKEN_PAUSE_NS = 50 * 1000 * 1000
 };
 
 #define LISTEN_MAGIC 0x3c5be1d4u
@@ -74,6 +77,23 @@ prepare(int fd, const struct endpoint *a)
 	return listen(fd, SOMAXCONN);
 }
 
+/*
+ * Children of a parent that was killed hold its addresses a moment longer: for
+ * who starts it anew at once that is no reason to fail.
+ */
+static int
+prepare_patiently(int fd, const struct endpoint *a)
+{
+	const struct timespec pause = { 0, TAKEN_PAUSE_NS };
+
+	for (unsigned n = 0; prepare(fd, a) == -1; n++) {
+		if (errno != EADDRINUSE || n == TAKEN_TRIES)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int
 listen_bind(const char *address, struct err *err)
 {
@@ -88,7 +108,7 @@ listen_bind(const char *address, struct err *err)
 		return err_sys(err, "listening on %s", address);
 	if (endpoint_is_path(address))
 		remove_stale(&a, address);
-	if (prepare(fd, &a) == -1) {
+	if (prepare_patiently(fd, &a) == -1) {
 		err_sys(err, "listening on %s", address);
 		close(fd);
 		return -1;

@@ -19,7 +19,8 @@ struct loop;
 
 /*
  * "127.0.0.1:143", "[::1]:143", "*:143", "[*]:143" or "/a/socket".  Port 0 lets
- * the kernel choose.  A descriptor, or -1 and *err.
+ * the kernel choose.  A descriptor, or -1 and *err.  Blocks, for three seconds
+ * at most, while the address is in use: for start-up.
  */
 int listen_bind(const char *address, struct err *err) MUST_CHECK;
 
