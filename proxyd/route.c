@@ -134,7 +134,7 @@ static void
 finish(struct route_wait *w)
 {
 	struct route *r = w->route;
-	struct mboxrec rec;
+	struct mboxrec rec = { 0 };
 	enum route_answer answer = w->answer;
 	route_cb *cb = w->cb;
 	void *arg = w->arg;
