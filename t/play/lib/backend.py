@@ -11,6 +11,7 @@ ended, and its log shown if it did not end well or the play failed.
 """
 import imaplib
 import os
+import random
 import select
 import shutil
 import signal
@@ -57,7 +58,21 @@ tap = Tap()
 
 
 def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """
+    Ports that nobody had a moment ago; all different.  Not of those that the
+    kernel gives to outgoing connections: one of them would take the port of
+    a daemon that is down for a moment.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low = int(f.read().split()[0])
+    choice = list(range(10000, low)) if low > 20000 else [0] * count * 2
+    random.shuffle(choice)
+    held = []
+    while len(held) < count:
+        try:
+            held.append(socket.create_server(("127.0.0.1", choice.pop())))
+        except OSError:
+            pass
     ports = [s.getsockname()[1] for s in held]
     for s in held:
         s.close()
