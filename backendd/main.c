@@ -5,6 +5,7 @@
 
 #include "backendd/conf.h"
 #include "backendd/server.h"
+#include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
 
@@ -15,6 +16,7 @@ static const struct daemon_listen listens[] = {
 	{ "imap", offsetof(struct backendd_conf, listen), "store" },
 	{ "imaps", offsetof(struct backendd_conf, listen_tls), "store" },
 	{ "lmtp", offsetof(struct backendd_conf, lmtp_listen), "store" },
+	ADMIN_LISTEN(struct backendd_conf, "store"),
 	{ NULL, 0, NULL },
 };
 

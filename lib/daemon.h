@@ -24,6 +24,7 @@
 #include <stddef.h>
 
 #include "lib/cdefs.h"
+#include "lib/conf.h"
 #include "lib/slice.h"
 
 struct child;
@@ -39,6 +40,7 @@ struct daemon_conf {
 	char *log_level;      /* err warn info debug */
 	uint64_t drain_ms;    /* after SIGTERM */
 	uint64_t descriptors; /* RLIMIT_NOFILE wanted; 0: as many as allowed */
+	struct conf_list admin_listen; /* lib/admin */
 };
 
 /* Rows for these, T being the struct with a member "daemon". */
@@ -53,6 +55,10 @@ struct daemon_conf {
 	    { "drain_timeout", CONF_DURATION, offsetof(T, daemon.drain_ms),    \
 		    "10s", 0, 0, NULL,                                         \
 		    "How long sessions may go on after SIGTERM." },            \
+	    { "admin_listen", CONF_LIST, offsetof(T, daemon.admin_listen),     \
+		    NULL, 0, 0, NULL,                                          \
+		    "Address for /healthz and /metrics, such as "              \
+		    "127.0.0.1:9390." },                                       \
 	{                                                                      \
 		"descriptors", CONF_NUMBER, offsetof(T, daemon.descriptors),   \
 		    "0", 0, 0, NULL,                                           \

@@ -3,6 +3,7 @@
  */
 #include <stddef.h>
 
+#include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
 #include "mupdated/conf.h"
@@ -14,6 +15,7 @@ static const struct daemon_link links[] = { { "list", "auth" },
 static const struct daemon_listen listens[] = {
 	{ "listen", offsetof(struct mupdated_conf, listen), "list" },
 	{ "listen_tls", offsetof(struct mupdated_conf, listen_tls), "list" },
+	ADMIN_LISTEN(struct mupdated_conf, "list"),
 	{ NULL, 0, NULL },
 };
 

@@ -3,6 +3,7 @@
  */
 #include <stddef.h>
 
+#include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
 #include "proxyd/conf.h"
@@ -26,7 +27,8 @@ main(int argc, char **argv)
 		                                            "imap" },
 		{ "imaps", AT(listen_tls), "imap" },
 		{ "sieve", AT(sieve_listen), "imap" },
-		{ "lmtp", AT(lmtp_listen), "lmtp" }, { NULL, 0, NULL } };
+		{ "lmtp", AT(lmtp_listen), "lmtp" },
+		ADMIN_LISTEN(struct proxyd_conf, "front"), { NULL, 0, NULL } };
 	static const struct daemon_file files[] = {
 		{ "tls_cert", AT(tls_cert) }, { "tls_key", AT(tls_key) },
 		{ "tls_ca", AT(tls_ca) }, { "backend_cert", AT(backend_cert) },
