@@ -280,7 +280,7 @@ void
 op_put(struct mblist *l, const char *name, const struct mboxrec *rec)
 {
 	struct slice tags[TREEDB_TAGS_MAX];
-	size_t n = mboxrec_tags(rec, tags, TREEDB_TAGS_MAX);
+	size_t n = mboxrec_tags(rec, slice_str(name), tags, TREEDB_TAGS_MAX);
 	struct buf key, value;
 
 	buf_init(&key, TREEDB_KEY_MAX);

@@ -1,3 +1,4 @@
+#include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -87,9 +88,22 @@ is_among(struct slice s, const struct slice *among, size_t n)
 	return false;
 }
 
+/* Whatever the layout: no name is one user's in one and another's in another. */
+static bool
+is_owner(struct slice id, struct slice name)
+{
+	struct mboxname_layout layout = mboxname_layout_default;
+
+	if (mboxname_is_owned_by(&layout, name, id))
+		return true;
+	layout.virtual_domains = true;
+	return mboxname_is_owned_by(&layout, name, id);
+}
+
 /* An identifier is every other of the strings between TABs. */
 size_t
-mboxrec_tags(const struct mboxrec *r, struct slice *tags, size_t max)
+mboxrec_tags(const struct mboxrec *r, struct slice name, struct slice *tags,
+    size_t max)
 {
 	struct slice rest = r->acl;
 	size_t n = 0;
@@ -106,7 +120,8 @@ mboxrec_tags(const struct mboxrec *r, struct slice *tags, size_t max)
 		/* A tag is short and without NULs; no identifier that a user
 		 * could have is otherwise. */
 		if (id.len > 0 && id.len <= 255 &&
-		    slice_find(id, '\0') == id.len && !is_among(id, tags, n))
+		    slice_find(id, '\0') == id.len && !is_among(id, tags, n) &&
+		    !is_owner(id, name))
 			tags[n++] = id;
 	}
 	return n;

@@ -60,7 +60,12 @@ struct slice mboxrec_partition(struct slice location);
 /*
  * The identifiers of the ACL, as tags for treedb_put(): borrowed from r, each
  * once, at most max of them (the rest are left out).  Returns how many.
+ *
+ * The owner of the mailbox called name is not among them: what is below one's
+ * own INBOX is found by its name, and is most of any list.  An empty name has
+ * no owner.
  */
-size_t mboxrec_tags(const struct mboxrec *r, struct slice *tags, size_t max);
+size_t mboxrec_tags(const struct mboxrec *r, struct slice name,
+    struct slice *tags, size_t max);
 
 #endif

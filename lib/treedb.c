@@ -69,6 +69,36 @@ treedb_db(struct treedb *t)
 	return t->db;
 }
 
+unsigned
+treedb_shards(const struct treedb *t)
+{
+	return db_shards(t->db);
+}
+
+bool
+treedb_was_emptied(const struct treedb *t)
+{
+	return db_was_emptied(t->db);
+}
+
+int
+treedb_begin(struct treedb *t, struct err *err)
+{
+	return db_begin(t->db, err);
+}
+
+int
+treedb_commit(struct treedb *t, struct err *err)
+{
+	return db_commit(t->db, err);
+}
+
+void
+treedb_cancel(struct treedb *t)
+{
+	db_cancel(t->db);
+}
+
 /* --- keys ------------------------------------------------------------------ */
 
 /* The first two components; *whole: the second is complete. */

@@ -36,12 +36,23 @@ int treedb_open(struct treedb **tp, const char *dir, unsigned shards,
     enum db_mode mode, struct err *err) MUST_CHECK;
 void treedb_close(struct treedb **tp);
 struct db *treedb_db(struct treedb *t);
+unsigned treedb_shards(const struct treedb *t);
+bool treedb_was_emptied(const struct treedb *t); /* as db_was_emptied() */
+
+/*
+ * One transaction at a time, as of db: after a crash all of it is there or
+ * none.  Reads inside see its writes; other processes see none before the
+ * commit.
+ */
+int treedb_begin(struct treedb *t, struct err *err) MUST_CHECK;
+int treedb_commit(struct treedb *t, struct err *err) MUST_CHECK;
+void treedb_cancel(struct treedb *t);
 
 /* 1 and the value appended to out; 0 if there is none; -1 and *err. */
 int treedb_get(struct treedb *t, struct slice key, struct buf *out,
     struct err *err) MUST_CHECK;
 
-/* Inside db_begin() and db_commit() of treedb_db().  Replaces; tags too. */
+/* Inside treedb_begin() and treedb_commit().  Replaces; tags too. */
 int treedb_put(struct treedb *t, struct slice key, struct slice value,
     const struct slice *tags, size_t ntags, struct err *err) MUST_CHECK;
 int treedb_delete(struct treedb *t, struct slice key,

@@ -145,7 +145,7 @@ begin(struct front *f)
 
 	if (f->in_transaction)
 		return;
-	if (db_begin(treedb_db(f->list), &err) == -1)
+	if (treedb_begin(f->list, &err) == -1)
 		die(f, "begin", &err);
 	f->in_transaction = true;
 }
@@ -157,7 +157,7 @@ commit(struct front *f)
 
 	if (!f->in_transaction)
 		return;
-	if (db_commit(treedb_db(f->list), &err) == -1)
+	if (treedb_commit(f->list, &err) == -1)
 		die(f, "commit", &err);
 	f->in_transaction = false;
 	f->changes = 0;
@@ -219,7 +219,7 @@ list_put(struct front *f, struct slice name, const struct mboxrec *rec)
 	if (!is_same(f, buf_slice(&key), buf_slice(&value))) {
 		begin(f);
 		if (treedb_put(f->list, buf_slice(&key), buf_slice(&value),
-		        tags, mboxrec_tags(rec, tags, NITEMS(tags)),
+		        tags, mboxrec_tags(rec, name, tags, NITEMS(tags)),
 		        &err) == -1)
 			die(f, "put", &err);
 		count_change(f);

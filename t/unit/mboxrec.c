@@ -31,12 +31,12 @@ test_law(const struct mboxrec *r, const char *what)
 }
 
 static void
-test_tags(const char *acl, const char *want)
+test_tags(const char *name, const char *acl, const char *want)
 {
 	struct mboxrec r = { .acl = slice_str(acl) };
 	struct slice tags[3];
 	struct buf b;
-	size_t n = mboxrec_tags(&r, tags, NITEMS(tags));
+	size_t n = mboxrec_tags(&r, slice_str(name), tags, NITEMS(tags));
 
 	buf_init(&b, 4096);
 	for (size_t i = 0; i < n; i++)
@@ -70,12 +70,16 @@ main(void)
 	ok(slice_is(mboxrec_host(slice_str("be1")), "be1") &&
 	        mboxrec_partition(slice_str("be1")).len == 0,
 	    "no partition");
-	test_tags("", "");
-	test_tags("fred\tlrs\tanyone\tp\t", "fred anyone");
-	test_tags("fred\tlrs\tanyone\tp", "fred anyone");
-	test_tags("fred\tlrs\tfred\tp\t", "fred");
-	test_tags("a\tl\tb\tl\tc\tl\td\tl\t", "a b c");
-	test_tags("anyone rls", "");
-	test_tags("\tl\tb\tl\t", "b");
+	test_tags("", "", "");
+	test_tags("user.fred.Drafts", "fred\tlrs\tanyone\tp\t", "anyone");
+	test_tags("user.freda", "fred\tlrs\tfreda\tlrs\t", "fred");
+	test_tags("a.b!user.f^x", "f.x\tl\tf.x@a.b\tl\t", "f.x");
+	test_tags("shared.fred", "fred\tl\t", "fred");
+	test_tags("", "fred\tlrs\tanyone\tp\t", "fred anyone");
+	test_tags("", "fred\tlrs\tanyone\tp", "fred anyone");
+	test_tags("", "fred\tlrs\tfred\tp\t", "fred");
+	test_tags("", "a\tl\tb\tl\tc\tl\td\tl\t", "a b c");
+	test_tags("", "anyone rls", "");
+	test_tags("", "\tl\tb\tl\t", "b");
 	return done_testing();
 }
