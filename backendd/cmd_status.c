@@ -8,6 +8,7 @@
 #include "imap/acl.h"
 #include "imap/mboxrec.h"
 #include "imap/parse.h"
+#include "imap/value.h"
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -27,19 +28,27 @@ static const struct {
 	{ "MAILBOXID", STATUS_MAILBOXID },
 };
 
+static unsigned
+item_of(const struct value *v)
+{
+	for (size_t i = 0; i < NITEMS(items); i++)
+		if (value_is(v, items[i].name))
+			return items[i].bit;
+	return 0;
+}
+
 unsigned
-status_parse(struct parse *p)
+status_items(struct parse *p, const struct value *list)
 {
 	unsigned bits = 0;
 
-	parse_open(p);
-	while (parse_more(p)) {
-		struct slice word = parse_atom(p);
-		unsigned bit = 0;
+	if (list == NULL || list->kind != VALUE_LIST || list->items == NULL) {
+		parse_fail(p, "STATUS needs a list of items");
+		return 0;
+	}
+	for (const struct value *v = list->items; v != NULL; v = v->next) {
+		unsigned bit = item_of(v);
 
-		for (size_t i = 0; i < NITEMS(items); i++)
-			if (slice_is_nocase(word, items[i].name))
-				bit = items[i].bit;
 		if (bit == 0)
 			parse_fail(p, "Unknown STATUS item");
 		bits |= bit;
@@ -184,7 +193,7 @@ backendd_STATUS(struct session *ss, struct cmd *cmd)
 	unsigned bits;
 
 	parse_sp(cmd->args);
-	bits = status_parse(cmd->args);
+	bits = status_items(cmd->args, value_parse(cmd->args));
 	parse_end(cmd->args);
 	if (parse_error(cmd->args) != NULL) {
 		session_bad_syntax(ss);

@@ -105,15 +105,10 @@ session_external_name(struct session *ss, const char *internal)
 unsigned
 session_rights(struct session *ss, const char *internal, const char *acl)
 {
-	struct slice user = slice_str(session_user(ss));
-	unsigned rights = acl_effective_text(slice_str(acl), user);
+	struct mboxname_view who = name_view(ss);
 
-	if (mboxname_is_owned_by(&ss->bd->layout, slice_str(internal), user))
-		rights |= ACL_OWNER_IMPLICIT;
-	if (ss->admin)
-		rights |=
-		    ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
-	return rights;
+	return acl_of_user(&who, ss->admin, slice_str(internal),
+	    slice_str(acl));
 }
 
 /* For commands that could go on if the mailbox were there. */

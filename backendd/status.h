@@ -7,6 +7,7 @@
 struct mboxrec;
 struct parse;
 struct session;
+struct value;
 
 enum status_item { /* bits */
 	STATUS_MESSAGES = 1 << 0,
@@ -20,8 +21,11 @@ enum status_item { /* bits */
 	STATUS_MAILBOXID = 1 << 8
 };
 
-/* "(MESSAGES UIDNEXT)".  Fails p if that is not what is there. */
-unsigned status_parse(struct parse *p);
+/*
+ * The bits of "(MESSAGES UIDNEXT)", which p gave; list may be NULL.  Fails p if
+ * that is not what is there.
+ */
+unsigned status_items(struct parse *p, const struct value *list);
 
 /* why: NULL, or why there is no answer, fit for the client. */
 typedef void status_cb(struct session *ss, void *arg, const char *why);

@@ -1,4 +1,5 @@
 #include "imap/acl.h"
+#include "imap/mboxname.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
@@ -286,6 +287,20 @@ acl_effective_text(struct slice text, struct slice user)
 		weigh(identifier, rights, user, &given, &taken);
 	}
 	return given & ~taken;
+}
+
+unsigned
+acl_of_user(const struct mboxname_view *who, bool is_admin, struct slice name,
+    struct slice text)
+{
+	unsigned rights = acl_effective_text(text, who->user);
+
+	if (mboxname_is_owned_by(who->layout, name, who->user))
+		rights |= ACL_OWNER_IMPLICIT;
+	if (is_admin)
+		rights |=
+		    ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
+	return rights;
 }
 
 void

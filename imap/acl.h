@@ -17,6 +17,7 @@
 
 struct arena;
 struct buf;
+struct mboxname_view;
 
 enum acl_rights {
 	ACL_LOOKUP = 1 << 0,          /* l */
@@ -98,6 +99,13 @@ unsigned acl_effective(const struct acl *acl, struct slice user);
 
 /* The same from tab form, without an arena; nothing if it is malformed. */
 unsigned acl_effective_text(struct slice text, struct slice user);
+
+/*
+ * What a logged-in user may do with a mailbox: what its list (in tab form)
+ * says, and what owners and admins may in any case.
+ */
+unsigned acl_of_user(const struct mboxname_view *who, bool is_admin,
+    struct slice name, struct slice text);
 
 /* The list of a new mailbox at the top: all rights to its owner. */
 void acl_put_owner(struct buf *out, struct slice owner);

@@ -1,9 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/acl.h"
 #include "imap/listing.h"
 #include "imap/listmatch.h"
-#include "imap/value.h"
+#include "imap/mboxrec.h"
 #include "lib/arena.h"
 #include "lib/cdefs.h"
 #include "lib/must.h"
@@ -28,138 +29,9 @@ struct listing {
 	struct node **nodes; /* all; in order after listing_end() */
 	size_t count, size;
 	size_t next;
+	struct node *only; /* the one name that is asked for, if it is one */
+	bool is_admin, is_cut;
 };
-
-/* --- the request --------------------------------------------------------------- */
-
-static void
-parse_select(struct parse *p, struct listing_request *r)
-{
-	parse_open(p);
-	while (parse_more(p)) {
-		struct slice word = parse_atom(p);
-
-		if (slice_is_nocase(word, "SUBSCRIBED"))
-			r->select |= LISTING_SELECT_SUBSCRIBED;
-		else if (slice_is_nocase(word, "REMOTE"))
-			r->select |= LISTING_SELECT_REMOTE;
-		else if (slice_is_nocase(word, "RECURSIVEMATCH"))
-			r->select |= LISTING_SELECT_RECURSIVEMATCH;
-		else if (slice_is_nocase(word, "SPECIAL-USE"))
-			r->select |= LISTING_SELECT_SPECIAL_USE;
-		else
-			parse_fail(p, "Unknown LIST selection option");
-	}
-	/* RFC 5258 3.1: it modifies another one. */
-	if ((r->select & LISTING_SELECT_RECURSIVEMATCH) != 0 &&
-	    (r->select &
-	        (LISTING_SELECT_SUBSCRIBED | LISTING_SELECT_SPECIAL_USE)) == 0)
-		parse_fail(p, "RECURSIVEMATCH needs another selection option");
-	parse_sp(p);
-}
-
-static void
-parse_status(struct parse *p, struct listing_request *r)
-{
-	parse_sp(p);
-	r->status = value_parse(p);
-	if (r->status != NULL &&
-	    (r->status->kind != VALUE_LIST || r->status->items == NULL))
-		parse_fail(p, "STATUS needs a list of items");
-	r->returns |= LISTING_RETURN_STATUS;
-}
-
-static void
-parse_returns(struct parse *p, struct listing_request *r)
-{
-	parse_sp(p);
-	parse_word(p, "RETURN");
-	parse_sp(p);
-	parse_open(p);
-	while (parse_more(p)) {
-		struct slice word = parse_atom(p);
-
-		if (slice_is_nocase(word, "SUBSCRIBED"))
-			r->returns |= LISTING_RETURN_SUBSCRIBED;
-		else if (slice_is_nocase(word, "CHILDREN"))
-			r->returns |= LISTING_RETURN_CHILDREN;
-		else if (slice_is_nocase(word, "SPECIAL-USE"))
-			r->returns |= LISTING_RETURN_SPECIAL_USE;
-		else if (slice_is_nocase(word, "STATUS"))
-			parse_status(p, r);
-		else
-			parse_fail(p, "Unknown LIST return option");
-	}
-}
-
-static void
-add_pattern(struct parse *p, struct listing_request *r)
-{
-	struct slice pattern = parse_list_mailbox(p);
-
-	if (r->npatterns == LISTING_PATTERNS_MAX)
-		parse_fail(p, "Too many patterns");
-	else if (listmatch_too_long(pattern))
-		parse_fail(p, "The pattern is too long");
-	else
-		r->patterns[r->npatterns++] = pattern;
-}
-
-void
-listing_parse(struct parse *p, bool lsub, struct listing_request *r)
-{
-	*r = (struct listing_request){ .lsub = lsub };
-	r->patterns =
-	    arena_array(p->arena, LISTING_PATTERNS_MAX, sizeof(*r->patterns));
-	parse_sp(p);
-	if (!lsub && parse_peek(p) == '(') {
-		r->extended = true;
-		parse_select(p, r);
-	}
-	r->reference = parse_mailbox(p);
-	parse_sp(p);
-	if (!lsub && parse_peek(p) == '(') {
-		r->extended = true;
-		parse_open(p);
-		while (parse_more(p))
-			add_pattern(p, r);
-	} else
-		add_pattern(p, r);
-	if (!lsub && parse_peek(p) == ' ') {
-		r->extended = true;
-		parse_returns(p, r);
-	}
-	parse_end(p);
-	if (lsub)
-		r->select = LISTING_SELECT_SUBSCRIBED;
-	/* RFC 5258 3.1: what was selected by is returned too. */
-	if ((r->select & LISTING_SELECT_SUBSCRIBED) != 0)
-		r->returns |= LISTING_RETURN_SUBSCRIBED;
-}
-
-bool
-listing_wants_subscriptions(const struct listing_request *r)
-{
-	return (r->returns & LISTING_RETURN_SUBSCRIBED) != 0;
-}
-
-bool
-listing_is_separator_only(const struct listing_request *r)
-{
-	return !r->extended && r->npatterns == 1 && r->patterns[0].len == 0;
-}
-
-void
-listing_write_separator(struct write *w, const struct mboxname_layout *layout,
-    const struct listing_request *r)
-{
-	write_untagged(w, r->lsub ? "LSUB (\\Noselect)" : "LIST (\\Noselect)");
-	write_sp(w);
-	write_string(w, slice_of(&layout->separator, 1));
-	write_sp(w);
-	write_string(w, slice_str(""));
-	write_end(w);
-}
 
 /* --- gathering ------------------------------------------------------------------- */
 
@@ -276,19 +148,106 @@ mark_parents(struct listing *l, struct slice external)
 	}
 }
 
-void
-listing_add(struct listing *l, struct slice name, struct slice special_uses)
+/*
+ * The mailbox at or below which all is that bears on the answer, as the plain
+ * beginning of the only pattern tells; .ptr NULL if there is no such mailbox.
+ * With virtual domains a name's end says whose it is, too.
+ */
+static struct slice
+root_of(struct listing *l)
 {
-	struct slice external = mboxname_to_external(l->arena, l->view, name);
+	struct slice pattern = l->patterns[0], name, none = { NULL, 0 };
+	size_t plain = listmatch_prefix(pattern), end = plain;
+
+	if (l->request->npatterns != 1 || l->view->layout->virtual_domains)
+		return none;
+	if (plain < pattern.len) {
+		end = slice_rfind(slice_first(pattern, plain),
+		    l->view->layout->separator);
+		if (end == plain)
+			return none; /* it is within the first level */
+	}
+	if (mboxname_from_external(l->arena, l->view, slice_first(pattern, end),
+	        &name) != NULL)
+		return none;
+	return name;
+}
+
+/* Asked for nothing but whether it is there: its first child will do. */
+static bool
+is_one_name(const struct listing *l)
+{
+	return l->request->npatterns == 1 && l->request->select == 0 &&
+	       listmatch_prefix(l->patterns[0]) == l->patterns[0].len;
+}
+
+size_t
+listing_plan(struct listing *l, bool is_admin,
+    struct listing_walk walks[LISTING_WALKS_MAX])
+{
+	struct slice root = root_of(l), own, external;
+	size_t n = 0;
+
+	memset(walks, 0, LISTING_WALKS_MAX * sizeof(*walks));
+	l->is_admin = is_admin;
+	/* What is not subscribed to does not change LSUB's answer. */
+	if (l->request->lsub)
+		return 0;
+	/* What others share without end is found by who may see it. */
+	if (root.ptr != NULL &&
+	    (is_admin ||
+	        mboxname_owner(l->arena, l->view->layout, root).ptr != NULL)) {
+		external = mboxname_to_external(l->arena, l->view, root);
+		if (is_one_name(l) && external.ptr != NULL)
+			l->only = find_or_add(l, external);
+		walks[0].below = root;
+		return 1;
+	}
+	if (is_admin)
+		return 1;
+	if (mboxname_of_user(l->arena, l->view->layout, l->view->user, &own) ==
+	    NULL)
+		walks[n++].below = own;
+	walks[n++].identifier = l->view->user;
+	walks[n++].identifier = slice_str("anyone");
+	return n;
+}
+
+static bool
+is_full(struct listing *l)
+{
+	if (l->count >= LISTING_NAMES_MAX)
+		l->is_cut = true;
+	return l->is_cut;
+}
+
+static bool
+may_see(const struct listing *l, struct slice name, const struct mboxrec *rec)
+{
+	return rec->state != MBOXREC_RESERVED &&
+	       (acl_of_user(l->view, l->is_admin, name, rec->acl) &
+	           ACL_LOOKUP) != 0;
+}
+
+bool
+listing_add(struct listing *l, struct slice name, const struct mboxrec *rec)
+{
+	struct slice external;
 	struct node *n;
 
+	if (is_full(l))
+		return false;
+	if (!may_see(l, name, rec))
+		return true;
+	external = mboxname_to_external(l->arena, l->view, name);
 	if (external.ptr == NULL)
-		return;
+		return true;
 	n = find_or_add(l, external);
 	n->exists = true;
-	if (special_uses.len > 0)
-		n->special_uses = arena_copy(l->arena, special_uses);
+	if (rec->special_uses.len > 0)
+		n->special_uses = arena_copy(l->arena, rec->special_uses);
 	mark_parents(l, external);
+	return l->only == NULL || !l->only->has_children;
 }
 
 void
@@ -296,6 +255,8 @@ listing_add_subscription(struct listing *l, struct slice external)
 {
 	struct slice up;
 
+	if (is_full(l))
+		return;
 	find_or_add(l, external)->subscribed = true;
 	for (up = parent_of(l, external); up.len > 0; up = parent_of(l, up))
 		find_or_add(l, up)->child_subscribed = true;
@@ -320,7 +281,7 @@ listing_add_attribute(struct listing *l, struct slice external,
 {
 	struct node *n;
 
-	if (!is_special_use(attribute))
+	if (!is_special_use(attribute) || is_full(l))
 		return;
 	n = find_or_add(l, external);
 	if (n->special_uses.len == 0)
@@ -424,6 +385,12 @@ listing_end(struct listing *l)
 	if (count > 0)
 		qsort(l->nodes, count, sizeof(struct node *), compare);
 	l->next = 0;
+}
+
+bool
+listing_is_cut(const struct listing *l)
+{
+	return l->is_cut;
 }
 
 static bool

@@ -9,8 +9,10 @@
  *
  *	listing_parse(&p, lsub, &request);
  *	l = listing_new(arena, &view, &request);
- *	listing_add(l, name, special_uses);           each mailbox, any order
- *	listing_add_subscription(l, external);
+ *	n = listing_plan(l, is_admin, walks);
+ *	for each of the n walks over the own list, each mailbox it finds:
+ *		listing_add(l, name, rec);
+ *	listing_add_subscription(l, external);        each, any order
  *	listing_end(l);
  *	while (listing_next(l, &item))
  *		listing_write(&w, l, &item);
@@ -18,7 +20,8 @@
  * What is answered follows one rule (RFC 5258, 3): a name that matches a
  * pattern is, if it is selected itself, or if something below it is selected
  * that matches no pattern, and it is a level without a mailbox, or the client
- * said RECURSIVEMATCH or LSUB.  The cost is that of what was added.
+ * said RECURSIVEMATCH or LSUB.  The cost is that of what was added, at most
+ * LISTING_NAMES_MAX names.
  */
 #ifndef IMAP_LISTING_H
 #define IMAP_LISTING_H
@@ -33,6 +36,7 @@
 
 struct arena;
 struct listing;
+struct mboxrec;
 struct value;
 
 enum listing_select { /* bits */
@@ -50,7 +54,9 @@ enum listing_return { /* bits */
 };
 
 enum {
-	LISTING_PATTERNS_MAX = 100
+	LISTING_PATTERNS_MAX = 100,
+	LISTING_NAMES_MAX = 500000, /* more are left out: listing_is_cut() */
+	LISTING_WALKS_MAX = 3
 };
 
 struct listing_request {
@@ -63,7 +69,7 @@ struct listing_request {
 	struct value *status; /* the list of items; NULL without STATUS */
 };
 
-/* p stands behind the command's name.  Failure is p's. */
+/* p stands at the first argument.  Failure is p's. */
 void listing_parse(struct parse *p, bool lsub, struct listing_request *r);
 
 /* Must subscriptions be known for this? */
@@ -78,9 +84,27 @@ void listing_write_separator(struct write *w,
 struct listing *listing_new(struct arena *a, const struct mboxname_view *view,
     const struct listing_request *r);
 
-/* An internal name; special_uses as mboxrec has them ("" for none). */
-void listing_add(struct listing *l, struct slice name,
-    struct slice special_uses);
+/*
+ * Where the mailboxes are that may bear on the answer: the mailboxes at and
+ * below a name, those whose ACL names an identifier, or, both being empty, all
+ * there are.  A mailbox may be found twice.
+ */
+struct listing_walk {
+	struct slice below; /* an internal name */
+	struct slice identifier;
+};
+
+/* How many walks; none for LSUB. */
+size_t listing_plan(struct listing *l, bool is_admin,
+    struct listing_walk walks[LISTING_WALKS_MAX]);
+
+/*
+ * A mailbox by its internal name; what the user may not see is left out.
+ * false: the rest of this walk would change nothing, if it goes from a name to
+ * those below it.
+ */
+bool listing_add(struct listing *l, struct slice name,
+    const struct mboxrec *rec);
 
 /* A subscribed name, as clients see it; it need not exist. */
 void listing_add_subscription(struct listing *l, struct slice external);
@@ -94,6 +118,9 @@ void listing_add_attribute(struct listing *l, struct slice external,
     struct slice attribute);
 
 void listing_end(struct listing *l);
+
+/* There were more names than may be listed. */
+bool listing_is_cut(const struct listing *l);
 
 struct listing_item {
 	struct slice external;

@@ -62,7 +62,10 @@ list_of(struct session *ss)
 static void
 finish(struct session *ss)
 {
-	if (list_of(ss)->incomplete)
+	if (listing_is_cut(list_of(ss)->listing))
+		session_done(ss, WRITE_NO, RESPCODE_LIMIT,
+		    "These are not all: there are too many mailboxes");
+	else if (list_of(ss)->incomplete)
 		session_done(ss, WRITE_OK, RESPCODE_UNAVAILABLE,
 		    "Done, but some servers did not answer");
 	else
@@ -219,49 +222,50 @@ write_lines(struct session *ss)
 
 /* --- what the user may see -------------------------------------------------------------- */
 
+struct walk {
+	struct session *ss;
+	struct slice below; /* the key at its top; empty: there is none */
+};
+
 static enum treedb_next
 see(void *arg, struct slice key, struct slice value)
 {
-	struct session *ss = arg;
+	const struct walk *w = arg;
 	struct mboxrec rec;
 	struct slice name;
 	struct err err;
 
-	if (mboxrec_parse(&rec, value, &err) == -1 ||
-	    rec.state == MBOXREC_RESERVED)
+	if (w->below.len > 0 && key.len > w->below.len &&
+	    key.ptr[w->below.len] != TREEDB_SEP)
+		return TREEDB_STOP; /* a longer sibling: behind all below */
+	if (mboxrec_parse(&rec, value, &err) == -1)
 		return TREEDB_NEXT;
-	name = mboxname_of_key_in(&ss->arena, key);
-	if ((session_rights(ss, name, rec.acl) & ACL_LOOKUP) != 0)
-		listing_add(list_of(ss)->listing, name, rec.special_uses);
-	return TREEDB_NEXT;
-}
-
-static int
-see_own(struct session *ss, struct treedb *t, struct err *err)
-{
-	struct slice name, key;
-
-	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
-	        slice_str(ss->user), &name) != NULL)
-		return 0;
-	key = mboxname_key_in(&ss->arena, name);
-	return treedb_walk(t, key, key, see, ss, err);
+	name = mboxname_of_key_in(&w->ss->arena, key);
+	return listing_add(list_of(w->ss)->listing, name, &rec) ? TREEDB_NEXT
+	                                                        : TREEDB_STOP;
 }
 
 static int
 see_all(struct session *ss, struct err *err)
 {
 	struct treedb *t = route_list(ss->worker->route);
-	const struct slice none = { NULL, 0 };
+	struct listing_walk walks[LISTING_WALKS_MAX];
+	size_t n = listing_plan(list_of(ss)->listing, ss->admin, walks);
 
 	if (t == NULL)
 		return err_set(err, "there is no list yet");
-	if (ss->admin)
-		return treedb_walk(t, none, none, see, ss, err);
-	if (see_own(ss, t, err) == -1 ||
-	    treedb_walk_tag(t, slice_str(ss->user), see, ss, err) == -1)
-		return -1;
-	return treedb_walk_tag(t, slice_str("anyone"), see, ss, err);
+	for (size_t i = 0; i < n; i++) {
+		struct walk w = { ss,
+			mboxname_key_in(&ss->arena, walks[i].below) };
+		int r =
+		    walks[i].identifier.len > 0
+		        ? treedb_walk_tag(t, walks[i].identifier, see, &w, err)
+		        : treedb_walk(t, w.below, w.below, see, &w, err);
+
+		if (r == -1)
+			return -1;
+	}
+	return 0;
 }
 
 static void
@@ -444,6 +448,7 @@ list(struct session *ss, bool lsub)
 	struct list *l = arena_alloc(&ss->arena, sizeof(*l));
 	struct write w = session_write(ss);
 
+	parse_sp(&ss->cmd.args);
 	listing_parse(&ss->cmd.args, lsub, &l->request);
 	if (session_bad_args(ss))
 		return;

@@ -384,15 +384,9 @@ session_name(struct session *ss, struct slice external)
 unsigned
 session_rights(struct session *ss, struct slice name, struct slice acl)
 {
-	unsigned rights = acl_effective_text(acl, slice_str(ss->user));
+	struct mboxname_view who = { &ss->worker->layout, slice_str(ss->user) };
 
-	if (mboxname_is_owned_by(&ss->worker->layout, name,
-	        slice_str(ss->user)))
-		rights |= ACL_OWNER_IMPLICIT;
-	if (ss->admin)
-		rights |=
-		    ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
-	return rights;
+	return acl_of_user(&who, ss->admin, name, acl);
 }
 
 struct leg *

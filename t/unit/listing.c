@@ -1,10 +1,12 @@
 /*
  * listing: RFC 5258's examples, LSUB, levels, special uses, both layouts; and
- * the law that the order in which things are added does not matter.
+ * the law that the order in which things are added does not matter; and that
+ * looking only where listing_plan() says gives what looking everywhere does.
  */
 #include <string.h>
 
 #include "imap/listing.h"
+#include "imap/mboxrec.h"
 #include "imap/value.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -123,7 +125,7 @@ static const struct {
 	{ USES, "LSUB \"\" \"S*\"", "Sent" },
 };
 
-static const char *const refused[] = { "LIST", "LIST ", "LIST \"\"",
+static const char *const refused[] = { "LIST ", "LIST  ", "LIST \"\"",
 	"LIST \"\" ", "LIST \"\" * ", "LIST \"\" * RETURN",
 	"LIST \"\" * RETURN SUBSCRIBED", "LIST \"\" * RETURN (BEAUTY)",
 	"LIST \"\" * RETURN (STATUS)", "LIST \"\" * RETURN (STATUS ())",
@@ -140,9 +142,21 @@ struct asked {
 static const char *
 ask(struct asked *q, const char *command)
 {
-	parse_init_text(&q->parse, &arena, slice_str(command + 4));
+	parse_init_text(&q->parse, &arena, slice_str(command + 5));
 	listing_parse(&q->parse, command[1] == 'S', &q->request);
 	return parse_error(&q->parse);
+}
+
+/* A mailbox that its owner alone sees, unless acl says more. */
+static bool
+add_mailbox(struct listing *l, struct slice name, struct slice uses,
+    const char *acl)
+{
+	struct mboxrec rec = { .state = MBOXREC_ACTIVE,
+		.acl = slice_str(acl),
+		.special_uses = uses };
+
+	return listing_add(l, name, &rec);
 }
 
 static void
@@ -161,7 +175,7 @@ add_one(struct listing *l, const struct mboxname_view *view, const char *word,
 		return;
 	if (mboxname_from_external(&arena, view, s, &name) != NULL)
 		name = s;
-	listing_add(l, name, slice_skip(uses, uses.len > 0));
+	add_mailbox(l, name, slice_skip(uses, uses.len > 0), "");
 }
 
 /* Forwards, or backwards. */
@@ -310,8 +324,8 @@ test_layouts(void)
 		ok(ask(&q, "LIST \"\" %") == NULL, "parsed");
 		l = listing_new(&arena, &view, &q.request);
 		for (const char *at = tree; *at != '\0'; at += *at == ' ') {
-			listing_add(l, slice_of(at, strcspn(at, " ")),
-			    slice_of(NULL, 0));
+			add_mailbox(l, slice_of(at, strcspn(at, " ")),
+			    slice_of(NULL, 0), "fred\tl\t");
 			at += strcspn(at, " ");
 		}
 		listing_end(l);
@@ -346,7 +360,7 @@ test_attributes(void)
 	listing_add_attribute(l, slice_str("Sent"), slice_str("\\sent"));
 	listing_add_attribute(l, slice_str("Sent"), slice_str("\\Important"));
 	listing_add_attribute(l, slice_str("Gone"), slice_str("\\Trash"));
-	listing_add(l, slice_str("user.fred.Sent"), slice_of(NULL, 0));
+	add_mailbox(l, slice_str("user.fred.Sent"), slice_of(NULL, 0), "");
 	listing_end(l);
 	ok(listing_next(l, &item) && slice_is(item.external, "Sent") &&
 	        slice_is(item.special_uses, "\\sent \\Important"),
@@ -374,13 +388,167 @@ test_many(void)
 	ok(ask(&q, "LIST \"\" *") == NULL, "parsed");
 	l = listing_new(&arena, fred(), &q.request);
 	for (unsigned i = 0; i < 20000; i++)
-		listing_add(l,
+		add_mailbox(l,
 		    slice_str(arena_printf(&arena, "user.fred.n%u", i % 10000)),
-		    slice_of(NULL, 0));
+		    slice_of(NULL, 0), "");
 	listing_end(l);
 	while (listing_next(l, &item))
 		n++;
 	ok(n == 10000, "each of many once");
+	arena_reset(&arena);
+}
+
+/* In the order of a list. */
+static const struct {
+	const char *name, *acl;
+} shop[] = {
+	{ "shared.a", "anyone\tlr\t" },
+	{ "shared.a.b", "fred\tl\t" },
+	{ "shared.hidden", "joe\tl\t" },
+	{ "user.fre", "" },
+	{ "user.fred", "" },
+	{ "user.fred.Archive", "" },
+	{ "user.fred.Archive.2024", "" },
+	{ "user.fred.Archive.2024.May", "" },
+	{ "user.fred.Sent", "-fred\tlr\t" },
+	{ "user.fred.empty.a.b", "" },
+	{ "user.fredric", "" },
+	{ "user.fredric.open", "anyone\tl\t" },
+	{ "user.joe", "fred\tlr\t" },
+	{ "user.joe.x", "fred\tlr\tjoe\tlr\t" },
+	{ "user.joe.y", "" },
+	{ "user.joe.y.z", "anyone\tl\t" },
+};
+
+static bool
+is_in(const struct listing_walk *w, const char *name, const char *acl)
+{
+	struct slice s = slice_str(name);
+
+	if (w->identifier.len > 0)
+		return strstr(acl, arena_string(&arena, w->identifier)) != NULL;
+	return w->below.len == 0 || slice_equal(s, w->below) ||
+	       mboxname_is_below(s, w->below);
+}
+
+/* Looks where the plan says, or everywhere; counts what was looked at. */
+static size_t
+look(struct listing *l, const struct listing_walk *walks, size_t n)
+{
+	size_t looked = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < NITEMS(shop); j++) {
+			if (!is_in(&walks[i], shop[j].name, shop[j].acl))
+				continue;
+			looked++;
+			if (!add_mailbox(l, slice_str(shop[j].name),
+			        slice_of(NULL, 0), shop[j].acl))
+				break;
+		}
+	return looked;
+}
+
+static const char *
+lines(struct listing *l)
+{
+	struct listing_item item;
+	struct buf out;
+	struct write w;
+	const char *s;
+
+	buf_init(&out, 100000);
+	write_init(&w, &out, WRITE_SERVER);
+	listing_end(l);
+	while (listing_next(l, &item))
+		listing_write(&w, l, &item);
+	s = arena_string(&arena, buf_slice(&out));
+	buf_fini(&out);
+	return s;
+}
+
+static size_t
+test_plan(const struct mboxname_view *view, bool is_admin, const char *command)
+{
+	static const struct listing_walk all;
+	struct listing_walk walks[LISTING_WALKS_MAX];
+	struct listing *planned, *whole;
+	struct asked q;
+	size_t n, looked;
+
+	if (ask(&q, command) != NULL)
+		return 0;
+	planned = listing_new(&arena, view, &q.request);
+	n = listing_plan(planned, is_admin, walks);
+	looked = look(planned, walks, n);
+	whole = listing_new(&arena, view, &q.request);
+	(void)listing_plan(whole, is_admin, walks); /* for who asks only */
+	(void)look(whole, &all, !q.request.lsub);
+	is_str(lines(planned), lines(whole),
+	    arena_printf(&arena, "%s of %s, alt %d", command,
+	        is_admin ? "an admin" : "fred", view->layout->altnamespace));
+	return looked;
+}
+
+static void
+test_plans(void)
+{
+	static const char *const commands[] = { "LIST \"\" *", "LIST \"\" %",
+		"LIST \"\" inbox", "LIST \"\" INBOX/*", "LIST \"\" INBOX*",
+		"LIST \"\" Archive", "LIST \"\" Archive/%", "LIST \"\" Arch%",
+		"LIST Archive/ 2024", "LIST \"\" empty", "LIST \"\" empty/a",
+		"LIST \"\" INBOX/Archive", "LIST \"\" INBOX/Archive/2*",
+		"LIST \"\" \"Other Users\"", "LIST \"\" \"Other Users/%\"",
+		"LIST \"\" \"Other Users/joe\"",
+		"LIST \"\" \"Other Users/joe/*\"", "LIST \"\" user/joe",
+		"LIST \"\" user/joe/%", "LIST \"\" user/%",
+		"LIST \"\" user/fred/*", "LIST \"\" user",
+		"LIST \"\" \"Shared Folders/shared/*\"", "LIST \"\" shared/a",
+		"LIST \"\" shared/a/*",
+		"LIST \"\" (Archive INBOX/Archive shared/a)",
+		"LIST \"\" nothing", "LSUB \"\" *" };
+	struct mboxname_layout layout = mboxname_layout_default;
+	struct mboxname_view view = { &layout, slice_str("fred") };
+
+	for (int i = 0; i < 4; i++)
+		for (size_t j = 0; j < NITEMS(commands); j++) {
+			layout.altnamespace = i & 1;
+			test_plan(&view, i & 2, commands[j]);
+			arena_reset(&arena);
+		}
+	layout.altnamespace = true;
+	ok(test_plan(&view, false, "LIST \"\" *") == 6 + 4 + 3,
+	    "a user's own, those for the user, those for anyone");
+	ok(test_plan(&view, true, "LIST \"\" *") == NITEMS(shop),
+	    "an admin's are all");
+	ok(test_plan(&view, true, "LIST \"\" \"Other Users/joe\"") == 2,
+	    "one name and its first child");
+	ok(test_plan(&view, false, "LIST \"\" Archive/*") == 3,
+	    "what is below one name");
+	arena_reset(&arena);
+}
+
+static void
+test_too_many(void)
+{
+	struct asked q;
+	struct listing *l;
+	struct arena big;
+	char name[40];
+
+	ok(ask(&q, "LIST \"\" *") == NULL, "parsed");
+	arena_init(&big);
+	l = listing_new(&big, fred(), &q.request);
+	for (unsigned i = 0; i < LISTING_NAMES_MAX; i++) {
+		snprintf(name, sizeof(name), "user.fred.%u", i);
+		if (!add_mailbox(l, slice_str(name), slice_of(NULL, 0), ""))
+			break;
+	}
+	ok(!listing_is_cut(l), "as many as may be");
+	ok(!add_mailbox(l, slice_str("user.fred.x"), slice_of(NULL, 0), ""),
+	    "no more");
+	ok(listing_is_cut(l), "and it is said");
+	arena_reset(&big);
 	arena_reset(&arena);
 }
 
@@ -394,5 +562,7 @@ main(void)
 	test_layouts();
 	test_attributes();
 	test_many();
+	test_plans();
+	test_too_many();
 	return done_testing();
 }
