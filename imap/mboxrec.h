@@ -3,7 +3,8 @@
  *
  * The same record in the update server's list, in a frontend's copy and in a
  * backend's own list; each fills in what it knows.  On disk it is a version
- * octet and the fields, so that later versions may add some.
+ * octet and the fields that are not empty, those that neighbours share first;
+ * version 1, which had fewer and all of them, is still read.
  *
  * The law: put then parsed is the same record.
  */
@@ -39,10 +40,14 @@ struct mboxrec {
 	uint32_t uidvalidity;      /* backend; 0: not known */
 	uint64_t created;          /* seconds since 1970; 0: not known */
 	uint64_t revision;         /* of the last change, in its list */
+	uint64_t generation;       /* of the location: the revision at which
+	                              it was granted; 0: not known */
+	uint64_t since;            /* reserved: seconds since 1970 */
 	struct slice location;     /* "host!partition"; partition may be "" */
 	struct slice acl;          /* identifier TAB rights TAB, repeated */
 	struct slice mailboxid;    /* RFC 8474; "" if not known */
 	struct slice special_uses; /* "\Drafts \Sent"; "" for none */
+	struct slice owner;        /* reserved: who did it */
 };
 
 void mboxrec_put(struct buf *b, const struct mboxrec *r);

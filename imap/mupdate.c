@@ -112,6 +112,18 @@ is_status(int id)
 	return id >= MUPDATE_OK && id <= MUPDATE_BYE;
 }
 
+static int
+capability_of(struct slice word)
+{
+	if (slice_is_nocase(word, "AUTH"))
+		return MUPDATE_CAP_AUTH;
+	if (slice_is_nocase(word, "STARTTLS"))
+		return MUPDATE_CAP_STARTTLS;
+	if (slice_is_nocase(word, "XMURDER"))
+		return MUPDATE_CAP_XMURDER;
+	return MUPDATE_CAP_OTHER;
+}
+
 static void
 end_word(struct mupdate *m, struct slice word)
 {
@@ -131,10 +143,7 @@ end_word(struct mupdate *m, struct slice word)
 		        mupdate_response_name((enum mupdate_response)i)))
 			msg->id = (int)i;
 	if (msg->id == -1 && slice_is(msg->tag, "*"))
-		msg->id = slice_is_nocase(word, "AUTH") ? MUPDATE_CAP_AUTH
-		          : slice_is_nocase(word, "STARTTLS")
-		              ? MUPDATE_CAP_STARTTLS
-		              : MUPDATE_CAP_OTHER;
+		msg->id = capability_of(word);
 	if (msg->id == -1)
 		wrong(m, "Unrecognized response");
 }
@@ -159,7 +168,7 @@ may_be_atom(const struct mupdate *m)
 
 	if (m->side == MUPDATE_SERVER)
 		return msg->id == MUPDATE_CMD_AUTHENTICATE && msg->nargs == 0;
-	return msg->id == MUPDATE_CAP_AUTH;
+	return msg->id == MUPDATE_CAP_AUTH || msg->id == MUPDATE_CAP_XMURDER;
 }
 
 /* "* OK MUPDATE a b c d" is an OK to the scanner: take it apart. */

@@ -1,6 +1,9 @@
 /*
  * mupdate: the grammar of RFC 3656, both sides, as Cyrus speaks it too.
  *
+ * The strings of our extension XMURDER are imap/mupdate_ext's to make and to
+ * understand; here they are commands and responses like any other.
+ *
  * The parser takes octets as they come and keeps what it needs of them, so the
  * input buffer may be small; between messages it holds no memory.  Pull:
  *
@@ -44,7 +47,8 @@ enum mupdate_flags {
 	MUPDATE_NOT_AUTHENTICATED = 1 << 0,
 	MUPDATE_AUTHENTICATED = 1 << 1,
 	MUPDATE_STREAMING = 1 << 2,
-	MUPDATE_WRITES = 1 << 3
+	MUPDATE_WRITES = 1 << 3,
+	MUPDATE_MANAGES = 1 << 4
 };
 
 enum mupdate_response {
@@ -55,8 +59,9 @@ enum mupdate_response {
 	MUPDATE_BANNER,   /* args: server, implementation, version, role */
 	MUPDATE_CAP_AUTH, /* args: mechanisms */
 	MUPDATE_CAP_STARTTLS,
-	MUPDATE_CAP_OTHER, /* to be ignored; no args */
-	MUPDATE_PLUS,      /* "+ go ahead" */
+	MUPDATE_CAP_XMURDER, /* args: version */
+	MUPDATE_CAP_OTHER,   /* to be ignored; no args */
+	MUPDATE_PLUS,        /* "+ go ahead" */
 	MUPDATE_RESPONSE_MAX
 };
 
@@ -122,7 +127,7 @@ struct slice mupdate_line(const struct mupdate *m);
 const char *mupdate_command_name(enum mupdate_command id);
 unsigned mupdate_command_flags(enum mupdate_command id);
 
-/* OK NO BAD BYE MAILBOX RESERVE DELETE only. */
+/* Those of mupdate.def only. */
 const char *mupdate_response_name(enum mupdate_response id);
 
 /* How many a message may have; id is of a command or a response. */
@@ -154,6 +159,7 @@ void mupdate_put_line(struct buf *b, struct slice blob);
 struct mupdate_banner {
 	const char *mechanisms; /* space between; "" for none now */
 	bool starttls;
+	bool xmurder; /* our extension */
 	const char *server, *implementation, *version;
 	const char *master; /* "(master)" or a URL */
 };

@@ -26,7 +26,7 @@ enum state {
 struct mupdate_login {
 	struct mupdate_login_want want;
 	enum state state;
-	bool secure, offers_tls;
+	bool secure, offers_tls, offers_xmurder;
 	struct buf mechanisms; /* space between, and a NUL when used */
 	struct auth_client *client;
 };
@@ -115,6 +115,10 @@ take_banner(struct mupdate_login *l, struct mupdate *m, struct buf *out,
 	case MUPDATE_CAP_STARTTLS:
 		l->offers_tls = true;
 		return MUPDATE_LOGIN_WAIT;
+	case MUPDATE_CAP_XMURDER:
+		/* A later version is another word, so any number will do. */
+		l->offers_xmurder = true;
+		return MUPDATE_LOGIN_WAIT;
 	case MUPDATE_CAP_OTHER:
 		return MUPDATE_LOGIN_WAIT;
 	case MUPDATE_BANNER:
@@ -146,6 +150,7 @@ take_starttls(struct mupdate_login *l, struct mupdate *m, struct err *err)
 	mupdate_reset(m);
 	buf_fini(&l->mechanisms);
 	l->secure = true;
+	l->offers_xmurder = false; /* what was said in the clear is void */
 	l->state = STATE_BANNER;
 	return MUPDATE_LOGIN_TLS;
 }
@@ -205,4 +210,10 @@ mupdate_login_take(struct mupdate_login *l, struct mupdate *m,
 		return take_result(m, err);
 	}
 	must_fail("a state", __FILE__, __LINE__, __func__);
+}
+
+bool
+mupdate_login_xmurder(const struct mupdate_login *l)
+{
+	return l->offers_xmurder;
 }

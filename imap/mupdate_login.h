@@ -39,4 +39,7 @@ enum mupdate_login_step mupdate_login_take(struct mupdate_login *l,
     struct mupdate *m, enum mupdate_event ev, struct buf *out,
     struct err *err) MUST_CHECK;
 
+/* After MUPDATE_LOGIN_DONE: did the banner offer our extension? */
+bool mupdate_login_xmurder(const struct mupdate_login *l);
+
 #endif

@@ -11,6 +11,7 @@
 #define A MUPDATE_AUTHENTICATED
 #define S MUPDATE_STREAMING
 #define W MUPDATE_WRITES
+#define M MUPDATE_MANAGES
 
 static const struct {
 	const char *name;
@@ -27,6 +28,7 @@ static const struct {
 #undef A
 #undef S
 #undef W
+#undef M
 
 static const struct {
 	const char *name;
@@ -209,6 +211,10 @@ mupdate_put_banner(struct buf *b, const struct mupdate_banner *banner)
 	end(b);
 	if (banner->starttls) {
 		buf_puts(b, "* STARTTLS");
+		end(b);
+	}
+	if (banner->xmurder) {
+		buf_puts(b, "* XMURDER \"1\"");
 		end(b);
 	}
 	buf_puts(b, "* OK MUPDATE ");

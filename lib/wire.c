@@ -3,6 +3,10 @@
 #include "lib/buf.h"
 #include "lib/wire.h"
 
+enum {
+	PACKED_MAX = 10 /* octets: 64 bits in sevens */
+};
+
 static void
 put(struct buf *b, uint64_t v, size_t octets)
 {
@@ -57,6 +61,25 @@ wire_put_str(struct buf *b, const char *s)
 }
 
 void
+wire_put_packed(struct buf *b, uint64_t v)
+{
+	uint8_t room[PACKED_MAX];
+	size_t n = 0;
+
+	for (; v > 0x7f; v >>= 7)
+		room[n++] = (uint8_t)(v | 0x80);
+	room[n++] = (uint8_t)v;
+	buf_put(b, room, n);
+}
+
+void
+wire_put_packed_slice(struct buf *b, struct slice s)
+{
+	wire_put_packed(b, s.len);
+	buf_put_slice(b, s);
+}
+
+void
 wire_init(struct wire *w, struct slice s)
 {
 	*w = (struct wire){ .rest = s };
@@ -101,19 +124,52 @@ wire_u64(struct wire *w)
 	return take(w, 8);
 }
 
-struct slice
-wire_slice(struct wire *w)
+/* One form a number: no zeros at the end, nothing beyond 64 bits. */
+uint64_t
+wire_packed(struct wire *w)
 {
-	size_t n = (size_t)take(w, 4);
+	size_t n = w->rest.len < PACKED_MAX ? w->rest.len : PACKED_MAX;
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < n && !w->failed; i++) {
+		uint8_t c = w->rest.ptr[i];
+
+		v |= (uint64_t)(c & 0x7f) << (7 * i);
+		if (c & 0x80)
+			continue;
+		if ((c == 0 && i > 0) || (c > 1 && i == PACKED_MAX - 1))
+			break;
+		w->rest = slice_skip(w->rest, i + 1);
+		return v;
+	}
+	w->failed = true;
+	return 0;
+}
+
+static struct slice
+take_slice(struct wire *w, uint64_t n)
+{
 	struct slice s;
 
 	if (w->failed || n > w->rest.len) {
 		w->failed = true;
 		return slice_of(NULL, 0);
 	}
-	s = slice_first(w->rest, n);
-	w->rest = slice_skip(w->rest, n);
+	s = slice_first(w->rest, (size_t)n);
+	w->rest = slice_skip(w->rest, (size_t)n);
 	return s;
+}
+
+struct slice
+wire_slice(struct wire *w)
+{
+	return take_slice(w, take(w, 4));
+}
+
+struct slice
+wire_packed_slice(struct wire *w)
+{
+	return take_slice(w, wire_packed(w));
 }
 
 bool

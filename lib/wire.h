@@ -1,8 +1,9 @@
 /*
  * wire: records as octets, for disk and for ipc.
  *
- * Integers are big-endian, strings a 32-bit length and octets.  Both sides
- * stick on failure: write the lot or read the lot, then ask once.
+ * Integers are big-endian, strings a 32-bit length and octets; packed ones
+ * take seven bits to an octet, least first, for what is usually small.  Both
+ * sides stick on failure: write the lot or read the lot, then ask once.
  */
 #ifndef LIB_WIRE_H
 #define LIB_WIRE_H
@@ -21,6 +22,8 @@ void wire_put_u32(struct buf *b, uint32_t v);
 void wire_put_u64(struct buf *b, uint64_t v);
 void wire_put_slice(struct buf *b, struct slice s);
 void wire_put_str(struct buf *b, const char *s);
+void wire_put_packed(struct buf *b, uint64_t v);
+void wire_put_packed_slice(struct buf *b, struct slice s);
 
 struct wire {
 	struct slice rest;
@@ -35,6 +38,8 @@ uint16_t wire_u16(struct wire *w);
 uint32_t wire_u32(struct wire *w);
 uint64_t wire_u64(struct wire *w);
 struct slice wire_slice(struct wire *w); /* borrowed from the input */
+uint64_t wire_packed(struct wire *w);
+struct slice wire_packed_slice(struct wire *w);
 
 /* Nothing failed and nothing is left over. */
 bool wire_done(const struct wire *w) MUST_CHECK;

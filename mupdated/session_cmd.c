@@ -248,6 +248,23 @@ cmd_AUTHENTICATE(struct session *ss, const struct mupdate_message *m)
 	session_authenticate(ss, m);
 }
 
+/* The banner does not offer them. */
+static void
+not_offered(struct session *ss, const struct mupdate_message *m)
+{
+	(void)m;
+	session_answer(ss, MUPDATE_BAD, "Unrecognized command", 0, false);
+}
+
+#define cmd_XACTIVATE not_offered
+#define cmd_XBREAK    not_offered
+#define cmd_XDIGEST   not_offered
+#define cmd_XFIND     not_offered
+#define cmd_XLEASES   not_offered
+#define cmd_XLIST     not_offered
+#define cmd_XRESERVE  not_offered
+#define cmd_XUPDATE   not_offered
+
 static handler *const handlers[MUPDATE_CMD_MAX] = {
 #define MUPDATE_COMMAND(id, name, least, most, flags) \
 	[MUPDATE_CMD_##id] = cmd_##id,

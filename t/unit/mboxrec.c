@@ -30,6 +30,31 @@ test_law(const struct mboxrec *r, const char *what)
 	buf_fini(&b);
 }
 
+/* As it was before records had a generation. */
+static void
+test_version_1(void)
+{
+	static const uint8_t old[] = "\1\2\0\0"
+	                             "\0\0\0\7"
+	                             "\0\0\0\0\0\0\0\0"
+	                             "\0\0\0\0\0\0\0\11"
+	                             "\0\0\0\3b!p"
+	                             "\0\0\0\2a\t"
+	                             "\0\0\0\0"
+	                             "\0\0\0\0";
+	struct mboxrec want = { .state = MBOXREC_ACTIVE,
+		.uidvalidity = 7,
+		.revision = 9,
+		.location = slice_str("b!p"),
+		.acl = slice_str("a\t") };
+	struct mboxrec r;
+	struct err err;
+
+	ok(mboxrec_parse(&r, slice_of(old, sizeof(old) - 1), &err) == 0 &&
+	        mboxrec_equal(&r, &want),
+	    "version 1 is read");
+}
+
 static void
 test_tags(const char *name, const char *acl, const char *want)
 {
@@ -60,10 +85,20 @@ main(void)
 		.location = slice_str("be1!default"),
 		.acl = slice_str("fred\tlrs\tanyone\tp\t"),
 		.mailboxid = slice_str("Mabc"),
-		.special_uses = slice_str("\\Drafts \\Sent") };
+		.special_uses = slice_str("\\Drafts \\Sent"),
+		.generation = UINT64_MAX - 5,
+		.since = 1700000002,
+		.owner = slice_str("be1") };
+	struct mboxrec least = { .state = MBOXREC_MOVING };
+	struct mboxrec later = { .state = MBOXREC_ACTIVE,
+		.revision = 5,
+		.generation = UINT64_MAX };
 
 	test_law(&reserved, "reserved");
 	test_law(&full, "full");
+	test_law(&least, "nothing known");
+	test_law(&later, "generation above revision");
+	test_version_1();
 	ok(slice_is(mboxrec_host(full.location), "be1") &&
 	        slice_is(mboxrec_partition(full.location), "default"),
 	    "parts of a location");

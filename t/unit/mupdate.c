@@ -73,6 +73,7 @@ static const struct sample commands[] = {
 	{ "a LIST\r\nb LIST \"be1!\"\r\n", "[a 5][b 5 <be1!>]" },
 	{ "a AUTHENTICATE PLAIN\r\n", "[a 1 <PLAIN>]" },
 	{ "a AUTHENTICATE \"PLAIN\" {4+}\r\nAAAA\r\n", "[a 1 <PLAIN> <AAAA>]" },
+	{ "a XBREAK \"user.joe\" \"7\"\r\n", "[a 12 <user.joe> <7>]" },
 	/* wrong, and over at the line's end */
 	{ "\r\na NOOP\r\n", "[ -1 !Need command][a 7]" },
 	{ "a\r\n", "[a -1 !Null command]" },
@@ -123,14 +124,17 @@ static const struct sample responses[] = {
 	{ "a FETCH \"n\"\r\n", "[a -1 !Unrecognized response]" },
 	{ "a MAILBOX \"n\" \"l\"\r\n", "[a -1 <n> <l> !Missing arguments]" },
 	{ "* AUTH PLAIN \"LOGIN\"\r\n* AUTH\r\n",
-	    "[* 8 <PLAIN> <LOGIN>][* 8]" },
-	{ "* STARTTLS\r\n", "[* 9]" },
-	{ "* COMPRESS \"DEFLATE\"\r\n", "[* 10]" },
-	{ "* PARTIAL-UPDATE\r\n", "[* 10]" },
+	    "[* 16 <PLAIN> <LOGIN>][* 16]" },
+	{ "* STARTTLS\r\n", "[* 17]" },
+	{ "* XMURDER \"1\"\r\n", "[* 18 <1>]" },
+	{ "x XGONE \"7\" {1+}\r\nn\r\n", "[x 11 <7> <n>]" },
+	{ "x XGONE \"7\"\r\n", "[x -1 <7> !Missing arguments]" },
+	{ "* COMPRESS \"DEFLATE\"\r\n", "[* 19]" },
+	{ "* PARTIAL-UPDATE\r\n", "[* 19]" },
 	{ "* OK MUPDATE \"a\" \"b\" \"c\" \"(master)\"\r\n",
-	    "[* 7 <a> <b> <c> <(master)>]" },
+	    "[* 15 <a> <b> <c> <(master)>]" },
 	{ "* OK MUPDATE \"a\"\r\n", "[* 0 <MUPDATE \"a\">]" },
-	{ "+ go ahead\r\n", "[+ 11]" },
+	{ "+ go ahead\r\n", "[+ 20]" },
 };
 
 static const struct sample sasl[] = {
@@ -166,8 +170,8 @@ test_written(void)
 	struct mupdate_trace_opt server = { .limits = mupdate_defaults() };
 	struct mupdate_trace_opt client = { .side = MUPDATE_CLIENT,
 		.limits = mupdate_defaults() };
-	struct mupdate_banner banner = { "PLAIN SCRAM-SHA-1", true, "host",
-		"a \"b\"", "1", "(master)" };
+	struct mupdate_banner banner = { "PLAIN SCRAM-SHA-1", true, true,
+		"host", "a \"b\"", "1", "(master)" };
 	struct slice args[3] = { slice_str("user.a"), slice_str("h!p"),
 		slice_str("a\tlrs\t") };
 	struct slice mech[2] = { slice_str("PLAIN"), slice_str("AAA=") };
@@ -188,10 +192,10 @@ test_written(void)
 	mupdate_put_reply(&b, slice_of(NULL, 0), MUPDATE_BAD, "no");
 	mupdate_put_go_ahead(&b);
 	test_trace(&client, (const char *)buf_data(&b), buf_len(&b),
-	    "[* 8 <PLAIN> <SCRAM-SHA-1>][* 9]"
-	    "[* 7 <host> <a \"b\"> <1> <(master)>]"
+	    "[* 16 <PLAIN> <SCRAM-SHA-1>][* 17][* 18 <1>]"
+	    "[* 15 <host> <a \"b\"> <1> <(master)>]"
 	    "[U1 4 <user.a> <h!p> <a\tlrs\t>][U1 5 <user.a> <h!p>]"
-	    "[U1 6 <user.a>][* 2 <no>][+ 11]");
+	    "[U1 6 <user.a>][* 2 <no>][+ 20]");
 	buf_fini(&b);
 }
 

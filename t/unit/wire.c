@@ -21,6 +21,49 @@ read_all(struct slice s)
 	return wire_done(&w) && same;
 }
 
+static void
+test_packed(uint64_t v, size_t octets)
+{
+	struct wire w;
+	struct buf b;
+	bool same;
+
+	buf_init(&b, 100);
+	wire_put_packed(&b, v);
+	wire_init(&w, buf_slice(&b));
+	same = wire_packed(&w) == v && wire_done(&w);
+	ok(same && buf_len(&b) == octets, "%llx packed in %zu",
+	    (unsigned long long)v, octets);
+	wire_init(&w, slice_first(buf_slice(&b), octets - 1));
+	ok(wire_packed(&w) == 0 && w.failed, "cut");
+	buf_fini(&b);
+}
+
+static void
+test_bad_packed(const char *in, size_t n)
+{
+	struct wire w;
+
+	wire_init(&w, slice_of(in, n));
+	ok(wire_packed(&w) == 0 && w.failed, "not packed so");
+}
+
+static void
+test_packed_slice(void)
+{
+	struct wire w;
+	struct buf b;
+
+	buf_init(&b, 100);
+	wire_put_packed_slice(&b, slice_str("hello"));
+	wire_init(&w, buf_slice(&b));
+	ok(slice_is(wire_packed_slice(&w), "hello") && wire_done(&w),
+	    "a packed string");
+	wire_init(&w, slice_first(buf_slice(&b), 5));
+	ok(wire_packed_slice(&w).len == 0 && w.failed, "cut");
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -48,5 +91,14 @@ main(void)
 	ok(wire_slice(&w).len == 0 && !wire_done(&w), "a length too great");
 	ok(wire_u8(&w) == 0, "failure sticks");
 	buf_fini(&b);
+	test_packed(0, 1);
+	test_packed(127, 1);
+	test_packed(128, 2);
+	test_packed((uint64_t)1 << 56, 9);
+	test_packed(UINT64_MAX, 10);
+	test_bad_packed("\x80\x00", 2);
+	test_bad_packed("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10);
+	test_bad_packed("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x81\x00", 11);
+	test_packed_slice();
 	return done_testing();
 }
