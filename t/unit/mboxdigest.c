@@ -132,7 +132,8 @@ main(void)
 	test_text();
 	/* Other programs compute it, too: it never changes. */
 	ok(mboxdigest_bucket(slice_str("user.fred")) == 178 &&
-	        mboxdigest_entry(slice_str("user.fred"), &base) == 1,
+	        mboxdigest_entry(slice_str("user.fred"), &base) ==
+	            0xb69dfce746ddf5c4,
 	    "the same as ever");
 	return done_testing();
 }
