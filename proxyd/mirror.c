@@ -1,0 +1,594 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap/mboxname.h"
+#include "imap/mboxrec.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/must.h"
+#include "lib/nameset.h"
+#include "lib/treedb.h"
+#include "lib/wire.h"
+#include "lib/xalloc.h"
+#include "proxyd/mirror.h"
+#include "proxyd/mirror_merge.h"
+
+enum {
+	MIRROR_MAGIC = 0x6d697272,
+	BATCH = 1000,       /* changes of one transaction */
+	FIRST_BATCH = 8000, /* of a copy that was never complete */
+	WINDOW_SECONDS = 3600,
+	VALUE_MAX = MBOXREC_ACL_MAX * 2
+};
+
+/* Names of removals to come: of a hundred octets each, 20 million of them. */
+#define PENDING_MAX ((size_t)2000 * 1000 * 1000)
+
+/* Facts beside the records. */
+#define FACT_POSITION "position"
+#define FACT_COMPLETE "complete"
+#define FACT_WRITTEN  "written"
+
+enum state {
+	STATE_IDLE,
+	STATE_WHOLE,    /* a whole list comes */
+	STATE_SINCE,    /* a difference comes */
+	STATE_COUNTING, /* what a whole list lacked at its end */
+	STATE_REMOVING, /* pending goes */
+	STATE_STREAM
+};
+
+struct mirror {
+	unsigned magic;
+	enum state state;
+	struct treedb *list;
+	unsigned shrink; /* percent */
+	struct mirror_status st;
+	uint64_t now;
+
+	bool in_transaction;
+	size_t changes; /* in it */
+
+	struct nameset pending; /* keys to be removed */
+	struct merge merge;     /* STATE_WHOLE, STATE_COUNTING */
+	bool after_whole;       /* pending is, in part, what a list lacked */
+	bool accepted;
+	size_t removing;            /* STATE_REMOVING: where in pending */
+	uint64_t base;              /* entries when a whole list began */
+	uint64_t came;              /* revision of the last line, or as told */
+	struct buf epoch;           /* of what comes; empty: no revisions */
+	uint64_t high, high_before; /* most entries in this hour and the last */
+	uint64_t window;            /* when this hour began */
+	struct buf key, value, old; /* scratch */
+};
+
+/* --- facts ---------------------------------------------------------------- */
+
+static int
+get_number(struct mirror *m, const char *fact, uint64_t *n, struct err *err)
+{
+	struct wire w;
+
+	*n = 0;
+	buf_clear(&m->old);
+	if (treedb_get_fact(m->list, fact, &m->old, err) == -1)
+		return -1;
+	wire_init(&w, buf_slice(&m->old));
+	*n = wire_u64(&w); /* 0 if there is none */
+	return 0;
+}
+
+static int
+put_number(struct mirror *m, const char *fact, uint64_t n, struct err *err)
+{
+	buf_clear(&m->old);
+	wire_put_u64(&m->old, n);
+	return treedb_put_fact(m->list, fact, buf_slice(&m->old), err);
+}
+
+int
+mirror_complete(struct treedb *list, bool *complete, struct err *err)
+{
+	struct buf b;
+	int got;
+
+	buf_init(&b, 64);
+	got = treedb_get_fact(list, FACT_COMPLETE, &b, err);
+	buf_fini(&b);
+	*complete = got == 1;
+	return got == -1 ? -1 : 0;
+}
+
+static int
+get_position(struct mirror *m, struct err *err)
+{
+	struct slice epoch;
+	struct wire w;
+
+	buf_clear(&m->old);
+	if (treedb_get_fact(m->list, FACT_POSITION, &m->old, err) == -1)
+		return -1;
+	wire_init(&w, buf_slice(&m->old));
+	epoch = wire_slice(&w);
+	m->st.revision = wire_u64(&w);
+	if (!wire_done(&w) || epoch.len > MIRROR_EPOCH_MAX)
+		epoch.len = m->st.revision = 0;
+	if (epoch.len > 0)
+		memcpy(m->st.epoch, epoch.ptr, epoch.len);
+	m->st.epoch[epoch.len] = '\0';
+	return 0;
+}
+
+static int
+put_position(struct mirror *m, struct slice epoch, uint64_t revision,
+    struct err *err)
+{
+	buf_clear(&m->old);
+	wire_put_slice(&m->old, epoch);
+	wire_put_u64(&m->old, revision);
+	if (treedb_put_fact(m->list, FACT_POSITION, buf_slice(&m->old), err) ==
+	    -1)
+		return -1;
+	MUST(epoch.len <= MIRROR_EPOCH_MAX);
+	if (epoch.len > 0)
+		memcpy(m->st.epoch, epoch.ptr, epoch.len);
+	m->st.epoch[epoch.len] = '\0';
+	m->st.revision = revision;
+	return 0;
+}
+
+/* --- transactions --------------------------------------------------------- */
+
+static int
+begin(struct mirror *m, struct err *err)
+{
+	if (m->in_transaction)
+		return 0;
+	if (treedb_begin(m->list, err) == -1)
+		return -1;
+	m->in_transaction = true;
+	return 0;
+}
+
+static int
+commit(struct mirror *m, struct err *err)
+{
+	if (!m->in_transaction)
+		return 0;
+	m->changes = 0;
+	m->st.written = m->now;
+	if (put_number(m, FACT_WRITTEN, m->now, err) == -1)
+		return -1;
+	m->in_transaction = false;
+	return treedb_commit(m->list, err);
+}
+
+static int
+count_change(struct mirror *m, struct err *err)
+{
+	if (++m->changes < (m->st.complete ? BATCH : FIRST_BATCH))
+		return 0;
+	return commit(m, err);
+}
+
+/*
+ * All that came is in the copy, or in this transaction: the position may say
+ * so.  Written with a change only; a stream of nothing new costs nothing.
+ */
+static int
+commit_all(struct mirror *m, struct err *err)
+{
+	if (m->in_transaction && buf_len(&m->epoch) > 0 &&
+	    put_position(m, buf_slice(&m->epoch), m->came, err) == -1)
+		return -1;
+	return commit(m, err);
+}
+
+/* --- what is held back ---------------------------------------------------- */
+
+static bool
+is_percent_of(uint64_t part, uint64_t whole, unsigned percent)
+{
+	return part * 100 > whole * percent;
+}
+
+static void
+watch_entries(struct mirror *m)
+{
+	if (m->now - m->window >= WINDOW_SECONDS) { /* a clock set back, too */
+		m->high_before = m->high;
+		m->high = m->st.entries;
+		m->window = m->now;
+	}
+	if (m->st.entries > m->high)
+		m->high = m->st.entries;
+}
+
+/* May what is pending be done?  If not, says so in the status. */
+static bool
+may_remove(struct mirror *m)
+{
+	uint64_t n = nameset_count(&m->pending), most, drop;
+
+	watch_entries(m);
+	most = m->high > m->high_before ? m->high : m->high_before;
+	drop = most + n > m->st.entries ? most + n - m->st.entries : 0;
+	m->st.held = MIRROR_HELD_NOTHING;
+	if (m->accepted)
+		return true;
+	if (m->after_whole) {
+		if (n > MIRROR_FEW && is_percent_of(n, m->base, m->shrink))
+			m->st.held = MIRROR_HELD_WHOLE;
+		m->st.of = m->base;
+	} else {
+		if (drop > MIRROR_FLOOD && is_percent_of(drop, most, m->shrink))
+			m->st.held = MIRROR_HELD_FLOOD;
+		m->st.of = most;
+	}
+	return m->st.held == MIRROR_HELD_NOTHING;
+}
+
+static void
+forget_pending(struct mirror *m)
+{
+	nameset_fini(&m->pending);
+	m->after_whole = m->accepted = false;
+	m->removing = 0;
+	m->st.held = MIRROR_HELD_NOTHING;
+}
+
+/* --- lines ---------------------------------------------------------------- */
+
+static int
+key_of(struct mirror *m, struct slice name, struct err *err)
+{
+	const char *why = mboxname_invalid(name);
+
+	if (why != NULL) {
+		(void)err_set(err, "%s", why);
+		return MIRROR_ODD;
+	}
+	buf_clear(&m->key);
+	mboxname_key(&m->key, name);
+	return 0;
+}
+
+static enum merge_found
+look_up(struct mirror *m, struct slice key, struct slice value, struct err *err)
+{
+	int got;
+
+	buf_clear(&m->old);
+	got = treedb_get(m->list, key, &m->old, err);
+	if (got == -1)
+		return MERGE_FAILED;
+	if (got == 0)
+		return MERGE_ABSENT;
+	return slice_equal(buf_slice(&m->old), value) ? MERGE_SAME
+	                                              : MERGE_DIFFERENT;
+}
+
+static enum merge_found
+find(struct mirror *m, struct slice key, struct slice value, struct err *err)
+{
+	enum merge_found found = MERGE_BEHIND;
+
+	if (m->state == STATE_WHOLE)
+		found = merge_pass(&m->merge, key, value, err);
+	return found == MERGE_BEHIND ? look_up(m, key, value, err) : found;
+}
+
+static int
+put_record(struct mirror *m, struct slice name, const struct mboxrec *rec,
+    struct err *err)
+{
+	struct slice tags[TREEDB_TAGS_MAX];
+
+	if (begin(m, err) == -1 ||
+	    treedb_put(m->list, buf_slice(&m->key), buf_slice(&m->value), tags,
+	        mboxrec_tags(rec, name, tags, NITEMS(tags)), err) == -1)
+		return -1;
+	m->st.put++;
+	return count_change(m, err);
+}
+
+static void
+note_revision(struct mirror *m, uint64_t revision)
+{
+	if (m->state == STATE_STREAM && revision > m->came)
+		m->came = revision;
+}
+
+int
+mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
+    struct err *err)
+{
+	enum merge_found found;
+
+	MUST(m->state != STATE_IDLE && !mirror_busy(m));
+	note_revision(m, rec->revision);
+	if (key_of(m, name, err) != 0)
+		return MIRROR_ODD;
+	buf_clear(&m->value);
+	mboxrec_put(&m->value, rec);
+	if (buf_failed(&m->value)) {
+		(void)err_set(err, "the record is too large");
+		return MIRROR_ODD;
+	}
+	nameset_remove(&m->pending, buf_slice(&m->key));
+	found = find(m, buf_slice(&m->key), buf_slice(&m->value), err);
+	if (found == MERGE_FAILED)
+		return -1;
+	if (found == MERGE_SAME)
+		return 0;
+	if (found == MERGE_ABSENT)
+		m->st.entries++;
+	return put_record(m, name, rec, err);
+}
+
+int
+mirror_gone(struct mirror *m, struct slice name, uint64_t revision,
+    struct err *err)
+{
+	enum merge_found found;
+
+	MUST(m->state != STATE_IDLE && !mirror_busy(m));
+	note_revision(m, revision);
+	if (key_of(m, name, err) != 0)
+		return MIRROR_ODD;
+	found = look_up(m, buf_slice(&m->key), slice_of(NULL, 0), err);
+	if (found == MERGE_FAILED)
+		return -1;
+	if (found != MERGE_ABSENT)
+		nameset_put(&m->pending, buf_slice(&m->key));
+	return nameset_failed(&m->pending)
+	           ? err_set(err, "too many names are gone")
+	           : 0;
+}
+
+void
+mirror_at(struct mirror *m, uint64_t revision)
+{
+	m->came = revision;
+}
+
+/* --- a list begins and ends ----------------------------------------------- */
+
+static void
+start(struct mirror *m, enum state state)
+{
+	MUST(m->state == STATE_IDLE);
+	m->state = state;
+	m->base = m->st.entries;
+	m->st.put = m->st.removed = 0;
+	watch_entries(m);
+}
+
+int
+mirror_whole(struct mirror *m, struct slice epoch, struct err *err)
+{
+	struct slice none = { NULL, 0 };
+
+	if (epoch.len > MIRROR_EPOCH_MAX)
+		return err_set(err, "the epoch is too long");
+	start(m, STATE_WHOLE);
+	m->after_whole = true;
+	merge_init(&m->merge, m->list, &m->pending);
+	buf_clear(&m->epoch);
+	buf_put_slice(&m->epoch, epoch);
+	m->came = 0;
+	/* What will be there is neither the old list nor yet the new. */
+	if (m->st.epoch[0] == '\0')
+		return 0;
+	if (begin(m, err) == -1 || put_position(m, none, 0, err) == -1)
+		return -1;
+	return commit(m, err);
+}
+
+void
+mirror_since(struct mirror *m)
+{
+	MUST(m->st.epoch[0] != '\0');
+	start(m, STATE_SINCE);
+	buf_clear(&m->epoch);
+	buf_puts(&m->epoch, m->st.epoch);
+	m->came = m->st.revision;
+}
+
+void
+mirror_end(struct mirror *m)
+{
+	MUST(m->state == STATE_WHOLE || m->state == STATE_SINCE);
+	m->state = m->state == STATE_WHOLE ? STATE_COUNTING : STATE_REMOVING;
+}
+
+bool
+mirror_busy(const struct mirror *m)
+{
+	return m->state == STATE_COUNTING || m->state == STATE_REMOVING;
+}
+
+/* Everything that may be done is done. */
+static int
+finish(struct mirror *m, struct err *err)
+{
+	bool held = m->st.held != MIRROR_HELD_NOTHING;
+
+	if (m->accepted) { /* what is left is what there is to compare with */
+		m->high = m->st.entries;
+		m->high_before = 0;
+	}
+	if (!held)
+		forget_pending(m);
+	m->st.lacking = nameset_count(&m->pending);
+	m->state = STATE_STREAM;
+	if (begin(m, err) == -1)
+		return -1;
+	if (!m->st.complete && put_number(m, FACT_COMPLETE, 1, err) == -1)
+		return -1;
+	m->st.complete = true;
+	return held ? commit(m, err) : commit_all(m, err);
+}
+
+/* One transaction's worth of what is pending. */
+static int
+remove_some(struct mirror *m, struct err *err)
+{
+	struct slice key;
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		if (!nameset_next(&m->pending, &m->removing, &key))
+			return finish(m, err);
+		if (begin(m, err) == -1 ||
+		    treedb_delete(m->list, key, err) == -1)
+			return -1;
+		m->st.removed++;
+		m->st.entries--;
+	}
+	return commit(m, err);
+}
+
+int
+mirror_step(struct mirror *m, struct err *err)
+{
+	int more;
+
+	MUST(mirror_busy(m));
+	/* Additions first: they are in the copy before a removal is. */
+	if (commit(m, err) == -1)
+		return -1;
+	if (m->state == STATE_COUNTING) {
+		more = merge_rest(&m->merge, err);
+		if (more != 0)
+			return more == 1 ? 0 : -1;
+		merge_fini(&m->merge);
+		if (nameset_failed(&m->pending))
+			return err_set(err, "too many names are missing");
+		m->state = STATE_REMOVING;
+	}
+	if (m->removing == 0 && !may_remove(m))
+		return finish(m, err);
+	return remove_some(m, err);
+}
+
+int
+mirror_settle(struct mirror *m, struct err *err)
+{
+	MUST(!mirror_busy(m));
+	if (m->state != STATE_STREAM)
+		return commit(m, err);
+	if (nameset_count(&m->pending) == 0) {
+		if (m->st.held != MIRROR_HELD_NOTHING)
+			forget_pending(m);
+		return commit_all(m, err);
+	}
+	if (!may_remove(m)) {
+		m->st.lacking = nameset_count(&m->pending);
+		return commit(m, err);
+	}
+	m->state = STATE_REMOVING;
+	return nameset_count(&m->pending) < BATCH ? mirror_step(m, err) : 0;
+}
+
+void
+mirror_accept(struct mirror *m)
+{
+	MUST(m->state == STATE_STREAM);
+	if (m->st.held == MIRROR_HELD_NOTHING)
+		return;
+	m->accepted = true;
+	m->state = STATE_REMOVING;
+}
+
+static void
+stop(struct mirror *m)
+{
+	if (m->state == STATE_WHOLE || m->state == STATE_COUNTING)
+		merge_fini(&m->merge);
+	forget_pending(m);
+	m->state = STATE_IDLE;
+}
+
+int
+mirror_cut(struct mirror *m, struct err *err)
+{
+	stop(m);
+	/* What is in the transaction is right as it is. */
+	return commit(m, err);
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+static int
+load(struct mirror *m, struct err *err)
+{
+	if (treedb_count(m->list, &m->st.entries, err) == -1 ||
+	    mirror_complete(m->list, &m->st.complete, err) == -1 ||
+	    get_number(m, FACT_WRITTEN, &m->st.written, err) == -1)
+		return -1;
+	m->high = m->st.entries;
+	return get_position(m, err);
+}
+
+int
+mirror_open(struct mirror **mp, const char *dir, unsigned shards,
+    unsigned shrink, struct err *err)
+{
+	struct mirror *m = xcalloc(1, sizeof(*m));
+
+	*mp = m;
+	m->magic = MIRROR_MAGIC;
+	m->shrink = shrink;
+	buf_init(&m->key, TREEDB_KEY_MAX);
+	buf_init(&m->value, VALUE_MAX);
+	buf_init(&m->old, VALUE_MAX);
+	buf_init(&m->epoch, MIRROR_EPOCH_MAX);
+	nameset_init(&m->pending, PENDING_MAX);
+	if (treedb_open(&m->list, dir, shards, DB_CACHE, err) == -1 ||
+	    load(m, err) == -1) {
+		mirror_close(mp);
+		return -1;
+	}
+	return 0;
+}
+
+void
+mirror_close(struct mirror **mp)
+{
+	struct mirror *m = *mp;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	MUST(m->magic == MIRROR_MAGIC);
+	stop(m);
+	if (m->in_transaction)
+		treedb_cancel(m->list);
+	treedb_close(&m->list);
+	nameset_fini(&m->pending);
+	buf_fini(&m->key);
+	buf_fini(&m->value);
+	buf_fini(&m->old);
+	buf_fini(&m->epoch);
+	free(m);
+}
+
+void
+mirror_set_shrink(struct mirror *m, unsigned shrink)
+{
+	m->shrink = shrink;
+}
+
+void
+mirror_clock(struct mirror *m, uint64_t seconds)
+{
+	m->now = seconds;
+	if (m->window == 0)
+		m->window = seconds;
+}
+
+void
+mirror_status(const struct mirror *m, struct mirror_status *st)
+{
+	*st = m->st;
+}
