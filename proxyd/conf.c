@@ -42,6 +42,8 @@ static const struct conf_item items[] = {
 	    NULL, "Password of mupdate_user." },
 	{ "mupdate_tls", CONF_CHOICE, AT(mupdate_tls), "no", 0, 0,
 	    "no starttls yes", "TLS towards the update server." },
+	{ "mupdate_timeout", CONF_DURATION, AT(mupdate_ms), "20s", 100, 0,
+	    NULL, "How long the update server may be silent, or take to answer." },
 	{ "list_shards", CONF_NUMBER, AT(list_shards), "1", 1, 256, NULL,
 	    "Files the mailbox list is divided over; fixed once made." },
 	{ "list_shrink", CONF_NUMBER, AT(list_shrink), "50", 1, 100, NULL,

@@ -7,7 +7,7 @@
 #include "lib/auth.h"
 #include "lib/daemon.h"
 #include "proxyd/conf.h"
-#include "proxyd/front.h"
+#include "proxyd/front_child.h"
 #include "proxyd/imapd.h"
 #include "proxyd/lmtpd.h"
 

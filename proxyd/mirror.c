@@ -403,6 +403,12 @@ mirror_end(struct mirror *m)
 }
 
 bool
+mirror_is_fed(const struct mirror *m)
+{
+	return m->state != STATE_IDLE;
+}
+
+bool
 mirror_busy(const struct mirror *m)
 {
 	return m->state == STATE_COUNTING || m->state == STATE_REMOVING;

@@ -100,6 +100,9 @@ void mirror_at(struct mirror *m, uint64_t revision);
 /* The whole list, or the difference, has come.  Busy from now on. */
 void mirror_end(struct mirror *m);
 
+/* Has a list begun to come?  Before that there are no lines to take. */
+bool mirror_is_fed(const struct mirror *m);
+
 /* Feed nothing while it is. */
 bool mirror_busy(const struct mirror *m);
 int mirror_step(struct mirror *m, struct err *err) MUST_CHECK;

@@ -13,7 +13,7 @@
 #include "lib/rand.h"
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
-#include "proxyd/front.h"
+#include "proxyd/front_child.h"
 #include "proxyd/route.h"
 
 enum wait_state {
@@ -90,7 +90,7 @@ route_list(struct route *r)
 
 	if (r->list != NULL)
 		return r->list;
-	snprintf(dir, sizeof(dir), "%s/" FRONT_LIST, r->conf->directory);
+	snprintf(dir, sizeof(dir), "%s/" PROXYD_LIST, r->conf->directory);
 	if (treedb_open(&r->list, dir, (unsigned)r->conf->list_shards, DB_READ,
 	        &err) == -1) {
 		log_warn(r->log, "mailbox list not opened", "why", err.text,
