@@ -1,6 +1,6 @@
 /*
- * A message into the mailboxes of all its recipients, at once; then one reply
- * each, in the order of RCPT.
+ * A message into the mailboxes of all its recipients, at once, and one reply
+ * each.
  */
 #include <string.h>
 
@@ -14,27 +14,6 @@
 #include "lib/must.h"
 
 static void
-reply_all(struct lmtp_session *ls)
-{
-	for (struct recipient *r = ls->recipients; r != NULL; r = r->next) {
-		MUST(r->code != 0);
-		lmtp_reply(ls, r->code, r->enhanced, r->text);
-	}
-	lmtp_reset(ls);
-	ls->state = LMTP_COMMAND;
-	lmtp_advance(ls);
-}
-
-static void
-settle(struct recipient *r, int code, const char *enhanced, const char *text)
-{
-	MUST(r->code == 0);
-	r->code = code;
-	r->enhanced = enhanced;
-	r->text = text;
-}
-
-static void
 note(struct recipient *r, const char *why)
 {
 	struct log *log = r->session->bd->log;
@@ -42,17 +21,17 @@ note(struct recipient *r, const char *why)
 	if (why != NULL) {
 		log_warn(log, "not delivered", "sid", r->session->sid, "to",
 		    r->address, "mailbox", r->name, "why", why, NULL);
-		settle(r, 451, "4.3.0",
+		lmtp_answer(r, 451, "4.3.0",
 		    "Cannot be stored now, try again later");
 	} else if (r->append.outcome == STORE_TAKEN) {
 		log_info(log, "delivered before", "sid", r->session->sid, "to",
 		    r->address, "mailbox", r->name, NULL);
-		settle(r, 250, "2.1.5", "Was delivered before");
+		lmtp_answer(r, 250, "2.1.5", "Was delivered before");
 	} else {
 		log_info(log, "delivered", "sid", r->session->sid, "to",
 		    r->address, "mailbox", r->name, "uid",
 		    LOG_NUM(r->append.uid), NULL);
-		settle(r, 250, "2.1.5", "Delivered");
+		lmtp_answer(r, 250, "2.1.5", "Delivered");
 	}
 }
 
@@ -61,13 +40,13 @@ delivered(void *arg, const char *why)
 {
 	struct recipient *r = arg;
 	struct lmtp_session *ls = r->session;
-	bool last;
 
-	MUST(ls->magic == LMTP_MAGIC && ls->undelivered > 0);
+	MUST(ls->magic == LMTP_MAGIC);
 	note(r, why);
-	last = --ls->undelivered == 0;
-	if (lmtp_arrived(ls) && last)
-		reply_all(ls);
+	if (!lmtp_arrived(ls))
+		return;
+	lmtp_settle(ls);
+	lmtp_advance(ls);
 }
 
 /* Only system flags of the store; \Recent is nobody's to give. */
@@ -79,14 +58,13 @@ deliver_one(struct lmtp_session *ls, struct recipient *r)
 	struct store *st = rec == NULL ? NULL : backendd_store(bd, rec);
 
 	if (st == NULL) { /* deleted, or renamed, since RCPT */
-		settle(r, 451, "4.2.1", "The mailbox has just gone");
+		lmtp_answer(r, 451, "4.2.1", "The mailbox has just gone");
 		return;
 	}
 	r->append.letter = ls->letter;
 	r->append.flags = r->flags.system & STORE_FLAGS;
 	r->append.keywords = r->flags.keywords;
 	r->append.nkeywords = r->flags.n;
-	ls->undelivered++;
 	lmtp_pending(ls);
 	mailbox_deliver(bd->mailboxes, st, rec->mailboxid, &r->append,
 	    delivered, r);
@@ -107,8 +85,8 @@ letter_made(void *arg, struct letter *letter)
 		return;
 	for (struct recipient *r = ls->recipients; r != NULL; r = r->next)
 		deliver_one(ls, r);
-	if (ls->undelivered == 0)
-		reply_all(ls);
+	lmtp_settle(ls);
+	lmtp_advance(ls);
 }
 
 void

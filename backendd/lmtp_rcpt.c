@@ -11,19 +11,11 @@
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/ascii.h"
-#include "lib/buf.h"
-#include "lib/must.h"
+#include "lib/loop.h"
 
 enum {
 	KEY_DIGITS = 64
 };
-
-static const char *
-wrong(struct lmtp_session *ls, int code, const char *enhanced, const char *text)
-{
-	lmtp_reply(ls, code, enhanced, text);
-	return text;
-}
 
 /* A frontend's name for this delivery: its log and ours then agree. */
 static bool
@@ -41,38 +33,18 @@ take_session(struct lmtp_session *ls, struct slice value)
 
 /* --- MAIL -------------------------------------------------------------------------- */
 
-const char *
-lmtp_check_mail(struct lmtp_session *ls, const struct lmtp_command *c)
+void
+lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 {
-	uint64_t size;
+	const struct lmtp_param *session = lmtp_param(c, "XSESSION");
 
-	if (ls->has_mail)
-		return wrong(ls, 503, "5.5.1", "RSET first");
-	for (size_t i = 0; i < c->n; i++) {
-		struct slice name = c->params[i].name;
-		struct slice value = c->params[i].value;
-
-		if (slice_is_nocase(name, "SIZE")) {
-			if (!ascii_number(value, UINT64_MAX, &size))
-				return wrong(ls, 501, "5.5.4", "SIZE=number");
-			if (size > ls->bd->conf->message_size)
-				return wrong(ls, 552, "5.3.4",
-				    "Message too big");
-		} else if (slice_is_nocase(name, "BODY")) {
-			if (!slice_is_nocase(value, "7BIT") &&
-			    !slice_is_nocase(value, "8BITMIME"))
-				return wrong(ls, 501, "5.5.4",
-				    "BODY is 7BIT or 8BITMIME");
-		} else if (ls->proxy != NULL &&
-		           slice_is_nocase(name, "XSESSION")) {
-			if (!take_session(ls, value))
-				return wrong(ls, 501, "5.5.4",
-				    "XSESSION is letters and digits");
-		} else if (!slice_is_nocase(name, "AUTH")) {
-			return wrong(ls, 555, "5.5.4", "Unknown parameter");
-		}
+	if (session != NULL && !take_session(ls, session->value)) {
+		lmtp_reply(ls, 501, "5.5.4", "XSESSION is letters and digits");
+		return;
 	}
-	return NULL;
+	ls->sender = arena_string(&ls->arena, c->raw_path);
+	timer_set(ls->timer, (int64_t)ls->bd->conf->message_ms);
+	lmtp_reply(ls, 250, "2.1.0", "Sender accepted");
 }
 
 /* --- RCPT: parameters ---------------------------------------------------------------- */
@@ -124,19 +96,8 @@ check_parameters(struct lmtp_session *ls, struct recipient *r,
     const struct lmtp_command *c)
 {
 	struct lmtp_target t = { { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
-	const char *why;
+	const char *why = lmtp_parse_target(&ls->arena, c, &t);
 
-	for (size_t i = 0; i < c->n; i++) {
-		struct slice name = c->params[i].name;
-
-		if (ls->proxy == NULL || (!slice_is_nocase(name, "XMAILBOX") &&
-		                             !slice_is_nocase(name, "XFLAGS") &&
-		                             !slice_is_nocase(name, "XKEY"))) {
-			lmtp_reply(ls, 555, "5.5.4", "Unknown parameter");
-			return false;
-		}
-	}
-	why = lmtp_parse_target(&ls->arena, c, &t);
 	if (why == NULL)
 		why = take_target(ls, r, &t);
 	if (why != NULL)
@@ -196,9 +157,9 @@ user_of(struct lmtp_session *ls, const struct lmtp_command *c,
 static void
 accept_recipient(struct lmtp_session *ls, struct recipient *r)
 {
+	r->nth = ls->server.recipients;
 	*ls->last = r;
 	ls->last = &r->next;
-	ls->nrecipients++;
 	lmtp_reply(ls, 250, "2.1.5", "Recipient accepted");
 }
 
@@ -209,9 +170,9 @@ user_made(void *arg, enum mblist_result result, const char *text)
 	struct lmtp_session *ls = r->session;
 
 	(void)text; /* has been logged */
-	if (!lmtp_arrived(ls))
-		return;
-	ls->state = LMTP_COMMAND;
+	if (!lmtp_arrived(ls) ||
+	    ls->server.state != LMTP_SERVER_CHECKING_RECIPIENT)
+		return; /* told to go meanwhile */
 	if (result == MBLIST_OK)
 		accept_recipient(ls, r);
 	else if (result == MBLIST_NONE || result == MBLIST_TAKEN)
@@ -244,7 +205,6 @@ add_by_address(struct lmtp_session *ls, struct recipient *r,
 		accept_recipient(ls, r);
 	} else if (backendd_autocreates(ls->bd)) {
 		lmtp_pending(ls);
-		ls->state = LMTP_WAITING;
 		mblist_make_user(ls->bd->list, arena_string(&ls->arena, user),
 		    user_made, r);
 	} else {
@@ -253,16 +213,12 @@ add_by_address(struct lmtp_session *ls, struct recipient *r,
 }
 
 void
-lmtp_add_recipient(struct lmtp_session *ls, const struct lmtp_command *c)
+lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
 {
 	struct recipient *r = arena_alloc(&ls->arena, sizeof(*r));
 
 	r->session = ls;
 	r->address = arena_string(&ls->arena, c->raw_path);
-	if (ls->nrecipients >= ls->bd->conf->max_recipients) {
-		lmtp_reply(ls, 452, "4.5.3", "Too many recipients");
-		return;
-	}
 	if (!check_parameters(ls, r, c))
 		return;
 	if (r->name == NULL)

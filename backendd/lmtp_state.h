@@ -12,27 +12,17 @@
 #include "backendd/letter.h"
 #include "backendd/mailbox.h"
 #include "imap/flag.h"
-#include "imap/lmtp.h"
+#include "imap/lmtp_server.h"
 #include "lib/arena.h"
-#include "lib/auth.h"
 
 #define LMTP_MAGIC 0x17b95e55u
 
+struct auth_line;
 struct backendd;
 struct blob;
 struct stream;
 struct task;
-
-enum lmtp_state {
-	LMTP_COMMAND,
-	LMTP_WAITING,   /* for what a command has begun */
-	LMTP_AUTH_LINE, /* the next line is SASL's */
-	LMTP_DATA_STATE,
-	LMTP_STORING,
-	LMTP_HANDSHAKE,
-	LMTP_FINISHING,
-	LMTP_GONE
-};
+struct timer;
 
 /* An accepted recipient, in the transaction's arena. */
 struct recipient {
@@ -43,45 +33,46 @@ struct recipient {
 	struct flags flags;
 	struct mailbox_append append;
 	bool has_key;
-	int code; /* of its reply, 0: not known yet */
-	const char *enhanced, *text;
+	size_t nth;
 };
 
 struct lmtp_session {
 	unsigned magic;
-	enum lmtp_state state;
 	TAILQ_ENTRY(lmtp_session) link;
 	struct backendd *bd;
 	struct stream *stream; /* NULL: lost, and what is pending goes on */
+	struct timer *timer;   /* of a transaction until its message is here */
 	struct task *turn;
 	size_t pending; /* call backs that are due */
 	bool inside;    /* lmtp_advance() */
-	bool greeted;   /* LHLO was said */
-	unsigned bad;   /* commands in a row */
-	struct arena line_arena;
-	struct lmtp_lines lines;
-	struct lmtp_undot undot;
-	struct auth_exchange *exchange;
+	struct lmtp_server server;
+	struct auth_line *exchange;
 	char *proxy; /* authenticated as a frontend; NULL: it is not */
-	char sid[24], lhlo[256];
+	char sid[24];
 
 	/* The transaction. */
 	struct arena arena;
-	bool has_mail, too_big;
 	const char *sender;
 	struct recipient *recipients, **last;
-	size_t nrecipients, undelivered;
-	uint64_t size;
 	struct blob *blob;
 	struct letter *letter;
 };
 
 void lmtp_advance(struct lmtp_session *ls);
 
-/* text may have several lines; nothing if the connection is lost. */
+/*
+ * To what the session was asked for last; nothing if the connection is lost, or
+ * told to go.
+ */
 void lmtp_reply(struct lmtp_session *ls, int code, const char *enhanced,
     const char *text);
-void lmtp_reset(struct lmtp_session *ls);
+
+/* The same of one recipient, when the message is here. */
+void lmtp_answer(struct recipient *r, int code, const char *enhanced,
+    const char *text);
+
+/* Forgets the transaction if every recipient has been answered. */
+void lmtp_settle(struct lmtp_session *ls);
 
 /*
  * A call back is due; it has come.  False: the connection is lost, and the
@@ -90,17 +81,15 @@ void lmtp_reset(struct lmtp_session *ls);
 void lmtp_pending(struct lmtp_session *ls);
 bool lmtp_arrived(struct lmtp_session *ls);
 
-/* lmtp_rcpt.c: NULL, or MAIL was answered with what is wrong. */
-const char *lmtp_check_mail(struct lmtp_session *ls,
-    const struct lmtp_command *c);
-void lmtp_add_recipient(struct lmtp_session *ls, const struct lmtp_command *c);
+/* lmtp_rcpt.c: MAIL and RCPT are answered, RCPT perhaps later. */
+void lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c);
+void lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c);
 
 /* lmtp_deliver.c: the blob has ended; answers every recipient. */
 void lmtp_deliver(struct lmtp_session *ls);
 
 /* lmtp_auth.c */
-struct auth_peer lmtp_peer(struct lmtp_session *ls);
+const char *lmtp_mechanisms(struct lmtp_session *ls);
 void lmtp_start_auth(struct lmtp_session *ls, const struct lmtp_command *c);
-void lmtp_auth_line(struct lmtp_session *ls, struct slice line);
 
 #endif

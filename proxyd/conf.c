@@ -103,8 +103,11 @@ static const struct conf_item items[] = {
 	    NULL, "Where large messages are kept while they pass." },
 	{ "lmtp_connections", CONF_NUMBER, AT(lmtp_connections), "32", 1,
 	    10000, NULL, "Connections of a worker to a backend's LMTP." },
-	{ "max_recipients", CONF_NUMBER, AT(max_recipients), "1000", 1, 0,
-	    NULL, "Recipients of one LMTP transaction." },
+	{ "message_timeout", CONF_DURATION, AT(message_ms), "30m", 1000, 0,
+	    NULL, "How long a mail sender may take from MAIL to the end of "
+	    "the message." },
+	{ "max_recipients", CONF_NUMBER, AT(max_recipients), "1000", 1,
+	    10000, NULL, "Recipients of one LMTP transaction." },
 	{ "script_max", CONF_SIZE, AT(script_max), "256k", 1024, 0, NULL,
 	    "Octets of a Sieve script." },
 	{ "script_cache", CONF_NUMBER, AT(script_cache), "10000", 0, 0, NULL,

@@ -76,6 +76,7 @@ struct proxyd_conf {
 	char *spool_directory;     /* temporary files of large messages */
 	uint64_t lmtp_connections; /* to each backend, a worker */
 	uint64_t max_recipients;
+	uint64_t message_ms;
 	uint64_t script_max;                 /* octets */
 	uint64_t script_cache;               /* scripts a worker remembers */
 	uint64_t max_actions, max_redirects; /* of a script's run */

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/trace.h"
 #include "lib/blob.h"
 #include "lib/buf.h"
 #include "lib/hash.h"
@@ -11,7 +12,6 @@
 #include "proxyd/deliver.h"
 #include "proxyd/deliver_state.h"
 #include "proxyd/mailer.h"
-#include "proxyd/notice.h"
 #include "proxyd/route.h"
 #include "proxyd/script.h"
 #include "proxyd/worker.h"
@@ -264,24 +264,24 @@ begin_here(void *arg)
 }
 
 static void
-make_trace(struct delivery *d, const struct notice_trace *t)
+make_trace(struct delivery *d, const struct trace *t)
 {
 	struct buf b;
 
 	buf_init(&b, TRACE_MAX);
-	notice_put_trace(&b, t);
+	trace_put(&b, t);
 	if (!buf_failed(&b))
 		d->trace = arena_copy(&d->arena, buf_slice(&b));
 	buf_clear(&b);
-	notice_put_received(&b, t);
+	trace_put_received(&b, t);
 	if (!buf_failed(&b))
 		d->received = arena_copy(&d->arena, buf_slice(&b));
 	buf_fini(&b);
 }
 
 void
-delivery_run(struct delivery *d, const struct notice_trace *trace,
-    struct blob *blob, void (*done)(void *arg), void *arg)
+delivery_run(struct delivery *d, const struct trace *trace, struct blob *blob,
+    void (*done)(void *arg), void *arg)
 {
 	MUST(d->state == DELIVERY_OPEN && d->n > 0);
 	d->state = DELIVERY_READING;

@@ -22,7 +22,7 @@
 struct blob;
 struct deliveries;
 struct delivery;
-struct notice_trace;
+struct trace;
 struct worker;
 
 /*
@@ -56,7 +56,7 @@ size_t delivery_count(const struct delivery *d);
  * trace is used at once; blob has ended, and is kept by a reference.  Never
  * calls back from inside.
  */
-void delivery_run(struct delivery *d, const struct notice_trace *trace,
+void delivery_run(struct delivery *d, const struct trace *trace,
     struct blob *blob, void (*done)(void *arg), void *arg);
 
 struct delivery_answer {

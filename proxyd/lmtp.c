@@ -1,7 +1,7 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/trace.h"
 #include "lib/blob.h"
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -22,13 +22,11 @@
 enum {
 	LMTP_MAGIC = 0x6c6d7470,
 	IN_MAX = 128 * 1024,
-	OUT_MAX = 1024 * 1024, /* answers for the most recipients at once */
-	REPLY_ROOM = 4 * 1024,
+	OUT_MAX = 1024 * 1024,    /* answers for the most recipients at once */
 	BLOB_MEMORY = 256 * 1024, /* octets of a message not yet in a file */
 	TURN_STEPS = 256,
 	BAD_MAX = 20,
-	FINISH_SECONDS = 5,
-	LHLO_ROOM = 1024
+	FINISH_SECONDS = 5
 };
 
 static struct lmtp_session *
@@ -38,13 +36,6 @@ session_of(void *arg)
 
 	MUST(ls->magic == LMTP_MAGIC);
 	return ls;
-}
-
-void
-lmtp_answer(struct lmtp_session *ls, int code, const char *enhanced,
-    const char *text)
-{
-	lmtp_put_reply(stream_out(ls->stream), code, enhanced, text);
 }
 
 /* --- the end ---------------------------------------------------------------------- */
@@ -78,7 +69,7 @@ session_free(struct lmtp_session *ls, const char *why)
 	timer_free(&ls->timer);
 	task_free(&ls->turn);
 	stream_free(&ls->stream);
-	arena_reset(&ls->line_arena);
+	lmtp_server_fini(&ls->server);
 	TAILQ_REMOVE(&d->sessions, ls, entry);
 	d->nsessions--;
 	ls->magic = 0;
@@ -89,35 +80,19 @@ session_free(struct lmtp_session *ls, const char *why)
 static void
 finish(struct lmtp_session *ls)
 {
-	ls->phase = LMTP_PHASE_FINISHING;
+	timer_stop(ls->timer);
+	route_cancel(&ls->wait);
 	stream_flush(ls->stream);
 	stream_finish(ls->stream, FINISH_SECONDS);
-}
-
-static void
-on_timer(void *arg)
-{
-	struct lmtp_session *ls = session_of(arg);
-
-	lmtp_answer(ls, 421, "4.4.2", "The message takes too long");
-	finish(ls);
 }
 
 /* --- the message --------------------------------------------------------------------- */
 
 static void
-command_data(struct lmtp_session *ls)
+begin_message(struct lmtp_session *ls)
 {
-	if (ls->delivery == NULL || delivery_count(ls->delivery) == 0) {
-		lmtp_answer(ls, 503, "5.5.1", "No valid recipients");
-		return;
-	}
 	ls->blob = blob_new(ls->worker->jobs, ls->worker->conf->spool_directory,
 	    BLOB_MEMORY);
-	ls->undot = (struct lmtp_undot){ 0 };
-	ls->size = 0;
-	lmtp_answer(ls, 354, NULL, "Send it, and end with a dot on a line");
-	ls->phase = LMTP_PHASE_DATA;
 }
 
 static void
@@ -130,10 +105,9 @@ static void
 answer_all(struct lmtp_session *ls, int code, const char *enhanced,
     const char *text)
 {
-	for (size_t i = 0; i < delivery_count(ls->delivery); i++)
-		lmtp_answer(ls, code, enhanced, text);
+	lmtp_server_answer_all(&ls->server, stream_out(ls->stream), code,
+	    enhanced, text);
 	reset(ls);
-	ls->phase = LMTP_PHASE_COMMAND;
 }
 
 static void
@@ -144,25 +118,24 @@ delivered(void *arg)
 	for (size_t i = 0; i < delivery_count(ls->delivery); i++) {
 		struct delivery_answer a = delivery_answer(ls->delivery, i);
 
-		lmtp_answer(ls, a.code, a.enhanced, a.text);
+		lmtp_server_answer(&ls->server, stream_out(ls->stream), i,
+		    a.code, a.enhanced, a.text);
 	}
 	reset(ls);
-	ls->phase = LMTP_PHASE_COMMAND;
 	lmtp_advance(ls);
 }
 
 static void
 deliver(struct lmtp_session *ls)
 {
-	const struct notice_trace trace = { .from = ls->from,
-		.lhlo = ls->lhlo,
+	const struct trace trace = { .from = ls->from,
+		.lhlo = ls->server.lhlo,
 		.peer = stream_peer(ls->stream),
 		.host = ls->worker->conf->hostname,
 		.sid = ls->sid,
 		.secure = stream_is_secure(ls->stream),
 		.seconds = loop_wall(ls->worker->loop).ms / 1000 };
 
-	ls->phase = LMTP_PHASE_DELIVERING;
 	delivery_run(ls->delivery, &trace, ls->blob, delivered, ls);
 	blob_free(&ls->blob);
 }
@@ -194,249 +167,114 @@ blob_ended(void *arg, const char *why)
 }
 
 static void
-end_data(struct lmtp_session *ls)
+end_message(struct lmtp_session *ls)
 {
 	timer_stop(ls->timer);
-	if (ls->size > ls->worker->conf->max_message) {
-		answer_all(ls, 552, "5.3.4", "Message too big");
-		return;
-	}
-	if (blob_end_here(ls->blob)) {
+	if (blob_end_here(ls->blob))
 		message_came(ls);
-		return;
-	}
-	ls->phase = LMTP_PHASE_ENDING;
-	blob_end(ls->blob, blob_ended, ls);
-}
-
-/* Beyond the limit it is taken to its end, and thrown away. */
-static void
-take_octets(struct lmtp_session *ls, struct slice octets)
-{
-	ls->size += octets.len;
-	if (ls->size <= ls->worker->conf->max_message)
-		blob_put(ls->blob, octets);
-}
-
-static bool
-take_data(struct lmtp_session *ls)
-{
-	struct buf *in = stream_in(ls->stream);
-	struct slice octets;
-	size_t taken = 0;
-	enum lmtp_data_event ev;
-
-	if (blob_busy(ls->blob, blob_changed, ls))
-		return false;
-	ev = lmtp_undot(&ls->undot, buf_data(in), buf_len(in), &octets, &taken);
-	if (ev == LMTP_DATA_OCTETS)
-		take_octets(ls, octets);
-	buf_drop(in, taken);
-	switch (ev) {
-	case LMTP_DATA_ERROR:
-		lmtp_answer(ls, 550, "5.6.0",
-		    "A NUL, or a lone CR or LF, in it");
-		finish(ls);
-		return false;
-	case LMTP_DATA_MORE:
-		return false;
-	case LMTP_DATA_OCTETS:
-		break;
-	case LMTP_DATA_END:
-		end_data(ls);
-		break;
-	}
-	return true;
-}
-
-/* --- small commands ------------------------------------------------------------------ */
-
-static void
-command_lhlo(struct lmtp_session *ls, const struct lmtp_command *c)
-{
-	struct worker *w = ls->worker;
-	char text[LHLO_ROOM];
-
-	reset(ls);
-	snprintf(ls->lhlo, sizeof(ls->lhlo), "%.*s",
-	    (int)(c->arg.len < 255 ? c->arg.len : 255),
-	    (const char *)c->arg.ptr);
-	for (char *p = ls->lhlo; *p != '\0'; p++)
-		if (*p <= ' ' || *p >= 0x7f)
-			*p = '?';
-	snprintf(text, sizeof(text),
-	    "%.255s\nPIPELINING\n8BITMIME\nENHANCEDSTATUSCODES\nSIZE %llu%s",
-	    w->conf->hostname, (unsigned long long)w->conf->max_message,
-	    w->server_tls != NULL && !stream_is_secure(ls->stream)
-	        ? "\nSTARTTLS"
-	        : "");
-	lmtp_answer(ls, 250, NULL, text);
-	ls->greeted = true;
-}
-
-static void
-command_starttls(struct lmtp_session *ls)
-{
-	struct err err;
-
-	if (ls->worker->server_tls == NULL || stream_is_secure(ls->stream)) {
-		lmtp_answer(ls, 503, "5.5.1", "TLS is on, or not to be had");
-		return;
-	}
-	lmtp_answer(ls, 220, "2.0.0", "Begin TLS");
-	stream_flush(ls->stream);
-	reset(ls);
-	ls->greeted = false;
-	ls->lines = (struct lmtp_lines){ 0 };
-	ls->phase = LMTP_PHASE_HANDSHAKE;
-	if (stream_start_tls(ls->stream, ls->worker->server_tls, NULL, &err) ==
-	    -1) {
-		log_warn(ls->worker->log, "TLS not started", "sid", ls->sid,
-		    "why", err.text, NULL);
-		finish(ls);
-	}
-}
-
-static void
-command(struct lmtp_session *ls, const struct lmtp_command *c)
-{
-	switch (c->verb) {
-	case LMTP_LHLO:
-		command_lhlo(ls, c);
-		break;
-	case LMTP_MAIL:
-		lmtp_mail(ls, c);
-		break;
-	case LMTP_RCPT:
-		lmtp_rcpt(ls, c);
-		break;
-	case LMTP_DATA:
-		command_data(ls);
-		break;
-	case LMTP_RSET:
-		reset(ls);
-		lmtp_answer(ls, 250, "2.0.0", "Done");
-		break;
-	case LMTP_NOOP:
-		lmtp_answer(ls, 250, "2.0.0", "Done");
-		break;
-	case LMTP_VRFY:
-		lmtp_answer(ls, 252, "2.5.0", "Try to deliver");
-		break;
-	case LMTP_HELP:
-		lmtp_answer(ls, 214, "2.0.0", "See RFC 2033");
-		break;
-	case LMTP_STARTTLS:
-		command_starttls(ls);
-		break;
-	case LMTP_QUIT:
-		lmtp_answer(ls, 221, "2.0.0", "Goodbye");
-		finish(ls);
-		break;
-	case LMTP_AUTH:
-		lmtp_answer(ls, 502, "5.5.1", "No need to log in here");
-		break;
-	case LMTP_HELO:
-	case LMTP_UNKNOWN:
-		lmtp_answer(ls, 500, "5.5.1", "Unknown command");
-		break;
-	}
-}
-
-static bool
-needs_lhlo(enum lmtp_verb verb)
-{
-	return verb == LMTP_MAIL || verb == LMTP_RCPT || verb == LMTP_DATA;
-}
-
-static void
-take_command(struct lmtp_session *ls, struct slice line)
-{
-	struct lmtp_command *c = arena_alloc(&ls->line_arena, sizeof(*c));
-
-	lmtp_parse_command(&ls->line_arena, line, c);
-	if (c->code == 0 && needs_lhlo(c->verb) && !ls->greeted) {
-		c->code = 503;
-		c->why = "5.5.1 LHLO first";
-	}
-	if (c->code == 0 && c->verb != LMTP_UNKNOWN) {
-		ls->bad = 0;
-		command(ls, c);
-		return;
-	}
-	if (c->code != 0)
-		lmtp_answer(ls, c->code, NULL, c->why);
 	else
-		command(ls, c);
-	if (++ls->bad >= BAD_MAX) {
-		lmtp_answer(ls, 421, "4.7.0", "Too many bad commands");
-		finish(ls);
-	}
-}
-
-static bool
-take_line(struct lmtp_session *ls)
-{
-	struct buf *in = stream_in(ls->stream);
-	struct slice line;
-	size_t taken = 0;
-
-	if (buf_room(stream_out(ls->stream)) < REPLY_ROOM)
-		return false;
-	switch (
-	    lmtp_line(&ls->lines, buf_data(in), buf_len(in), &line, &taken)) {
-	case LMTP_LINE_ERROR:
-		lmtp_answer(ls, 500, "5.5.2", "Line too long, or malformed");
-		finish(ls);
-		return false;
-	case LMTP_LINE_MORE:
-		return false;
-	case LMTP_LINE:
-		break;
-	}
-	line = arena_copy(&ls->line_arena, line);
-	buf_drop(in, taken);
-	take_command(ls, line);
-	return true;
+		blob_end(ls->blob, blob_ended, ls);
 }
 
 /* --- what moves ------------------------------------------------------------------------ */
 
-static bool
-step(struct lmtp_session *ls)
+void
+lmtp_reply(struct lmtp_session *ls, int code, const char *enhanced,
+    const char *text)
 {
-	switch (ls->phase) {
-	case LMTP_PHASE_COMMAND:
-		arena_reset(&ls->line_arena);
-		return take_line(ls);
-	case LMTP_PHASE_DATA:
-		return take_data(ls);
-	case LMTP_PHASE_ROUTING:
-	case LMTP_PHASE_ENDING:
-	case LMTP_PHASE_DELIVERING:
-	case LMTP_PHASE_HANDSHAKE:
-	case LMTP_PHASE_FINISHING:
+	lmtp_server_reply(&ls->server, stream_out(ls->stream), code, enhanced,
+	    text);
+}
+
+static void
+start_tls(struct lmtp_session *ls)
+{
+	struct err err;
+
+	reset(ls);
+	stream_flush(ls->stream);
+	if (stream_start_tls(ls->stream, ls->worker->server_tls, NULL, &err) ==
+	    0)
+		return;
+	log_warn(ls->worker->log, "TLS not started", "sid", ls->sid, "why",
+	    err.text, NULL);
+	finish(ls);
+}
+
+/* Nobody logs in here: who may connect is the network's to say. */
+static void
+greet(struct lmtp_session *ls)
+{
+	bool has_tls =
+	    ls->worker->server_tls != NULL && !stream_is_secure(ls->stream);
+
+	reset(ls);
+	lmtp_server_offer(&ls->server, stream_out(ls->stream), has_tls, "");
+}
+
+/* False: there is nothing more to do now. */
+static bool
+act(struct lmtp_session *ls, enum lmtp_server_event ev,
+    const struct lmtp_server_item *item)
+{
+	switch (ev) {
+	case LMTP_SERVER_MORE:
+		return false;
+	case LMTP_SERVER_ANSWERED:
+	case LMTP_SERVER_OCTETS:
+	case LMTP_SERVER_AUTH: /* was not offered */
+	case LMTP_SERVER_AUTH_LINE:
 		break;
+	case LMTP_SERVER_LHLO:
+		greet(ls);
+		break;
+	case LMTP_SERVER_STARTTLS:
+		start_tls(ls);
+		break;
+	case LMTP_SERVER_SENDER:
+		lmtp_mail(ls, item->command);
+		break;
+	case LMTP_SERVER_RECIPIENT:
+		lmtp_rcpt(ls, item->command);
+		break;
+	case LMTP_SERVER_MESSAGE:
+		begin_message(ls);
+		break;
+	case LMTP_SERVER_END:
+		end_message(ls);
+		break;
+	case LMTP_SERVER_RESET:
+		reset(ls);
+		break;
+	case LMTP_SERVER_FINISH:
+		finish(ls);
+		return false;
 	}
-	return false;
+	return true;
 }
 
 static bool
-wants_read(struct lmtp_session *ls)
+is_blocked(struct lmtp_session *ls)
 {
-	switch (ls->phase) {
-	case LMTP_PHASE_COMMAND:
-	case LMTP_PHASE_HANDSHAKE:
-		return true;
-	case LMTP_PHASE_DATA:
-		return !blob_busy(ls->blob, blob_changed, ls);
-	case LMTP_PHASE_ROUTING:
-	case LMTP_PHASE_ENDING:
-	case LMTP_PHASE_DELIVERING:
-	case LMTP_PHASE_FINISHING:
-		break;
-	}
-	return false;
+	return ls->server.state == LMTP_SERVER_RECEIVING &&
+	       blob_busy(ls->blob, blob_changed, ls);
+}
+
+static bool
+step(struct lmtp_session *ls)
+{
+	struct buf *in = stream_in(ls->stream);
+	struct lmtp_server_item item;
+	enum lmtp_server_event ev;
+
+	if (is_blocked(ls))
+		return false;
+	ev = lmtp_server_next(&ls->server, buf_data(in), buf_len(in),
+	    stream_out(ls->stream), &item);
+	if (ev == LMTP_SERVER_OCTETS)
+		blob_put(ls->blob, item.octets);
+	buf_drop(in, item.taken);
+	return act(ls, ev, &item);
 }
 
 void
@@ -453,19 +291,25 @@ lmtp_advance(struct lmtp_session *ls)
 		session_free(ls, "output overflow");
 		return;
 	}
-	if (ls->draining && ls->phase == LMTP_PHASE_COMMAND &&
-	    ls->delivery == NULL) {
-		lmtp_answer(ls, 421, "4.3.2", "Shutting down");
-		finish(ls);
-	}
 	stream_flush(ls->stream);
-	stream_want_read(ls->stream, wants_read(ls));
+	stream_want_read(ls->stream,
+	    lmtp_server_wants_octets(&ls->server) && !is_blocked(ls));
 }
 
 static void
 on_turn(void *arg)
 {
 	lmtp_advance(session_of(arg));
+}
+
+static void
+on_timer(void *arg)
+{
+	struct lmtp_session *ls = session_of(arg);
+
+	lmtp_server_abort(&ls->server, stream_out(ls->stream), "4.4.2",
+	    "The message takes too long");
+	lmtp_advance(ls);
 }
 
 static void
@@ -478,8 +322,7 @@ on_stream(void *arg, enum stream_event ev)
 		session_free(ls, stream_error(ls->stream));
 		return;
 	case STREAM_SECURE:
-		if (ls->phase == LMTP_PHASE_HANDSHAKE)
-			ls->phase = LMTP_PHASE_COMMAND;
+		lmtp_server_secure(&ls->server);
 		break;
 	case STREAM_READ:
 	case STREAM_WRITTEN:
@@ -495,22 +338,23 @@ lmtp_session_new(struct lmtpd *d, int fd)
 	const struct stream_limits limits = { IN_MAX, OUT_MAX,
 		(unsigned)(conf->idle_ms / 1000) };
 	struct lmtp_session *ls = xcalloc(1, sizeof(*ls));
-	char text[300];
 
 	ls->magic = LMTP_MAGIC;
 	ls->lmtpd = d;
 	ls->worker = &d->worker;
 	arena_init(&ls->arena);
-	arena_init(&ls->line_arena);
 	worker_new_sid(ls->sid);
 	ls->stream = stream_new(d->worker.loop, fd, &limits, on_stream, ls);
 	ls->timer = timer_new(d->worker.loop, on_timer, ls);
 	ls->turn = task_new(d->worker.loop, on_turn, ls);
 	TAILQ_INSERT_TAIL(&d->sessions, ls, entry);
 	d->nsessions++;
-	snprintf(text, sizeof(text), "%.255s murder LMTP ready",
-	    conf->hostname);
-	lmtp_answer(ls, 220, NULL, text);
+	lmtp_server_init(&ls->server,
+	    &(struct lmtp_server_conf){ .hostname = conf->hostname,
+	        .message_max = conf->max_message,
+	        .recipients_max = conf->max_recipients,
+	        .bad_max = BAD_MAX },
+	    stream_out(ls->stream));
 	lmtp_advance(ls);
 }
 
@@ -523,6 +367,6 @@ lmtp_session_next(struct lmtp_session *ls)
 void
 lmtp_session_drain(struct lmtp_session *ls)
 {
-	ls->draining = true;
+	lmtp_server_drain(&ls->server);
 	lmtp_advance(ls);
 }

@@ -17,44 +17,14 @@
 
 /* --- MAIL ---------------------------------------------------------------------- */
 
-/* True, and it was answered, if a parameter cannot be had. */
-static bool
-refuse_parameter(struct lmtp_session *ls, const struct lmtp_param *p)
-{
-	uint64_t size;
-
-	if (slice_is_nocase(p->name, "SIZE")) {
-		if (!ascii_number(p->value, UINT64_MAX, &size))
-			lmtp_answer(ls, 501, "5.5.4", "SIZE=number");
-		else if (size > ls->worker->conf->max_message)
-			lmtp_answer(ls, 552, "5.3.4", "Message too big");
-		else
-			return false;
-	} else if (slice_is_nocase(p->name, "BODY")) {
-		if (slice_is_nocase(p->value, "7BIT") ||
-		    slice_is_nocase(p->value, "8BITMIME"))
-			return false;
-		lmtp_answer(ls, 501, "5.5.4", "BODY is 7BIT or 8BITMIME");
-	} else
-		lmtp_answer(ls, 555, "5.5.4", "Unknown parameter");
-	return true;
-}
-
 void
 lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 {
-	if (ls->delivery != NULL) {
-		lmtp_answer(ls, 503, "5.5.1", "RSET first");
-		return;
-	}
-	for (size_t i = 0; i < c->n; i++)
-		if (refuse_parameter(ls, &c->params[i]))
-			return;
 	ls->from = arena_copy(&ls->arena, c->raw_path);
 	ls->delivery =
 	    delivery_new(ls->lmtpd->deliveries, &c->path, ls->from, ls->sid);
-	timer_set(ls->timer, (int64_t)ls->worker->conf->idle_ms);
-	lmtp_answer(ls, 250, "2.1.0", "Sender accepted");
+	timer_set(ls->timer, (int64_t)ls->worker->conf->message_ms);
+	lmtp_reply(ls, 250, "2.1.0", "Sender accepted");
 }
 
 /* --- RCPT ------------------------------------------------------------------------ */
@@ -66,7 +36,7 @@ accept(struct lmtp_session *ls, const struct mboxrec *rec)
 
 	if (ls->shared &&
 	    !(acl_effective_text(rec->acl, slice_of(NULL, 0)) & ACL_POST)) {
-		lmtp_answer(ls, 550, "5.7.1",
+		lmtp_reply(ls, 550, "5.7.1",
 		    "Mail may not be sent to that mailbox");
 		return;
 	}
@@ -78,13 +48,13 @@ accept(struct lmtp_session *ls, const struct mboxrec *rec)
 	        .detail = ls->shared ? slice_of(NULL, 0) : ls->detail,
 	        .mailbox = ls->mailbox,
 	        .server = server });
-	lmtp_answer(ls, 250, "2.1.5", "Recipient accepted");
+	lmtp_reply(ls, 250, "2.1.5", "Recipient accepted");
 }
 
 static void
 refuse(struct lmtp_session *ls)
 {
-	lmtp_answer(ls, 550, "5.1.1",
+	lmtp_reply(ls, 550, "5.1.1",
 	    ls->shared ? "No such mailbox here" : "No such user here");
 }
 
@@ -94,7 +64,6 @@ routed(void *arg, enum route_answer answer, const struct mboxrec *rec)
 	struct lmtp_session *ls = arg;
 
 	ls->wait = NULL;
-	ls->phase = LMTP_PHASE_COMMAND;
 	switch (answer) {
 	case ROUTE_FOUND:
 		accept(ls, rec);
@@ -103,7 +72,7 @@ routed(void *arg, enum route_answer answer, const struct mboxrec *rec)
 		refuse(ls);
 		break;
 	case ROUTE_UNKNOWN:
-		lmtp_answer(ls, 451, "4.3.0",
+		lmtp_reply(ls, 451, "4.3.0",
 		    "Whether there is such a user cannot be known now");
 		break;
 	}
@@ -128,10 +97,10 @@ name_shared(struct lmtp_session *ls)
 	const struct mboxname_view view = { layout, slice_of("", 0) };
 	const char *external =
 	    layout->altnamespace
-	        ? arena_printf(&ls->line_arena, "%s%c%.*s", layout->shared,
+	        ? arena_printf(&ls->arena, "%s%c%.*s", layout->shared,
 	              layout->separator, (int)ls->detail.len,
 	              (const char *)ls->detail.ptr)
-	        : arena_string(&ls->line_arena, ls->detail);
+	        : arena_string(&ls->arena, ls->detail);
 
 	return ls->detail.len > 0 &&
 	       mboxname_from_external(&ls->arena, &view, slice_str(external),
@@ -179,7 +148,6 @@ find_user(struct lmtp_session *ls)
 		refuse(ls);
 		return;
 	}
-	ls->phase = LMTP_PHASE_ROUTING;
 	ls->wait = route_find(ls->worker->route, ls->mailbox, routed, ls);
 }
 
@@ -188,18 +156,6 @@ lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
 {
 	const struct proxyd_conf *conf = ls->worker->conf;
 
-	if (ls->delivery == NULL) {
-		lmtp_answer(ls, 503, "5.5.1", "MAIL first");
-		return;
-	}
-	if (c->n > 0) {
-		lmtp_answer(ls, 555, "5.5.4", "Unknown parameter");
-		return;
-	}
-	if (delivery_count(ls->delivery) >= conf->max_recipients) {
-		lmtp_answer(ls, 452, "4.5.3", "Too many recipients");
-		return;
-	}
 	split(ls, c);
 	ls->shared =
 	    slice_is_nocase(ls->user, conf->share_user) && ls->detail.len > 0;
@@ -208,7 +164,6 @@ lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
 	} else if (!name_shared(ls)) {
 		refuse(ls);
 	} else {
-		ls->phase = LMTP_PHASE_ROUTING;
 		ls->wait =
 		    route_find(ls->worker->route, ls->mailbox, routed, ls);
 	}

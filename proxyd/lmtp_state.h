@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "imap/lmtp.h"
+#include "imap/lmtp_server.h"
 #include "lib/arena.h"
 #include "lib/list.h"
 #include "lib/slice.h"
@@ -22,38 +22,22 @@ struct task;
 struct timer;
 struct worker;
 
-enum lmtp_phase {
-	LMTP_PHASE_COMMAND,
-	LMTP_PHASE_ROUTING, /* a recipient is looked for */
-	LMTP_PHASE_DATA,
-	LMTP_PHASE_ENDING, /* the blob comes to its end */
-	LMTP_PHASE_DELIVERING,
-	LMTP_PHASE_HANDSHAKE,
-	LMTP_PHASE_FINISHING
-};
-
 struct lmtp_session {
 	unsigned magic;
 	TAILQ_ENTRY(lmtp_session) entry;
 	struct lmtpd *lmtpd;
 	struct worker *worker;
-	enum lmtp_phase phase;
 	struct stream *stream;
 	struct timer *timer; /* of a transaction until its message is here */
 	struct task *turn;
-	struct arena line_arena; /* of one command */
-	struct lmtp_lines lines;
-	struct lmtp_undot undot;
-	bool greeted, draining;
-	unsigned bad; /* commands in a row */
-	char sid[17], lhlo[256];
+	struct lmtp_server server;
+	char sid[17];
 
 	/* The transaction: there is one if delivery is not NULL. */
 	struct arena arena;
 	struct delivery *delivery;
 	struct slice from; /* as it came */
 	struct blob *blob;
-	uint64_t size;
 
 	/* The recipient that is looked for. */
 	struct lmtp_path path;
@@ -62,12 +46,12 @@ struct lmtp_session {
 	struct route_wait *wait;
 };
 
-void lmtp_answer(struct lmtp_session *ls, int code, const char *enhanced,
+/* To MAIL and RCPT; RCPT perhaps later. */
+void lmtp_reply(struct lmtp_session *ls, int code, const char *enhanced,
     const char *text);
-void lmtp_advance(struct lmtp_session *ls);
-
-/* MAIL and RCPT are answered; RCPT perhaps later. */
 void lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c);
 void lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c);
+
+void lmtp_advance(struct lmtp_session *ls);
 
 #endif

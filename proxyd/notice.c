@@ -2,6 +2,7 @@
 
 #include "imap/date.h"
 #include "imap/header.h"
+#include "imap/trace.h"
 #include "lib/buf.h"
 #include "proxyd/notice.h"
 
@@ -14,47 +15,11 @@ enum {
 	REASON_MAX = 32 * 1024
 };
 
-/* Printable ASCII; what is not comes from a peer that has no business to. */
-static void
-put_clean(struct buf *out, struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		buf_putc(out,
-		    s.ptr[i] < 0x20 || s.ptr[i] == 0x7f ? '?' : s.ptr[i]);
-}
-
-void
-notice_put_received(struct buf *out, const struct notice_trace *t)
-{
-	struct date_time now = { t->seconds, 0 };
-
-	buf_puts(out, "Received: from ");
-	put_clean(out, slice_str(t->lhlo));
-	buf_puts(out, " ([");
-	put_clean(out, slice_str(t->peer));
-	buf_puts(out, "])\r\n\tby ");
-	buf_puts(out, t->host);
-	buf_puts(out, t->secure ? " with LMTPS id " : " with LMTP id ");
-	buf_puts(out, t->sid);
-	buf_puts(out, ";\r\n\t");
-	date_put_mail(out, &now);
-	buf_puts(out, "\r\n");
-}
-
-void
-notice_put_trace(struct buf *out, const struct notice_trace *t)
-{
-	buf_puts(out, "Return-Path: <");
-	put_clean(out, t->from);
-	buf_puts(out, ">\r\n");
-	notice_put_received(out, t);
-}
-
 void
 notice_put_redirected(struct buf *out, struct slice recipient)
 {
 	buf_puts(out, REDIRECTED ": ");
-	put_clean(out, recipient);
+	trace_put_clean(out, recipient);
 	buf_puts(out, "\r\n");
 }
 
@@ -124,7 +89,7 @@ put_head(struct buf *out, const struct notice_reject *r)
 	buf_puts(out, "\r\nFrom: Mail Delivery <");
 	buf_puts(out, r->postmaster);
 	buf_puts(out, ">\r\nTo: <");
-	put_clean(out, r->to);
+	trace_put_clean(out, r->to);
 	buf_puts(out,
 	    ">\r\nSubject: Your message was refused\r\nMessage-ID: <");
 	buf_puts(out, r->id);
@@ -156,10 +121,10 @@ put_disposition(struct buf *out, const struct notice_reject *r)
 	              "Reporting-UA: ");
 	buf_puts(out, r->host);
 	buf_puts(out, "; Murder\r\nFinal-Recipient: rfc822; ");
-	put_clean(out, r->recipient);
+	trace_put_clean(out, r->recipient);
 	if (header_find(top(r->message), "Message-ID", &f)) {
 		buf_puts(out, "\r\nOriginal-Message-ID: ");
-		put_clean(out, slice_trim(f.value));
+		trace_put_clean(out, slice_trim(f.value));
 	}
 	buf_puts(out,
 	    "\r\nDisposition: automatic-action/MDN-sent-automatically;"

@@ -1,5 +1,5 @@
 /*
- * notice: what we put in front of mail, and mail that we write ourselves.  Pure.
+ * notice: mail that we write ourselves, and how we know it again.  Pure.
  */
 #ifndef PROXYD_NOTICE_H
 #define PROXYD_NOTICE_H
@@ -10,19 +10,6 @@
 #include "lib/slice.h"
 
 struct buf;
-
-struct notice_trace {
-	struct slice from; /* envelope's */
-	const char *lhlo, *peer, *host, *sid;
-	bool secure;
-	int64_t seconds; /* since 1970 */
-};
-
-/* Return-Path and Received (RFC 5321 4.4). */
-void notice_put_trace(struct buf *out, const struct notice_trace *t);
-
-/* Received alone: for mail that is sent on. */
-void notice_put_received(struct buf *out, const struct notice_trace *t);
 
 /* The field by which we know what we have sent on for this recipient. */
 void notice_put_redirected(struct buf *out, struct slice recipient);

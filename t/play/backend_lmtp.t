@@ -108,8 +108,9 @@ def frontends(b):
     tap.ok("\\Flagged" in flags and "$Work" in flags, "with its flags")
     tap.equal(count(fred, "lists"), before + 1, "once")
     m.docmd("MAIL FROM:<a@x.org>")
-    tap.equal(m.docmd("RCPT TO:<fred@test> XMAILBOX=.. XKEY=x")[0], 501,
-              "parameters that are wrong")
+    code, text = m.docmd("RCPT TO:<fred@test> XMAILBOX=user.fred XKEY=x")
+    tap.ok(code == 501 and text.count(b"5.5.4") == 1,
+           "a parameter that is wrong: %r" % text)
     m.quit()
 
 
@@ -180,6 +181,16 @@ def big(b):
     m.quit()
 
 
+def slow(b):
+    """A message has to be here in time, however busy its sender is."""
+    r = b.raw(b.lmtp_port)
+    r.send("LHLO c\r\nMAIL FROM:<a@x.org>\r\nRCPT TO:<fred@test>\r\nDATA\r\n")
+    r.until("354 ")
+    r.send("a line, and no end\r\n")
+    tap.ok(r.until("421 4.4.2")[-1].startswith("421"), "too slow")
+    tap.equal(r.line(), "", "and closed")
+
+
 def crash(b):
     """What was answered 250 is there after a crash."""
     m = b.lmtp()
@@ -206,4 +217,7 @@ with Backend(users=["fred", "joe", "new"],
     raw_sessions(backend)
     big(backend)
     crash(backend)
+with Backend(users=["fred"], conf=["message_timeout = 1s"]) as backend:
+    backend.imap("fred").logout()
+    slow(backend)
 tap.done()

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "imap/header.h"
+#include "imap/trace.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
@@ -38,7 +39,7 @@ lines_are_whole(const struct buf *b)
 static void
 test_trace(void)
 {
-	struct notice_trace t = { .from = slice_str("a\r\nBcc: x@y"),
+	struct trace t = { .from = slice_str("a\r\nBcc: x@y"),
 		.lhlo = "mx",
 		.peer = "192.0.2.1:7",
 		.host = "front",
@@ -48,7 +49,7 @@ test_trace(void)
 	struct buf b;
 
 	buf_init(&b, 4096);
-	notice_put_trace(&b, &t);
+	trace_put(&b, &t);
 	ok(lines_are_whole(&b), "whole lines");
 	ok(has(&b, "Return-Path: <a??Bcc: x@y>\r\n"),
 	    "no line of a sender's own");
@@ -60,7 +61,7 @@ test_trace(void)
 	    "is a header's beginning");
 	buf_clear(&b);
 	t.secure = true;
-	notice_put_received(&b, &t);
+	trace_put_received(&b, &t);
 	ok(has(&b, " with LMTPS id ") && !has(&b, "Return-Path"),
 	    "alone, and with TLS");
 	buf_fini(&b);
