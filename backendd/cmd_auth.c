@@ -1,8 +1,6 @@
 /*
  * LOGIN, AUTHENTICATE, STARTTLS: who is it?
  */
-#include <string.h>
-
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
 #include "backendd/server.h"
@@ -10,23 +8,14 @@
 #include "imap/mboxname.h"
 #include "imap/parse.h"
 #include "lib/arena.h"
-#include "lib/auth.h"
-#include "lib/base64.h"
-#include "lib/buf.h"
-#include "lib/must.h"
-#include "lib/xalloc.h"
-
-enum {
-	SASL_MAX = 16 * 1024 /* octets of one response */
-};
+#include "lib/auth_line.h"
 
 /* In the command's arena. */
 struct login {
 	struct session *ss;
-	struct auth_exchange *exchange; /* NULL: none is under way */
+	struct auth_line *exchange; /* NULL: none is under way */
 	const char *mechanism;
-	const char *authcid, *authzid; /* proven, but for an empty last line */
-	const char *claimed;           /* LOGIN's name, for the log */
+	const char *claimed; /* LOGIN's name, for the log */
 };
 
 static struct login *
@@ -61,16 +50,16 @@ user_made(void *arg, enum mblist_result r, const char *text)
 }
 
 static void
-accept_login(struct login *l)
+accept_login(struct login *l, const struct auth_line_answer *a)
 {
 	struct session *ss = l->ss;
 	struct backendd *bd = session_server(ss);
-	struct arena *a = session_cmd(ss)->arena;
+	struct arena *arena = session_cmd(ss)->arena;
 	struct slice inbox;
 	const char *user;
 
-	if (!session_log_in(ss, l->authcid, l->authzid)) {
-		session_login_failed(ss, l->authcid, "may not act for another");
+	if (!session_log_in(ss, a->authcid, a->authzid)) {
+		session_login_failed(ss, a->authcid, "may not act for another");
 		session_done(ss, SESSION_NO, "AUTHORIZATIONFAILED",
 		    "You may not act for that user");
 		return;
@@ -78,8 +67,9 @@ accept_login(struct login *l)
 	user = session_user(ss);
 	if (backendd_autocreates(bd) && !session_is_admin(ss) &&
 	    !session_is_proxy(ss) &&
-	    mboxname_of_user(a, &bd->layout, slice_str(user), &inbox) == NULL &&
-	    mblist_get(bd->list, arena_string(a, inbox), a) == NULL)
+	    mboxname_of_user(arena, &bd->layout, slice_str(user), &inbox) ==
+	        NULL &&
+	    mblist_get(bd->list, arena_string(arena, inbox), arena) == NULL)
 		mblist_make_user(bd->list, user, user_made, ss);
 	else
 		welcome(ss);
@@ -88,12 +78,12 @@ accept_login(struct login *l)
 /* --- the exchange --------------------------------------------------------------- */
 
 static void
-refuse(struct login *l, const struct auth_answer *a)
+refuse(struct login *l, const struct auth_line_answer *a)
 {
 	session_login_failed(l->ss,
 	    l->claimed != NULL ? l->claimed : l->mechanism,
 	    a->text != NULL ? a->text : "");
-	if (a->result == AUTH_UNAVAILABLE)
+	if (a->result == AUTH_LINE_UNAVAILABLE)
 		session_done(l->ss, SESSION_NO, "UNAVAILABLE",
 		    "Cannot check now, try again later");
 	else
@@ -101,98 +91,46 @@ refuse(struct login *l, const struct auth_answer *a)
 		    "Wrong name or password");
 }
 
-static void take_line(struct session *ss, void *arg, struct slice line);
-
-/* "+ BASE64" */
-static void
-challenge(struct login *l, struct slice octets)
-{
-	struct buf text;
-
-	buf_init(&text, SASL_MAX * 2);
-	base64_encode(&text, octets);
-	buf_putc(&text, '\0');
-	MUST(!buf_failed(&text));
-	session_continue(l->ss, (const char *)buf_data(&text));
-	buf_fini(&text);
-	session_want_line(l->ss, take_line, l);
-}
-
-static void
-take_answer(void *arg, const struct auth_answer *a)
-{
-	struct login *l = arg;
-	struct arena *arena = session_cmd(l->ss)->arena;
-
-	switch (a->result) {
-	case AUTH_CONTINUE:
-		challenge(l, a->challenge);
-		return;
-	case AUTH_OK:
-		break;
-	case AUTH_FAIL:
-	case AUTH_UNAVAILABLE:
-		l->exchange = NULL;
-		refuse(l, a);
-		return;
-	}
-	l->exchange = NULL;
-	l->authcid = arena_string(arena, slice_str(a->authcid));
-	l->authzid = arena_string(arena,
-	    slice_str(a->authzid != NULL ? a->authzid : ""));
-	/* IMAP has no place for the server's last word but a challenge. */
-	if (a->has_challenge)
-		challenge(l, a->challenge);
-	else
-		accept_login(l);
-}
-
-/* Decoded into storage that does not move, and wiped. */
-static int
-decode(struct buf *out, struct slice line)
-{
-	size_t n = SASL_MAX;
-
-	buf_init(out, SASL_MAX);
-	(void)buf_space(out, &n); /* all of it now: growing leaves copies */
-	return line.len > SASL_MAX ? -1 : base64_decode(out, line);
-}
-
-static void
-forget(struct buf *b)
-{
-	if (b->area != NULL)
-		wipe(b->area, b->size);
-	buf_fini(b);
-}
-
-static void
-give_up(struct login *l, const char *text)
-{
-	auth_cancel(&l->exchange);
-	session_done(l->ss, SESSION_BAD, NULL, text);
-}
-
 static void
 take_line(struct session *ss, void *arg, struct slice line)
 {
 	struct login *l = arg;
-	struct buf octets;
 
-	(void)ss; /* l has it */
-	if (line.ptr == NULL || slice_is(line, "*")) {
-		give_up(l, "Authentication cancelled");
+	if (line.ptr != NULL) {
+		auth_line_put(l->exchange, line);
 		return;
 	}
-	if (decode(&octets, line) == -1)
-		give_up(l, "Not base64");
-	else if (l->exchange != NULL)
-		auth_step(l->exchange, buf_slice(&octets));
-	else if (buf_len(&octets) > 0)
-		give_up(l, "Nothing more to say");
-	else
-		accept_login(l);
-	forget(&octets);
+	auth_line_cancel(&l->exchange);
+	session_done(ss, SESSION_BAD, NULL, "Authentication cancelled");
+}
+
+static void
+take_answer(void *arg, const struct auth_line_answer *a)
+{
+	struct login *l = arg;
+
+	if (a->result != AUTH_LINE_CHALLENGE)
+		l->exchange = NULL;
+	switch (a->result) {
+	case AUTH_LINE_CHALLENGE:
+		session_continue(l->ss, a->coded);
+		session_want_line(l->ss, take_line, l);
+		return;
+	case AUTH_LINE_OK:
+		accept_login(l, a);
+		return;
+	case AUTH_LINE_FAIL:
+	case AUTH_LINE_UNAVAILABLE:
+		refuse(l, a);
+		return;
+	case AUTH_LINE_CANCELLED:
+		session_done(l->ss, SESSION_BAD, NULL,
+		    "Authentication cancelled");
+		return;
+	case AUTH_LINE_MALFORMED:
+		session_done(l->ss, SESSION_BAD, NULL, "Not base64");
+		return;
+	}
 }
 
 /* --- commands -------------------------------------------------------------------- */
@@ -212,42 +150,15 @@ is_offered(const char *list, struct slice mechanism)
 	return false;
 }
 
-static void
-start_exchange(struct login *l, struct slice initial, bool has_initial)
-{
-	struct auth_peer peer = session_auth_peer(l->ss);
-	struct auth *auth = session_server(l->ss)->auth;
-	struct slice plain;
-	struct buf octets;
-
-	if (!has_initial) {
-		l->exchange =
-		    auth_start(auth, &peer, l->mechanism, NULL, take_answer, l);
-		return;
-	}
-	if (slice_is(initial, "="))
-		initial.len = 0;
-	if (decode(&octets, initial) == -1) {
-		forget(&octets);
-		session_done(l->ss, SESSION_BAD, NULL, "Not base64");
-		return;
-	}
-	plain = buf_slice(&octets);
-	l->exchange =
-	    auth_start(auth, &peer, l->mechanism, &plain, take_answer, l);
-	forget(&octets);
-}
-
 void
 backendd_AUTHENTICATE(struct session *ss, struct cmd *cmd)
 {
 	struct login *l = login_new(ss, cmd);
 	struct auth_peer peer = session_auth_peer(ss);
 	struct slice mechanism = parse_atom(cmd->args);
-	bool has_initial = parse_try(cmd->args, ' ');
 	struct slice initial = { NULL, 0 };
 
-	if (has_initial)
+	if (parse_try(cmd->args, ' '))
 		initial = parse_rest(cmd->args);
 	parse_end(cmd->args);
 	if (parse_error(cmd->args) != NULL) {
@@ -262,7 +173,10 @@ backendd_AUTHENTICATE(struct session *ss, struct cmd *cmd)
 		return;
 	}
 	l->mechanism = arena_string(cmd->arena, mechanism);
-	start_exchange(l, initial, has_initial);
+	l->exchange = auth_line_start(session_server(ss)->auth, &peer,
+	    l->mechanism, initial, AUTH_LINE_LAST_APART, take_answer, l);
+	if (l->exchange == NULL)
+		session_done(ss, SESSION_BAD, NULL, "Not base64");
 }
 
 void
@@ -288,7 +202,7 @@ backendd_LOGIN(struct session *ss, struct cmd *cmd)
 	l->mechanism = "LOGIN";
 	l->claimed = arena_string(cmd->arena, user);
 	l->exchange =
-	    auth_login(bd->auth, &peer, user, password, take_answer, l);
+	    auth_line_login(bd->auth, &peer, user, password, take_answer, l);
 }
 
 void

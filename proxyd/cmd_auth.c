@@ -1,16 +1,12 @@
-#include <string.h>
-
 #include "imap/capability.h"
 #include "imap/id.h"
 #include "imap/mboxname.h"
 #include "imap/namespace.h"
-#include "lib/auth.h"
-#include "lib/base64.h"
+#include "lib/auth_line.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/stream.h"
-#include "lib/xalloc.h"
 #include "proxyd/cmd_auth.h"
 #include "proxyd/conf.h"
 #include "proxyd/handlers.h"
@@ -19,8 +15,7 @@
 #include "proxyd/worker.h"
 
 enum {
-	CAPABILITIES_MAX = 4096,
-	SASL_MAX = 16 * 1024
+	CAPABILITIES_MAX = 4096
 };
 
 /* What a session through us can do, whatever backends it meets. */
@@ -210,156 +205,88 @@ logged_in(struct session *ss, const char *user)
 	session_passed(ss);
 }
 
-/* Whom the client may be now; NULL, and answered, if nobody. */
-static const char *
-user_of(struct session *ss, const struct auth_answer *a)
+static void
+take_line(struct session *ss, struct slice line)
 {
-	if (a->authzid == NULL || a->authzid[0] == '\0' ||
-	    strcmp(a->authzid, a->authcid) == 0)
-		return a->authcid;
-	if (proxyd_is_admin(ss->worker->conf, a->authcid))
-		return a->authzid;
-	session_done(ss, WRITE_NO, RESPCODE_AUTHORIZATIONFAILED,
-	    "You may not act for that user");
-	return NULL;
+	auth_line_put(ss->exchange, line);
 }
 
 static void
-ask_client(struct session *ss, struct slice challenge,
-    void (*line)(struct session *ss, struct slice line))
+ask_client(struct session *ss, const char *coded)
 {
 	struct write w = session_write(ss);
-	struct buf coded;
 
-	buf_init(&coded, SASL_MAX * 2);
-	base64_encode(&coded, challenge);
-	write_continue(&w, buf_slice(&coded));
-	buf_fini(&coded);
-	session_want_line(ss, line);
-}
-
-/* To the server's last word there is nothing to say. */
-static void
-take_last_line(struct session *ss, struct slice line)
-{
-	if (line.len == 0)
-		logged_in(ss, ss->cmd.state);
-	else
-		session_done(ss, WRITE_BAD, RESPCODE_NONE, "Cancelled");
+	write_continue(&w, slice_str(coded));
+	session_want_line(ss, take_line);
 }
 
 static void
-accept_login(struct session *ss, const struct auth_answer *a)
+accept_login(struct session *ss, const struct auth_line_answer *a)
 {
-	const char *user = user_of(ss, a);
+	const char *user =
+	    proxyd_user_of(ss->worker->conf, a->authcid, a->authzid);
 
-	if (user == NULL)
-		return;
-	if (!a->has_challenge) {
+	if (user != NULL)
 		logged_in(ss, user);
-		return;
-	}
-	/* IMAP has no place for it but a challenge (RFC 9051 6.2.2). */
-	ss->cmd.state = arena_string(&ss->arena, slice_str(user));
-	ask_client(ss, a->challenge, take_last_line);
+	else
+		session_done(ss, WRITE_NO, RESPCODE_AUTHORIZATIONFAILED,
+		    "You may not act for that user");
 }
 
-static void take_line(struct session *ss, struct slice line);
-
 static void
-on_auth(void *arg, const struct auth_answer *a)
+on_auth(void *arg, const struct auth_line_answer *a)
 {
 	struct session *ss = arg;
 
-	if (a->result == AUTH_CONTINUE) {
-		ask_client(ss, a->challenge, take_line);
-		return;
-	}
-	ss->exchange = NULL;
+	if (a->result != AUTH_LINE_CHALLENGE)
+		ss->exchange = NULL;
 	switch (a->result) {
-	case AUTH_CONTINUE:
-		break;
-	case AUTH_OK:
+	case AUTH_LINE_CHALLENGE:
+		ask_client(ss, a->coded);
+		return;
+	case AUTH_LINE_OK:
 		accept_login(ss, a);
 		return;
-	case AUTH_FAIL:
+	case AUTH_LINE_FAIL:
 		log_info(ss->worker->log, "login failed", "sid", ss->sid,
 		    "client", stream_peer(ss->client), "why", a->text, NULL);
 		session_done(ss, WRITE_NO, RESPCODE_AUTHENTICATIONFAILED,
 		    "Wrong user name or password");
 		return;
-	case AUTH_UNAVAILABLE:
+	case AUTH_LINE_UNAVAILABLE:
 		session_unavailable(ss,
 		    "Logging in is not possible now, try again later");
 		return;
-	}
-}
-
-/* A line of the client: base64, or "*" to give up. */
-static void
-take_line(struct session *ss, struct slice line)
-{
-	struct buf in;
-
-	if (slice_is(line, "*")) {
-		auth_cancel(&ss->exchange);
+	case AUTH_LINE_CANCELLED:
 		session_done(ss, WRITE_BAD, RESPCODE_NONE, "Cancelled");
 		return;
-	}
-	buf_init(&in, SASL_MAX);
-	if (base64_decode(&in, line) == -1 || buf_failed(&in)) {
-		auth_cancel(&ss->exchange);
+	case AUTH_LINE_MALFORMED:
 		session_done(ss, WRITE_BAD, RESPCODE_NONE,
 		    "The response is not base64");
-	} else
-		auth_step(ss->exchange, buf_slice(&in));
-	if (in.area != NULL)
-		wipe(in.area, in.size);
-	buf_fini(&in);
-}
-
-static void
-start_exchange(struct session *ss, const char *mechanism,
-    const struct slice *coded)
-{
-	const struct auth_peer peer = peer_of(ss);
-	struct slice initial = { NULL, 0 };
-	struct buf in;
-
-	buf_init(&in, SASL_MAX);
-	if (coded != NULL && !slice_is(*coded, "=") &&
-	    (base64_decode(&in, *coded) == -1 || buf_failed(&in)))
-		session_done(ss, WRITE_BAD, RESPCODE_NONE,
-		    "The initial response is not base64");
-	else {
-		initial = buf_slice(&in);
-		ss->exchange = auth_start(ss->worker->auth, &peer, mechanism,
-		    coded == NULL ? NULL : &initial, on_auth, ss);
+		return;
 	}
-	if (in.area != NULL)
-		wipe(in.area, in.size);
-	buf_fini(&in);
 }
 
 void
 proxyd_AUTHENTICATE(struct session *ss)
 {
+	const struct auth_peer peer = peer_of(ss);
 	struct parse *p = &ss->cmd.args;
 	struct slice mechanism, coded = { NULL, 0 };
-	bool has_initial;
 
 	parse_sp(p);
 	mechanism = parse_atom(p);
-	has_initial = parse_peek(p) == ' ';
-	if (has_initial) {
-		parse_sp(p);
+	if (parse_try(p, ' '))
 		coded = parse_rest(p);
-	}
 	parse_end(p);
 	if (session_bad_args(ss))
 		return;
-	start_exchange(ss, arena_string(&ss->arena, mechanism),
-	    has_initial ? &coded : NULL);
+	ss->exchange = auth_line_start(ss->worker->auth, &peer,
+	    arena_string(&ss->arena, mechanism), coded, AUTH_LINE_LAST_APART,
+	    on_auth, ss);
+	if (ss->exchange == NULL)
+		session_done(ss, WRITE_BAD, RESPCODE_NONE,
+		    "The initial response is not base64");
 }
 
 void
@@ -381,8 +308,8 @@ proxyd_LOGIN(struct session *ss)
 		    "Use TLS first");
 		return;
 	}
-	ss->exchange =
-	    auth_login(ss->worker->auth, &peer, user, password, on_auth, ss);
+	ss->exchange = auth_line_login(ss->worker->auth, &peer, user, password,
+	    on_auth, ss);
 }
 
 /* --- logged in ----------------------------------------------------------------- */

@@ -211,6 +211,15 @@ proxyd_is_admin(const struct proxyd_conf *conf, const char *user)
 	return false;
 }
 
+const char *
+proxyd_user_of(const struct proxyd_conf *conf, const char *authcid,
+    const char *authzid)
+{
+	if (authzid[0] == '\0' || strcmp(authzid, authcid) == 0)
+		return authcid;
+	return proxyd_is_admin(conf, authcid) ? authzid : NULL;
+}
+
 static int
 check(const void *arg, struct err *err)
 {

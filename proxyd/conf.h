@@ -106,4 +106,11 @@ int proxyd_backend_parse(struct proxyd_backend *b, const char *line,
 
 bool proxyd_is_admin(const struct proxyd_conf *conf, const char *user);
 
+/*
+ * Whom credentials are for: one of them, or NULL if authcid may not act for
+ * authzid.
+ */
+const char *proxyd_user_of(const struct proxyd_conf *conf, const char *authcid,
+    const char *authzid);
+
 #endif

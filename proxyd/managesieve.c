@@ -7,8 +7,7 @@
 #include "imap/parse.h"
 #include "imap/sieve/sieve.h"
 #include "lib/arena.h"
-#include "lib/auth.h"
-#include "lib/base64.h"
+#include "lib/auth_line.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -28,7 +27,6 @@ enum {
 	SIEVE_MAGIC = 0x73696576,
 	IN_MAX = 64 * 1024,
 	BEFORE_LOGIN_MAX = 16 * 1024,
-	SASL_MAX = 16 * 1024,
 	NAME_MAX_OCTETS = 4096, /* of a command beside its script */
 	BAD_MAX = 20,
 	UNREAD_MAX = 16 * 1024, /* octets of answers, then no more commands */
@@ -58,7 +56,7 @@ struct sieve_session {
 	char *user; /* NULL before login */
 	unsigned bad;
 	bool greeted, draining;
-	struct auth_exchange *exchange;
+	struct auth_line *exchange;
 
 	/* The running command. */
 	struct managesieve_command cmd;
@@ -95,7 +93,7 @@ release(void *arg)
 static void
 let_go(struct sieve_session *ss)
 {
-	auth_cancel(&ss->exchange);
+	auth_line_cancel(&ss->exchange);
 	route_cancel(&ss->wait);
 	xcall_cancel(&ss->call);
 	buf_fini(&ss->answer);
@@ -225,22 +223,16 @@ greet(struct sieve_session *ss)
 /* --- logging in ------------------------------------------------------------------------- */
 
 static void
-logged_in(struct sieve_session *ss, const struct auth_answer *a)
+logged_in(struct sieve_session *ss, const struct auth_line_answer *a)
 {
 	const struct proxyd_conf *conf = ss->worker->conf;
 	const struct collect_limits limits = { NAME_MAX_OCTETS,
 		conf->script_max + NAME_MAX_OCTETS, 4 };
-	const char *user = a->authcid;
-	struct buf coded;
+	const char *user = proxyd_user_of(conf, a->authcid, a->authzid);
 
-	if (a->authzid != NULL && a->authzid[0] != '\0' &&
-	    strcmp(a->authzid, a->authcid) != 0) {
-		if (!proxyd_is_admin(conf, a->authcid)) {
-			done(ss, MANAGESIEVE_NO, NULL,
-			    "You may not act for that user");
-			return;
-		}
-		user = a->authzid;
+	if (user == NULL) {
+		done(ss, MANAGESIEVE_NO, NULL, "You may not act for that user");
+		return;
 	}
 	ss->user = xstrdup(user);
 	timer_set(ss->timer, (int64_t)conf->idle_ms);
@@ -249,50 +241,54 @@ logged_in(struct sieve_session *ss, const struct auth_answer *a)
 	collect_set_limits(&ss->collect, &limits);
 	log_info(ss->worker->log, "logged in for sieve", "sid", ss->sid, "user",
 	    user, "client", stream_peer(ss->client), NULL);
-	if (!a->has_challenge) {
+	if (a->coded == NULL) {
 		done(ss, MANAGESIEVE_OK, NULL, "Logged in");
 		return;
 	}
-	buf_init(&coded, SASL_MAX * 2);
-	base64_encode(&coded, a->challenge);
 	managesieve_put_reply_arg(stream_out(ss->client), MANAGESIEVE_OK,
-	    "SASL", buf_slice(&coded), slice_str("Logged in"));
-	buf_fini(&coded);
+	    "SASL", slice_str(a->coded), slice_str("Logged in"));
 	end_command(ss);
 }
 
 static void
-on_auth(void *arg, const struct auth_answer *a)
+ask_client(struct sieve_session *ss, const char *coded)
+{
+	managesieve_put_string(stream_out(ss->client), slice_str(coded));
+	buf_puts(stream_out(ss->client), "\r\n");
+	stream_flush(ss->client);
+	collect_done(&ss->collect);
+	ss->phase = PHASE_SASL;
+	loop_at_end(ss->worker->loop, advance_soon, ss);
+}
+
+static void
+on_auth(void *arg, const struct auth_line_answer *a)
 {
 	struct sieve_session *ss = session_of(arg);
-	struct buf coded;
 
-	if (a->result != AUTH_CONTINUE)
+	if (a->result != AUTH_LINE_CHALLENGE)
 		ss->exchange = NULL;
 	switch (a->result) {
-	case AUTH_CONTINUE:
-		buf_init(&coded, SASL_MAX * 2);
-		base64_encode(&coded, a->challenge);
-		managesieve_put_string(stream_out(ss->client),
-		    buf_slice(&coded));
-		buf_puts(stream_out(ss->client), "\r\n");
-		buf_fini(&coded);
-		stream_flush(ss->client);
-		collect_done(&ss->collect);
-		ss->phase = PHASE_SASL;
-		loop_at_end(ss->worker->loop, advance_soon, ss);
+	case AUTH_LINE_CHALLENGE:
+		ask_client(ss, a->coded);
 		return;
-	case AUTH_OK:
+	case AUTH_LINE_OK:
 		logged_in(ss, a);
 		return;
-	case AUTH_FAIL:
+	case AUTH_LINE_FAIL:
 		log_info(ss->worker->log, "login failed", "sid", ss->sid,
 		    "client", stream_peer(ss->client), "why", a->text, NULL);
 		done(ss, MANAGESIEVE_NO, NULL, "Wrong user name or password");
 		return;
-	case AUTH_UNAVAILABLE:
+	case AUTH_LINE_UNAVAILABLE:
 		done(ss, MANAGESIEVE_NO, "TRYLATER",
 		    "Logging in is not possible now");
+		return;
+	case AUTH_LINE_CANCELLED:
+		done(ss, MANAGESIEVE_NO, NULL, "Cancelled");
+		return;
+	case AUTH_LINE_MALFORMED:
+		done(ss, MANAGESIEVE_NO, NULL, "The response is not base64");
 		return;
 	}
 }
@@ -301,23 +297,13 @@ static void
 run_authenticate(struct sieve_session *ss)
 {
 	const struct auth_peer peer = peer_of(ss);
-	struct slice initial;
-	struct buf in;
 
-	buf_init(&in, SASL_MAX);
-	if (ss->cmd.content.ptr != NULL &&
-	    (base64_decode(&in, ss->cmd.content) == -1 || buf_failed(&in)))
+	ss->exchange = auth_line_start(ss->worker->auth, &peer,
+	    arena_string(&ss->arena, ss->cmd.name), ss->cmd.content,
+	    AUTH_LINE_LAST_WITH_RESULT, on_auth, ss);
+	if (ss->exchange == NULL)
 		done(ss, MANAGESIEVE_NO, NULL,
 		    "The initial response is not base64");
-	else {
-		initial = buf_slice(&in);
-		ss->exchange = auth_start(ss->worker->auth, &peer,
-		    arena_string(&ss->arena, ss->cmd.name),
-		    ss->cmd.content.ptr == NULL ? NULL : &initial, on_auth, ss);
-	}
-	if (in.area != NULL)
-		wipe(in.area, in.size);
-	buf_fini(&in);
 }
 
 /* A line of the exchange, gathered as a command is. */
@@ -325,25 +311,16 @@ static void
 take_response(struct sieve_session *ss)
 {
 	struct slice coded;
-	struct buf in;
 	const char *why = managesieve_parse_response(&ss->arena,
 	    collect_pieces(&ss->collect), &coded);
 
 	ss->phase = PHASE_RUN;
-	buf_init(&in, SASL_MAX);
-	if (why == NULL && slice_is(coded, "*"))
-		why = "Cancelled";
-	else if (why == NULL &&
-	         (base64_decode(&in, coded) == -1 || buf_failed(&in)))
-		why = "The response is not base64";
 	if (why != NULL) {
-		auth_cancel(&ss->exchange);
+		auth_line_cancel(&ss->exchange);
 		done(ss, MANAGESIEVE_NO, NULL, why);
-	} else
-		auth_step(ss->exchange, buf_slice(&in));
-	if (in.area != NULL)
-		wipe(in.area, in.size);
-	buf_fini(&in);
+	} else {
+		auth_line_put(ss->exchange, coded);
+	}
 }
 
 static void

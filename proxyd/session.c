@@ -4,7 +4,7 @@
 
 #include "imap/acl.h"
 #include "imap/mboxname.h"
-#include "lib/auth.h"
+#include "lib/auth_line.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -95,7 +95,7 @@ let_go(struct session *ss)
 	struct leg *g;
 
 	forget_command(ss);
-	auth_cancel(&ss->exchange);
+	auth_line_cancel(&ss->exchange);
 	ss->selected = NULL;
 	while ((g = TAILQ_FIRST(&ss->legs)) != NULL) {
 		TAILQ_REMOVE(&ss->legs, g, entry);

@@ -31,7 +31,7 @@
 #include "lib/slice.h"
 #include "proxyd/leg.h"
 
-struct auth_exchange;
+struct auth_line;
 struct imapd;
 struct route_wait;
 struct stream;
@@ -98,7 +98,7 @@ struct session {
 	char *user; /* canonical; NULL before login */
 	bool admin, condstore, draining, greeted;
 	unsigned bad; /* commands in a row */
-	struct auth_exchange *exchange;
+	struct auth_line *exchange;
 	struct cmd cmd;
 	TAILQ_HEAD(, leg) legs;
 	struct leg *selected; /* NULL: none */
