@@ -1,569 +1,671 @@
 #include <stdlib.h>
 
 #include "lib/btree.h"
-#include "lib/db.h"
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/must.h"
-#include "lib/wire.h"
+#include "lib/page.h"
 #include "lib/xalloc.h"
 
-/*
- * A page is: level (0 for a leaf), then entries.  An entry of a leaf is a key;
- * of an inner page a child's number and the key at or above which it is the
- * one to look in (the first child also below).
- */
 enum {
-	PAGE_MAX = 4096, /* octets; larger is split */
-	PAGE_BUF = 2 * PAGE_MAX,
-	PAGE_HEAD = 1,
-	DEPTH_MAX = 24, /* deeper is damage */
-	ROOT_VERSION = 1
+	FULL = 4096,            /* octets of a page; larger is split */
+	SPARE = FULL / 4,       /* smaller is put to a neighbour */
+	DEPTH_MAX = 24,         /* deeper is damage */
+	PAGE_OCTETS = 64 * 1024 /* more than any page of entries has */
 };
 
-struct root {
-	uint64_t page, next, count; /* page 0: empty */
-};
-
-struct entry {
-	size_t at, end; /* offsets in the page */
-	uint64_t child;
-	struct slice key;
-};
-
-/* One page of the way down, and which of its entries was taken. */
+/* One page of the way down, and what was found there. */
 struct step {
-	uint64_t page;
-	struct entry taken;
+	uint64_t number;
+	struct slice page; /* in octets, or the pages' own */
+	struct page_place place;
 	struct buf octets;
 };
 
 struct btree {
-	struct db *db;
-	struct root root;
+	struct pages *pages;
+	struct pages_root root;
 	size_t depth; /* steps in use; the last is a leaf */
 	struct step steps[DEPTH_MAX];
-	size_t pull_at; /* in the leaf */
-	struct buf scratch;
+	struct page_patch patch;
+	struct buf half, value, separator; /* scratch */
+
+	/* A scan's page. */
+	struct pages_set scan_set;
+	struct buf leaf;
+	struct page_reader reader;
 };
-
-/* --- records --------------------------------------------------------------- */
-
-struct page_key {
-	uint8_t octets[10];
-};
-
-static struct slice
-root_key(struct btree_set set, struct page_key *k)
-{
-	k->octets[0] = 'r';
-	k->octets[1] = set.letter;
-	return slice_of(k->octets, 2);
-}
-
-static struct slice
-page_key(struct btree_set set, uint64_t page, struct page_key *k)
-{
-	k->octets[0] = 'p';
-	k->octets[1] = set.letter;
-	for (unsigned i = 0; i < 8; i++)
-		k->octets[2 + i] = (uint8_t)(page >> (56 - 8 * i));
-	return slice_of(k->octets, 10);
-}
 
 static int
 damaged(struct err *err)
 {
-	return err_set(err, "the index is damaged");
-}
-
-static int
-root_read(struct btree *bt, struct btree_set set, struct err *err)
-{
-	struct page_key k;
-	struct wire w;
-	int found;
-
-	bt->root = (struct root){ 0, 1, 0 };
-	buf_clear(&bt->scratch);
-	found = db_get(bt->db, set.shard, root_key(set, &k), &bt->scratch, err);
-	if (found != 1)
-		return found;
-	wire_init(&w, buf_slice(&bt->scratch));
-	if (wire_u8(&w) != ROOT_VERSION)
-		return damaged(err);
-	bt->root.page = wire_u64(&w);
-	bt->root.next = wire_u64(&w);
-	bt->root.count = wire_u64(&w);
-	return wire_done(&w) ? 0 : damaged(err);
-}
-
-static int
-root_write(struct btree *bt, struct btree_set set, struct err *err)
-{
-	struct page_key k;
-
-	buf_clear(&bt->scratch);
-	wire_put_u8(&bt->scratch, ROOT_VERSION);
-	wire_put_u64(&bt->scratch, bt->root.page);
-	wire_put_u64(&bt->scratch, bt->root.next);
-	wire_put_u64(&bt->scratch, bt->root.count);
-	return db_put(bt->db, set.shard, root_key(set, &k),
-	    buf_slice(&bt->scratch), err);
-}
-
-static int
-page_write(struct btree *bt, struct btree_set set, uint64_t page,
-    struct slice octets, struct err *err)
-{
-	struct page_key k;
-
-	return db_put(bt->db, set.shard, page_key(set, page, &k), octets, err);
-}
-
-/* --- within a page --------------------------------------------------------- */
-
-static bool
-is_leaf(struct slice page)
-{
-	return page.ptr[0] == 0;
-}
-
-/* 1 and the entry at e->end; 0 at the page's end; -1 and *err. */
-static int
-entry_next(struct slice page, struct entry *e, struct err *err)
-{
-	struct wire w;
-	size_t len;
-
-	e->at = e->end;
-	if (e->at == page.len)
-		return 0;
-	wire_init(&w, slice_skip(page, e->at));
-	e->child = is_leaf(page) ? 0 : wire_u64(&w);
-	len = wire_u16(&w);
-	if (w.failed || len > w.rest.len)
-		return damaged(err);
-	e->key = slice_first(w.rest, len);
-	e->end = page.len - w.rest.len + len;
-	return 1;
-}
-
-static void
-entry_put(struct buf *b, bool leaf, uint64_t child, struct slice key)
-{
-	if (!leaf)
-		wire_put_u64(b, child);
-	wire_put_u16(b, (uint16_t)key.len);
-	buf_put_slice(b, key);
-}
-
-/* The first entry not below key: 1 if equal, 0 if not, -1 and *err. */
-static int
-leaf_find(struct slice page, struct slice key, struct entry *e, struct err *err)
-{
-	int more;
-
-	*e = (struct entry){ .end = PAGE_HEAD };
-	while ((more = entry_next(page, e, err)) == 1) {
-		int order = slice_compare(e->key, key);
-
-		if (order >= 0)
-			return order == 0;
-	}
-	return more;
-}
-
-/* The entry to follow for key. */
-static int
-inner_find(struct slice page, struct slice key, struct entry *taken,
-    struct err *err)
-{
-	struct entry e = { .end = PAGE_HEAD };
-	int more;
-
-	*taken = e;
-	while ((more = entry_next(page, &e, err)) == 1) {
-		if (e.at > PAGE_HEAD && slice_compare(e.key, key) > 0)
-			break;
-		*taken = e;
-	}
-	if (more == 0 && taken->end == PAGE_HEAD)
-		return damaged(err);
-	return more == -1 ? -1 : 0;
+	return err_set(err, "a tree is damaged");
 }
 
 /* --- the way down ---------------------------------------------------------- */
 
-static struct slice
-step_page(const struct step *s)
-{
-	return buf_slice(&s->octets);
-}
-
 static int
-step_read(struct btree *bt, struct btree_set set, uint64_t page,
-    struct err *err)
+step_read(struct btree *bt, struct pages_set set, uint64_t number,
+    struct slice key, struct err *err)
 {
 	struct step *s = &bt->steps[bt->depth];
-	struct page_key k;
-	int found;
 
 	if (bt->depth == DEPTH_MAX)
 		return damaged(err);
-	s->page = page;
-	buf_clear(&s->octets);
-	found =
-	    db_get(bt->db, set.shard, page_key(set, page, &k), &s->octets, err);
-	if (found == -1)
+	s->number = number;
+	if (pages_get(bt->pages, set, number, &s->octets, &s->page, err) == -1)
 		return -1;
-	if (found == 0 || buf_len(&s->octets) < PAGE_HEAD)
+	if (page_find(&s->place, s->page, key) == -1)
 		return damaged(err);
 	bt->depth++;
 	return 0;
 }
 
-/* From the page numbered to the leaf for key. */
+/* From the root, which has been read, to the leaf for key. */
 static int
-descend(struct btree *bt, struct btree_set set, uint64_t page, struct slice key,
+descend(struct btree *bt, struct pages_set set, struct slice key,
     struct err *err)
 {
-	while (step_read(bt, set, page, err) == 0) {
-		struct step *s = &bt->steps[bt->depth - 1];
+	uint64_t number = bt->root.top;
+	unsigned level = 0;
 
-		if (is_leaf(step_page(s)))
+	bt->depth = 0;
+	while (step_read(bt, set, number, key, err) == 0) {
+		struct step *s = &bt->steps[bt->depth - 1];
+		unsigned here = page_level(s->page);
+
+		if (bt->depth > 1 && here + 1 != level)
+			return damaged(err);
+		level = here;
+		if (level == 0)
 			return 0;
-		if (inner_find(step_page(s), key, &s->taken, err) == -1)
-			return -1;
-		page = s->taken.child;
+		if (page_child(&s->place, &number) == -1)
+			return damaged(err);
 	}
 	return -1;
 }
 
-/* --- inserting ------------------------------------------------------------- */
-
-/* The page with an entry put in at an offset. */
-static void
-page_splice(struct step *s, size_t at, uint64_t child, struct slice key,
-    struct buf *out)
+static struct step *
+leaf_of(struct btree *bt)
 {
-	struct slice page = step_page(s);
-
-	buf_clear(out);
-	buf_put_slice(out, slice_first(page, at));
-	entry_put(out, is_leaf(page), child, key);
-	buf_put_slice(out, slice_skip(page, at));
+	return &bt->steps[bt->depth - 1];
 }
 
-/*
- * Where to split: in the middle, but before an entry that was added at the
- * end, so that names that come in order leave full pages behind.
- */
+/* Far values are pages, too.  Borrowed from room. */
 static int
-split_at(struct slice page, size_t added, size_t *at, struct err *err)
+resolve(struct btree *bt, struct pages_set set, const struct page_value *v,
+    struct buf *room, struct slice *octets, struct err *err)
 {
-	struct entry e = { .end = PAGE_HEAD };
-	int more;
-
-	while ((more = entry_next(page, &e, err)) == 1) {
-		if (e.end == page.len && e.at == added)
-			break;
-		if (e.at >= page.len / 2)
-			break;
-	}
-	if (more == -1)
-		return -1;
-	*at = e.at;
-	return *at > PAGE_HEAD && *at < page.len ? 0 : damaged(err);
+	*octets = v->octets;
+	if (!v->far)
+		return 0;
+	return pages_get(bt->pages, set, v->number, room, octets, err);
 }
 
-/* Halves page into s's own and a new one; key is the new one's first. */
+/* The value of the entry found, appended to out; *v: as it is in the page. */
 static int
-split(struct btree *bt, struct btree_set set, struct step *s, struct slice page,
-    size_t added, struct buf *key, uint64_t *right, struct err *err)
+read_found(struct btree *bt, struct pages_set set, struct page_value *v,
+    struct buf *out, struct err *err)
 {
-	struct entry first = { 0 };
-	struct buf half;
-	size_t at;
-	int rc;
+	const struct page_place *p = &leaf_of(bt)->place;
+	struct slice octets;
 
-	if (split_at(page, added, &at, err) == -1)
-		return -1;
-	first.end = at;
-	if (entry_next(page, &first, err) != 1)
+	if (page_read(p, &bt->value, v) == -1)
 		return damaged(err);
-	buf_clear(key);
-	buf_put_slice(key, first.key);
-	*right = bt->root.next++;
-
-	buf_init(&half, PAGE_BUF);
-	buf_put_slice(&half, slice_first(page, PAGE_HEAD));
-	buf_put_slice(&half, slice_skip(page, at));
-	rc = page_write(bt, set, *right, buf_slice(&half), err);
-	buf_fini(&half);
-	if (rc == -1)
+	if (out == NULL)
+		return 0;
+	if (resolve(bt, set, v, &bt->value, &octets, err) == -1)
 		return -1;
-	return page_write(bt, set, s->page, slice_first(page, at), err);
-}
-
-/* The root was split: one above it. */
-static int
-grow(struct btree *bt, struct btree_set set, uint64_t right, struct slice key,
-    struct err *err)
-{
-	struct slice old = step_page(&bt->steps[0]);
-	struct buf page;
-	int rc;
-
-	buf_init(&page, PAGE_BUF);
-	wire_put_u8(&page, (uint8_t)(old.ptr[0] + 1));
-	entry_put(&page, false, bt->root.page, slice_of(NULL, 0));
-	entry_put(&page, false, right, key);
-	bt->root.page = bt->root.next++;
-	rc = page_write(bt, set, bt->root.page, buf_slice(&page), err);
-	buf_fini(&page);
-	return rc;
-}
-
-/* Puts an entry into the last step's page at an offset, splitting upwards. */
-static int
-insert_at(struct btree *bt, struct btree_set set, size_t at, struct slice key,
-    struct err *err)
-{
-	struct buf page, up;
-	uint64_t child = 0;
-	int rc = -1;
-
-	buf_init(&page, PAGE_BUF);
-	buf_init(&up, BTREE_KEY_MAX);
-	for (size_t level = bt->depth; level > 0; level--) {
-		struct step *s = &bt->steps[level - 1];
-
-		if (level < bt->depth)
-			at = s->taken.end;
-		page_splice(s, at, child, key, &page);
-		if (buf_len(&page) <= PAGE_MAX) {
-			rc =
-			    page_write(bt, set, s->page, buf_slice(&page), err);
-			goto out;
-		}
-		if (split(bt, set, s, buf_slice(&page), at, &up, &child, err) ==
-		    -1)
-			goto out;
-		key = buf_slice(&up);
-	}
-	rc = grow(bt, set, child, key, err);
-out:
-	buf_fini(&page);
-	buf_fini(&up);
-	return rc;
-}
-
-static int
-insert_first(struct btree *bt, struct btree_set set, struct slice key,
-    struct err *err)
-{
-	struct step *s = &bt->steps[0];
-
-	buf_clear(&s->octets);
-	wire_put_u8(&s->octets, 0);
-	entry_put(&s->octets, true, 0, key);
-	bt->root.page = bt->root.next++;
-	return page_write(bt, set, bt->root.page, step_page(s), err);
-}
-
-int
-btree_insert(struct btree *bt, struct btree_set set, struct slice key,
-    struct err *err)
-{
-	struct entry e;
-	int found;
-
-	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
-	if (root_read(bt, set, err) == -1)
-		return -1;
-	bt->depth = 0;
-	if (bt->root.page == 0) {
-		found = insert_first(bt, set, key, err);
-	} else {
-		if (descend(bt, set, bt->root.page, key, err) == -1)
-			return -1;
-		found = leaf_find(step_page(&bt->steps[bt->depth - 1]), key, &e,
-		    err);
-		if (found == 1)
-			return 0;
-		if (found == 0)
-			found = insert_at(bt, set, e.at, key, err);
-	}
-	bt->root.count++;
-	if (found == -1 || root_write(bt, set, err) == -1)
-		return -1;
-	return 1;
-}
-
-/* --- removing -------------------------------------------------------------- */
-
-/* An inner root with one child is not needed: the child is the root. */
-static int
-shrink(struct btree *bt, struct btree_set set, struct err *err)
-{
-	struct page_key k;
-	struct entry e;
-	struct slice page;
-
-	for (;;) {
-		bt->depth = 0;
-		if (step_read(bt, set, bt->root.page, err) == -1)
-			return -1;
-		page = step_page(&bt->steps[0]);
-		e = (struct entry){ .end = PAGE_HEAD };
-		if (is_leaf(page))
-			return 0;
-		if (entry_next(page, &e, err) != 1)
-			return damaged(err);
-		if (e.end < page.len)
-			return 0;
-		if (db_delete(bt->db, set.shard,
-		        page_key(set, bt->root.page, &k), err) == -1)
-			return -1;
-		bt->root.page = e.child;
-	}
-}
-
-/* Takes an entry out of the last step's page, and emptied pages with it. */
-static int
-remove_at(struct btree *bt, struct btree_set set, struct entry e,
-    struct err *err)
-{
-	for (size_t level = bt->depth; level > 0; level--) {
-		struct step *s = &bt->steps[level - 1];
-		struct slice page = step_page(s);
-		struct page_key k;
-
-		if (level < bt->depth)
-			e = s->taken;
-		buf_clear(&bt->scratch);
-		buf_put_slice(&bt->scratch, slice_first(page, e.at));
-		buf_put_slice(&bt->scratch, slice_skip(page, e.end));
-		if (buf_len(&bt->scratch) > PAGE_HEAD) {
-			if (page_write(bt, set, s->page,
-			        buf_slice(&bt->scratch), err) == -1)
-				return -1;
-			return shrink(bt, set, err);
-		}
-		if (db_delete(bt->db, set.shard, page_key(set, s->page, &k),
-		        err) == -1)
-			return -1;
-	}
-	bt->root.page = 0;
+	if (octets.len > buf_room(out))
+		return err_set(err, "a record is larger than its buffer");
+	buf_put_slice(out, octets);
 	return 0;
 }
 
 int
-btree_remove(struct btree *bt, struct btree_set set, struct slice key,
+btree_get(struct btree *bt, struct pages_set set, struct slice key,
+    struct buf *out, struct err *err)
+{
+	struct page_value v;
+
+	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
+	if (pages_root(bt->pages, set, &bt->root, err) == -1)
+		return -1;
+	if (bt->root.top == 0)
+		return 0;
+	if (descend(bt, set, key, err) == -1)
+		return -1;
+	if (!leaf_of(bt)->place.found)
+		return 0;
+	return read_found(bt, set, &v, out, err) == -1 ? -1 : 1;
+}
+
+/* --- splitting -------------------------------------------------------------- */
+
+static int
+patch_page(struct btree *bt, struct pages_set set, struct step *s,
     struct err *err)
 {
-	struct entry e;
-	int found;
+	return pages_change(bt->pages, set, s->number, bt->patch.from,
+	    bt->patch.to, buf_slice(&bt->patch.octets), err);
+}
 
-	if (root_read(bt, set, err) == -1)
+/*
+ * The page in two: entries that end after "at" go into the second.  separator
+ * is the shortest key above the first's.
+ */
+static int
+halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
+    struct buf *second)
+{
+	struct page_writer w;
+	struct page_reader r;
+	struct page_value v;
+	struct slice key;
+	bool split = false;
+	int more;
+
+	page_start(first, page_level(page));
+	page_start(second, page_level(page));
+	page_writer_init(&w, first);
+	page_reader_init(&r, page);
+	while ((more = page_reader_next(&r, &key, &v)) == 1) {
+		if (!split && r.end > at && buf_len(first) > PAGE_HEAD) {
+			size_t n =
+			    slice_common(slice_of(w.key, w.key_len), key);
+
+			if (n == key.len)
+				break; /* out of order */
+			buf_clear(&bt->separator);
+			buf_put_slice(&bt->separator, slice_first(key, n + 1));
+			page_writer_init(&w, second);
+			split = true;
+		}
+		page_writer_put(&w, key, &v);
+	}
+	page_reader_fini(&r);
+	return more != 0 || !split ? -1 : 0;
+}
+
+/*
+ * Where: in the middle, but before an entry that was added at the end, so that
+ * names that come in order leave full pages behind.
+ */
+static size_t
+split_at(struct slice page, const struct page_place *added)
+{
+	return added->at_end ? page.len - 1 : page.len / 2;
+}
+
+/* Splits the step's page, which is too large; the new one's number in *right. */
+static int
+split(struct btree *bt, struct pages_set set, struct step *s, uint64_t *right,
+    struct err *err)
+{
+	struct buf first;
+	struct slice page;
+	int rc = -1;
+
+	if (pages_get(bt->pages, set, s->number, &s->octets, &page, err) == -1)
 		return -1;
-	bt->depth = 0;
-	if (bt->root.page == 0)
+	buf_init(&first, PAGE_OCTETS);
+	buf_clear(&bt->half);
+	if (halve(bt, page, split_at(page, &s->place), &first, &bt->half) == -1)
+		rc = damaged(err);
+	else if (pages_add(bt->pages, set, buf_slice(&bt->half), right, err) ==
+	             0 &&
+	         pages_change(bt->pages, set, s->number, 0, page.len,
+	             buf_slice(&first), err) == 0)
+		rc = 0;
+	buf_fini(&first);
+	return rc;
+}
+
+/* The root was split: one above it. */
+static int
+grow(struct btree *bt, struct pages_set set, unsigned level, uint64_t right,
+    struct err *err)
+{
+	struct page_value left_value = { .far = true, .number = bt->root.top };
+	struct page_value right_value = { .far = true, .number = right };
+	struct page_writer w;
+
+	buf_clear(&bt->half);
+	page_start(&bt->half, level);
+	page_writer_init(&w, &bt->half);
+	page_writer_put(&w, slice_of(NULL, 0), &left_value);
+	page_writer_put(&w, buf_slice(&bt->separator), &right_value);
+	return pages_add(bt->pages, set, buf_slice(&bt->half), &bt->root.top,
+	    err);
+}
+
+/* The last step's page was changed: splits it if need be, and so upwards. */
+static int
+split_upwards(struct btree *bt, struct pages_set set, size_t len,
+    struct err *err)
+{
+	for (size_t i = bt->depth; len > FULL; i--) {
+		struct step *s = &bt->steps[i - 1], *above;
+		struct page_value v = { .far = true };
+		unsigned level = (unsigned)(bt->depth - i);
+
+		if (split(bt, set, s, &v.number, err) == -1)
+			return -1;
+		if (i == 1)
+			return grow(bt, set, level + 1, v.number, err);
+		above = &bt->steps[i - 2];
+		if (page_find(&above->place, above->page,
+		        buf_slice(&bt->separator)) == -1)
+			return damaged(err);
+		buf_clear(&bt->patch.octets);
+		if (page_put(&above->place, buf_slice(&bt->separator), &v,
+		        &bt->patch) == -1)
+			return damaged(err);
+		len = above->page.len - (bt->patch.to - bt->patch.from) +
+		      buf_len(&bt->patch.octets);
+		if (patch_page(bt, set, above, err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- putting ------------------------------------------------------------------ */
+
+static int
+put_first(struct btree *bt, struct pages_set set, struct slice key,
+    const struct page_value *v, struct err *err)
+{
+	struct page_writer w;
+
+	buf_clear(&bt->half);
+	page_start(&bt->half, 0);
+	page_writer_init(&w, &bt->half);
+	page_writer_put(&w, key, v);
+	return pages_add(bt->pages, set, buf_slice(&bt->half), &bt->root.top,
+	    err);
+}
+
+/* Into the leaf that was found. */
+static int
+put_value(struct btree *bt, struct pages_set set, struct slice key,
+    const struct page_value *v, struct err *err)
+{
+	struct step *s = leaf_of(bt);
+	size_t len;
+
+	buf_clear(&bt->patch.octets);
+	if (page_put(&s->place, key, v, &bt->patch) == -1)
+		return damaged(err);
+	len = s->page.len - (bt->patch.to - bt->patch.from) +
+	      buf_len(&bt->patch.octets);
+	if (patch_page(bt, set, s, err) == -1)
+		return -1;
+	return len > FULL ? split_upwards(bt, set, len, err) : 0;
+}
+
+static int
+put_far(struct btree *bt, struct pages_set set, struct page_value *v,
+    struct err *err)
+{
+	if (v->octets.len <= PAGE_NEAR_MAX)
 		return 0;
-	if (descend(bt, set, bt->root.page, key, err) == -1)
+	if (pages_add(bt->pages, set, v->octets, &v->number, err) == -1)
 		return -1;
-	found = leaf_find(step_page(&bt->steps[bt->depth - 1]), key, &e, err);
+	v->far = true;
+	return 0;
+}
+
+/* 1 and what there was; 0; -1. */
+static int
+find_old(struct btree *bt, struct pages_set set, struct slice key,
+    struct page_value *was, struct buf *old, struct err *err)
+{
+	*was = (struct page_value){ .far = false };
+	if (pages_root(bt->pages, set, &bt->root, err) == -1)
+		return -1;
+	if (bt->root.top == 0)
+		return 0;
+	if (descend(bt, set, key, err) == -1)
+		return -1;
+	if (!leaf_of(bt)->place.found)
+		return 0;
+	return read_found(bt, set, was, old, err) == -1 ? -1 : 1;
+}
+
+int
+btree_put(struct btree *bt, struct pages_set set, struct slice key,
+    struct slice value, struct buf *old, struct err *err)
+{
+	struct page_value v = { .octets = value }, was;
+	struct pages_root before;
+	int found, rc;
+
+	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
+	MUST(value.len <= PAGES_OCTETS_MAX);
+	found = find_old(bt, set, key, &was, old, err);
+	if (found == -1 || put_far(bt, set, &v, err) == -1)
+		return -1;
+	before = bt->root;
+	rc = bt->root.top == 0 ? put_first(bt, set, key, &v, err)
+	                       : put_value(bt, set, key, &v, err);
+	if (rc == -1)
+		return -1;
+	if (was.far && pages_remove(bt->pages, set, was.number, err) == -1)
+		return -1;
+	bt->root.count += found == 0;
+	if (bt->root.top != before.top || found == 0)
+		rc = pages_root_put(bt->pages, set, bt->root, err);
+	return rc == -1 ? -1 : found;
+}
+
+/* --- deleting ----------------------------------------------------------------- */
+
+/* An inner root with one child is not needed: the child is the root. */
+static int
+shrink(struct btree *bt, struct pages_set set, struct err *err)
+{
+	struct step *s = &bt->steps[0];
+	struct page_reader r;
+	struct page_value v;
+	struct slice page, key;
+	int more;
+
+	for (;;) {
+		uint64_t only;
+
+		if (pages_get(bt->pages, set, bt->root.top, &s->octets, &page,
+		        err) == -1)
+			return -1;
+		if (page_level(page) == 0)
+			return 0;
+		page_reader_init(&r, page);
+		more = page_reader_next(&r, &key, &v);
+		only = v.number;
+		page_reader_fini(&r);
+		if (more != 1)
+			return damaged(err);
+		if (r.end < page.len)
+			return 0;
+		if (pages_remove(bt->pages, set, bt->root.top, err) == -1)
+			return -1;
+		bt->root.top = only;
+	}
+}
+
+/* Which of the entries of an inner page was taken, and the next. */
+static int
+taken_and_next(const struct step *s, struct page_reader *r, struct buf *key,
+    struct page_value *next)
+{
+	const struct page_place *p = &s->place;
+	struct page_value v;
+	struct slice k;
+	uint64_t child;
+	int more;
+
+	if (page_child(p, &child) == -1)
+		return -1;
+	while ((more = page_reader_next(r, &k, &v)) == 1 && v.number != child)
+		;
+	if (more != 1)
+		return -1;
+	more = page_reader_next(r, &k, next);
+	if (more == 1)
+		buf_put_slice(key, k);
+	return more;
+}
+
+/* Does the page behind fit in?  Then all is in bt->half. */
+static int
+join(struct btree *bt, struct slice page, struct slice behind, bool *fits)
+{
+	struct slice both[2] = { page, behind }, key;
+	struct page_writer w;
+	struct page_reader r;
+	struct page_value v;
+	int more = 0;
+
+	*fits = page.len + behind.len < FULL * 3 / 4;
+	if (!*fits)
+		return 0;
+	buf_clear(&bt->half);
+	page_start(&bt->half, page_level(page));
+	page_writer_init(&w, &bt->half);
+	for (unsigned i = 0; i < 2 && more != -1; i++) {
+		page_reader_init(&r, both[i]);
+		while ((more = page_reader_next(&r, &key, &v)) == 1)
+			page_writer_put(&w, key, &v);
+		page_reader_fini(&r);
+	}
+	return more;
+}
+
+/* An entry out of the page of a step. */
+static int
+drop_entry(struct btree *bt, struct pages_set set, struct step *s,
+    struct slice key, size_t *len, struct err *err)
+{
+	if (page_find(&s->place, s->page, key) == -1 || !s->place.found)
+		return damaged(err);
+	buf_clear(&bt->patch.octets);
+	if (page_delete(&s->place, key, &bt->patch) == -1)
+		return damaged(err);
+	*len = s->page.len - (bt->patch.to - bt->patch.from) +
+	       buf_len(&bt->patch.octets);
+	return patch_page(bt, set, s, err);
+}
+
+/*
+ * The page of a step is nearly empty: puts the one behind it, of the same
+ * parent, to it.  *len: octets left in the parent; SIZE_MAX: it was not to be.
+ */
+static int
+merge(struct btree *bt, struct pages_set set, size_t i, size_t *len,
+    struct err *err)
+{
+	struct step *s = &bt->steps[i], *above = &bt->steps[i - 1];
+	struct slice page, behind;
+	struct page_value next = { .far = false };
+	struct page_reader r;
+	bool fits = false;
+	int more;
+
+	*len = SIZE_MAX;
+	buf_clear(&bt->separator);
+	page_reader_init(&r, above->page);
+	more = taken_and_next(above, &r, &bt->separator, &next);
+	page_reader_fini(&r);
+	if (more != 1)
+		return more == 0 ? 0 : damaged(err);
+	if (pages_get(bt->pages, set, s->number, &s->octets, &page, err) ==
+	        -1 ||
+	    pages_get(bt->pages, set, next.number, &bt->value, &behind, err) ==
+	        -1)
+		return -1;
+	if (join(bt, page, behind, &fits) == -1)
+		return damaged(err);
+	if (!fits)
+		return 0;
+	if (pages_change(bt->pages, set, s->number, 0, page.len,
+	        buf_slice(&bt->half), err) == -1 ||
+	    pages_remove(bt->pages, set, next.number, err) == -1)
+		return -1;
+	return drop_entry(bt, set, above, buf_slice(&bt->separator), len, err);
+}
+
+/* The key under which the page of a step is in the one above. */
+static int
+taken_key(struct btree *bt, const struct step *s, struct err *err)
+{
+	struct page_reader r;
+	struct page_value v;
+	struct slice k;
+	uint64_t child;
+	int more = 1;
+
+	if (page_child(&s->place, &child) == -1)
+		return damaged(err);
+	page_reader_init(&r, s->page);
+	while ((more = page_reader_next(&r, &k, &v)) == 1 && v.number != child)
+		;
+	buf_clear(&bt->separator);
+	if (more == 1)
+		buf_put_slice(&bt->separator, k);
+	page_reader_fini(&r);
+	return more == 1 ? 0 : damaged(err);
+}
+
+/* After a page has lost an entry: pages that are empty go, small ones join. */
+static int
+tidy_upwards(struct btree *bt, struct pages_set set, size_t len,
+    struct err *err)
+{
+	size_t i = bt->depth - 1;
+
+	for (; i > 0 && len < SPARE; i--) {
+		struct step *s = &bt->steps[i], *above = &bt->steps[i - 1];
+
+		if (len > PAGE_HEAD) {
+			if (merge(bt, set, i, &len, err) == -1)
+				return -1;
+			continue;
+		}
+		if (pages_remove(bt->pages, set, s->number, err) == -1 ||
+		    taken_key(bt, above, err) == -1 ||
+		    drop_entry(bt, set, above, buf_slice(&bt->separator), &len,
+		        err) == -1)
+			return -1;
+	}
+	if (i > 0)
+		return 0;
+	if (len > PAGE_HEAD)
+		return shrink(bt, set, err);
+	if (pages_remove(bt->pages, set, bt->root.top, err) == -1)
+		return -1;
+	bt->root.top = 0;
+	return 0;
+}
+
+int
+btree_delete(struct btree *bt, struct pages_set set, struct slice key,
+    struct buf *old, struct err *err)
+{
+	struct page_value was;
+	int found;
+	size_t len;
+
+	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
+	found = find_old(bt, set, key, &was, old, err);
 	if (found != 1)
 		return found;
-	if (remove_at(bt, set, e, err) == -1)
+	if (drop_entry(bt, set, leaf_of(bt), key, &len, err) == -1)
+		return -1;
+	if (len < SPARE)
+		found = tidy_upwards(bt, set, len, err) == -1 ? -1 : 1;
+	else if (len > FULL)
+		found = split_upwards(bt, set, len, err) == -1 ? -1 : 1;
+	if (found == -1 ||
+	    (was.far && pages_remove(bt->pages, set, was.number, err) == -1))
 		return -1;
 	if (bt->root.count > 0)
 		bt->root.count--;
-	return root_write(bt, set, err) == -1 ? -1 : 1;
+	return pages_root_put(bt->pages, set, bt->root, err) == -1 ? -1 : 1;
 }
 
-/* --- reading --------------------------------------------------------------- */
+/* --- scanning ----------------------------------------------------------------- */
 
 int
-btree_count(struct btree *bt, struct btree_set set, uint64_t *n,
+btree_count(struct btree *bt, struct pages_set set, uint64_t *n,
     struct err *err)
 {
-	if (root_read(bt, set, err) == -1)
+	if (pages_root(bt->pages, set, &bt->root, err) == -1)
 		return -1;
 	*n = bt->root.count;
 	return 0;
 }
 
-/* The leaf after the one we are in: up, one to the right, down. */
+/* The leaf behind the one we are in: up, one on, down.  1, 0, -1. */
 static int
-next_leaf(struct btree *bt, struct btree_set set, struct err *err)
+next_leaf(struct btree *bt, struct pages_set set, struct err *err)
 {
-	while (bt->depth > 1) {
-		struct step *s = &bt->steps[--bt->depth - 1];
-		int more = entry_next(step_page(s), &s->taken, err);
+	uint64_t number;
+	int more = 0;
 
-		if (more == -1)
+	while (more == 0 && bt->depth > 1)
+		more = page_after(&bt->steps[--bt->depth - 1].place, &number);
+	if (more == 0)
+		return 0;
+	while (more == 1) {
+		struct step *s = &bt->steps[bt->depth];
+
+		if (step_read(bt, set, number, slice_of(NULL, 0), err) == -1)
 			return -1;
-		if (more == 1)
-			return descend(bt, set, s->taken.child,
-			           slice_of(NULL, 0), err) == -1
-			           ? -1
-			           : 1;
+		if (page_level(s->page) == 0)
+			return 1;
+		more = page_child(&s->place, &number) == -1 ? -1 : 1;
 	}
-	return 0;
+	return damaged(err);
 }
 
 int
-btree_seek(struct btree *bt, struct btree_set set, struct slice from,
+btree_seek(struct btree *bt, struct pages_set set, struct slice from,
     struct err *err)
 {
-	struct entry e;
-	int more;
-
-	if (root_read(bt, set, err) == -1)
+	if (pages_root(bt->pages, set, &bt->root, err) == -1)
 		return -1;
-	bt->depth = 0;
-	if (bt->root.page == 0)
+	if (bt->root.top == 0)
 		return 0;
-	if (descend(bt, set, bt->root.page, from, err) == -1)
+	if (descend(bt, set, from, err) == -1)
 		return -1;
-	if (leaf_find(step_page(&bt->steps[bt->depth - 1]), from, &e, err) ==
-	    -1)
-		return -1;
-	bt->pull_at = e.at;
-	if (e.at < buf_len(&bt->steps[bt->depth - 1].octets))
-		return 1;
-	more = next_leaf(bt, set, err);
-	bt->pull_at = PAGE_HEAD;
-	return more;
-}
+	if (leaf_of(bt)->place.at_end) {
+		int more = next_leaf(bt, set, err);
 
-int
-btree_pull(struct btree *bt, struct slice *key, struct err *err)
-{
-	struct entry e = { .end = bt->pull_at };
-	int more;
-
-	MUST(bt->depth > 0);
-	more = entry_next(step_page(&bt->steps[bt->depth - 1]), &e, err);
-	if (more != 1)
-		return more;
-	bt->pull_at = e.end;
-	*key = e.key;
+		if (more != 1)
+			return more;
+	}
+	bt->scan_set = set;
+	buf_clear(&bt->leaf);
+	buf_put_slice(&bt->leaf, leaf_of(bt)->page);
+	if (buf_failed(&bt->leaf))
+		return damaged(err);
+	page_reader_fini(&bt->reader);
+	page_reader_init(&bt->reader, buf_slice(&bt->leaf));
+	if (page_reader_seek(&bt->reader, leaf_of(bt)->place.at) == -1)
+		return damaged(err);
 	return 1;
 }
 
-/* --- birth and death ------------------------------------------------------- */
+int
+btree_pull(struct btree *bt, struct slice *key, struct slice *value,
+    struct err *err)
+{
+	struct page_value v;
+	int more = page_reader_next(&bt->reader, key, &v);
+
+	if (more == -1)
+		return damaged(err);
+	if (more == 1 &&
+	    resolve(bt, bt->scan_set, &v, &bt->value, value, err) == -1)
+		return -1;
+	return more;
+}
+
+/* --- birth and death ---------------------------------------------------------- */
 
 struct btree *
-btree_new(struct db *db)
+btree_new(struct pages *p)
 {
 	struct btree *bt = xcalloc(1, sizeof(*bt));
 
-	bt->db = db;
-	buf_init(&bt->scratch, PAGE_BUF);
+	bt->pages = p;
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
-		buf_init(&bt->steps[i].octets, PAGE_BUF);
+		buf_init(&bt->steps[i].octets, PAGES_OCTETS_MAX);
+	buf_init(&bt->patch.octets, PAGE_OCTETS);
+	buf_init(&bt->half, PAGE_OCTETS);
+	buf_init(&bt->value, PAGES_OCTETS_MAX);
+	buf_init(&bt->separator, BTREE_KEY_MAX);
+	buf_init(&bt->leaf, PAGE_OCTETS);
+	page_reader_init(&bt->reader, slice_of(NULL, 0));
 	return bt;
 }
 
@@ -574,9 +676,14 @@ btree_free(struct btree **bp)
 
 	if (bt == NULL)
 		return;
-	buf_fini(&bt->scratch);
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		buf_fini(&bt->steps[i].octets);
+	buf_fini(&bt->patch.octets);
+	buf_fini(&bt->half);
+	buf_fini(&bt->value);
+	buf_fini(&bt->separator);
+	buf_fini(&bt->leaf);
+	page_reader_fini(&bt->reader);
 	free(bt);
 	*bp = NULL;
 }

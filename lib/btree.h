@@ -1,14 +1,13 @@
 /*
- * btree: ordered sets of octet strings, kept in records of a db.
+ * btree: ordered maps of octet strings, kept in pages.
  *
- * A set is named by a shard and a letter.  Its pages are records of a few
- * kilobytes, so inserting, removing and finding the next key cost a few
- * records each, however many keys there are.  Pages are split when full and
- * taken away when empty; they are not merged, since names that went away tend
- * to come again next to where they were.
+ * Records live in the leaves, so finding one, replacing it and finding the
+ * next cost a page a level, and what is put in order fills whole pages.  A
+ * value that is large has pages of its own.  Pages are split when full, and
+ * put together with a neighbour when nearly empty.
  *
- * The law: the keys that a scan gives are those inserted and not removed, in
- * octet order.
+ * The law: what a scan gives are the keys put and not deleted, in octet order,
+ * with their values.
  */
 #ifndef LIB_BTREE_H
 #define LIB_BTREE_H
@@ -16,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/pages.h"
 #include "lib/slice.h"
 
 enum {
@@ -25,41 +24,41 @@ enum {
 };
 
 struct btree;
-struct db;
+struct buf;
 struct err;
 
-/* Borrows db, which must outlive it. */
-struct btree *btree_new(struct db *db);
+/* Borrows p, which must outlive it.  Scans of one btree do not overlap. */
+struct btree *btree_new(struct pages *p);
 void btree_free(struct btree **bp);
 
-struct btree_set {
-	unsigned shard;
-	uint8_t letter;
-};
+/* 1 and the value appended to out; 0 if there is none; -1 and *err. */
+int btree_get(struct btree *bt, struct pages_set set, struct slice key,
+    struct buf *out, struct err *err) MUST_CHECK;
 
 /*
- * Inside db_begin() and db_commit().  1 if it changed anything, 0 if the key
- * was there (was not there) before, -1 and *err.
+ * Inside a transaction.  1 if the key was there, and its value appended to old
+ * unless that is NULL; 0 if not; -1 and *err.
  */
-int btree_insert(struct btree *bt, struct btree_set set, struct slice key,
-    struct err *err) MUST_CHECK;
-int btree_remove(struct btree *bt, struct btree_set set, struct slice key,
-    struct err *err) MUST_CHECK;
+int btree_put(struct btree *bt, struct pages_set set, struct slice key,
+    struct slice value, struct buf *old, struct err *err) MUST_CHECK;
+int btree_delete(struct btree *bt, struct pages_set set, struct slice key,
+    struct buf *old, struct err *err) MUST_CHECK;
 
-int btree_count(struct btree *bt, struct btree_set set, uint64_t *n,
-    struct err *err) MUST_CHECK;
-
-/*
- * 1 and the page with the first key that is not below from; pull its keys.
- * 0: there is no such key.  -1 and *err.
- */
-int btree_seek(struct btree *bt, struct btree_set set, struct slice from,
+int btree_count(struct btree *bt, struct pages_set set, uint64_t *n,
     struct err *err) MUST_CHECK;
 
 /*
- * 1 and the next key of that page, borrowed until the next call of btree_seek()
- * or a change; 0 at its end; -1 and *err if the page is damaged.
+ * 1 and a copy of the page with the first key that is not below from; pull its
+ * entries.  0: there is no such key.  -1 and *err.
  */
-int btree_pull(struct btree *bt, struct slice *key, struct err *err) MUST_CHECK;
+int btree_seek(struct btree *bt, struct pages_set set, struct slice from,
+    struct err *err) MUST_CHECK;
+
+/*
+ * 1 and the next entry of that page, borrowed until the next pull or seek; 0
+ * at its end; -1 and *err if the page is damaged.
+ */
+int btree_pull(struct btree *bt, struct slice *key, struct slice *value,
+    struct err *err) MUST_CHECK;
 
 #endif

@@ -18,7 +18,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	DB_HASH = 65521, /* chains of a shard's file */
+	DB_HASH = 4093, /* chains of a shard's file: records are large */
+	DB_FORMAT = 2,  /* of a state file, and of what its users keep */
 	DB_INTENT_MAX = 1024 * 1024 * 1024,
 	DB_STATE_MAX = 512
 };
@@ -31,14 +32,6 @@ struct shard {
 	bool in_transaction;
 };
 
-/* What a record was before this transaction: DB_MEMORY only. */
-struct undo {
-	struct undo *next;
-	unsigned shard;
-	bool existed;
-	struct slice key, value; /* behind the struct */
-};
-
 struct db {
 	enum db_mode mode;
 	char *dir;
@@ -48,8 +41,6 @@ struct db {
 	bool in_transaction, emptied, half_done;
 	bool made; /* opening may not make files: tdb would make a new one
 	              in place of a damaged one, without a word */
-	uint64_t commits;   /* DB_MEMORY: the sequence */
-	struct undo *undo;  /* DB_MEMORY: latest first */
 	struct map touched; /* shard and key of this transaction's changes */
 	struct buf scratch;
 };
@@ -61,17 +52,10 @@ datum(struct slice s)
 	return (TDB_DATA){ (unsigned char *)(uintptr_t)s.ptr, s.len };
 }
 
-static bool
-has_files(const struct db *db)
-{
-	return db->mode != DB_MEMORY;
-}
-
 static int
 shard_error(struct db *db, unsigned shard, const char *what, struct err *err)
 {
-	return err_set(err, "%s: shard %u: %s: %s",
-	    db->dir == NULL ? "memory" : db->dir, shard, what,
+	return err_set(err, "%s: shard %u: %s: %s", db->dir, shard, what,
 	    tdb_errorstr(db->shards[shard].tdb));
 }
 
@@ -82,6 +66,7 @@ struct state {
 	char boot[40]; /* of the machine, when a cache was last written */
 	bool clean;    /* it was closed and synced */
 	bool made;     /* all shards have a file */
+	uint64_t format;
 };
 
 static void
@@ -126,7 +111,7 @@ state_parse(struct state *st, struct slice text)
 	struct slice clean = state_value(&text, "clean");
 	struct slice made = state_value(&text, "made");
 
-	if (!slice_is(version, "1") ||
+	if (!ascii_number(version, UINT32_MAX, &st->format) ||
 	    !ascii_number(shards, DB_SHARDS_MAX, &st->shards) ||
 	    st->shards == 0 || boot.len >= sizeof(st->boot))
 		return false;
@@ -184,9 +169,9 @@ state_write(struct db *db, const struct state *st, struct err *err)
 	if (f == NULL)
 		return err_sys(err, "%s", fresh);
 	good =
-	    fprintf(f, "murder-db 1\nshards %u\nboot %s\nclean %s\nmade %s\n",
-	        (unsigned)st->shards, st->boot, st->clean ? "yes" : "no",
-	        st->made ? "yes" : "no") > 0;
+	    fprintf(f, "murder-db %u\nshards %u\nboot %s\nclean %s\nmade %s\n",
+	        (unsigned)DB_FORMAT, (unsigned)st->shards, st->boot,
+	        st->clean ? "yes" : "no", st->made ? "yes" : "no") > 0;
 	good = fflush(f) == 0 && fsync(fileno(f)) == 0 && good;
 	if (!good)
 		err_sys(err, "%s", fresh);
@@ -221,16 +206,13 @@ shard_path(struct db *db, unsigned i, char *path, size_t n)
 static int
 open_shard(struct db *db, unsigned i, struct err *err)
 {
-	int flags = TDB_SEQNUM | TDB_INCOMPATIBLE_HASH | TDB_DISALLOW_NESTING;
+	int flags = TDB_INCOMPATIBLE_HASH | TDB_DISALLOW_NESTING;
 	/* tdb has no locks for who cannot write, so readers open to write;
 	 * they also recover what a writer left when it died. */
 	int how = db->made ? O_RDWR : O_RDWR | O_CREAT;
-	char path[PATH_MAX] = "memory";
+	char path[PATH_MAX];
 
-	if (db->mode == DB_MEMORY)
-		flags = TDB_INTERNAL | TDB_VOLATILE | TDB_INCOMPATIBLE_HASH;
-	else
-		shard_path(db, i, path, sizeof(path));
+	shard_path(db, i, path, sizeof(path));
 	if (db->mode == DB_CACHE)
 		flags |= TDB_NOSYNC;
 	db->shards[i].tdb =
@@ -338,7 +320,13 @@ open_for_writing(struct db *db, struct err *err)
 		return -1;
 	db->nshards = (unsigned)st.shards;
 	db->made = had == 1 && st.made;
-	if (had == 1 && !may_trust(db, &st))
+	if (had == 1 && st.format != DB_FORMAT && db->mode == DB_DURABLE)
+		return err_set(err,
+		    "%s: format %u, but this version has format %u: open it "
+		    "with the version that made it, or move it away to begin "
+		    "without it",
+		    db->dir, (unsigned)st.format, (unsigned)DB_FORMAT);
+	if (had == 1 && (st.format != DB_FORMAT || !may_trust(db, &st)))
 		remove_shards(db);
 	/* Before the shards: files of which the state knows nothing would be
 	 * taken for those of another number of shards. */
@@ -372,7 +360,7 @@ open_for_reading(struct db *db, struct err *err)
 		return err_set(err, "%s: no database yet", db->dir);
 	}
 	db->nshards = (unsigned)st.shards;
-	if (!st.made || !may_trust(db, &st))
+	if (!st.made || st.format != DB_FORMAT || !may_trust(db, &st))
 		return err_set(err, "%s: not ready yet", db->dir);
 	db->made = true;
 	return open_shards(db, err);
@@ -447,7 +435,7 @@ enter_shard(struct db *db, unsigned i, struct err *err)
 {
 	struct shard *s = &db->shards[i];
 
-	if (s->in_transaction || !has_files(db))
+	if (s->in_transaction)
 		return 0;
 	if (tdb_transaction_start(s->tdb) != 0)
 		return shard_error(db, i, "beginning", err);
@@ -467,37 +455,10 @@ touch(struct db *db, unsigned shard, struct slice key)
 }
 
 static int
-remember(struct db *db, unsigned shard, struct slice key, struct err *err)
-{
-	struct slice old;
-	struct undo *u;
-	int found;
-
-	buf_clear(&db->scratch);
-	found = get(db, shard, key, &db->scratch, err);
-	if (found == -1)
-		return -1;
-	old = buf_slice(&db->scratch);
-	u = xmalloc(sizeof(*u) + key.len + old.len);
-	*u = (struct undo){ .next = db->undo,
-		.shard = shard,
-		.existed = found == 1 };
-	memcpy(u + 1, key.ptr, key.len);
-	if (old.len > 0)
-		memcpy((uint8_t *)(u + 1) + key.len, old.ptr, old.len);
-	u->key = slice_of(u + 1, key.len);
-	u->value = slice_of((uint8_t *)(u + 1) + key.len, old.len);
-	db->undo = u;
-	return 0;
-}
-
-static int
 prepare_change(struct db *db, unsigned shard, struct slice key, struct err *err)
 {
 	MUST(db->in_transaction && shard < db->nshards);
 	MUST(key.len > 0 && key.ptr[0] != '\0');
-	if (!has_files(db))
-		return remember(db, shard, key, err);
 	if (enter_shard(db, shard, err) == -1)
 		return -1;
 	touch(db, shard, key);
@@ -728,32 +689,13 @@ db_begin(struct db *db, struct err *err)
 	return 0;
 }
 
-static void
-forget_undo(struct db *db)
-{
-	struct undo *u;
-
-	while ((u = db->undo) != NULL) {
-		db->undo = u->next;
-		free(u);
-	}
-}
-
 int
 db_commit(struct db *db, struct err *err)
 {
 	int rc;
 
 	MUST(db->in_transaction);
-	if (!has_files(db)) {
-		forget_undo(db);
-		db->commits++;
-		rc = 0;
-	} else if (db->begun > 1) {
-		rc = commit_several(db, err);
-	} else {
-		rc = commit_shards(db, err);
-	}
+	rc = db->begun > 1 ? commit_several(db, err) : commit_shards(db, err);
 	end_transaction(db);
 	return rc;
 }
@@ -761,60 +703,9 @@ db_commit(struct db *db, struct err *err)
 void
 db_cancel(struct db *db)
 {
-	struct err err;
-
 	MUST(db->in_transaction);
-	for (struct undo *u = db->undo; u != NULL; u = u->next) {
-		int rc = u->existed
-		             ? store(db, u->shard, u->key, u->value, &err)
-		             : delete (db, u->shard, u->key, &err);
-
-		/* Memory that held the record before holds it again. */
-		MUST(rc == 0);
-	}
-	forget_undo(db);
 	cancel_shards(db);
 	end_transaction(db);
-}
-
-uint64_t
-db_sequence(struct db *db)
-{
-	uint64_t sum = db->commits;
-
-	for (unsigned i = 0; has_files(db) && i < db->nshards; i++)
-		sum += (unsigned)tdb_get_seqnum(db->shards[i].tdb);
-	return sum;
-}
-
-/* --- copying --------------------------------------------------------------- */
-
-static int
-copy_record(struct tdb_context *from, TDB_DATA key, TDB_DATA value, void *arg)
-{
-	struct tdb_context *to = arg;
-
-	(void)from;
-	return tdb_store(to, key, value, TDB_INSERT);
-}
-
-int
-db_copy(struct db *to, struct db *from, struct err *err)
-{
-	MUST(to->mode == DB_MEMORY && to->nshards == from->nshards);
-	MUST(!to->in_transaction && !from->in_transaction);
-	for (unsigned i = 0; i < from->nshards; i++) {
-		struct tdb_context *t = to->shards[i].tdb;
-
-		if (tdb_traverse_read(from->shards[i].tdb, copy_record, t) ==
-		    -1)
-			return shard_error(from, i, "copying", err);
-		/* A store that failed ended the traversal without a word. */
-		if (tdb_error(t) != TDB_SUCCESS)
-			return shard_error(to, i, "copying", err);
-	}
-	to->commits++;
-	return 0;
 }
 
 /* --- birth and death ------------------------------------------------------- */
@@ -827,9 +718,9 @@ db_open(struct db **dbp, const char *dir, unsigned shards, enum db_mode mode,
 	int rc = -1;
 
 	MUST(shards > 0 && shards <= DB_SHARDS_MAX);
-	MUST(dir != NULL || mode == DB_MEMORY);
+	MUST(mode != DB_MEMORY);
 	db->mode = mode;
-	db->dir = dir == NULL ? NULL : xstrdup(dir);
+	db->dir = xstrdup(dir);
 	db->nshards = shards;
 	db->lock_fd = -1;
 	map_init(&db->touched);
@@ -845,7 +736,6 @@ db_open(struct db **dbp, const char *dir, unsigned shards, enum db_mode mode,
 		rc = open_for_reading(db, err);
 		break;
 	case DB_MEMORY:
-		rc = open_shards(db, err);
 		break;
 	}
 	*dbp = db;

@@ -10,9 +10,10 @@
  * db_open() finishes what a crash left.  A reader may see such a transaction
  * in one shard a moment before the other; within a shard never.
  *
- * DB_MEMORY has no files and no other process.  DB_CACHE is for a copy that can
- * be fetched again: transactions survive the death of the process, not of the
- * machine, and db_open() empties a file that is damaged (db_was_emptied()).
+ * DB_CACHE is for a copy that can be fetched again: transactions survive the
+ * death of the process, not of the machine, and db_open() empties what is
+ * damaged or of another version's format (db_was_emptied()).  DB_DURABLE refuses
+ * that, and says so.
  */
 #ifndef LIB_DB_H
 #define LIB_DB_H
@@ -34,13 +35,12 @@ struct err;
 enum db_mode {
 	DB_DURABLE, /* a commit is on disk */
 	DB_CACHE,
-	DB_READ, /* another process writes it */
-	DB_MEMORY
+	DB_READ,  /* another process writes it */
+	DB_MEMORY /* treedb's own: not for db_open() */
 };
 
 /*
- * dir is made if it may be (NULL for DB_MEMORY); shards is fixed at the first
- * opening.  A second writer is refused, and so is DB_READ before a writer has
+ * dir is made if it may be; shards is fixed at the first opening.  A second writer is refused, and so is DB_READ before a writer has
  * made the database ready.
  */
 int db_open(struct db **dbp, const char *dir, unsigned shards,
@@ -69,14 +69,5 @@ int db_delete(struct db *db, unsigned shard, struct slice key,
 /* -1: nothing has changed, or db_begin() will finish it before all else. */
 int db_commit(struct db *db, struct err *err) MUST_CHECK;
 void db_cancel(struct db *db);
-
-/*
- * All records of from into to, which has as many shards and is DB_MEMORY and
- * empty.  -1 and *err: to is of no more use.
- */
-int db_copy(struct db *to, struct db *from, struct err *err) MUST_CHECK;
-
-/* A number that changes with every commit by any process: for caches. */
-uint64_t db_sequence(struct db *db);
 
 #endif

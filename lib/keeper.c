@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "lib/buf.h"
+#include "lib/db.h"
 #include "lib/err.h"
 #include "lib/jobs.h"
 #include "lib/journal.h"
@@ -13,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
+#include "lib/pages.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
 #include "lib/xalloc.h"
@@ -21,25 +23,22 @@
 enum op {
 	OP_PUT = 1, /* key, whole */
 	OP_DELETE,  /* key */
-	OP_FACT     /* name, value */
+	OP_FACT,    /* name, value */
+	OP_NO_FACT  /* name; only to take a change back */
 };
 
 enum {
 	RECORD_VERSION = 1,
 	/* Checkpoints that fail may fall so many behind before commits are
 	 * refused. */
-	BEHIND_MAX = 8
+	BEHIND_MAX = 8,
+	/* A checkpoint writes whole pages: with so much of the tree in the
+	 * journal most of them have changed anyway. */
+	PART_OF_TREE = 8
 };
 
-/* In the tree on disk: the last journal record that is in it. */
-static const char number_fact[] = "keeper.number";
-
-/* One op's opposite. */
-struct undo {
-	struct undo *next;
-	size_t len;
-	uint8_t octets[];
-};
+/* In the db of pages: the last journal record that is in them. */
+static const char number_key[] = "keeper.number";
 
 /* Committed, not durable yet. */
 struct change {
@@ -48,19 +47,26 @@ struct change {
 	uint64_t number;
 	keeper_cb *cb;
 	void *arg;
-	struct undo *undo; /* latest first */
-	size_t len;
-	uint8_t record[];
+	size_t len; /* of its record */
+	size_t undo_len;
+	uint8_t undo[]; /* opposite ops, each with its length behind it */
 };
 
 TAILQ_HEAD(changes, change);
 
-/* Ops on their way into the tree on disk, in a job thread. */
+enum checkpoint_state {
+	CHECKPOINT_NONE,
+	CHECKPOINT_WAITING, /* until what is in it is durable */
+	CHECKPOINT_WRITING, /* in a job */
+	CHECKPOINT_RESTING /* it failed, and is made again when the timer says */
+};
+
+/* Pages on their way to the disk. */
 struct checkpoint {
-	struct keeper *keeper;
-	struct treedb *disk;
-	struct buf records; /* each with its length before it */
-	uint64_t number;    /* of the last */
+	enum checkpoint_state state;
+	struct pages_snapshot *pages;
+	uint64_t number; /* of the last change in them */
+	size_t octets;   /* of changes, since the last */
 	bool failed;
 	struct err err;
 };
@@ -71,17 +77,15 @@ struct keeper {
 	struct log *log;
 	struct keeper_limits limits;
 	struct treedb *tree; /* memory */
-	struct treedb *disk; /* the job's, while one runs */
+	struct db *disk;     /* the job's, while one runs */
 	struct journal *journal;
 	struct timer *retry;
-	struct buf gathered;
+	struct buf gathered, undo;
 	struct changes pending;
 	size_t pending_octets;
 	uint64_t last, durable;
-	struct buf since; /* durable records since the last checkpoint began */
+	size_t since; /* octets of changes since the last snapshot */
 	struct checkpoint checkpoint;
-	bool running;     /* a checkpoint's job */
-	bool try_again;   /* the checkpoint failed and waits for the timer */
 	bool failed;      /* the journal */
 	bool rolled_back; /* what is pending has been taken back */
 	bool closed;
@@ -121,155 +125,207 @@ op_next(struct wire *w, struct parsed *p)
 		p->value = wire_slice(w);
 		return w->failed ? -1 : 1;
 	case OP_DELETE:
+	case OP_NO_FACT:
 		return w->failed ? -1 : 1;
 	}
 	return -1;
 }
 
+/* *old: what was there, if the answer is 1. */
 static int
-op_apply(struct treedb *t, const struct parsed *p, struct err *err)
+op_apply(struct treedb *t, const struct parsed *p, struct slice *old,
+    struct err *err)
 {
-	char name[64];
-
 	switch (p->op) {
 	case OP_PUT:
-		return treedb_put_whole(t, p->key, p->value, err);
+		return treedb_swap_whole(t, p->key, &p->value, old, err);
 	case OP_DELETE:
-		return treedb_delete(t, p->key, err);
+		return treedb_swap_whole(t, p->key, NULL, old, err);
 	case OP_FACT:
-		snprintf(name, sizeof(name), "%.*s", (int)p->key.len,
-		    (const char *)p->key.ptr);
-		return treedb_put_fact(t, name, p->value, err);
+		return treedb_swap_fact(t, p->key, &p->value, old, err);
+	case OP_NO_FACT:
+		return treedb_swap_fact(t, p->key, NULL, old, err);
 	}
 	return err_set(err, "an unknown kind of change");
 }
 
-static int
-record_begin(struct wire *w, struct slice record, struct err *err)
+static bool
+op_is_sane(const struct parsed *p)
 {
-	wire_init(w, record);
-	if (wire_u8(w) != RECORD_VERSION)
-		return err_set(err, "a change of a version not known");
-	return 0;
+	return p->key.len > 0 && p->key.len <= TREEDB_KEY_MAX;
 }
 
-/* --- the tree on disk ------------------------------------------------------ */
+/* The op that makes it as it was. */
+static void
+put_opposite(struct buf *b, const struct parsed *p, int found, struct slice old)
+{
+	bool fact = p->op == OP_FACT || p->op == OP_NO_FACT;
+	size_t begin = buf_len(b);
 
-/* The ops of one record that are for a shard; for facts, shard is -1. */
+	if (found == 1) {
+		wire_put_u8(b, fact ? OP_FACT : OP_PUT);
+		wire_put_slice(b, p->key);
+		wire_put_slice(b, old);
+	} else {
+		wire_put_u8(b, fact ? OP_NO_FACT : OP_DELETE);
+		wire_put_slice(b, p->key);
+	}
+	wire_put_u32(b, (uint32_t)(buf_len(b) - begin));
+}
+
+/* Inside a transaction.  The opposite ops go to undo unless that is NULL. */
 static int
-apply_part(struct treedb *t, struct slice record, int shard, struct err *err)
+apply_ops(struct treedb *t, struct slice record, struct buf *undo,
+    struct err *err)
 {
 	struct parsed p;
+	struct slice old;
 	struct wire w;
-	int more;
+	int found, more;
 
-	if (record_begin(&w, record, err) == -1)
-		return -1;
+	wire_init(&w, record);
+	if (wire_u8(&w) != RECORD_VERSION)
+		return err_set(err, "a change of a version not known");
 	while ((more = op_next(&w, &p)) == 1) {
-		int in = p.op == OP_FACT ? -1 : (int)treedb_shard(t, p.key);
-
-		if (in == shard && op_apply(t, &p, err) == -1)
+		if (!op_is_sane(&p))
+			return err_set(err, "a damaged change");
+		found = op_apply(t, &p, &old, err);
+		if (found == -1)
 			return -1;
+		if (undo != NULL)
+			put_opposite(undo, &p, found, old);
 	}
-	if (more == -1)
-		return err_set(err, "a damaged change");
-	return 0;
+	return more == 0 ? 0 : err_set(err, "a damaged change");
 }
 
 static int
-apply_all(struct checkpoint *c, int shard, struct err *err)
+apply(struct keeper *k, struct slice record, struct buf *undo, struct err *err)
 {
-	struct wire w;
-
-	wire_init(&w, buf_slice(&c->records));
-	while (w.rest.len > 0)
-		if (apply_part(c->disk, wire_slice(&w), shard, err) == -1)
-			return -1;
-	MUST(wire_done(&w));
-	return 0;
+	if (treedb_begin(k->tree, err) == -1)
+		return -1;
+	if (apply_ops(k->tree, record, undo, err) == -1) {
+		treedb_cancel(k->tree);
+		return -1;
+	}
+	return treedb_commit(k->tree, err);
 }
 
+/* Memory cannot refuse to be what it was before. */
+static void
+undo_change(struct change *c, struct treedb *t)
+{
+	struct slice rest = slice_of(c->undo, c->undo_len), old;
+	struct parsed p;
+	struct wire w;
+	struct err err;
+
+	MUST(treedb_begin(t, &err) == 0);
+	while (rest.len > 0) {
+		size_t len;
+
+		wire_init(&w, slice_skip(rest, rest.len - 4));
+		len = wire_u32(&w);
+		MUST(len <= rest.len - 4);
+		wire_init(&w, slice_of(rest.ptr + rest.len - 4 - len, len));
+		MUST(op_next(&w, &p) == 1);
+		MUST(op_apply(t, &p, &old, &err) != -1);
+		rest = slice_first(rest, rest.len - 4 - len);
+	}
+	MUST(treedb_commit(t, &err) == 0);
+}
+
+/* --- checkpoints ----------------------------------------------------------- */
+
 static int
-put_number(struct checkpoint *c, struct err *err)
+put_number(struct keeper *k, struct err *err)
 {
 	struct buf b;
 	int rc;
 
 	buf_init(&b, 8);
-	wire_put_u64(&b, c->number);
-	rc = treedb_put_fact(c->disk, number_fact, buf_slice(&b), err);
+	wire_put_u64(&b, k->checkpoint.number);
+	rc = db_put(k->disk, 0, slice_str(number_key), buf_slice(&b), err);
 	buf_fini(&b);
 	return rc;
 }
 
 /*
- * A transaction for each shard, the number last: a crash in between leaves
- * some changes in the tree that the journal brings again, to the same effect.
+ * A transaction for each shard, the number with the last: a crash in between
+ * leaves some changes in the pages that the journal brings again, to the same
+ * effect.
  */
 static int
-write_checkpoint(struct checkpoint *c, struct err *err)
+write_checkpoint(struct keeper *k, struct err *err)
 {
-	struct db *db = treedb_db(c->disk);
-
-	for (int shard = (int)db_shards(db) - 1; shard >= -1; shard--) {
-		if (db_begin(db, err) == -1)
+	for (unsigned i = db_shards(k->disk); i-- > 0;) {
+		if (db_begin(k->disk, err) == -1)
 			return -1;
-		if (apply_all(c, shard, err) == -1 ||
-		    (shard == -1 && put_number(c, err) == -1)) {
-			db_cancel(db);
+		if (pages_snapshot_write(k->checkpoint.pages, i, k->disk,
+		        err) == -1 ||
+		    (i == 0 && put_number(k, err) == -1)) {
+			db_cancel(k->disk);
 			return -1;
 		}
-		if (db_commit(db, err) == -1)
+		if (db_commit(k->disk, err) == -1)
 			return -1;
 	}
 	return 0;
 }
 
 static int
-read_number(struct treedb *t, uint64_t *n, struct err *err)
+read_number(struct keeper *k, struct err *err)
 {
 	struct buf b;
 	struct wire w;
 	int found;
 
 	buf_init(&b, 64);
-	found = treedb_get_fact(t, number_fact, &b, err);
+	found = db_get(k->disk, 0, slice_str(number_key), &b, err);
 	wire_init(&w, buf_slice(&b));
-	*n = found == 1 ? wire_u64(&w) : 0;
+	k->last = found == 1 ? wire_u64(&w) : 0;
 	if (found == 1 && !wire_done(&w))
 		found = err_set(err, "damaged number of the last change");
 	buf_fini(&b);
 	return found == -1 ? -1 : 0;
 }
 
-/* --- checkpoints ----------------------------------------------------------- */
-
-static void start_checkpoint(struct keeper *k);
-
 static void
 keeper_end(struct keeper *k)
 {
-	treedb_close(&k->disk);
-	buf_fini(&k->since);
-	buf_fini(&k->checkpoint.records);
+	treedb_close(&k->tree);
+	db_close(&k->disk);
 	free(k);
 }
 
 static void
 checkpoint_run(void *arg)
 {
-	struct checkpoint *c = arg;
+	struct keeper *k = arg;
 
-	c->failed = write_checkpoint(c, &c->err) == -1;
+	k->checkpoint.failed = write_checkpoint(k, &k->checkpoint.err) == -1;
 }
+
+static void
+snapshot_end(struct keeper *k, bool written)
+{
+	struct checkpoint *c = &k->checkpoint;
+
+	pages_snapshot_end(treedb_pages(k->tree), &c->pages, written);
+	if (!written)
+		k->since += c->octets;
+	c->state = CHECKPOINT_NONE;
+}
+
+static void advance_checkpoint(struct keeper *k);
 
 static void
 checkpoint_done(void *arg)
 {
-	struct checkpoint *c = arg;
-	struct keeper *k = c->keeper;
+	struct keeper *k = arg;
+	struct checkpoint *c = &k->checkpoint;
 
-	k->running = false;
+	MUST(c->state == CHECKPOINT_WRITING);
+	snapshot_end(k, !c->failed);
 	if (k->closed) {
 		keeper_end(k);
 		return;
@@ -277,32 +333,39 @@ checkpoint_done(void *arg)
 	if (c->failed) {
 		log_err(k->log, "keeper: cannot write a checkpoint", "why",
 		    c->err.text, NULL);
-		k->try_again = true;
+		c->state = CHECKPOINT_RESTING;
 		timer_set(k->retry, k->limits.retry_ms);
 		return;
 	}
-	buf_fini(&c->records);
 	journal_drop(k->journal, c->number);
-	start_checkpoint(k);
+	advance_checkpoint(k);
 }
 
-/* If there is enough for one; also from checkpoint_done(). */
+static bool
+is_due(const struct keeper *k)
+{
+	return k->since >= k->limits.checkpoint_octets &&
+	       k->since >= pages_octets(treedb_pages(k->tree)) / PART_OF_TREE;
+}
+
+/* Begins one if it is due, goes on with one that waits. */
 static void
-start_checkpoint(struct keeper *k)
+advance_checkpoint(struct keeper *k)
 {
 	struct checkpoint *c = &k->checkpoint;
 
-	if (k->running || k->try_again || k->closed ||
-	    buf_len(&k->since) < k->limits.checkpoint_octets)
-		return;
-	MUST(buf_len(&c->records) == 0);
-	c->keeper = k;
-	c->disk = k->disk;
-	c->records = k->since;
-	c->number = k->durable;
-	buf_init(&k->since, SIZE_MAX / 2);
-	k->running = true;
-	jobs_put(k->jobs, checkpoint_run, checkpoint_done, c);
+	if (c->state == CHECKPOINT_NONE && !k->failed && is_due(k)) {
+		c->pages = pages_snapshot(treedb_pages(k->tree));
+		c->number = TAILQ_EMPTY(&k->pending) ? k->durable : k->last;
+		c->octets = k->since;
+		k->since = 0;
+		c->state = CHECKPOINT_WAITING;
+	}
+	/* What the journal may still refuse must not reach the pages. */
+	if (c->state == CHECKPOINT_WAITING && k->durable >= c->number) {
+		c->state = CHECKPOINT_WRITING;
+		jobs_put(k->jobs, checkpoint_run, checkpoint_done, k);
+	}
 }
 
 /* The disk, or the journal's, may be better by now. */
@@ -311,12 +374,8 @@ retry(void *arg)
 {
 	struct keeper *k = arg;
 
-	if (k->try_again) {
-		k->try_again = false;
-		k->running = true;
-		jobs_put(k->jobs, checkpoint_run, checkpoint_done,
-		    &k->checkpoint);
-	}
+	if (k->checkpoint.state == CHECKPOINT_RESTING)
+		k->checkpoint.state = CHECKPOINT_NONE;
 	if (k->failed && TAILQ_EMPTY(&k->pending)) {
 		journal_retry(k->journal);
 		k->failed = journal_failed(k->journal);
@@ -326,6 +385,7 @@ retry(void *arg)
 	}
 	if (k->failed)
 		timer_set(k->retry, k->limits.retry_ms);
+	advance_checkpoint(k);
 }
 
 /* --- gathering ------------------------------------------------------------- */
@@ -333,6 +393,7 @@ retry(void *arg)
 static void
 gather(struct keeper *k, enum op op, struct slice key)
 {
+	MUST(key.len > 0 && key.len <= TREEDB_KEY_MAX);
 	if (buf_len(&k->gathered) == 0)
 		wire_put_u8(&k->gathered, RECORD_VERSION);
 	wire_put_u8(&k->gathered, (uint8_t)op);
@@ -343,17 +404,10 @@ void
 keeper_put(struct keeper *k, struct slice key, struct slice value,
     const struct slice *tags, size_t ntags)
 {
-	struct buf whole;
-
-	MUST(key.len > 0 && key.len <= TREEDB_KEY_MAX);
 	gather(k, OP_PUT, key);
-	buf_init(&whole, k->limits.change_octets);
-	treedb_whole(&whole, value, tags, ntags);
-	if (buf_failed(&whole)) /* then this is too large, too */
-		buf_put(&k->gathered, NULL, k->limits.change_octets + 1);
-	else
-		wire_put_slice(&k->gathered, buf_slice(&whole));
-	buf_fini(&whole);
+	wire_put_u32(&k->gathered,
+	    (uint32_t)treedb_whole_size(value, tags, ntags));
+	treedb_whole(&k->gathered, value, tags, ntags);
 }
 
 void
@@ -365,7 +419,6 @@ keeper_delete(struct keeper *k, struct slice key)
 void
 keeper_put_fact(struct keeper *k, const char *name, struct slice value)
 {
-	MUST(strlen(name) < 64);
 	gather(k, OP_FACT, slice_str(name));
 	wire_put_slice(&k->gathered, value);
 }
@@ -376,94 +429,6 @@ keeper_cancel(struct keeper *k)
 	buf_clear(&k->gathered);
 }
 
-/* --- changing memory ------------------------------------------------------- */
-
-static int
-add_undo(struct change *c, struct treedb *t, const struct parsed *p,
-    struct buf *b, struct err *err)
-{
-	struct buf old;
-	char name[64];
-	struct undo *u;
-	int found;
-
-	buf_init(&old, SIZE_MAX / 2);
-	if (p->op == OP_FACT) {
-		snprintf(name, sizeof(name), "%.*s", (int)p->key.len,
-		    (const char *)p->key.ptr);
-		found = treedb_get_fact(t, name, &old, err);
-	} else {
-		found = treedb_get_whole(t, p->key, &old, err);
-	}
-	buf_clear(b);
-	if (p->op == OP_FACT)
-		wire_put_u8(b, OP_FACT);
-	else
-		wire_put_u8(b, found == 1 ? OP_PUT : OP_DELETE);
-	wire_put_slice(b, p->key);
-	if (p->op == OP_FACT || found == 1)
-		wire_put_slice(b, buf_slice(&old));
-	buf_fini(&old);
-	if (found == -1)
-		return -1;
-	u = xmalloc(sizeof(*u) + buf_len(b));
-	u->next = c->undo;
-	u->len = buf_len(b);
-	memcpy(u->octets, buf_data(b), u->len);
-	c->undo = u;
-	return 0;
-}
-
-static void
-drop_undo(struct change *c)
-{
-	struct undo *u;
-
-	while ((u = c->undo) != NULL) {
-		c->undo = u->next;
-		free(u);
-	}
-}
-
-static int
-apply_ops(struct change *c, struct treedb *t, struct err *err)
-{
-	struct parsed p;
-	struct wire w;
-	struct buf b;
-	int rc = 0, more;
-
-	if (record_begin(&w, slice_of(c->record, c->len), err) == -1)
-		return -1;
-	buf_init(&b, SIZE_MAX / 2);
-	while (rc == 0 && (more = op_next(&w, &p)) != 0) {
-		MUST(more == 1);
-		rc = add_undo(c, t, &p, &b, err);
-		if (rc == 0)
-			rc = op_apply(t, &p, err);
-	}
-	buf_fini(&b);
-	return rc;
-}
-
-/* Memory cannot refuse to be what it was before. */
-static void
-undo_change(struct change *c, struct treedb *t)
-{
-	struct err err;
-
-	MUST(db_begin(treedb_db(t), &err) == 0);
-	for (struct undo *u = c->undo; u != NULL; u = u->next) {
-		struct parsed p;
-		struct wire w;
-
-		wire_init(&w, slice_of(u->octets, u->len));
-		MUST(op_next(&w, &p) == 1);
-		MUST(op_apply(t, &p, &err) == 0);
-	}
-	MUST(db_commit(treedb_db(t), &err) == 0);
-}
-
 /* --- committing ------------------------------------------------------------ */
 
 static void
@@ -471,7 +436,6 @@ change_free(struct keeper *k, struct change *c)
 {
 	TAILQ_REMOVE(&k->pending, c, link);
 	k->pending_octets -= c->len;
-	drop_undo(c);
 	free(c);
 }
 
@@ -487,6 +451,8 @@ roll_back(struct keeper *k)
 	k->failed = true;
 	log_err(k->log, "keeper: the journal refuses changes", "why",
 	    journal_error(k->journal), NULL);
+	if (k->checkpoint.state == CHECKPOINT_WAITING)
+		snapshot_end(k, false);
 	TAILQ_FOREACH_REVERSE(c, &k->pending, changes, link)
 	undo_change(c, k->tree);
 	timer_set(k->retry, k->limits.retry_ms);
@@ -506,12 +472,11 @@ written(void *arg, uint64_t number, bool failed)
 	} else {
 		MUST(!k->rolled_back);
 		k->durable = number;
-		wire_put_slice(&k->since, slice_of(c->record, c->len));
 	}
 	change_free(k, c);
 	if (TAILQ_EMPTY(&k->pending))
 		k->rolled_back = false;
-	start_checkpoint(k);
+	advance_checkpoint(k);
 	if (cb != NULL)
 		cb(cb_arg, number, failed);
 }
@@ -527,56 +492,52 @@ refuse(struct keeper *k, struct err *err)
 		return err_set(err, "the disk refuses changes");
 	if (n > k->limits.pending_octets - k->pending_octets)
 		return err_set(err, "too many changes wait for the disk");
-	if (buf_len(&k->since) / BEHIND_MAX > k->limits.checkpoint_octets)
+	if (is_due(k) && k->since / BEHIND_MAX > k->limits.checkpoint_octets &&
+	    k->checkpoint.state != CHECKPOINT_NONE)
 		return err_set(err, "checkpoints do not keep up");
 	return 0;
 }
 
-static int
-apply(struct keeper *k, struct change *c, struct err *err)
+static struct change *
+change_new(struct keeper *k, keeper_cb *cb, void *arg)
 {
-	struct db *db = treedb_db(k->tree);
+	size_t n = buf_len(&k->undo);
+	struct change *c = xmalloc(sizeof(*c) + n);
 
-	if (db_begin(db, err) == -1)
-		return -1;
-	if (apply_ops(c, k->tree, err) == -1) {
-		db_cancel(db);
-		return -1;
-	}
-	return db_commit(db, err);
+	MUST(!buf_failed(&k->undo));
+	*c = (struct change){ .keeper = k,
+		.cb = cb,
+		.arg = arg,
+		.len = buf_len(&k->gathered),
+		.undo_len = n };
+	if (n > 0)
+		memcpy(c->undo, buf_data(&k->undo), n);
+	return c;
 }
 
 int
 keeper_commit(struct keeper *k, keeper_cb *cb, void *arg, struct err *err)
 {
 	struct change *c;
-	size_t n;
+	struct slice record;
 
 	MUST(!k->closed);
 	if (buf_len(&k->gathered) == 0)
 		wire_put_u8(&k->gathered, RECORD_VERSION);
-	n = buf_len(&k->gathered);
-	if (refuse(k, err) == -1) {
+	record = buf_slice(&k->gathered);
+	buf_clear(&k->undo);
+	if (refuse(k, err) == -1 || apply(k, record, &k->undo, err) == -1) {
 		buf_clear(&k->gathered);
 		return -1;
 	}
-	c = xcalloc(1, sizeof(*c) + n);
-	c->keeper = k;
-	c->cb = cb;
-	c->arg = arg;
-	c->len = n;
-	memcpy(c->record, buf_data(&k->gathered), n);
-	buf_clear(&k->gathered);
-	if (apply(k, c, err) == -1) {
-		drop_undo(c);
-		free(c);
-		return -1;
-	}
-	c->number = journal_put(k->journal, slice_of(c->record, n), written, c);
+	c = change_new(k, cb, arg);
+	c->number = journal_put(k->journal, record, written, c);
 	MUST(c->number > k->last);
 	k->last = c->number;
-	k->pending_octets += n;
+	k->pending_octets += record.len;
+	k->since += record.len;
 	TAILQ_INSERT_TAIL(&k->pending, c, link);
+	buf_clear(&k->gathered);
 	return 0;
 }
 
@@ -606,49 +567,37 @@ keeper_tree(struct keeper *k)
 
 /* --- opening and closing --------------------------------------------------- */
 
-/* At opening: into the tree on disk, in pieces of a checkpoint's size. */
 static int
 replay(void *arg, uint64_t number, struct slice record, struct err *err)
 {
 	struct keeper *k = arg;
-	struct checkpoint *c = &k->checkpoint;
 
-	wire_put_slice(&c->records, record);
-	c->number = number;
-	if (buf_len(&c->records) < k->limits.checkpoint_octets)
-		return 0;
-	if (write_checkpoint(c, err) == -1)
+	if (apply(k, record, NULL, err) == -1)
 		return -1;
-	buf_clear(&c->records);
+	k->last = number;
+	k->since += record.len;
 	return 0;
 }
 
 static int
 recover(struct keeper *k, const char *dir, struct err *err)
 {
-	struct checkpoint *c = &k->checkpoint;
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/tree", dir);
-	if (treedb_open(&k->disk, path, k->limits.shards, DB_DURABLE, err) ==
+	if (db_open(&k->disk, path, k->limits.shards, DB_DURABLE, err) == -1 ||
+	    treedb_open(&k->tree, NULL, db_shards(k->disk), DB_MEMORY, err) ==
 	        -1 ||
-	    read_number(k->disk, &k->last, err) == -1)
+	    pages_load(treedb_pages(k->tree), k->disk, err) == -1 ||
+	    read_number(k, err) == -1)
 		return -1;
-	c->disk = k->disk;
-	c->number = k->last;
 	snprintf(path, sizeof(path), "%s/journal", dir);
 	if (journal_open(&k->journal, k->loop, k->jobs, path, k->last, replay,
 	        k, err) == -1)
 		return -1;
-	if (buf_len(&c->records) > 0 && write_checkpoint(c, err) == -1)
-		return -1;
-	buf_fini(&c->records);
-	k->last = k->durable = c->number;
-	journal_drop(k->journal, k->last);
-	if (treedb_open(&k->tree, NULL, db_shards(treedb_db(k->disk)),
-	        DB_MEMORY, err) == -1)
-		return -1;
-	return db_copy(treedb_db(k->tree), treedb_db(k->disk), err);
+	k->durable = k->last;
+	advance_checkpoint(k);
+	return 0;
 }
 
 int
@@ -664,8 +613,7 @@ keeper_open(struct keeper **kp, struct loop *l, struct jobs *jobs,
 	k->limits = limits == NULL ? keeper_defaults() : *limits;
 	TAILQ_INIT(&k->pending);
 	buf_init(&k->gathered, k->limits.change_octets);
-	buf_init(&k->since, SIZE_MAX / 2);
-	buf_init(&k->checkpoint.records, SIZE_MAX / 2);
+	buf_init(&k->undo, SIZE_MAX / 2);
 	k->retry = timer_new(l, retry, k);
 	*kp = k;
 	if (mkdir(dir, 0750) == -1 && errno != EEXIST)
@@ -688,10 +636,12 @@ keeper_close(struct keeper **kp)
 	journal_close(&k->journal);
 	while ((c = TAILQ_FIRST(&k->pending)) != NULL)
 		change_free(k, c);
-	treedb_close(&k->tree);
+	if (k->checkpoint.state == CHECKPOINT_WAITING)
+		snapshot_end(k, false);
 	timer_free(&k->retry);
 	buf_fini(&k->gathered);
+	buf_fini(&k->undo);
 	k->closed = true;
-	if (!k->running)
+	if (k->checkpoint.state != CHECKPOINT_WRITING)
 		keeper_end(k);
 }

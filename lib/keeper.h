@@ -4,8 +4,8 @@
  * The tree is in memory, so reading and changing it never waits for a disk.
  * Changes are gathered and committed as one: applied to memory at once, all or
  * nothing, written to a journal, and called back when durable.  From time to
- * time a job thread writes what has changed into a treedb on disk (a
- * checkpoint) and drops the journal up to there.
+ * time a job thread writes the pages that have changed into a db (a checkpoint)
+ * and drops the journal up to there, while changing goes on.
  *
  *	keeper_put(k, key, value, tags, ntags);
  *	keeper_delete(k, other);
@@ -41,7 +41,8 @@ struct keeper_limits {
 	unsigned shards;          /* of the treedb on disk, at first opening */
 	size_t change_octets;     /* of one commit */
 	size_t pending_octets;    /* of changes not yet durable, together */
-	size_t checkpoint_octets; /* of changes before a checkpoint is made */
+	size_t checkpoint_octets; /* of changes before a checkpoint is made, or
+	                             an eighth of the tree, if that is more */
 	unsigned retry_ms;        /* after the disk refused */
 };
 

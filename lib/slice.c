@@ -13,6 +13,25 @@ slice_compare(struct slice a, struct slice b)
 	return (a.len > b.len) - (a.len < b.len);
 }
 
+size_t
+slice_common(struct slice a, struct slice b)
+{
+	size_t max = a.len < b.len ? a.len : b.len, n = 0;
+
+	while (n + sizeof(uint64_t) <= max) {
+		uint64_t x, y;
+
+		memcpy(&x, a.ptr + n, sizeof(x));
+		memcpy(&y, b.ptr + n, sizeof(y));
+		if (x != y)
+			break;
+		n += sizeof(x);
+	}
+	while (n < max && a.ptr[n] == b.ptr[n])
+		n++;
+	return n;
+}
+
 bool
 slice_equal_nocase(struct slice a, struct slice b)
 {

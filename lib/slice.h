@@ -52,6 +52,9 @@ struct slice slice_skip(struct slice a, size_t n);
 /* First n octets; n is at most a.len. */
 struct slice slice_first(struct slice a, size_t n);
 
+/* How many octets both begin with. */
+size_t slice_common(struct slice a, struct slice b);
+
 /* Where c is first / last; a.len if nowhere. */
 size_t slice_find(struct slice a, uint8_t c);
 size_t slice_rfind(struct slice a, uint8_t c);

@@ -5,13 +5,14 @@
 #include "lib/err.h"
 #include "lib/hash.h"
 #include "lib/must.h"
+#include "lib/pages.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
 #include "lib/xalloc.h"
 
 /*
- * In each shard: records ('k' and the key), the set of keys (btree 'n') and
- * the set of tag NUL key (btree 't').  Facts ('f' and the name) are in shard 0.
+ * In each shard: the records (whole, by key) and the set of tag NUL key.
+ * Facts, by name, are in shard 0.
  */
 enum {
 	WHOLE_VERSION = 1,
@@ -20,25 +21,28 @@ enum {
 };
 
 struct treedb {
-	struct db *db;
-	struct btree *index;
-	struct buf key, old, fresh, tag; /* scratch */
+	struct db *db; /* NULL: in memory only */
+	struct pages *pages;
+	struct btree *records, *index;
+	struct buf old, fresh, tag; /* scratch */
 };
 
 int
 treedb_open(struct treedb **tp, const char *dir, unsigned shards,
     enum db_mode mode, struct err *err)
 {
-	struct db *db;
+	struct db *db = NULL;
 	struct treedb *t;
 
 	*tp = NULL;
-	if (db_open(&db, dir, shards, mode, err) == -1)
+	if (mode != DB_MEMORY && db_open(&db, dir, shards, mode, err) == -1)
 		return -1;
 	t = xcalloc(1, sizeof(*t));
 	t->db = db;
-	t->index = btree_new(db);
-	buf_init(&t->key, BTREE_KEY_MAX);
+	t->pages =
+	    db == NULL ? pages_new(shards) : pages_over(db, mode == DB_READ);
+	t->records = btree_new(t->pages);
+	t->index = btree_new(t->pages);
 	buf_init(&t->tag, BTREE_KEY_MAX);
 	buf_init(&t->old, WHOLE_MAX);
 	buf_init(&t->fresh, WHOLE_MAX);
@@ -53,9 +57,10 @@ treedb_close(struct treedb **tp)
 
 	if (t == NULL)
 		return;
+	btree_free(&t->records);
 	btree_free(&t->index);
+	pages_free(&t->pages);
 	db_close(&t->db);
-	buf_fini(&t->key);
 	buf_fini(&t->tag);
 	buf_fini(&t->old);
 	buf_fini(&t->fresh);
@@ -63,40 +68,40 @@ treedb_close(struct treedb **tp)
 	*tp = NULL;
 }
 
-struct db *
-treedb_db(struct treedb *t)
+struct pages *
+treedb_pages(struct treedb *t)
 {
-	return t->db;
+	return t->pages;
 }
 
 unsigned
 treedb_shards(const struct treedb *t)
 {
-	return db_shards(t->db);
+	return pages_shards(t->pages);
 }
 
 bool
 treedb_was_emptied(const struct treedb *t)
 {
-	return db_was_emptied(t->db);
+	return t->db != NULL && db_was_emptied(t->db);
 }
 
 int
 treedb_begin(struct treedb *t, struct err *err)
 {
-	return db_begin(t->db, err);
+	return pages_begin(t->pages, err);
 }
 
 int
 treedb_commit(struct treedb *t, struct err *err)
 {
-	return db_commit(t->db, err);
+	return pages_commit(t->pages, err);
 }
 
 void
 treedb_cancel(struct treedb *t)
 {
-	db_cancel(t->db);
+	pages_cancel(t->pages);
 }
 
 /* --- keys ------------------------------------------------------------------ */
@@ -121,29 +126,19 @@ treedb_shard(const struct treedb *t, struct slice key)
 	bool whole;
 	struct slice part = shard_part(key, &whole);
 
-	return hash_crc32c(0, part.ptr, part.len) % db_shards(t->db);
+	return hash_crc32c(0, part.ptr, part.len) % pages_shards(t->pages);
 }
 
-static struct btree_set
+static struct pages_set
 names_in(unsigned shard)
 {
-	return (struct btree_set){ shard, 'n' };
+	return (struct pages_set){ shard, PAGES_NAMES };
 }
 
-static struct btree_set
+static struct pages_set
 tags_in(unsigned shard)
 {
-	return (struct btree_set){ shard, 't' };
-}
-
-static struct slice
-prefixed(struct treedb *t, char letter, struct slice s)
-{
-	buf_clear(&t->key);
-	buf_putc(&t->key, (uint8_t)letter);
-	buf_put_slice(&t->key, s);
-	MUST(!buf_failed(&t->key));
-	return buf_slice(&t->key);
+	return (struct pages_set){ shard, PAGES_TAGS };
 }
 
 static struct slice
@@ -223,7 +218,31 @@ treedb_whole(struct buf *b, struct slice value, const struct slice *tags,
 	buf_put_slice(b, value);
 }
 
+size_t
+treedb_whole_size(struct slice value, const struct slice *tags, size_t ntags)
+{
+	size_t n = 3 + value.len;
+
+	for (size_t i = 0; i < ntags; i++)
+		n += 1 + tags[i].len;
+	return n;
+}
+
 /* --- one record ------------------------------------------------------------ */
+
+/* Reading one key of a shard: one state of it. */
+static int
+get_in(struct treedb *t, struct btree *bt, struct pages_set set,
+    struct slice key, struct buf *out, struct err *err)
+{
+	int found;
+
+	if (pages_hold(t->pages, set.shard, err) == -1)
+		return -1;
+	found = btree_get(bt, set, key, out, err);
+	pages_release(t->pages, set.shard);
+	return found;
+}
 
 int
 treedb_get_whole(struct treedb *t, struct slice key, struct buf *out,
@@ -231,7 +250,7 @@ treedb_get_whole(struct treedb *t, struct slice key, struct buf *out,
 {
 	if (key.len == 0 || key.len > TREEDB_KEY_MAX)
 		return 0;
-	return db_get(t->db, treedb_shard(t, key), prefixed(t, 'k', key), out,
+	return get_in(t, t->records, names_in(treedb_shard(t, key)), key, out,
 	    err);
 }
 
@@ -258,7 +277,8 @@ static int
 index_tags(struct treedb *t, struct slice key, struct slice of,
     struct slice but, bool insert, struct err *err)
 {
-	struct btree_set set = tags_in(treedb_shard(t, key));
+	struct pages_set set = tags_in(treedb_shard(t, key));
+	const struct slice nothing = { NULL, 0 };
 
 	while (of.len > 0) {
 		struct slice tag = tag_take(&of), k;
@@ -267,51 +287,60 @@ index_tags(struct treedb *t, struct slice key, struct slice of,
 		if (tag_is_among(tag, but))
 			continue;
 		k = tag_key(t, tag, key);
-		rc = insert ? btree_insert(t->index, set, k, err)
-		            : btree_remove(t->index, set, k, err);
+		rc = insert ? btree_put(t->index, set, k, nothing, NULL, err)
+		            : btree_delete(t->index, set, k, NULL, err);
 		if (rc == -1)
 			return -1;
 	}
 	return 0;
 }
 
-/* old, if there was one, and fresh, if there is to be one. */
+/* What was in t->old, if found, and is fresh, if there is to be one. */
 static int
-replace(struct treedb *t, struct slice key, const struct whole *old,
-    const struct whole *fresh, struct err *err)
+retag(struct treedb *t, struct slice key, int found, const struct whole *fresh,
+    struct err *err)
 {
-	struct slice none = { NULL, 0 };
-	struct slice had = old == NULL ? none : old->tags;
-	struct slice has = fresh == NULL ? none : fresh->tags;
+	struct whole old = { .ntags = 0 };
+	struct slice has = { NULL, 0 };
 
-	if (index_tags(t, key, had, has, false, err) == -1)
+	if (found == 1 && whole_parse(&old, buf_slice(&t->old), err) == -1)
 		return -1;
-	return index_tags(t, key, has, had, true, err);
+	if (fresh != NULL)
+		has = fresh->tags;
+	if (index_tags(t, key, old.tags, has, false, err) == -1)
+		return -1;
+	return index_tags(t, key, has, old.tags, true, err);
+}
+
+int
+treedb_swap_whole(struct treedb *t, struct slice key, const struct slice *whole,
+    struct slice *old, struct err *err)
+{
+	struct pages_set set = names_in(treedb_shard(t, key));
+	struct whole fresh;
+	int found;
+
+	MUST(key.len > 0 && key.len <= TREEDB_KEY_MAX);
+	if (whole != NULL && whole_parse(&fresh, *whole, err) == -1)
+		return -1;
+	buf_clear(&t->old);
+	found = whole != NULL
+	            ? btree_put(t->records, set, key, *whole, &t->old, err)
+	            : btree_delete(t->records, set, key, &t->old, err);
+	if (found == -1 ||
+	    retag(t, key, found, whole == NULL ? NULL : &fresh, err) == -1)
+		return -1;
+	*old = buf_slice(&t->old);
+	return found;
 }
 
 int
 treedb_put_whole(struct treedb *t, struct slice key, struct slice whole,
     struct err *err)
 {
-	unsigned shard = treedb_shard(t, key);
-	struct whole fresh, old;
-	int found;
+	struct slice old;
 
-	MUST(key.len > 0 && key.len <= TREEDB_KEY_MAX);
-	if (whole_parse(&fresh, whole, err) == -1)
-		return -1;
-	buf_clear(&t->old);
-	found = treedb_get_whole(t, key, &t->old, err);
-	if (found == -1)
-		return -1;
-	if (found == 1 && whole_parse(&old, buf_slice(&t->old), err) == -1)
-		return -1;
-	if (replace(t, key, found == 1 ? &old : NULL, &fresh, err) == -1)
-		return -1;
-	if (found == 0 &&
-	    btree_insert(t->index, names_in(shard), key, err) == -1)
-		return -1;
-	return db_put(t->db, shard, prefixed(t, 'k', key), whole, err);
+	return treedb_swap_whole(t, key, &whole, &old, err) == -1 ? -1 : 0;
 }
 
 int
@@ -328,19 +357,11 @@ treedb_put(struct treedb *t, struct slice key, struct slice value,
 int
 treedb_delete(struct treedb *t, struct slice key, struct err *err)
 {
-	unsigned shard = treedb_shard(t, key);
-	struct whole old;
-	int found;
+	struct slice old;
 
-	buf_clear(&t->old);
-	found = treedb_get_whole(t, key, &t->old, err);
-	if (found != 1)
-		return found;
-	if (whole_parse(&old, buf_slice(&t->old), err) == -1 ||
-	    replace(t, key, &old, NULL, err) == -1 ||
-	    btree_remove(t->index, names_in(shard), key, err) == -1)
-		return -1;
-	return db_delete(t->db, shard, prefixed(t, 'k', key), err);
+	if (key.len == 0 || key.len > TREEDB_KEY_MAX)
+		return 0;
+	return treedb_swap_whole(t, key, NULL, &old, err) == -1 ? -1 : 0;
 }
 
 /* --- walking --------------------------------------------------------------- */
@@ -363,42 +384,51 @@ struct walk {
 	unsigned nlanes;
 };
 
+/* A record's key and whole, for later.  Of the index, the record it names. */
 static int
-read_record(struct walk *wk, struct lane *l, struct slice key, struct err *err)
+read_record(struct walk *wk, struct lane *l, struct slice key,
+    struct slice whole, struct err *err)
 {
 	struct treedb *t = wk->t;
 	int found;
 
-	buf_clear(&t->old);
-	key = slice_skip(key, wk->cut);
-	found = db_get(t->db, l->shard, prefixed(t, 'k', key), &t->old, err);
-	if (found == 0)
-		return err_set(err, "the index names a record that is not");
-	if (found == -1)
-		return -1;
+	if (wk->tags) {
+		buf_clear(&t->old);
+		found = btree_get(t->records, names_in(l->shard), key, &t->old,
+		    err);
+		if (found == 0)
+			return err_set(err,
+			    "the index names a record that is not");
+		if (found == -1)
+			return -1;
+		whole = buf_slice(&t->old);
+	}
 	wire_put_slice(&l->ahead, key);
-	wire_put_slice(&l->ahead, buf_slice(&t->old));
+	wire_put_slice(&l->ahead, whole);
 	return 0;
 }
 
-/* What one page of the index has from l->from on. */
+/* What one page has from l->from on. */
 static int
 read_page(struct walk *wk, struct lane *l, struct err *err)
 {
-	struct btree_set set =
-	    wk->tags ? tags_in(l->shard) : names_in(l->shard);
-	struct btree *index = wk->t->index;
-	struct slice key;
-	int more = btree_seek(index, set, buf_slice(&l->from), err);
+	struct btree *bt = wk->tags ? wk->t->index : wk->t->records;
+	struct slice key, value;
+	int more =
+	    btree_seek(bt, wk->tags ? tags_in(l->shard) : names_in(l->shard),
+	        buf_slice(&l->from), err);
 
 	if (more == 0)
 		l->over = true;
-	while (more == 1 && (more = btree_pull(index, &key, err)) == 1) {
+	while (more == 1 && (more = btree_pull(bt, &key, &value, err)) == 1) {
 		if (!slice_starts(key, wk->prefix)) {
 			l->over = true;
 			return 0;
 		}
-		if (read_record(wk, l, key, err) == -1)
+		if (key.len - wk->cut > TREEDB_KEY_MAX || key.len == wk->cut)
+			return err_set(err, "a key is damaged");
+		if (read_record(wk, l, slice_skip(key, wk->cut), value, err) ==
+		    -1)
 			return -1;
 		/* Just above this key. */
 		buf_clear(&l->from);
@@ -420,10 +450,10 @@ lane_advance(struct walk *wk, struct lane *l, struct err *err)
 
 	l->key = slice_of(NULL, 0);
 	while (buf_len(&l->ahead) == 0 && !l->over && rc == 0) {
-		if (db_hold(wk->t->db, l->shard, err) == -1)
+		if (pages_hold(wk->t->pages, l->shard, err) == -1)
 			return -1;
 		rc = read_page(wk, l, err);
-		db_release(wk->t->db, l->shard);
+		pages_release(wk->t->pages, l->shard);
 	}
 	if (rc == -1 || buf_len(&l->ahead) == 0)
 		return rc;
@@ -544,7 +574,7 @@ treedb_walk(struct treedb *t, struct slice prefix, struct slice from,
 	if (whole)
 		return walk_shards(&wk, treedb_shard(t, prefix), 1, from, visit,
 		    arg, err);
-	return walk_shards(&wk, 0, db_shards(t->db), from, visit, arg, err);
+	return walk_shards(&wk, 0, treedb_shards(t), from, visit, arg, err);
 }
 
 int
@@ -561,7 +591,7 @@ treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
 	buf_put_slice(&prefix, tag);
 	buf_putc(&prefix, '\0');
 	wk.prefix = buf_slice(&prefix);
-	rc = walk_shards(&wk, 0, db_shards(t->db), wk.prefix, visit, arg, err);
+	rc = walk_shards(&wk, 0, treedb_shards(t), wk.prefix, visit, arg, err);
 	buf_fini(&prefix);
 	return rc;
 }
@@ -572,10 +602,10 @@ int
 treedb_count(struct treedb *t, uint64_t *n, struct err *err)
 {
 	*n = 0;
-	for (unsigned i = 0; i < db_shards(t->db); i++) {
+	for (unsigned i = 0; i < treedb_shards(t); i++) {
 		uint64_t count;
 
-		if (btree_count(t->index, names_in(i), &count, err) == -1)
+		if (btree_count(t->records, names_in(i), &count, err) == -1)
 			return -1;
 		*n += count;
 	}
@@ -584,16 +614,36 @@ treedb_count(struct treedb *t, uint64_t *n, struct err *err)
 
 /* --- facts ----------------------------------------------------------------- */
 
+static const struct pages_set facts = { 0, PAGES_FACTS };
+
 int
 treedb_get_fact(struct treedb *t, const char *name, struct buf *out,
     struct err *err)
 {
-	return db_get(t->db, 0, prefixed(t, 'f', slice_str(name)), out, err);
+	return get_in(t, t->records, facts, slice_str(name), out, err);
+}
+
+int
+treedb_swap_fact(struct treedb *t, struct slice name, const struct slice *value,
+    struct slice *old, struct err *err)
+{
+	int found;
+
+	buf_clear(&t->old);
+	found = value != NULL
+	            ? btree_put(t->records, facts, name, *value, &t->old, err)
+	            : btree_delete(t->records, facts, name, &t->old, err);
+	*old = buf_slice(&t->old);
+	return found;
 }
 
 int
 treedb_put_fact(struct treedb *t, const char *name, struct slice value,
     struct err *err)
 {
-	return db_put(t->db, 0, prefixed(t, 'f', slice_str(name)), value, err);
+	struct slice old;
+
+	return treedb_swap_fact(t, slice_str(name), &value, &old, err) == -1
+	           ? -1
+	           : 0;
 }

@@ -6,10 +6,14 @@
  * two components name the shard, so a user's tree is in one.  Keys are at most
  * TREEDB_KEY_MAX octets.
  *
- * Looking a key up costs one db_get(); walking a subtree costs what the
- * subtree holds; inserting among a million siblings stays logarithmic.  A tag
- * is a short string a record carries (an ACL identifier, say); the records
- * carrying one are found without looking at others.
+ * Records are kept in the order of their keys, in pages of some kilobytes where
+ * neighbours share what they have in common.  So looking a key up or changing
+ * one costs a page a level, walking a subtree costs what the subtree holds, and
+ * a list that is put in order fills whole pages.  A tag is a short string a
+ * record carries (an ACL identifier, say); the records carrying one are found
+ * without looking at others.
+ *
+ * In memory (DB_MEMORY) there are the pages and little else.
  */
 #ifndef LIB_TREEDB_H
 #define LIB_TREEDB_H
@@ -30,12 +34,13 @@ enum {
 };
 
 struct err;
+struct pages;
 struct treedb;
 
 int treedb_open(struct treedb **tp, const char *dir, unsigned shards,
     enum db_mode mode, struct err *err) MUST_CHECK;
 void treedb_close(struct treedb **tp);
-struct db *treedb_db(struct treedb *t);
+struct pages *treedb_pages(struct treedb *t);
 unsigned treedb_shards(const struct treedb *t);
 bool treedb_was_emptied(const struct treedb *t); /* as db_was_emptied() */
 
@@ -61,10 +66,19 @@ int treedb_delete(struct treedb *t, struct slice key,
 /* A record's value and tags as one octet string: to keep and to put back. */
 void treedb_whole(struct buf *out, struct slice value, const struct slice *tags,
     size_t ntags);
+size_t treedb_whole_size(struct slice value, const struct slice *tags,
+    size_t ntags);
 int treedb_get_whole(struct treedb *t, struct slice key, struct buf *out,
     struct err *err) MUST_CHECK;
 int treedb_put_whole(struct treedb *t, struct slice key, struct slice whole,
     struct err *err) MUST_CHECK;
+
+/*
+ * Puts, or deletes if whole is NULL.  1 and the whole there was, borrowed until
+ * the next call; 0: there was none; -1 and *err.
+ */
+int treedb_swap_whole(struct treedb *t, struct slice key,
+    const struct slice *whole, struct slice *old, struct err *err) MUST_CHECK;
 
 /* In which shard a key is: for transactions that stay in one. */
 unsigned treedb_shard(const struct treedb *t, struct slice key);
@@ -103,5 +117,7 @@ int treedb_get_fact(struct treedb *t, const char *name, struct buf *out,
     struct err *err) MUST_CHECK;
 int treedb_put_fact(struct treedb *t, const char *name, struct slice value,
     struct err *err) MUST_CHECK;
+int treedb_swap_fact(struct treedb *t, struct slice name,
+    const struct slice *value, struct slice *old, struct err *err) MUST_CHECK;
 
 #endif
