@@ -37,6 +37,8 @@ add_mailbox(void *arg, const char *name, const struct mboxrec *rec)
 {
 	struct list *l = arg;
 
+	if (mblist_is_aside(name) && !session_is_admin(l->ss))
+		return true;
 	return listing_add(l->listing, slice_str(name), rec);
 }
 

@@ -28,12 +28,6 @@ struct create {
 	struct mblist_new how;
 };
 
-/* A DELETE of an INBOX takes what is below it first. */
-struct removal {
-	struct session *ss;
-	const char *name, *now;
-};
-
 static void
 done(struct session *ss, enum mblist_result r)
 {
@@ -46,6 +40,13 @@ changed(void *arg, enum mblist_result r, const char *text)
 {
 	(void)text; /* for the log, where it has been */
 	done(arg, r);
+}
+
+static void
+refuse_aside(struct session *ss)
+{
+	session_done(ss, SESSION_NO, "CANNOT",
+	    "That name is for mailboxes that are set aside");
 }
 
 static unsigned
@@ -198,6 +199,10 @@ create(struct create *c)
 		done(ss, MBLIST_EXISTS);
 		return;
 	}
+	if (mblist_is_aside(c->name)) {
+		refuse_aside(ss);
+		return;
+	}
 	if (!may_create(ss, c->name)) {
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 		return;
@@ -252,51 +257,22 @@ leave(struct session *ss, const char *name)
 		session_set_view(ss, NULL);
 }
 
-static bool
-last_below(void *arg, const char *name, const struct mboxrec *rec)
-{
-	struct removal *rm = arg;
-
-	(void)rec; /* whatever it is */
-	rm->now = arena_string(session_cmd(rm->ss)->arena, slice_str(name));
-	return false;
-}
-
-static void
-remove_next(void *arg, enum mblist_result r, const char *text)
-{
-	struct removal *rm = arg;
-	struct session *ss = rm->ss;
-	struct mblist *list = session_server(ss)->list;
-	struct arena *a = session_cmd(ss)->arena;
-
-	(void)text; /* for the log, where it has been */
-	if (r != MBLIST_OK && r != MBLIST_NONE) {
-		done(ss, r);
-		return;
-	}
-	rm->now = NULL;
-	mblist_each(list, arena_printf(a, "%s.", rm->name), last_below, rm);
-	leave(ss, rm->now != NULL ? rm->now : rm->name);
-	if (rm->now != NULL)
-		mblist_delete(list, rm->now, remove_next, rm);
-	else
-		mblist_delete(list, rm->name, changed, ss);
-}
-
+/* With all that belongs to it. */
 static void
 delete_inbox(struct session *ss, const char *name)
 {
-	struct removal *rm = arena_alloc(session_cmd(ss)->arena, sizeof(*rm));
+	struct view *view = session_view(ss);
 
 	if (!session_is_admin(ss)) {
 		session_done(ss, SESSION_NO, "CANNOT",
 		    "INBOX cannot be deleted");
 		return;
 	}
-	rm->ss = ss;
-	rm->name = name;
-	remove_next(rm, MBLIST_OK, "");
+	if (view != NULL &&
+	    mboxname_is_below(slice_str(view_name(view)), slice_str(name)))
+		session_set_view(ss, NULL);
+	leave(ss, name);
+	mblist_delete_tree(session_server(ss)->list, name, changed, ss);
 }
 
 void
@@ -342,6 +318,10 @@ rename_to(struct session *ss, const char *from, const char *to)
 	if (!inbox && !mboxname_is_inbox(f) && mboxname_is_inbox(t)) {
 		session_done(ss, SESSION_NO, "CANNOT",
 		    "That name is a user's INBOX");
+		return;
+	}
+	if (mblist_is_aside(to)) {
+		refuse_aside(ss);
 		return;
 	}
 	if (!may_create(ss, to)) {

@@ -77,6 +77,16 @@ static const struct conf_item items[] = {
 	    "PEM file of a client certificate to log in with, by EXTERNAL." },
 	{ "mupdate_key", CONF_STRING, AT(mupdate_key), NULL, 0, 0, NULL,
 	    "PEM file of its key." },
+	{ "publish_timeout", CONF_DURATION, AT(publish_ms), "20s", 10, 0, NULL,
+	    "How long a change of the list waits for the update server's "
+	    "word before it is taken back." },
+	{ "compare_interval", CONF_DURATION, AT(compare_ms), "5m", 100, 0,
+	    NULL,
+	    "How often the list is compared with the update server's, beside "
+	    "at each connection." },
+	{ "list_shrink", CONF_NUMBER, AT(list_shrink), "50", 0, 100, NULL,
+	    "Percent of the mailboxes published as being here that may be "
+	    "lacking before an administrator is asked." },
 	{ "max_sessions", CONF_NUMBER, AT(max_sessions), "1000000", 1, 0,
 	    NULL, "IMAP sessions; more have to wait." },
 	{ "max_deliveries", CONF_NUMBER, AT(max_deliveries), "10000", 1, 0,

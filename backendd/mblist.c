@@ -1,5 +1,5 @@
 /*
- * Reading the list, and what all changes of it share.
+ * Reading the list; opening it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,13 @@
 
 #include "backendd/conf.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_meta.h"
+#include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
+#include "backendd/mblist_quarantine.h"
+#include "backendd/mblist_rebuild.h"
 #include "backendd/mblist_sync.h"
+#include "backendd/mblist_tally.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "imap/mboxname.h"
@@ -19,16 +24,11 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
-#include "lib/rand.h"
 #include "lib/treedb.h"
 #include "lib/xalloc.h"
 
-/* No mailbox's name begins so. */
-#define DOOMED "\001"
-
 enum {
-	RECORD_MAX = 256 * 1024,
-	ID_OCTETS = 12
+	RECORD_MAX = 256 * 1024
 };
 
 struct walk {
@@ -48,15 +48,14 @@ is_hidden(struct mblist *l, struct slice name)
 }
 
 const struct mboxrec *
-mblist_get(struct mblist *l, const char *name, struct arena *a)
+mblist_raw(struct mblist *l, const char *name, struct arena *a)
 {
 	struct mboxrec *rec = NULL;
 	struct buf key, out;
 	struct err err;
 	int found;
 
-	if (mboxname_invalid(slice_str(name)) != NULL ||
-	    is_hidden(l, slice_str(name)))
+	if (mboxname_invalid(slice_str(name)) != NULL)
 		return NULL;
 	buf_init(&key, TREEDB_KEY_MAX);
 	buf_init(&out, RECORD_MAX);
@@ -73,6 +72,19 @@ mblist_get(struct mblist *l, const char *name, struct arena *a)
 	return rec;
 }
 
+const struct mboxrec *
+mblist_get(struct mblist *l, const char *name, struct arena *a)
+{
+	return is_hidden(l, slice_str(name)) ? NULL : mblist_raw(l, name, a);
+}
+
+/* Notes of ours stand before all names. */
+static bool
+is_note(struct slice key)
+{
+	return key.len == 0 || key.ptr[0] <= OP_RENAMING[0];
+}
+
 static enum treedb_next
 walk_one(void *arg, struct slice key, struct slice value)
 {
@@ -82,7 +94,7 @@ walk_one(void *arg, struct slice key, struct slice value)
 	struct buf name;
 	struct err err;
 
-	if (key.len == 0 || key.ptr[0] == DOOMED[0])
+	if (is_note(key))
 		return TREEDB_NEXT;
 	MUST(mboxrec_parse(&rec, value, &err) == 0);
 	buf_init(&name, TREEDB_KEY_MAX + 1);
@@ -110,6 +122,53 @@ mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
 		MUST(treedb_walk(keeper_tree(l->keeper), buf_slice(&key),
 		         buf_slice(&key), walk_one, &w, &err) == 0);
 	buf_fini(&key);
+}
+
+struct slicer {
+	mblist_visit *visit;
+	void *arg;
+	struct buf *cursor;
+	size_t left;
+};
+
+static enum treedb_next
+slice_one(void *arg, struct slice key, struct slice value)
+{
+	struct slicer *s = arg;
+	struct mboxrec rec;
+	struct buf name;
+	struct err err;
+
+	buf_clear(s->cursor);
+	buf_put_slice(s->cursor, key);
+	buf_putc(s->cursor, '\0'); /* just behind it */
+	if (!is_note(key)) {
+		MUST(mboxrec_parse(&rec, value, &err) == 0);
+		buf_init(&name, TREEDB_KEY_MAX + 1);
+		mboxname_of_key(&name, key);
+		buf_putc(&name, '\0');
+		(void)s->visit(s->arg, (const char *)buf_data(&name), &rec);
+		buf_fini(&name); /* all are wanted: the answer is not */
+	}
+	return --s->left > 0 ? TREEDB_NEXT : TREEDB_STOP;
+}
+
+bool
+mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
+    mblist_visit *visit, void *arg)
+{
+	struct slicer s = { visit, arg, cursor, most };
+	struct arena a;
+	struct slice from;
+	struct err err;
+
+	arena_init(&a);
+	from = arena_copy(&a, buf_slice(cursor));
+	MUST(treedb_walk(keeper_tree(l->keeper), slice_of(NULL, 0), from,
+	         slice_one, &s, &err) == 0);
+	arena_reset(&a);
+	MUST(!buf_failed(cursor));
+	return s.left > 0;
 }
 
 void
@@ -158,249 +217,6 @@ mblist_parent(struct mblist *l, const char *name, struct arena *a)
 	return NULL;
 }
 
-/* --- changes: what they share ----------------------------------------------- */
-
-bool
-op_is_busy(struct mblist *l, const char *name, enum op_extent extent)
-{
-	struct slice s = slice_str(name);
-	struct op *op;
-
-	if (map_find(&l->busy, s) != NULL)
-		return true;
-	TAILQ_FOREACH (op, &l->ops, link) {
-		struct slice a = slice_str(op->name);
-
-		if (op->subtree &&
-		    (mboxname_is_below(s, a) ||
-		        mboxname_is_below(s, slice_str(op->to)) ||
-		        strcmp(op->to, name) == 0))
-			return true;
-		if (extent == OP_SUBTREE && mboxname_is_below(a, s))
-			return true;
-		if (op->to == NULL)
-			continue;
-		if (strcmp(op->to, name) == 0 ||
-		    (extent == OP_SUBTREE &&
-		        mboxname_is_below(slice_str(op->to), s)))
-			return true;
-	}
-	return false;
-}
-
-struct op *
-op_new(struct mblist *l, const char *name, mblist_cb *cb, void *arg)
-{
-	struct op *op = xcalloc(1, sizeof(*op));
-
-	op->magic = OP_MAGIC;
-	op->list = l;
-	arena_init(&op->arena);
-	op->name = op_str(&op->arena, slice_str(name));
-	op->cb = cb;
-	op->arg = arg;
-	return op;
-}
-
-void
-op_begin(struct op *op)
-{
-	TAILQ_INSERT_TAIL(&op->list->ops, op, link);
-	MUST(map_put(&op->list->busy, slice_str(op->name), op) == NULL);
-}
-
-static void
-finished(void *arg)
-{
-	struct op *op = arg;
-
-	MUST(op->magic == OP_MAGIC);
-	op->magic = 0;
-	if (op->cb != NULL)
-		op->cb(op->arg, op->result, op->text);
-	arena_reset(&op->arena);
-	free(op);
-}
-
-void
-op_finish(struct op *op, enum mblist_result r, const char *text)
-{
-	struct mblist *l = op->list;
-
-	if (map_find(&l->busy, slice_str(op->name)) == op) {
-		(void)map_remove(&l->busy, slice_str(op->name)); /* that op */
-		TAILQ_REMOVE(&l->ops, op, link);
-	}
-	op->result = r;
-	op->text = op_str(&op->arena, slice_str(text));
-	loop_at_end(l->bd->loop, finished, op);
-}
-
-static void
-committed(void *arg, uint64_t number, bool failed)
-{
-	struct op *op = arg;
-
-	(void)number; /* order is enough here */
-	MUST(op->magic == OP_MAGIC);
-	op->next(op, failed);
-}
-
-static void
-refused(void *arg)
-{
-	committed(arg, 0, true);
-}
-
-void
-op_commit(struct op *op, op_step *step)
-{
-	struct mblist *l = op->list;
-	struct err err;
-
-	op->next = step;
-	if (keeper_commit(l->keeper, committed, op, &err) == 0)
-		return;
-	log_err(l->bd->log, "mailbox list not changed", "name", op->name, "why",
-	    err.text, NULL);
-	loop_at_end(l->bd->loop, refused, op);
-}
-
-void
-op_commit_later(struct mblist *l)
-{
-	struct err err;
-
-	if (keeper_commit(l->keeper, NULL, NULL, &err) == -1)
-		log_warn(l->bd->log, "mailbox list not tidied", "why", err.text,
-		    NULL);
-}
-
-void
-op_put(struct mblist *l, const char *name, const struct mboxrec *rec)
-{
-	struct slice tags[TREEDB_TAGS_MAX];
-	size_t n = mboxrec_tags(rec, slice_str(name), tags, TREEDB_TAGS_MAX);
-	struct buf key, value;
-
-	buf_init(&key, TREEDB_KEY_MAX);
-	buf_init(&value, RECORD_MAX);
-	mboxname_key(&key, slice_str(name));
-	mboxrec_put(&value, rec);
-	MUST(!buf_failed(&key) && !buf_failed(&value));
-	keeper_put(l->keeper, buf_slice(&key), buf_slice(&value), tags, n);
-	buf_fini(&key);
-	buf_fini(&value);
-}
-
-void
-op_delete(struct mblist *l, const char *name)
-{
-	struct buf key;
-
-	buf_init(&key, TREEDB_KEY_MAX);
-	mboxname_key(&key, slice_str(name));
-	MUST(!buf_failed(&key));
-	keeper_delete(l->keeper, buf_slice(&key));
-	buf_fini(&key);
-}
-
-static void
-doom_key(struct buf *key, const char *id)
-{
-	buf_init(key, TREEDB_KEY_MAX);
-	buf_puts(key, DOOMED);
-	buf_putc(key, TREEDB_SEP);
-	buf_puts(key, id);
-}
-
-void
-op_doom(struct mblist *l, const char *id, const char *partition)
-{
-	struct buf key;
-
-	doom_key(&key, id);
-	keeper_put(l->keeper, buf_slice(&key), slice_str(partition), NULL, 0);
-	buf_fini(&key);
-}
-
-void
-op_spare(struct mblist *l, const char *id)
-{
-	struct buf key;
-
-	doom_key(&key, id);
-	keeper_delete(l->keeper, buf_slice(&key));
-	buf_fini(&key);
-}
-
-struct mboxrec
-op_copy(struct arena *a, const struct mboxrec *rec)
-{
-	struct mboxrec copy = *rec;
-
-	copy.location = arena_copy(a, rec->location);
-	copy.acl = arena_copy(a, rec->acl);
-	copy.mailboxid = arena_copy(a, rec->mailboxid);
-	copy.special_uses = arena_copy(a, rec->special_uses);
-	return copy;
-}
-
-const char *
-op_str(struct arena *a, struct slice s)
-{
-	return arena_string(a, s);
-}
-
-void
-op_fill(struct op *op, struct mboxrec *rec, const char *partition)
-{
-	struct mblist *l = op->list;
-	uint64_t now = (uint64_t)loop_wall(l->bd->loop).ms / 1000;
-	char location[LOCATION_MAX], id[2 * ID_OCTETS + 1];
-	uint8_t octets[ID_OCTETS];
-
-	rand_bytes(octets, sizeof(octets));
-	for (size_t i = 0; i < sizeof(octets); i++)
-		snprintf(id + 2 * i, 3, "%02x", octets[i]);
-	backendd_location(l->bd, partition, location);
-	/* Never the same twice, so that a name made anew is told apart. */
-	l->uidvalidity =
-	    (uint32_t)now > l->uidvalidity ? (uint32_t)now : l->uidvalidity + 1;
-	rec->state = MBOXREC_ACTIVE;
-	rec->pending = l->bd->announce ? PENDING_ACTIVATE : PENDING_NOTHING;
-	rec->uidvalidity = l->uidvalidity;
-	rec->created = now;
-	rec->location = slice_str(op_str(&op->arena, slice_str(location)));
-	rec->mailboxid = slice_str(op_str(&op->arena, slice_str(id)));
-}
-
-void
-op_told(struct mblist *l, const char *name, const struct mboxrec *rec)
-{
-	struct arena a;
-	const struct mboxrec *now;
-	struct mboxrec told;
-
-	arena_init(&a);
-	now = mblist_get(l, name, &a);
-	if (now != NULL && now->pending != PENDING_NOTHING &&
-	    mboxrec_equal(now, rec)) {
-		told = *now;
-		told.pending = PENDING_NOTHING;
-		op_put(l, name, &told);
-		op_commit_later(l);
-	}
-	arena_reset(&a);
-}
-
-void
-op_release(struct mblist *l, const char *name)
-{
-	if (l->bd->announce != NULL)
-		announce_delete(l->bd->announce, name, NULL, NULL);
-}
-
 /* --- opening ------------------------------------------------------------------ */
 
 struct doomed {
@@ -446,45 +262,63 @@ doomed_one(void *arg, struct slice key, struct slice value)
 static void
 destroy_doomed(struct mblist *l)
 {
-	struct slice prefix = slice_of(DOOMED "\x1f", 2);
+	struct slice prefix = slice_of(OP_DOOMED "\x1f", 2);
 	struct err err;
 
 	MUST(treedb_walk(keeper_tree(l->keeper), prefix, prefix, doomed_one, l,
 	         &err) == 0);
 }
 
+/* The last UIDVALIDITY, and whose notes are to be written. */
 static bool
-last_uidvalidity(void *arg, const char *name, const struct mboxrec *rec)
+learn_one(void *arg, const char *name, const struct mboxrec *rec)
 {
 	struct mblist *l = arg;
 
-	(void)name; /* any */
 	if (rec->uidvalidity > l->uidvalidity)
 		l->uidvalidity = rec->uidvalidity;
+	if (rec->pending & PENDING_META)
+		meta_want(l->meta, name);
 	return true;
 }
 
-int
-mblist_open(struct mblist **lp, struct backendd *bd, struct err *err)
+static void
+compare(void *arg)
+{
+	struct mblist *l = arg;
+
+	if (l->sync == NULL && announce_is_up(l->bd->announce))
+		l->sync = sync_new(l);
+}
+
+static struct mblist *
+list_new(struct backendd *bd)
 {
 	struct mblist *l = xcalloc(1, sizeof(*l));
-	size_t room = strlen(bd->conf->directory) + 16;
-	char *dir = xmalloc(room);
-	int r;
 
 	l->bd = bd;
 	TAILQ_INIT(&l->ops);
 	map_init(&l->busy);
 	map_init(&l->makers);
-	snprintf(dir, room, "%s/list", bd->conf->directory);
-	r = keeper_open(&l->keeper, bd->loop, bd->jobs, bd->log, dir, NULL,
-	    err);
-	free(dir);
-	if (r == -1) {
-		free(l);
+	l->tally = tally_new(l);
+	l->meta = meta_new(l);
+	l->compare = timer_new(bd->loop, compare, l);
+	if (bd->conf->mupdate_server != NULL)
+		l->settle = settle_new(l);
+	return l;
+}
+
+int
+mblist_open(struct mblist **lp, struct backendd *bd, struct err *err)
+{
+	struct mblist *l = list_new(bd);
+
+	if (rebuild_open(l, err) == -1) {
+		mblist_close(&l);
 		return -1;
 	}
-	mblist_each(l, "", last_uidvalidity, l);
+	rename_recover(l);
+	mblist_each(l, "", learn_one, l);
 	destroy_doomed(l);
 	*lp = l;
 	return 0;
@@ -494,11 +328,18 @@ void
 mblist_close(struct mblist **lp)
 {
 	struct mblist *l = *lp;
+	struct op *op;
 
 	*lp = NULL;
 	if (l == NULL)
 		return;
+	while ((op = TAILQ_FIRST(&l->ops)) != NULL)
+		op_drop(op);
 	sync_free(&l->sync);
+	settle_free(&l->settle);
+	tally_free(&l->tally);
+	meta_free(&l->meta);
+	timer_free(&l->compare);
 	keeper_close(&l->keeper);
 	map_fini(&l->busy);
 	map_fini(&l->makers);
@@ -510,8 +351,42 @@ mblist_connected(void *list)
 {
 	struct mblist *l = list;
 
+	settle_connected(l->settle);
 	sync_free(&l->sync);
 	l->sync = sync_new(l);
+}
+
+/* --- for others ----------------------------------------------------------------- */
+
+bool
+mblist_is_aside(const char *name)
+{
+	return quarantine_is(slice_str(name));
+}
+
+/* Those that wait for the update server are as after a crash: undone, or
+ * told at the next contact. */
+size_t
+mblist_busy(const struct mblist *l)
+{
+	size_t n = meta_busy(l->meta);
+	struct op *op;
+
+	TAILQ_FOREACH (op, &l->ops, link)
+		n += op->published == NULL;
+	return n;
+}
+
+const struct mblist_counts *
+mblist_counts(const struct mblist *l)
+{
+	return &l->counts;
+}
+
+size_t
+mblist_unsettled(const struct mblist *l)
+{
+	return l->settle == NULL ? 0 : settle_count(l->settle);
 }
 
 /* --- in words ----------------------------------------------------------------- */

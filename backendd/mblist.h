@@ -2,14 +2,19 @@
  * mblist: the local mailbox list: what is on this server's disks.
  *
  * Reading is at once, from memory.  Changing takes as long as the update
- * server, the store and the journal take, and calls back when all is durable:
- * CREATE is reserve, make, commit, activate; DELETE is deactivate, commit,
- * delete; RENAME reserves the new names, commits, activates the new and deletes
- * the old; of a subtree all names change or none.  A name with a change under
- * way is busy, and a second change of it (or above or below it) waits for no
- * one: it is MBLIST_BUSY.
+ * server, the store and the journal take, and calls back when all is durable
+ * and published; a result other than MBLIST_OK means that nothing has changed
+ * anywhere, or will not have, once the update server can be told.  If it
+ * cannot be heard for publish_timeout a change is taken back, durably, as long
+ * as that is possible; the sequences are in architecture(7).  A name with a
+ * change under way is busy, and a second change of it (or above or below it)
+ * waits for no one: it is MBLIST_BUSY.
  *
  * It checks no ACL: that is the caller's.  Names are internal.
+ *
+ * Names that begin with "quarantine." are of mailboxes set aside
+ * (mblist_quarantine.h): they are never published, and no mailbox is made or
+ * renamed to be there.
  */
 #ifndef BACKENDD_MBLIST_H
 #define BACKENDD_MBLIST_H
@@ -61,7 +66,7 @@ enum mblist_result {
 	MBLIST_TAKEN,       /* elsewhere, says the update server */
 	MBLIST_NONE,        /* there is no such mailbox */
 	MBLIST_BUSY,        /* another change of it is under way */
-	MBLIST_UNAVAILABLE, /* the update server cannot be asked */
+	MBLIST_UNAVAILABLE, /* the update server cannot be asked, or heard */
 	MBLIST_FAILED       /* the disk, or a limit */
 };
 
@@ -80,7 +85,15 @@ void mblist_create(struct mblist *l, const char *name,
 void mblist_delete(struct mblist *l, const char *name, mblist_cb *cb,
     void *arg);
 
-/* With everything below it. */
+/* With everything below it: all or none. */
+void mblist_delete_tree(struct mblist *l, const char *name, mblist_cb *cb,
+    void *arg);
+
+/*
+ * With everything below it: all or none.  From one user's INBOX to another's,
+ * what is kept for the user goes with it; from an INBOX to elsewhere, the
+ * INBOX is there afterwards, empty, and what is below it stays.
+ */
 void mblist_rename(struct mblist *l, const char *from, const char *to,
     mblist_cb *cb, void *arg);
 void mblist_set_acl(struct mblist *l, const char *name, const char *acl,
@@ -90,8 +103,27 @@ void mblist_set_acl(struct mblist *l, const char *name, const char *acl,
 void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
     void *arg);
 
+/* Is it set aside?  Then it is administrators' only. */
+bool mblist_is_aside(const char *name);
+
 /* The update server can be reached: say again what it may not know. */
 void mblist_connected(void *list);
+
+/* Changes and notes under way that a clean end should wait for. */
+size_t mblist_busy(const struct mblist *l);
+
+/* For metrics; they live as long as the list. */
+struct mblist_counts {
+	uint64_t quarantined; /* set aside since the start */
+	uint64_t conflicts;   /* names found to be another server's, too */
+	uint64_t compared;    /* comparisons with the update server */
+	uint64_t withheld;    /* now: lacking here, not deleted there */
+	uint64_t damaged;     /* mailboxes lost when the list was made anew */
+};
+const struct mblist_counts *mblist_counts(const struct mblist *l);
+
+/* Names that the update server has not been told of yet. */
+size_t mblist_unsettled(const struct mblist *l);
 
 /* The NO's code ("ALREADYEXISTS") and text for a result other than OK. */
 const char *mblist_code(enum mblist_result r);

@@ -1,9 +1,11 @@
 /*
- * mblist_op: a change of the list under way, for the mblist files only.
+ * mblist_op: a change of the list under way, and what all changes share; for
+ * the mblist files only.
  *
  * A change goes through steps, each begun by the answer to the one before:
  * from the update server, a store or the keeper.  What it needs until the end
- * is in its arena.
+ * is in its arena.  The sequences and what a crash leaves after each step are
+ * in architecture(7).
  */
 #ifndef BACKENDD_MBLIST_OP_H
 #define BACKENDD_MBLIST_OP_H
@@ -14,6 +16,7 @@
 
 #include "backendd/announce.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_settle.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
 #include "lib/map.h"
@@ -21,15 +24,17 @@
 #define OP_MAGIC 0x0b71157au
 
 struct backendd;
+struct buf;
 struct keeper;
-struct maker;
+struct meta;
 struct op;
 struct sync;
+struct tally;
+struct timer;
 
-/* What the update server is still to be told: mboxrec.pending. */
+/* mboxrec.pending: what is still to be done after a commit; bits. */
 enum mblist_pending {
-	PENDING_NOTHING,
-	PENDING_ACTIVATE
+	PENDING_META = 1 << 0 /* the store's own note of it is an old one */
 };
 
 TAILQ_HEAD(op_list, op);
@@ -41,16 +46,30 @@ struct mblist {
 	struct op_list ops;
 	struct map busy;   /* name of each in ops (not below it): the op */
 	struct map makers; /* user: INBOX being made */
-	struct sync *sync; /* comparing with the update server; or NULL */
+	struct tally *tally;
+	struct settle *settle; /* NULL: stand-alone */
+	struct sync *sync;     /* comparing with the update server; or NULL */
+	struct timer *compare; /* when to compare again */
+	struct meta *meta;
+	struct mblist_counts counts;
 };
 
 typedef void op_step(struct op *op, bool failed);
 
-/* One name of a RENAME. */
+/* How publishing has ended. */
+enum op_published {
+	OP_PUBLISHED,
+	OP_TAKEN, /* another server has one of the names */
+	OP_LATE   /* not known in time */
+};
+typedef void op_published_step(struct op *op, enum op_published how);
+
+/* One name of a change: of RENAME and DELETE every one below, too. */
 struct op_name {
-	const char *from, *to;
-	struct mboxrec rec; /* as it will be; in the arena */
-	bool reserved;
+	struct op *op;
+	const char *from, *to; /* to: of a RENAME, else NULL */
+	struct mboxrec rec;    /* as it is, or will be; in the arena */
+	struct settle_wait wait;
 };
 
 struct op {
@@ -66,17 +85,19 @@ struct op {
 	void *arg;
 
 	op_step *next;  /* when the keeper answers */
-	size_t waiting; /* answers from the update server */
+	size_t waiting; /* answers from elsewhere */
 	enum announce_result worst;
-	bool committed, reserved;
-	bool
-	    listed; /* active there or, for CREATE, anyone's, in spite of a NO */
+	bool committed;
 	enum mblist_result result;
 	const char *text;
 
-	struct op_name *names; /* of a RENAME */
+	struct op_name *names;
 	size_t nnames;
-	const char *new_id; /* RENAME of an INBOX: the new one's */
+	const char *new_id;           /* RENAME of an INBOX: the new one's */
+	const char *user, *user_to;   /* RENAME of a user; or NULL */
+	struct timer *deadline;       /* while it publishes; or NULL */
+	op_published_step *published; /* then; NULL: it does not */
+	enum op_published how;
 };
 
 /*
@@ -96,10 +117,13 @@ void op_begin(struct op *op);
 /* Calls back soon, and frees. */
 void op_finish(struct op *op, enum mblist_result r, const char *text);
 
+/* Frees at once: the list is being closed. */
+void op_drop(struct op *op);
+
 /* What was gathered in the keeper; then step. */
 void op_commit(struct op *op, op_step *step);
 
-/* Gather. */
+/* Gather; a name once a commit. */
 void op_put(struct mblist *l, const char *name, const struct mboxrec *rec);
 void op_delete(struct mblist *l, const char *name);
 
@@ -110,6 +134,11 @@ void op_delete(struct mblist *l, const char *name);
 void op_doom(struct mblist *l, const char *id, const char *partition);
 void op_spare(struct mblist *l, const char *id);
 
+/* The key of a note beside the records: kind is one of these, or DOOMED. */
+#define OP_DOOMED   "\001"
+#define OP_RENAMING "\002"
+void op_note_key(struct buf *key, const char *kind, const char *id);
+
 /* Commits without waiting: what is lost by a crash is found again. */
 void op_commit_later(struct mblist *l);
 
@@ -119,13 +148,45 @@ struct mboxrec op_copy(struct arena *a, const struct mboxrec *rec);
 /* A new mailbox: id, uidvalidity, location, state; the rest is the caller's. */
 void op_fill(struct op *op, struct mboxrec *rec, const char *partition);
 
-/* The update server has it as it is now. */
-void op_told(struct mblist *l, const char *name, const struct mboxrec *rec);
+/* The mailbox and all below it, or it alone, as op->names.  False: too many. */
+bool op_gather(struct op *op, enum op_extent extent);
 
-/* Nobody answers: the name is free again, or will be at the next meeting. */
-void op_release(struct mblist *l, const char *name);
+/* Is this one the update server's business? */
+bool op_is_public(struct mblist *l, const char *name);
+
+/*
+ * Waits until the update server has been made to say of each of op->names
+ * (of its "to", if it has one and of_new) what the list says; not longer than
+ * publish_timeout, and not after one of them is found to be another's.  Then
+ * step, perhaps at once.
+ */
+enum op_which {
+	OP_OLD,
+	OP_NEW
+};
+void op_publish(struct op *op, enum op_which which, enum announce_title title,
+    op_published_step *step);
+
+/* The same without waiting: a change that is taken back. */
+void op_unpublish(struct op *op, enum op_which which);
 
 /* For announce_*(): NUL-terminated, in the arena. */
 const char *op_str(struct arena *a, struct slice s);
+
+/* --- reading, for those who go through all of it --------------------------- */
+
+/*
+ * Up to so many records from the cursor on, hidden ones too; the cursor (empty
+ * at first, a ceiling of TREEDB_KEY_MAX + 1) moves on.  True: that was all.
+ */
+bool mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
+    mblist_visit *visit, void *arg);
+
+/* It is whole, says an administrator, whatever has been lost. */
+void mblist_accept(struct mblist *l);
+
+/* A record, hidden or not; NULL if there is none. */
+const struct mboxrec *mblist_raw(struct mblist *l, const char *name,
+    struct arena *a);
 
 #endif

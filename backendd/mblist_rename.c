@@ -1,124 +1,238 @@
 /*
- * RENAME: a mailbox with all below it; or an INBOX, whose messages get a new
- * name and which is there afterwards, empty.
+ * RENAME: of a mailbox with all below it; of a user; or of an INBOX, whose
+ * messages get a new name and which is there afterwards, empty.
+ *
+ * Reserve the new names; list them beside the old ones (the same mailboxes
+ * under two names, and a note of it); publish them; unlist the old names; have
+ * those deleted.  So at each moment one of the two names can be opened here and
+ * is found there.  Until the old names are unlisted all can be taken back, and
+ * is, if a new name turns out to be another's, if the update server is not
+ * heard in time, or after a crash (mblist_note).
  */
-#include <string.h>
-
 #include "backendd/announce.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_meta.h"
+#include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
+#include "backendd/mblist_quarantine.h"
+#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
+#include "backendd/users.h"
+#include "imap/acl.h"
 #include "imap/mboxname.h"
-#include "lib/keeper.h"
+#include "lib/buf.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 
 enum {
-	RENAME_NAMES = 10000,
-	RENAME_OCTETS = 4 * 1024 * 1024
+	RETRY_MS = 2000
 };
 
-struct answer {
-	struct op *op;
-	size_t i;
-};
-
-/* --- the last: activate the new, delete the old ------------------------------ */
-
-static void
-answered(struct op *op)
+static bool
+keeps_inbox(const struct op *op)
 {
-	if (--op->waiting == 0)
-		op_finish(op, MBLIST_OK, "");
+	return op->new_id != NULL;
 }
 
 static void
-activated(void *arg, enum announce_result r, const char *text)
+note(struct op *op, enum rename_stage stage)
 {
-	struct answer *a = arg;
-	struct op *op = a->op;
-	struct op_name *n = &op->names[a->i];
+	struct rename_note n = { op->name, op->to, stage, keeps_inbox(op) };
 
-	MUST(op->magic == OP_MAGIC);
-	if (r == ANNOUNCE_OK)
-		op_told(op->list, n->to, &n->rec);
-	else
-		log_warn(op->list->bd->log, "mailbox not announced yet", "name",
-		    n->to, "why", text, NULL);
-	answered(op);
+	rename_note_put(op->list, &n);
+}
+
+/* --- taking it back ---------------------------------------------------------------- */
+
+static void
+finish_back(struct op *op)
+{
+	enum mblist_result r = MBLIST_FAILED;
+
+	if (op->worst == ANNOUNCE_TAKEN)
+		r = MBLIST_TAKEN;
+	else if (op->worst != ANNOUNCE_OK)
+		r = MBLIST_UNAVAILABLE;
+	op_finish(op, r, op->text);
+	op_unpublish(op, OP_NEW);
 }
 
 static void
-deleted(void *arg, enum announce_result r, const char *text)
+inbox_unmade(void *arg, const char *why)
 {
 	struct op *op = arg;
 
 	MUST(op->magic == OP_MAGIC);
-	if (r != ANNOUNCE_OK) /* found at the next comparison */
-		log_warn(op->list->bd->log, "old name not released", "name",
-		    op->name, "why", text, NULL);
-	answered(op);
-}
-
-static void
-listed(struct op *op, bool failed)
-{
-	struct announce *a = op->list->bd->announce;
-	bool keeps_old = op->new_id != NULL;
-
-	if (failed) {
-		for (size_t i = 0; i < op->nnames; i++)
-			op_release(op->list, op->names[i].to);
-		op_finish(op, MBLIST_FAILED, "the list cannot be written");
-		return;
-	}
-	if (a == NULL) {
-		op_finish(op, MBLIST_OK, "");
-		return;
-	}
-	op->waiting = op->nnames + (keeps_old ? 0 : op->nnames);
-	for (size_t i = 0; i < op->nnames; i++) {
-		struct op_name *n = &op->names[i];
-		struct answer *answer =
-		    arena_alloc(&op->arena, sizeof(*answer));
-
-		*answer = (struct answer){ op, i };
-		announce_activate(a, n->to, op_str(&op->arena, n->rec.location),
-		    op_str(&op->arena, n->rec.acl), activated, answer);
-	}
-	for (size_t i = 0; i < op->nnames && !keeps_old; i++)
-		announce_delete(a, op->names[i].from, deleted, op);
-}
-
-/* --- the change of the list --------------------------------------------------- */
-
-static void
-change_list(struct op *op)
-{
-	for (size_t i = 0; i < op->nnames; i++) {
-		struct op_name *n = &op->names[i];
-
-		if (op->list->bd->announce != NULL)
-			n->rec.pending = PENDING_ACTIVATE;
-		if (op->new_id == NULL)
-			op_delete(op->list, n->from);
-		op_put(op->list, n->to, &n->rec);
-	}
-	if (op->new_id != NULL) { /* the INBOX that stays */
-		op_put(op->list, op->name, &op->rec);
+	if (why == NULL) { /* else it is doomed: tried again at start */
 		op_spare(op->list, op->new_id);
+		op_commit_later(op->list);
 	}
-	op_commit(op, listed);
+	finish_back(op);
+}
+
+/* Nothing is listed under a new name. */
+static void
+unmake_inbox(struct op *op)
+{
+	if (keeps_inbox(op) && op->committed)
+		store_destroy(backendd_store(op->list->bd, &op->rec),
+		    op->new_id, inbox_unmade, op);
+	else
+		finish_back(op);
 }
 
 static void
-give_up(struct op *op, enum mblist_result r, const char *text)
+taken_back(struct op *op, bool failed)
+{
+	if (failed) /* both names stay, till the next start */
+		log_err(op->list->bd->log, "RENAME not taken back", "name",
+		    op->name, "to", op->to, NULL);
+	unmake_inbox(op);
+}
+
+static void
+take_back(struct op *op, enum announce_result why, const char *text)
+{
+	op->worst = why;
+	op->text = text;
+	for (size_t i = 0; i < op->nnames; i++)
+		op_delete(op->list, op->names[i].to);
+	rename_note_drop(op->list, op->name);
+	op_commit(op, taken_back);
+}
+
+/* --- the last: the old names are free, the user's things follow -------------------- */
+
+static void
+released(struct op *op, enum op_published how)
+{
+	if (how == OP_LATE) /* told at the next contact */
+		log_warn(op->list->bd->log, "old name not released yet", "name",
+		    op->name, NULL);
+	op_finish(op, MBLIST_OK, "");
+}
+
+static void
+release(struct op *op)
+{
+	if (op->user != NULL) {
+		rename_note_drop(op->list, op->name);
+		op_commit_later(op->list);
+	}
+	for (size_t i = 0; i < op->nnames; i++)
+		meta_want(op->list->meta, op->names[i].to);
+	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+}
+
+static void move_user(void *arg);
+
+static void
+user_moved(void *arg, bool failed)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	if (!failed) {
+		timer_free(&op->deadline);
+		release(op);
+		return;
+	}
+	/* The old names are gone: there is no way but on. */
+	log_err(op->list->bd->log, "user's data not moved yet", "user",
+	    op->user, "to", op->user_to, NULL);
+	if (op->deadline == NULL)
+		op->deadline = timer_new(op->list->bd->loop, move_user, op);
+	timer_set(op->deadline, RETRY_MS);
+}
+
+static void
+move_user(void *arg)
+{
+	struct op *op = arg;
+
+	seens_move(op->list->bd->seens, op->user, op->user_to);
+	users_move(op->list->bd->users, op->user, op->user_to, user_moved, op);
+}
+
+static void
+old_unlisted(struct op *op, bool failed)
+{
+	if (failed)
+		take_back(op, ANNOUNCE_OK, "the list cannot be written");
+	else if (op->user != NULL)
+		move_user(op);
+	else
+		release(op);
+}
+
+/* The commit that counts. */
+static void
+unlist_old(struct op *op)
+{
+	struct mblist *l = op->list;
+
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+		const struct mboxrec *now = mblist_raw(l, n->to, &op->arena);
+
+		MUST(now != NULL);
+		n->rec = *now;
+		n->rec.pending |= PENDING_META;
+		op_put(l, n->to, &n->rec);
+		if (!keeps_inbox(op))
+			op_delete(l, n->from);
+	}
+	if (keeps_inbox(op)) {
+		op_put(l, op->name, &op->rec);
+		op_spare(l, op->new_id);
+	}
+	if (op->user != NULL)
+		note(op, RENAME_NEW);
+	else
+		rename_note_drop(l, op->name);
+	op_commit(op, old_unlisted);
+}
+
+static void
+published(struct op *op, enum op_published how)
+{
+	switch (how) {
+	case OP_PUBLISHED:
+		unlist_old(op);
+		break;
+	case OP_TAKEN:
+		take_back(op, ANNOUNCE_TAKEN, "another server has the name");
+		break;
+	case OP_LATE:
+		take_back(op, ANNOUNCE_UNAVAILABLE,
+		    "the update server did not acknowledge it");
+		break;
+	}
+}
+
+/* --- both names ---------------------------------------------------------------------- */
+
+static void
+both_listed(struct op *op, bool failed)
+{
+	if (!failed) {
+		op_publish(op, OP_NEW, ANNOUNCE_HELD, published);
+		return;
+	}
+	op->worst = ANNOUNCE_OK;
+	op->text = "the list cannot be written";
+	unmake_inbox(op);
+}
+
+static void
+list_both(struct op *op)
 {
 	for (size_t i = 0; i < op->nnames; i++)
-		if (op->names[i].reserved)
-			op_release(op->list, op->names[i].to);
-	op_finish(op, r, text);
+		op_put(op->list, op->names[i].to, &op->names[i].rec);
+	note(op, RENAME_BOTH);
+	op_commit(op, both_listed);
 }
 
 static void
@@ -128,61 +242,68 @@ inbox_made(void *arg, const char *why)
 
 	MUST(op->magic == OP_MAGIC);
 	if (why == NULL) {
-		change_list(op);
+		list_both(op);
 		return;
 	}
-	op_spare(op->list, op->new_id);
-	op_commit_later(op->list);
-	give_up(op, MBLIST_FAILED, why);
+	op->worst = ANNOUNCE_OK;
+	op->text = op_str(&op->arena, slice_str(why));
+	unmake_inbox(op);
 }
 
 static void
 inbox_noted(struct op *op, bool failed)
 {
+	struct mblist *l = op->list;
 	struct store_create c = { .id = op->new_id,
 		.uidvalidity = op->rec.uidvalidity };
+	struct buf note;
 
-	if (failed)
-		give_up(op, MBLIST_FAILED, "the list cannot be written");
-	else
-		store_create(backendd_store(op->list->bd, &op->rec), &c,
-		    inbox_made, op);
+	op->committed = !failed;
+	if (failed) {
+		op->text = "the list cannot be written";
+		unmake_inbox(op);
+		return;
+	}
+	buf_init(&note, STORE_META_MAX);
+	meta_put(&note, op->name, &op->rec);
+	if (!buf_failed(&note))
+		c.meta = buf_slice(&note);
+	store_create(backendd_store(l->bd, &op->rec), &c, inbox_made, op);
+	buf_fini(&note);
 }
 
-/* All new names are ours. */
+/* All new names are ours; or some, and those are let go. */
 static void
 reserved_all(struct op *op)
 {
 	struct slice partition = mboxrec_partition(op->rec.location);
 
 	if (op->worst != ANNOUNCE_OK) {
-		give_up(op,
-		    op->worst == ANNOUNCE_REFUSED ? MBLIST_TAKEN
-		                                  : MBLIST_UNAVAILABLE,
-		    "");
-		return;
+		finish_back(op);
+	} else if (!keeps_inbox(op)) {
+		list_both(op);
+	} else {
+		op_doom(op->list, op->new_id, op_str(&op->arena, partition));
+		op_commit(op, inbox_noted);
 	}
-	if (op->new_id == NULL) {
-		change_list(op);
-		return;
-	}
-	op_doom(op->list, op->new_id, op_str(&op->arena, partition));
-	op_commit(op, inbox_noted);
 }
 
-static void
-reserved(void *arg, enum announce_result r, const char *text)
-{
-	struct answer *a = arg;
-	struct op *op = a->op;
+/* --- reserving ------------------------------------------------------------------------ */
 
-	MUST(op->magic == OP_MAGIC);
-	if (r != ANNOUNCE_OK)
+static void
+reserved(void *arg, const struct announce_answer *answer)
+{
+	struct op_name *n = arg;
+	struct op *op = n->op;
+
+	MUST(op->magic == OP_MAGIC && op->waiting > 0);
+	if (answer->result != ANNOUNCE_OK)
 		log_info(op->list->bd->log, "new name not reserved", "name",
-		    op->names[a->i].to, "why", text, NULL);
-	op->names[a->i].reserved = r == ANNOUNCE_OK;
-	if (r > op->worst)
-		op->worst = r;
+		    n->to, "why", answer->text, NULL);
+	/* What is taken will be so tomorrow; the rest may be tried again. */
+	if (answer->result != ANNOUNCE_OK && op->worst != ANNOUNCE_TAKEN)
+		op->worst = answer->result;
+	n->rec.generation = answer->generation;
 	if (--op->waiting == 0)
 		reserved_all(op);
 }
@@ -190,114 +311,126 @@ reserved(void *arg, enum announce_result r, const char *text)
 static void
 reserve_all(struct op *op)
 {
-	struct announce *a = op->list->bd->announce;
+	struct mblist *l = op->list;
 
-	if (a == NULL) {
-		reserved_all(op);
-		return;
-	}
-	op->waiting = op->nnames;
+	op->worst = ANNOUNCE_OK;
+	op->text = "";
+	op->waiting = 0;
 	for (size_t i = 0; i < op->nnames; i++) {
-		struct answer *answer =
-		    arena_alloc(&op->arena, sizeof(*answer));
+		struct op_name *n = &op->names[i];
 
-		*answer = (struct answer){ op, i };
-		announce_reserve(a, op->names[i].to,
-		    op_str(&op->arena, op->names[i].rec.location), reserved,
-		    answer);
+		if (!op_is_public(l, n->to))
+			continue;
+		op->waiting++;
+		announce_reserve(l->bd->announce, n->to,
+		    op_str(&op->arena, n->rec.location), reserved, n);
 	}
+	if (op->waiting == 0)
+		reserved_all(op);
 }
 
-/* --- what is to be renamed ------------------------------------------------------ */
+/* --- what is to be renamed -------------------------------------------------------------- */
 
-/* Sized before it is filled: nothing grows while the list is walked. */
-struct gather {
-	struct op *op;
-	size_t count, octets;
-	enum mblist_result result;
-};
-
-static bool
-count_one(void *arg, const char *name, const struct mboxrec *rec)
+/* The ACL, with the rights of the one user given to the other. */
+static struct slice
+acl_for(struct op *op, struct slice text)
 {
-	struct gather *g = arg;
+	struct slice from = slice_str(op->user);
+	struct acl acl;
+	struct buf out;
 
-	g->count++;
-	g->octets += strlen(name) + rec->acl.len + 512;
-	return g->count <= RENAME_NAMES;
-}
-
-static bool
-gather_one(void *arg, const char *name, const struct mboxrec *rec)
-{
-	struct gather *g = arg;
-	struct op *op = g->op;
-	struct op_name *n = &op->names[op->nnames++];
-	struct slice to = mboxname_rebase(&op->arena, slice_str(name),
-	    slice_str(op->name), slice_str(op->to));
-
-	n->from = op_str(&op->arena, slice_str(name));
-	n->to = op_str(&op->arena, to);
-	n->rec = op_copy(&op->arena, rec);
-	if (mboxname_invalid(to) != NULL)
-		g->result = MBLIST_FAILED;
-	else if (mblist_get(op->list, n->to, &op->arena) != NULL)
-		g->result = MBLIST_EXISTS;
-	return true;
+	if (acl_parse(&op->arena, text, &acl) != NULL)
+		return text;
+	if (acl_get(&acl, from) == 0 ||
+	    acl_modify(&op->arena, &acl, slice_str(op->user_to), ACL_SET,
+	        acl_get(&acl, from)) != NULL ||
+	    acl_modify(&op->arena, &acl, from, ACL_SET, 0) != NULL)
+		return text;
+	buf_init(&out, ACL_MAX);
+	acl_put(&out, &acl);
+	if (!buf_failed(&out))
+		text = arena_copy(&op->arena, buf_slice(&out));
+	buf_fini(&out);
+	return text;
 }
 
 static enum mblist_result
-gather_tree(struct op *op)
+new_names(struct op *op)
 {
-	struct gather g = { op, 1, 0, MBLIST_OK };
-	const char *below = arena_printf(&op->arena, "%s.", op->name);
+	enum mblist_result r = MBLIST_OK;
 
-	mblist_each(op->list, below, count_one, &g);
-	if (g.count > RENAME_NAMES || g.octets > RENAME_OCTETS)
-		return MBLIST_FAILED;
-	op->names = arena_array(&op->arena, g.count, sizeof(*op->names));
-	(void)gather_one(&g, op->name, &op->rec); /* it always goes on */
-	mblist_each(op->list, below, gather_one, &g);
-	MUST(op->nnames == g.count);
-	return g.result;
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+		struct slice to = mboxname_rebase(&op->arena,
+		    slice_str(n->from), slice_str(op->name), slice_str(op->to));
+
+		n->to = op_str(&op->arena, to);
+		if (op->user != NULL)
+			n->rec.acl = acl_for(op, n->rec.acl);
+		if (mboxname_invalid(to) != NULL)
+			r = MBLIST_FAILED;
+		else if (mblist_raw(op->list, n->to, &op->arena) != NULL)
+			r = MBLIST_EXISTS;
+	}
+	return r;
 }
 
 /* The mailbox gets the new name, and a new one the old. */
 static void
-gather_inbox(struct op *op)
+new_inbox(struct op *op)
 {
 	struct slice partition = mboxrec_partition(op->rec.location);
+	uint64_t generation = op->rec.generation;
 
-	op->names = arena_array(&op->arena, 1, sizeof(*op->names));
-	op->nnames = 1;
-	op->names[0] = (struct op_name){ op->name, op->to,
-		op_copy(&op->arena, &op->rec), false };
 	op_fill(op, &op->rec, op_str(&op->arena, partition));
-	op->rec.pending = PENDING_NOTHING; /* name, place and ACL are as were */
+	op->rec.generation = generation; /* the name stays ours */
 	op->new_id = op_str(&op->arena, op->rec.mailboxid);
 }
 
+/* Of one user's INBOX to another's: both users; else nothing. */
 static enum mblist_result
-may_rename(struct op *op, bool inbox)
+find_users(struct op *op)
+{
+	struct backendd *bd = op->list->bd;
+	struct slice from, to;
+
+	if (!mboxname_is_inbox(slice_str(op->name)) ||
+	    !mboxname_is_inbox(slice_str(op->to)))
+		return MBLIST_OK;
+	from = mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
+	to = mboxname_owner(&op->arena, &bd->layout, slice_str(op->to));
+	if (from.len == 0 || to.len == 0)
+		return MBLIST_OK;
+	op->user = op_str(&op->arena, from);
+	op->user_to = op_str(&op->arena, to);
+	return users_has_any(bd->users, op->user_to) ? MBLIST_EXISTS
+	                                             : MBLIST_OK;
+}
+
+static enum mblist_result
+may_rename(struct op *op, enum op_extent extent)
 {
 	struct mblist *l = op->list;
-	enum op_extent extent = inbox ? OP_NAME : OP_SUBTREE;
 	const struct mboxrec *rec;
+	enum mblist_result r;
 
 	if (op_is_busy(l, op->name, extent) || op_is_busy(l, op->to, extent))
 		return MBLIST_BUSY;
 	rec = mblist_get(l, op->name, &op->arena);
-	if (rec == NULL || mboxname_invalid(slice_str(op->to)) != NULL)
+	if (rec == NULL || mboxname_invalid(slice_str(op->to)) != NULL ||
+	    quarantine_is(slice_str(op->to)))
 		return MBLIST_NONE;
 	if (mblist_get(l, op->to, &op->arena) != NULL)
 		return MBLIST_EXISTS;
 	if (backendd_store(l->bd, rec) == NULL)
 		return MBLIST_FAILED;
+	if (op_is_public(l, op->to) && !announce_is_up(l->bd->announce))
+		return MBLIST_UNAVAILABLE;
 	op->rec = *rec;
-	if (!inbox)
-		return gather_tree(op);
-	gather_inbox(op);
-	return MBLIST_OK;
+	r = find_users(op);
+	if (r != MBLIST_OK)
+		return r;
+	return op_gather(op, extent) ? new_names(op) : MBLIST_FAILED;
 }
 
 void
@@ -311,11 +444,13 @@ mblist_rename(struct mblist *l, const char *from, const char *to, mblist_cb *cb,
 
 	MUST(!mboxname_is_below(slice_str(to), slice_str(from)) || inbox);
 	op->to = op_str(&op->arena, slice_str(to));
-	r = may_rename(op, inbox);
+	r = may_rename(op, inbox ? OP_NAME : OP_SUBTREE);
 	if (r != MBLIST_OK) {
 		op_finish(op, r, "");
 		return;
 	}
+	if (inbox)
+		new_inbox(op);
 	op->subtree = !inbox;
 	op_begin(op);
 	reserve_all(op);

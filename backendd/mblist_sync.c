@@ -1,91 +1,75 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backendd/conf.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_sync.h"
+#include "backendd/mblist_tally.h"
+#include "backendd/nameset.h"
 #include "backendd/server.h"
+#include "imap/mboxdigest.h"
 #include "lib/arena.h"
-#include "lib/list.h"
+#include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/loop.h"
-#include "lib/map.h"
 #include "lib/must.h"
+#include "lib/treedb.h"
 #include "lib/xalloc.h"
 
 enum {
-	WINDOW = 64 /* commands under way */
+	SLICE = 1000,        /* records a turn */
+	SETTLING_MAX = 1024, /* wanted at a time: the rest waits */
+	WAIT_MS = 20,
+	BUCKETS_AT_ONCE = 30,
+	/* More than this is not remembered, and is found by the next one. */
+	LACKING_OCTETS = 64 * 1024 * 1024
 };
-
-enum step {
-	STEP_DELETE,  /* there and not here */
-	STEP_RESERVE, /* here and not there: is it free? */
-	STEP_ACTIVATE /* ours, and not as it should be */
-};
-
-struct action {
-	TAILQ_ENTRY(action) link;
-	struct sync *sync;
-	enum step step;
-	struct mboxrec rec; /* as told */
-	struct arena arena;
-	char name[];
-};
-
-TAILQ_HEAD(action_list, action);
 
 /* Counted: answers that are due hold it, and find it dropped. */
 struct sync {
 	struct mblist *list; /* NULL: dropped */
 	size_t holds;
-	struct map there; /* name: struct entry */
-	struct action_list todo;
-	size_t running;
-	uint64_t deleted, activated, conflicts;
+	bool by_bucket; /* else all */
+	bool asked_all;
+	bool differs[MBOXDIGEST_BUCKETS];
+	uint8_t buckets[MBOXDIGEST_BUCKETS]; /* those that differ */
+	size_t nbuckets, asked;
+	struct nameset seen;
+	struct arena names;
+	struct lacking *lacking; /* said to be here, active, and is not */
+	uint64_t nlacking, there;
+	struct buf cursor;
+	struct task *step;
+	struct timer *wait;
+	uint64_t wanted;
 };
 
-struct entry {
-	bool active, seen;
-	char *acl, *location;
+struct lacking {
+	struct lacking *next;
+	const char *name;
 };
-
-static void
-free_entry(struct entry *e)
-{
-	free(e->acl);
-	free(e->location);
-	free(e);
-}
-
-static void
-free_action(struct action *a)
-{
-	arena_reset(&a->arena);
-	free(a);
-}
-
-static bool
-drop_entry(void *arg, struct slice key, void *value)
-{
-	(void)arg; /* every one */
-	(void)key;
-	free_entry(value);
-	return true;
-}
 
 static void
 let_go(struct sync *s)
 {
-	struct action *a;
-
 	if (--s->holds > 0)
 		return;
-	while ((a = TAILQ_FIRST(&s->todo)) != NULL) {
-		TAILQ_REMOVE(&s->todo, a, link);
-		free_action(a);
-	}
-	map_each(&s->there, drop_entry, NULL);
-	map_fini(&s->there);
+	MUST(s->list == NULL);
+	nameset_fini(&s->seen);
+	arena_reset(&s->names);
+	buf_fini(&s->cursor);
 	free(s);
+}
+
+/* Nothing is done any more; what is asked is let come in. */
+static void
+stop(struct sync *s)
+{
+	tally_await(s->list->tally, NULL, NULL);
+	task_free(&s->step);
+	timer_free(&s->wait);
+	s->list = NULL;
+	let_go(s);
 }
 
 void
@@ -94,236 +78,262 @@ sync_free(struct sync **sp)
 	struct sync *s = *sp;
 
 	*sp = NULL;
-	if (s == NULL)
-		return;
-	s->list = NULL;
-	let_go(s);
-}
-
-/* --- acting ------------------------------------------------------------------- */
-
-static void pump(struct sync *s);
-
-static void
-finish_action(struct action *a)
-{
-	struct sync *s = a->sync;
-
-	free_action(a);
-	s->running--;
-	if (s->list != NULL)
-		pump(s);
-	let_go(s);
+	if (s != NULL)
+		stop(s);
 }
 
 static void
-told(void *arg, enum announce_result r, const char *text)
+finish(struct sync *s)
 {
-	struct action *a = arg;
-	struct sync *s = a->sync;
+	struct mblist *l = s->list;
 
-	if (s->list != NULL && r == ANNOUNCE_REFUSED)
-		log_err(s->list->bd->log, "update server refuses", "name",
-		    a->name, "text", text, NULL);
-	if (s->list != NULL && r == ANNOUNCE_OK && a->step != STEP_DELETE) {
-		s->activated++;
-		op_told(s->list, a->name, &a->rec);
-	}
-	if (r == ANNOUNCE_OK && a->step == STEP_DELETE)
-		s->deleted++;
-	finish_action(a);
-}
-
-/*
- * As it is now: it may have changed since the comparison, and while a change
- * is under way that change does the telling.
- */
-static const struct mboxrec *
-current(struct action *a)
-{
-	struct mblist *l = a->sync->list;
-
-	if (l == NULL || op_is_busy(l, a->name, OP_NAME))
-		return NULL;
-	return mblist_get(l, a->name, &a->arena);
+	MUST(l->sync == s);
+	l->counts.compared++;
+	timer_set(l->compare, (int64_t)l->bd->conf->compare_ms);
+	l->sync = NULL;
+	stop(s);
 }
 
 static void
-activate(struct action *a)
+give_up(struct sync *s, const char *why)
 {
-	const struct mboxrec *rec = current(a);
-
-	if (rec == NULL) {
-		finish_action(a);
-		return;
-	}
-	a->rec = *rec;
-	announce_activate(a->sync->list->bd->announce, a->name,
-	    op_str(&a->arena, rec->location), op_str(&a->arena, rec->acl), told,
-	    a);
+	log_warn(s->list->bd->log, "mailbox list not compared", "why", why,
+	    NULL);
+	finish(s);
 }
 
 static void
-reserved(void *arg, enum announce_result r, const char *text)
+want(struct sync *s, const char *name)
 {
-	struct action *a = arg;
-	struct sync *s = a->sync;
-
-	if (r == ANNOUNCE_OK && s->list != NULL) {
-		activate(a);
-		return;
-	}
-	if (r == ANNOUNCE_REFUSED && s->list != NULL) {
-		s->conflicts++;
-		log_err(s->list->bd->log, "mailbox is also on another server",
-		    "name", a->name, "text", text, NULL);
-	}
-	finish_action(a);
+	s->wanted++;
+	settle_want(s->list->settle, name);
 }
 
-static void
-act(struct action *a)
-{
-	struct announce *announce = a->sync->list->bd->announce;
-	const struct mboxrec *rec = current(a);
-
-	switch (a->step) {
-	case STEP_DELETE:
-		if (rec != NULL || op_is_busy(a->sync->list, a->name, OP_NAME))
-			finish_action(a);
-		else
-			announce_delete(announce, a->name, told, a);
-		break;
-	case STEP_RESERVE:
-		if (rec == NULL)
-			finish_action(a);
-		else
-			announce_reserve(announce, a->name,
-			    op_str(&a->arena, rec->location), reserved, a);
-		break;
-	case STEP_ACTIVATE:
-		activate(a);
-		break;
-	}
-}
-
-static void
-pump(struct sync *s)
-{
-	struct action *a;
-
-	while (s->list != NULL && s->running < WINDOW &&
-	       (a = TAILQ_FIRST(&s->todo)) != NULL) {
-		TAILQ_REMOVE(&s->todo, a, link);
-		s->running++;
-		s->holds++;
-		act(a);
-	}
-	if (s->list == NULL || s->running > 0 || !TAILQ_EMPTY(&s->todo))
-		return;
-	log_info(s->list->bd->log, "mailbox list compared", "activated",
-	    LOG_NUM(s->activated), "deleted", LOG_NUM(s->deleted), "conflicts",
-	    LOG_NUM(s->conflicts), NULL);
-	s->list->sync = NULL;
-	s->list = NULL;
-	let_go(s);
-}
-
-/* --- comparing ---------------------------------------------------------------- */
-
-static void
-want(struct sync *s, const char *name, enum step step)
-{
-	struct action *a = xcalloc(1, sizeof(*a) + strlen(name) + 1);
-
-	a->sync = s;
-	a->step = step;
-	arena_init(&a->arena);
-	memcpy(a->name, name, strlen(name) + 1);
-	TAILQ_INSERT_TAIL(&s->todo, a, link);
-}
+/* --- the end: what it has, and we do not ----------------------------------- */
 
 static bool
-compare_here(void *arg, const char *name, const struct mboxrec *rec)
+may_delete(struct sync *s)
 {
-	struct sync *s = arg;
-	struct entry *e = map_find(&s->there, slice_str(name));
+	struct mblist *l = s->list;
+	struct backendd *bd = l->bd;
+	bool few =
+	    s->nlacking * 100 <= s->there * (uint64_t)bd->conf->list_shrink;
 
-	if (e == NULL) {
-		want(s, name, STEP_RESERVE);
+	l->counts.withheld = 0;
+	if (s->nlacking == 0 || (few && l->counts.damaged == 0))
+		return true;
+	if (backendd_list_accepted(bd)) {
+		log_warn(bd->log, "mailboxes given up by an administrator",
+		    "count", LOG_NUM(s->nlacking), NULL);
+		mblist_accept(l);
 		return true;
 	}
-	e->seen = true;
-	if (!e->active || rec->pending != PENDING_NOTHING ||
-	    !slice_is(rec->acl, e->acl) ||
-	    !slice_is(rec->location, e->location))
-		want(s, name, STEP_ACTIVATE);
-	return true;
+	l->counts.withheld = s->nlacking;
+	log_err(bd->log,
+	    "mailboxes that are said to be here are not: nothing is deleted "
+	    "from the update server's list until accept-list is there",
+	    "directory", bd->conf->directory, "lacking", LOG_NUM(s->nlacking),
+	    "published", LOG_NUM(s->there), "damaged",
+	    LOG_NUM(l->counts.damaged), NULL);
+	return false;
 }
+
+static void
+compared(struct sync *s)
+{
+	bool deletes = may_delete(s);
+
+	for (struct lacking *lack = s->lacking; deletes && lack != NULL;
+	     lack = lack->next)
+		want(s, lack->name);
+	log_info(s->list->bd->log, "mailbox list compared", "said",
+	    LOG_NUM(s->wanted), "lacking", LOG_NUM(s->nlacking), NULL);
+	finish(s);
+}
+
+/* --- what we have, and it does not ------------------------------------------ */
 
 static bool
-compare_there(void *arg, struct slice key, void *value)
+walk_one(void *arg, const char *name, const struct mboxrec *rec)
 {
 	struct sync *s = arg;
-	struct entry *e = value;
-	char *name;
 
-	if (!e->seen) {
-		name = xstrndup(key.ptr, key.len);
-		want(s, name, STEP_DELETE);
-		free(name);
-	}
+	(void)rec; /* whatever it is */
+	if (op_is_public(s->list, name) &&
+	    (!s->by_bucket || s->differs[mboxdigest_bucket(slice_str(name))]) &&
+	    !nameset_has(&s->seen, slice_str(name)))
+		want(s, name);
 	return true;
 }
 
+/* In slices, and not faster than what is found can be said. */
 static void
-take_entry(void *arg, const struct announce_entry *e)
+walk(void *arg)
 {
 	struct sync *s = arg;
-	struct entry *mine = xcalloc(1, sizeof(*mine));
-	struct entry *old;
 
-	mine->active = e->acl != NULL;
-	mine->acl = xstrdup(e->acl != NULL ? e->acl : "");
-	mine->location = xstrdup(e->location != NULL ? e->location : "");
-	old = map_put(&s->there, slice_str(e->name), mine);
-	if (old != NULL)
-		free_entry(old);
+	if (settle_count(s->list->settle) > SETTLING_MAX)
+		timer_set(s->wait, WAIT_MS);
+	else if (mblist_slice(s->list, &s->cursor, SLICE, walk_one, s))
+		compared(s);
+	else
+		task_want(s->step);
+}
+
+/* --- what it has ------------------------------------------------------------- */
+
+static bool
+is_as_here(const struct sync *s, const struct mboxrec *here,
+    const struct mboxrec *there)
+{
+	if (there->state != MBOXREC_ACTIVE ||
+	    !slice_equal(here->location, there->location) ||
+	    !slice_equal(here->acl, there->acl))
+		return false;
+	return !s->by_bucket ||
+	       (here->generation == there->generation &&
+	           here->type == there->type &&
+	           slice_equal(here->mailboxid, there->mailboxid) &&
+	           slice_equal(here->special_uses, there->special_uses));
 }
 
 static void
-listed(void *arg, enum announce_result r, const char *text)
+lacks(struct sync *s, const char *name, const struct mboxrec *there)
+{
+	struct lacking *lack;
+
+	if (there->state == MBOXREC_RESERVED) {
+		want(s, name);
+		return;
+	}
+	s->nlacking++;
+	if (arena_used(&s->names) > LACKING_OCTETS)
+		return;
+	lack = arena_alloc(&s->names, sizeof(*lack));
+	lack->name = op_str(&s->names, slice_str(name));
+	lack->next = s->lacking;
+	s->lacking = lack;
+}
+
+static void
+take_entry(void *arg, struct slice name, const struct mboxrec *there)
+{
+	struct sync *s = arg;
+	const struct mboxrec *here;
+	struct arena a;
+	const char *n;
+
+	if (s->list == NULL)
+		return;
+	if (!s->by_bucket)
+		s->there += there->state != MBOXREC_RESERVED;
+	nameset_add(&s->seen, name);
+	arena_init(&a);
+	n = op_str(&a, name);
+	here = mblist_raw(s->list, n, &a);
+	/* A change that is under way says itself what there is to be said. */
+	if (here == NULL && !op_is_busy(s->list, n, OP_NAME))
+		lacks(s, n, there);
+	else if (here != NULL && !is_as_here(s, here, there))
+		want(s, n);
+	arena_reset(&a);
+}
+
+static void ask_next(struct sync *s);
+
+static void
+listed(void *arg, const struct announce_answer *answer)
 {
 	struct sync *s = arg;
 
-	if (s->list == NULL || r != ANNOUNCE_OK) {
-		if (s->list != NULL) {
-			log_warn(s->list->bd->log, "mailbox list not compared",
-			    "why", text, NULL);
-			s->list->sync = NULL;
-			s->list = NULL;
-			let_go(s);
-		}
+	if (s->list != NULL && answer->result != ANNOUNCE_OK)
+		give_up(s, answer->text);
+	else if (s->list != NULL)
+		ask_next(s);
+	let_go(s);
+}
+
+static void
+ask_next(struct sync *s)
+{
+	struct backendd *bd = s->list->bd;
+	size_t n = s->nbuckets - s->asked;
+
+	if (s->by_bucket ? n == 0 : s->asked_all) {
+		task_want(s->step);
+		return;
+	}
+	s->asked_all = !s->by_bucket;
+	if (n > BUCKETS_AT_ONCE)
+		n = BUCKETS_AT_ONCE;
+	s->holds++;
+	announce_list(bd->announce, bd->hostname, s->buckets + s->asked, n,
+	    take_entry, listed, s);
+	s->asked += n;
+}
+
+/* --- digests ------------------------------------------------------------------ */
+
+static void
+digest_came(void *arg, const struct announce_answer *answer,
+    const struct mboxdigest *theirs)
+{
+	struct sync *s = arg;
+	const struct mboxdigest *ours;
+
+	if (s->list == NULL) {
 		let_go(s);
 		return;
 	}
-	mblist_each(s->list, "", compare_here, s);
-	map_each(&s->there, compare_there, s);
-	pump(s);
+	ours = tally_get(s->list->tally);
+	if (answer->result != ANNOUNCE_OK) {
+		give_up(s, answer->text);
+	} else if (ours == NULL) {
+		give_up(s, "the list was taken back meanwhile");
+	} else {
+		s->there = theirs->count;
+		s->nbuckets = mboxdigest_differences(ours, theirs, s->buckets);
+		for (size_t i = 0; i < s->nbuckets; i++)
+			s->differs[s->buckets[i]] = true;
+		if (s->nbuckets > 0) {
+			ask_next(s);
+		} else {
+			s->list->counts.withheld = 0;
+			log_debug(s->list->bd->log, "mailbox list is the same",
+			    "mailboxes", LOG_NUM(theirs->count), NULL);
+			finish(s);
+		}
+	}
 	let_go(s);
+}
+
+static void
+counted(void *arg)
+{
+	struct sync *s = arg;
+	struct backendd *bd = s->list->bd;
+
+	s->holds++;
+	announce_digest(bd->announce, bd->hostname, digest_came, s);
 }
 
 struct sync *
 sync_new(struct mblist *l)
 {
 	struct sync *s = xcalloc(1, sizeof(*s));
-	char prefix[LOCATION_MAX];
 
 	s->list = l;
-	s->holds = 2; /* the list's, and the answer's */
-	map_init(&s->there);
-	TAILQ_INIT(&s->todo);
-	backendd_location(l->bd, "", prefix);
-	announce_list(l->bd->announce, prefix, take_entry, listed, s);
+	s->holds = 1;
+	nameset_init(&s->seen);
+	arena_init(&s->names);
+	buf_init(&s->cursor, TREEDB_KEY_MAX + 1);
+	s->step = task_new(l->bd->loop, walk, s);
+	s->wait = timer_new(l->bd->loop, walk, s);
+	timer_stop(l->compare);
+	s->by_bucket = announce_has_digests(l->bd->announce);
+	if (s->by_bucket)
+		tally_await(l->tally, counted, s);
+	else
+		ask_next(s);
 	return s;
 }

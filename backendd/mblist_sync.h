@@ -1,11 +1,18 @@
 /*
- * mblist_sync: after each connection to the update server, make what it says
- * of this server equal to what is here.
+ * mblist_sync: make what the update server says of this server equal to what
+ * is here: after each connection, and from time to time.
  *
- * What it has for us and we lack is deleted there (a name reserved and not
- * made, a mailbox deleted while it was away).  What we have and it lacks, or
- * has otherwise, is activated, unless another server holds the name: that is
- * logged, and nothing is destroyed.
+ * Digests first: if they are equal that was all.  If not, what it has in the
+ * parts that differ is asked for and compared; from an update server without
+ * digests, all.  What differs is wanted of mblist_settle: what we have and it
+ * lacks, or has otherwise, is activated; what it has for us and we lack is
+ * deleted there.
+ *
+ * A mailbox said to be here and lacking is deleted there only if our list is
+ * known to be whole (it is not, if it had to be made anew from damaged
+ * mailboxes) and not more than list_shrink percent are lacking; else that
+ * waits for an administrator's word.  Names that were only reserved are
+ * released in any case.
  */
 #ifndef BACKENDD_MBLIST_SYNC_H
 #define BACKENDD_MBLIST_SYNC_H
@@ -13,7 +20,7 @@
 struct mblist;
 struct sync;
 
-/* Begins; it ends by itself. */
+/* Begins; it ends by itself, and sets the list's sync to NULL. */
 struct sync *sync_new(struct mblist *l);
 
 /* Answers still due are not waited for; NULL is fine. */

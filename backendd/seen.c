@@ -40,8 +40,8 @@ struct seen {
 	bool writing;           /* a record is on its way */
 	struct waiters waiting; /* for the next one */
 	struct waiters written; /* for that one */
-	struct slice mailboxid; /* in user's allocation */
-	char user[];
+	struct slice mailboxid; /* behind user, in its allocation */
+	char *user;
 };
 
 struct seens {
@@ -112,18 +112,29 @@ key_of(const struct seen *s)
 	return slice_of(s->user, strlen(s->user) + 1 + s->mailboxid.len);
 }
 
-struct seen *
-seen_open(struct seens *all, const char *user, struct slice mailboxid)
+static void
+set_user(struct seen *s, const char *user, struct slice mailboxid)
 {
 	size_t n = strlen(user) + 1;
-	struct seen *s = xcalloc(1, sizeof(*s) + n + mailboxid.len), *open;
-	struct arena a;
+	char *old = s->user;
 
+	s->user = xmalloc(n + mailboxid.len);
 	memcpy(s->user, user, n);
 	memcpy(s->user + n, mailboxid.ptr, mailboxid.len);
 	s->mailboxid = slice_of(s->user + n, mailboxid.len);
+	free(old);
+}
+
+struct seen *
+seen_open(struct seens *all, const char *user, struct slice mailboxid)
+{
+	struct seen *s = xcalloc(1, sizeof(*s)), *open;
+	struct arena a;
+
+	set_user(s, user, mailboxid);
 	open = map_find(&all->open, key_of(s));
 	if (open != NULL) {
+		free(s->user);
 		free(s);
 		open->holds++;
 		return open;
@@ -149,9 +160,48 @@ seen_close(struct seen **sp)
 	if (s == NULL || --s->holds > 0)
 		return;
 	MUST(!s->writing && TAILQ_EMPTY(&s->watchers));
-	map_remove(&s->all->open, key_of(s));
+	if (map_find(&s->all->open, key_of(s)) == s)
+		map_remove(&s->all->open, key_of(s));
 	free(s->ranges);
+	free(s->user);
 	free(s);
+}
+
+struct mover {
+	const char *from;
+	struct seen **found;
+	size_t n;
+};
+
+static bool
+find_user(void *arg, struct slice key, void *value)
+{
+	struct mover *m = arg;
+	struct seen *s = value;
+
+	(void)key; /* the value says it too */
+	if (strcmp(s->user, m->from) == 0)
+		m->found[m->n++] = s;
+	return true;
+}
+
+void
+seens_move(struct seens *all, const char *from, const char *to)
+{
+	struct mover m = { .from = from };
+
+	m.found = xcalloc(map_count(&all->open) + 1, sizeof(struct seen *));
+	map_each(&all->open, find_user, &m);
+	for (size_t i = 0; i < m.n; i++) {
+		struct seen *s = m.found[i];
+
+		(void)map_remove(&all->open, key_of(s)); /* that one */
+		set_user(s, to, s->mailboxid);
+		/* What the other has open already goes on beside it. */
+		if (map_find(&all->open, key_of(s)) == NULL)
+			(void)map_put(&all->open, key_of(s), s);
+	}
+	free(m.found);
 }
 
 /* Index of the first range that ends at or after uid. */

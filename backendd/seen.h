@@ -31,6 +31,9 @@ struct seen *seen_open(struct seens *s, const char *user,
     struct slice mailboxid);
 void seen_close(struct seen **sp);
 
+/* The user is called otherwise: what is open is written under that name. */
+void seens_move(struct seens *s, const char *from, const char *to);
+
 bool seen_has(const struct seen *s, uint32_t uid);
 
 /* How many of the messages there are. */

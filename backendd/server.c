@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backendd/announce.h"
 #include "backendd/conf.h"
@@ -15,6 +16,7 @@
 #include "backendd/session.h"
 #include "backendd/session_state.h"
 #include "backendd/store.h"
+#include "backendd/uplink.h"
 #include "backendd/users.h"
 #include "imap/mboxrec.h"
 #include "lib/auth.h"
@@ -49,7 +51,7 @@ struct listener {
 /* The child's state: the backend, and what only starting and ending need. */
 struct server {
 	struct backendd bd;
-	struct announce_conf announce;
+	struct uplink_conf uplink;
 	struct timer *ready; /* is auth there? */
 	unsigned polls;
 	struct listener listeners[LISTENERS_MAX];
@@ -84,6 +86,19 @@ backendd_location(const struct backendd *bd, const char *partition,
     char out[LOCATION_MAX])
 {
 	snprintf(out, LOCATION_MAX, "%s!%s", bd->hostname, partition);
+}
+
+bool
+backendd_list_accepted(struct backendd *bd)
+{
+	size_t room = strlen(bd->conf->directory) + 16;
+	char *path = xmalloc(room);
+	int r;
+
+	snprintf(path, room, "%s/accept-list", bd->conf->directory);
+	r = unlink(path);
+	free(path);
+	return r == 0;
 }
 
 static bool
@@ -281,7 +296,7 @@ start_announce(struct server *sv)
 
 	if (conf->mupdate_server == NULL)
 		return;
-	sv->announce = (struct announce_conf){
+	sv->uplink = (struct uplink_conf){
 		.server = xstrdup(conf->mupdate_server),
 		.user = conf->mupdate_user ? xstrdup(conf->mupdate_user) : NULL,
 		.password = conf->mupdate_password
@@ -298,7 +313,7 @@ start_announce(struct server *sv)
 		.last_ms = ANNOUNCE_LAST_MS,
 		.answer_ms = ANNOUNCE_ANSWER_MS,
 	};
-	bd->announce = announce_new(bd->loop, bd->jobs, bd->log, &sv->announce,
+	bd->announce = announce_new(bd->loop, bd->jobs, bd->log, &sv->uplink,
 	    mblist_connected, bd->list);
 }
 
@@ -392,7 +407,7 @@ reload(void *state)
 static size_t
 busy(const struct backendd *bd)
 {
-	size_t n = bd->nsessions + bd->ndeliveries;
+	size_t n = bd->nsessions + bd->ndeliveries + mblist_busy(bd->list);
 
 	for (size_t i = 0; i < bd->npartitions; i++)
 		n += store_busy(bd->partitions[i].store);

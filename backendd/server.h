@@ -82,6 +82,12 @@ enum {
 void backendd_location(const struct backendd *bd, const char *partition,
     char out[LOCATION_MAX]);
 
+/*
+ * Has an administrator accepted that the list is shorter than it was, by
+ * making the file DIRECTORY/accept-list?  It is removed: the word is for once.
+ */
+bool backendd_list_accepted(struct backendd *bd);
+
 /* Is this name in the list of proxies / of administrators? */
 bool backendd_is_proxy(const struct backendd *bd, const char *name);
 bool backendd_is_admin(const struct backendd *bd, const char *name);

@@ -28,13 +28,19 @@ struct reader {
 };
 
 void
-userdata_key(struct buf *b, const char *user, const char *kind,
-    struct slice item)
+userdata_user_key(struct buf *b, const char *user)
 {
 	buf_puts(b, "user");
 	buf_putc(b, TREEDB_SEP);
 	buf_puts(b, user);
 	buf_putc(b, TREEDB_SEP);
+}
+
+void
+userdata_key(struct buf *b, const char *user, const char *kind,
+    struct slice item)
+{
+	userdata_user_key(b, user);
 	buf_puts(b, kind);
 	buf_putc(b, TREEDB_SEP);
 	buf_put_slice(b, item);

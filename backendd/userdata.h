@@ -34,6 +34,9 @@ enum {
 void userdata_key(struct buf *b, const char *user, const char *kind,
     struct slice item);
 
+/* The octets before the kind, in all of a user's keys. */
+void userdata_user_key(struct buf *b, const char *user);
+
 /* May these be a user's name and an item? */
 bool userdata_name_ok(struct slice name, size_t max);
 

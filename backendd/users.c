@@ -5,6 +5,7 @@
 #include "backendd/server.h"
 #include "backendd/userdata.h"
 #include "backendd/users.h"
+#include "imap/mboxname.h"
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/keeper.h"
@@ -244,6 +245,20 @@ users_set_seen(struct users *u, const char *user, struct slice mailboxid,
 
 /* --- all of it ------------------------------------------------------------- */
 
+static void
+each_record(struct users *u, const char *user, treedb_visit *visit, void *arg)
+{
+	struct buf prefix;
+	struct err err;
+
+	buf_init(&prefix, TREEDB_KEY_MAX);
+	userdata_user_key(&prefix, user);
+	MUST(!buf_failed(&prefix));
+	MUST(treedb_walk(keeper_tree(u->keeper), buf_slice(&prefix),
+	         buf_slice(&prefix), visit, arg, &err) == 0);
+	buf_fini(&prefix);
+}
+
 static enum treedb_next
 forget_one(void *arg, struct slice key, struct slice value)
 {
@@ -257,21 +272,94 @@ forget_one(void *arg, struct slice key, struct slice value)
 void
 users_forget(struct users *u, const char *user)
 {
-	struct buf prefix;
 	struct err err;
 
-	buf_init(&prefix, TREEDB_KEY_MAX);
-	buf_puts(&prefix, "user");
-	buf_putc(&prefix, TREEDB_SEP);
-	buf_puts(&prefix, user);
-	buf_putc(&prefix, TREEDB_SEP);
-	MUST(!buf_failed(&prefix));
-	MUST(treedb_walk(keeper_tree(u->keeper), buf_slice(&prefix),
-	         buf_slice(&prefix), forget_one, u, &err) == 0);
+	each_record(u, user, forget_one, u);
 	if (keeper_commit(u->keeper, NULL, NULL, &err) == -1)
 		log_err(u->bd->log, "user data not removed", "user", user,
 		    "why", err.text, NULL);
+}
+
+static enum treedb_next
+find_any(void *arg, struct slice key, struct slice value)
+{
+	(void)key; /* that there is one is enough */
+	(void)value;
+	*(bool *)arg = true;
+	return TREEDB_STOP;
+}
+
+bool
+users_has_any(struct users *u, const char *user)
+{
+	bool any = false;
+
+	each_record(u, user, find_any, &any);
+	return any;
+}
+
+struct move {
+	struct users *u;
+	struct arena arena;
+	const char *to;
+	size_t prefix;                     /* octets before the kind */
+	struct slice from_inbox, to_inbox; /* .len 0: no such names */
+};
+
+/* What was subscribed to by one's own name is by the new one. */
+static struct slice
+new_item(struct move *m, struct slice kind, struct slice item)
+{
+	struct slice renamed;
+
+	if (!slice_is(kind, KIND_SUBSCRIPTION) || m->from_inbox.len == 0 ||
+	    m->to_inbox.len == 0)
+		return item;
+	if (!slice_equal(item, m->from_inbox) &&
+	    !mboxname_is_below(item, m->from_inbox))
+		return item;
+	renamed = mboxname_rebase(&m->arena, item, m->from_inbox, m->to_inbox);
+	return renamed.len <= USERDATA_ITEM_MAX ? renamed : item;
+}
+
+static enum treedb_next
+move_one(void *arg, struct slice key, struct slice value)
+{
+	struct move *m = arg;
+	struct slice rest = slice_skip(key, m->prefix), kind, item;
+	size_t end = slice_find(rest, TREEDB_SEP);
+
+	MUST(end < rest.len); /* a kind, and an item that may be empty */
+	kind = slice_first(rest, end);
+	item = slice_skip(rest, end + 1);
+	userdata_put(m->u, m->to, arena_string(&m->arena, kind),
+	    new_item(m, kind, item), value);
+	keeper_delete(m->u->keeper, key);
+	return TREEDB_NEXT;
+}
+
+void
+users_move(struct users *u, const char *from, const char *to, users_cb *cb,
+    void *arg)
+{
+	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
+	struct move m = { .u = u, .to = to };
+	const struct mboxname_layout *layout = &u->bd->layout;
+	struct buf prefix;
+
+	arena_init(&m.arena);
+	if (mboxname_of_user(&m.arena, layout, slice_str(from),
+	        &m.from_inbox) != NULL ||
+	    mboxname_of_user(&m.arena, layout, slice_str(to), &m.to_inbox) !=
+	        NULL)
+		m.from_inbox = m.to_inbox = slice_of(NULL, 0);
+	buf_init(&prefix, TREEDB_KEY_MAX);
+	userdata_user_key(&prefix, from);
+	m.prefix = buf_len(&prefix);
 	buf_fini(&prefix);
+	each_record(u, from, move_one, &m);
+	arena_reset(&m.arena);
+	userdata_commit(u, plain_finish, call);
 }
 
 int

@@ -107,7 +107,20 @@ typedef void users_memory_cb(void *arg, enum users_memory m);
 void users_remember(struct users *u, struct slice key, users_memory_cb *cb,
     void *arg);
 
-/* --- all of a user's data go: the user's INBOX was deleted --- */
+/* --- all of a user's data --- */
+
+/* Is there anything kept for this user? */
+bool users_has_any(struct users *u, const char *user);
+
+/*
+ * They go to another, in one change; subscriptions to one's own mailboxes are
+ * to those of the new name.  What the other has of the same kind and name is
+ * replaced.  Nothing to move is fine; cb may be NULL.
+ */
+void users_move(struct users *u, const char *from, const char *to, users_cb *cb,
+    void *arg);
+
+/* They go: the user's INBOX was deleted. */
 void users_forget(struct users *u, const char *user);
 
 #endif

@@ -122,8 +122,8 @@ class Relay:
     def pass_on(self, line, is_command, other, back):
         """False: the link is to be cut."""
         with self.lock:
-            command = re.match(rb"(B\d+) (RESERVE|ACTIVATE|DEACTIVATE|DELETE)",
-                               line)
+            command = re.match(rb"(B\d+) (X?RESERVE|X?ACTIVATE|DEACTIVATE|"
+                               rb"DELETE)", line)
             if is_command and self.left > 0 and command:
                 self.left -= 1
                 if self.left == 0:

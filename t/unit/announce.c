@@ -6,7 +6,11 @@
 #include <unistd.h>
 
 #include "backendd/announce.h"
+#include "backendd/uplink.h"
+#include "imap/mboxdigest.h"
+#include "imap/mboxrec.h"
 #include "imap/mupdate.h"
+#include "imap/mupdate_ext.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/jobs.h"
@@ -39,6 +43,9 @@ struct server {
 	struct stream *stream;
 	struct mupdate *mupdate;
 	unsigned connections, commands;
+	bool xmurder;
+	unsigned deadly; /* of what kills Cyrus's server */
+	char said[1024]; /* the commands, by name */
 };
 
 struct test {
@@ -47,12 +54,14 @@ struct test {
 	struct log *log;
 	struct timer *guard;
 	struct server server;
-	struct announce_conf conf;
+	struct uplink_conf conf;
 	struct announce *announce;
 	unsigned connected, wanted_connected;
 	unsigned nanswers, wanted_answers;
-	char answers[EVENTS_MAX + 1]; /* O, R or U each, in order */
+	char answers[EVENTS_MAX + 1]; /* of "OTFRU" each, in order */
 	char entries[1024];
+	uint64_t generation; /* of the last answer */
+	bool digest_right;
 };
 
 /* --- the server ---------------------------------------------------------------- */
@@ -64,28 +73,123 @@ drop(struct server *s)
 	mupdate_free(&s->mupdate);
 }
 
+/* What there is: "taken" and what begins so is another's; "ours" is here. */
+static bool
+exists(struct slice name, struct mboxrec *rec)
+{
+	bool taken = slice_starts(name, slice_str("taken"));
+
+	*rec = (struct mboxrec){ .state = MBOXREC_ACTIVE,
+		.generation = 7,
+		.location = slice_str(taken ? "be2!default" : "be1!default"),
+		.acl = slice_str("a\tlr\t") };
+	return taken || slice_is(name, "ours");
+}
+
+static void
+show(struct server *s, const struct mupdate_message *m, struct slice name)
+{
+	struct buf *out = stream_out(s->stream);
+	struct mboxrec rec;
+
+	if (!exists(name, &rec))
+		return;
+	if (m->id == MUPDATE_CMD_XFIND || m->id == MUPDATE_CMD_XLIST)
+		mupdate_ext_put_entry(out, m->tag, name, &rec);
+	else
+		mupdate_put_mailbox(out, m->tag, name, rec.location, rec.acl);
+}
+
+/* Cyrus's would have died of it. */
+static void
+check_deadly(struct server *s, const struct mupdate_message *m)
+{
+	struct mboxrec rec;
+
+	if ((m->id == MUPDATE_CMD_DELETE || m->id == MUPDATE_CMD_DEACTIVATE) &&
+	    !exists(m->args[0], &rec))
+		s->deadly++;
+}
+
+static const char *
+refusal(struct server *s, const struct mupdate_message *m)
+{
+	bool x = s->xmurder;
+
+	if (slice_starts(m->args[0], slice_str("fenced")))
+		return "[FENCED] older";
+	if (slice_starts(m->args[0], slice_str("full")))
+		return x ? "[UNAVAILABLE] disk" : "cannot store";
+	if (m->id == MUPDATE_CMD_RESERVE || m->id == MUPDATE_CMD_XRESERVE ||
+	    m->id == MUPDATE_CMD_XACTIVATE)
+		return x ? "[TAKEN] exists" : "mailbox already exists";
+	return x ? "[NOTOWNER] not yours" : "not so";
+}
+
+static bool
+refuses(const struct mupdate_message *m)
+{
+	struct mboxrec rec;
+	bool there = exists(m->args[0], &rec);
+
+	switch (m->id) {
+	case MUPDATE_CMD_RESERVE:
+	case MUPDATE_CMD_XRESERVE:
+	case MUPDATE_CMD_XACTIVATE:
+		return slice_starts(m->args[0], slice_str("taken")) ||
+		       slice_starts(m->args[0], slice_str("full")) ||
+		       slice_starts(m->args[0], slice_str("fenced"));
+	case MUPDATE_CMD_DELETE:
+	case MUPDATE_CMD_DEACTIVATE:
+		return !there || !slice_is(m->args[0], "ours");
+	default:
+		return false;
+	}
+}
+
+static void
+answer_extended(struct server *s, const struct mupdate_message *m)
+{
+	struct buf *out = stream_out(s->stream);
+	struct mboxdigest d = { .count = 3, .sums = { 1, 2, 3 } };
+
+	if (m->id == MUPDATE_CMD_XDIGEST && s->xmurder)
+		mupdate_ext_put_digest(out, m->tag, m->args[0], &d);
+	if (m->id == MUPDATE_CMD_XLIST)
+		show(s, m, slice_str("ours"));
+	if ((m->id == MUPDATE_CMD_XRESERVE || m->id == MUPDATE_CMD_XACTIVATE) &&
+	    !refuses(m))
+		mupdate_ext_put_grant(out, m->tag, m->args[0], 42);
+}
+
 static void
 answer(struct server *s, const struct mupdate_message *m)
 {
 	struct buf *out = stream_out(s->stream);
-	struct slice place = slice_str("be1!default");
-	bool taken =
-	    m->nargs > 0 && slice_starts(m->args[0], slice_str("taken"));
+	size_t n = strlen(s->said);
 
 	s->commands++;
+	snprintf(s->said + n, sizeof(s->said) - n, "%s ",
+	    mupdate_command_name((enum mupdate_command)m->id));
+	check_deadly(s, m);
 	if (s->manner == MANNER_CONFUSED) {
 		mupdate_put_reply(out, slice_str("nobody"), MUPDATE_OK, "?");
 		return;
 	}
 	if (m->id == MUPDATE_CMD_LIST) {
-		mupdate_put_mailbox(out, m->tag, slice_str("user.a"), place,
-		    slice_str("a\tlr\t"));
-		mupdate_put_reserve(out, m->tag, slice_str("user.b"), place);
+		show(s, m, slice_str("ours"));
+		mupdate_put_reserve(out, m->tag, slice_str("user.b"),
+		    slice_str("be1!default"));
 	}
-	if (m->id == MUPDATE_CMD_FIND && !taken)
-		mupdate_put_mailbox(out, m->tag, m->args[0], place,
-		    slice_str(""));
-	mupdate_put_reply(out, m->tag, taken ? MUPDATE_NO : MUPDATE_OK, "so");
+	if (m->id == MUPDATE_CMD_FIND || m->id == MUPDATE_CMD_XFIND)
+		show(s, m, m->args[0]);
+	answer_extended(s, m);
+	if (m->id == MUPDATE_CMD_XDIGEST && !s->xmurder)
+		mupdate_put_reply(out, m->tag, MUPDATE_BAD, "unknown");
+	else if (m->nargs > 0 && refuses(m))
+		mupdate_put_reply(out, m->tag, MUPDATE_NO, refusal(s, m));
+	else
+		mupdate_put_reply(out, m->tag, MUPDATE_OK, "so");
 }
 
 static void
@@ -135,8 +239,12 @@ accepted(void *arg, int fd)
 	struct server *s = arg;
 	struct stream_limits limits = { 65536, 1024 * 1024, 0 };
 	struct mupdate_limits grammar = mupdate_defaults();
-	struct mupdate_banner banner = { "PLAIN", false, "mu", "fake", "1",
-		"(master)" };
+	struct mupdate_banner banner = { .mechanisms = "PLAIN",
+		.xmurder = s->xmurder,
+		.server = "mu",
+		.implementation = "fake",
+		.version = "1",
+		.master = "(master)" };
 
 	drop(s);
 	s->connections++;
@@ -180,24 +288,37 @@ connected(void *arg)
 }
 
 static void
-answered(void *arg, enum announce_result r, const char *text)
+answered(void *arg, const struct announce_answer *answer)
 {
 	struct test *t = arg;
 
-	(void)text; /* differs */
 	MUST(t->nanswers < EVENTS_MAX);
-	t->answers[t->nanswers++] = "ORU"[r];
+	t->answers[t->nanswers++] = "OTFRU"[answer->result];
+	t->generation = answer->generation;
 	stop_if_there(t);
 }
 
 static void
-entry(void *arg, const struct announce_entry *e)
+digested(void *arg, const struct announce_answer *answer,
+    const struct mboxdigest *d)
+{
+	struct test *t = arg;
+
+	t->digest_right = d != NULL && d->count == 3 && d->sums[2] == 3;
+	answered(t, answer);
+}
+
+static void
+entry(void *arg, struct slice name, const struct mboxrec *rec)
 {
 	struct test *t = arg;
 	size_t n = strlen(t->entries);
 
-	snprintf(t->entries + n, sizeof(t->entries) - n, "%s %s %s;", e->name,
-	    e->location, e->acl == NULL ? "reserved" : e->acl);
+	snprintf(t->entries + n, sizeof(t->entries) - n, "%.*s %.*s %s %u;",
+	    (int)name.len, (const char *)name.ptr, (int)rec->location.len,
+	    (const char *)rec->location.ptr,
+	    rec->state == MBOXREC_RESERVED ? "reserved" : "active",
+	    (unsigned)rec->generation);
 }
 
 static void
@@ -223,14 +344,15 @@ wait_for(struct test *t, unsigned connections, unsigned answers)
 }
 
 static void
-setup(struct test *t)
+setup_as(struct test *t, bool xmurder)
 {
 	*t = (struct test){ .loop = loop_new() };
+	t->server.xmurder = xmurder;
 	t->jobs = jobs_new(t->loop, 1);
 	t->log = log_new("announce.t", LOG_LEVEL_ERR, true);
 	t->guard = timer_new(t->loop, too_long, t);
 	server_start(t);
-	t->conf = (struct announce_conf){ .server = t->server.address,
+	t->conf = (struct uplink_conf){ .server = t->server.address,
 		.user = "be1",
 		.password = "x",
 		.mechanisms = "PLAIN",
@@ -239,6 +361,12 @@ setup(struct test *t)
 		.answer_ms = 100 };
 	t->announce =
 	    announce_new(t->loop, t->jobs, t->log, &t->conf, connected, t);
+}
+
+static void
+setup(struct test *t)
+{
+	setup_as(t, false);
 }
 
 static void
@@ -268,6 +396,10 @@ teardown(struct test *t)
 
 /* --- what must hold ---------------------------------------------------------------- */
 
+static const struct mboxrec held = { .state = MBOXREC_ACTIVE,
+	.location = { (const uint8_t *)"be1!default", 11 },
+	.acl = { (const uint8_t *)"a\tl\t", 4 } };
+
 static void
 test_order(void)
 {
@@ -280,34 +412,115 @@ test_order(void)
 	ok(strcmp(t.answers, "U") == 0, "unavailable before the connection");
 	ok(announce_is_up(t.announce), "up");
 	for (int i = 0; i < 10; i++) {
-		announce_reserve(t.announce, i % 3 ? "free" : "taken",
-		    "be1!default", answered, &t);
-		announce_activate(t.announce, "free", "be1!default", "a\tl\t",
+		announce_reserve(t.announce, "free", "be1!default", answered,
+		    &t);
+		announce_activate(t.announce, "free", &held, ANNOUNCE_HELD,
 		    answered, &t);
 	}
-	announce_delete(t.announce, "taken", answered, &t);
-	wait_for(&t, 1, 22);
-	ok(strcmp(t.answers, "UROOOOOROOOOOROOOOOROR") == 0,
-	    "pipelined, answered in order: %s", t.answers);
-	ok(t.server.commands == 21, "each sent once");
+	wait_for(&t, 1, 21);
+	ok(strcmp(t.answers, "UOOOOOOOOOOOOOOOOOOOO") == 0,
+	    "pipelined, answered: %s", t.answers);
+	ok(t.server.commands == 20, "each sent once");
+	teardown(&t);
+}
+
+/* What is asked, and how many answers of which kind, in which words. */
+static void
+check(struct test *t,
+    void (*ask)(struct announce *a, const char *name, struct test *t),
+    const char *name, const char *answers, const char *said)
+{
+	t->nanswers = 0;
+	memset(t->answers, 0, sizeof(t->answers));
+	t->server.said[0] = '\0';
+	ask(t->announce, name, t);
+	wait_for(t, 1, (unsigned)strlen(answers));
+	ok(strcmp(t->answers, answers) == 0 &&
+	        strcmp(t->server.said, said) == 0,
+	    "%s %s: %s %s", t->server.xmurder ? "extended" : "plain", name,
+	    t->answers, t->server.said);
+}
+
+static void
+ask_reserve(struct announce *a, const char *name, struct test *t)
+{
+	announce_reserve(a, name, "be1!default", answered, t);
+}
+
+static void
+ask_activate(struct announce *a, const char *name, struct test *t)
+{
+	announce_activate(a, name, &held, ANNOUNCE_UNSURE, answered, t);
+}
+
+static void
+ask_deactivate(struct announce *a, const char *name, struct test *t)
+{
+	announce_deactivate(a, name, "be1!default", answered, t);
+}
+
+static void
+ask_delete(struct announce *a, const char *name, struct test *t)
+{
+	announce_delete(a, name, "be1!", answered, t);
+}
+
+/* The same questions have the same answers, in whatever words. */
+static void
+test_words(bool x)
+{
+	struct test t;
+
+	setup_as(&t, x);
+	wait_for(&t, 1, 0);
+	ok(announce_has_digests(t.announce) == x, "knows what it has met");
+	check(&t, ask_reserve, "free", "O", x ? "XRESERVE " : "RESERVE ");
+	check(&t, ask_reserve, "taken", "T", x ? "XRESERVE " : "RESERVE FIND ");
+	check(&t, ask_reserve, "full", "R",
+	    x ? "XRESERVE XFIND " : "RESERVE FIND ");
+	check(&t, ask_activate, "free", "O",
+	    x ? "XACTIVATE " : "FIND ACTIVATE ");
+	ok(t.generation == (x ? 42 : 0), "and says what was granted");
+	check(&t, ask_activate, "taken", "T", x ? "XACTIVATE " : "FIND ");
+	check(&t, ask_deactivate, "ours", "O",
+	    x ? "DEACTIVATE " : "FIND DEACTIVATE ");
+	check(&t, ask_deactivate, "none", "O",
+	    x ? "DEACTIVATE XFIND " : "FIND ");
+	check(&t, ask_deactivate, "taken", "T",
+	    x ? "DEACTIVATE XFIND " : "FIND ");
+	check(&t, ask_delete, "ours", "O", x ? "DELETE " : "FIND DELETE ");
+	check(&t, ask_delete, "none", "O", x ? "DELETE XFIND " : "FIND ");
+	check(&t, ask_delete, "taken", "O", x ? "DELETE XFIND " : "FIND ");
+	if (x)
+		check(&t, ask_activate, "fenced", "F", "XACTIVATE ");
+	else
+		ok(t.server.deadly == 0, "and nothing that kills Cyrus's");
 	teardown(&t);
 }
 
 static void
-test_entries(void)
+test_entries(bool x)
 {
+	uint8_t buckets[] = { 3, 200 };
 	struct test t;
 
-	setup(&t);
+	setup_as(&t, x);
 	wait_for(&t, 1, 0);
-	announce_find(t.announce, "user.x", entry, answered, &t);
-	announce_find(t.announce, "taken", entry, answered, &t);
-	announce_list(t.announce, "be1!", entry, answered, &t);
+	announce_find(t.announce, "ours", entry, answered, &t);
+	announce_find(t.announce, "none", entry, answered, &t);
+	announce_list(t.announce, "be1", buckets, x ? 2 : 0, entry, answered,
+	    &t);
 	wait_for(&t, 1, 3);
-	ok(strcmp(t.answers, "ORO") == 0, "FIND and LIST end");
-	ok(strcmp(t.entries, "user.x be1!default ;user.a be1!default a\tlr\t;"
-	                     "user.b be1!default reserved;") == 0,
-	    "with what they found");
+	ok(strcmp(t.answers, "OOO") == 0, "FIND and LIST end");
+	ok(strcmp(t.entries,
+	       x ? "ours be1!default active 7;ours be1!default active 7;"
+	         : "ours be1!default active 0;ours be1!default active 0;"
+	           "user.b be1!default reserved 0;") == 0,
+	    "with what they found: %s", t.entries);
+	announce_digest(t.announce, "be1", digested, &t);
+	wait_for(&t, 1, 4);
+	ok(t.digest_right == x && t.answers[3] == (x ? 'O' : 'R'),
+	    "digests with the extension only");
 	teardown(&t);
 }
 
@@ -356,7 +569,10 @@ int
 main(void)
 {
 	test_order();
-	test_entries();
+	test_words(false);
+	test_words(true);
+	test_entries(false);
+	test_entries(true);
 	test_broken(MANNER_HANGS_UP, "hangs up");
 	test_broken(MANNER_SILENT, "says nothing");
 	test_broken(MANNER_CONFUSED, "answers another");

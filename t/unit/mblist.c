@@ -9,6 +9,8 @@
 #include "backendd/conf.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_op.h"
+#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "backendd/users.h"
@@ -37,13 +39,20 @@ enum {
 static const char *const names[] = { "user.a", "user.a.x", "user.a.x.y",
 	"user.a.xy", "user.b", "user.b.x", "s", "s.t", "s.t.u", "s-t" };
 
-/* --- a store that keeps nothing but ids -------------------------------------- */
+/* --- a store that keeps nothing but ids and notes ------------------------------ */
+
+struct note {
+	size_t len;
+	uint8_t octets[];
+};
 
 struct fake_store {
 	struct store store;
 	struct loop *loop;
-	struct map ids;
+	struct map ids;  /* id: struct note */
 	unsigned refuse; /* the next so many creations fail */
+	unsigned notes;  /* written anew */
+	const char *damaged;
 };
 
 struct reply {
@@ -71,6 +80,17 @@ reply_later(struct fake_store *fs, store_cb *cb, void *arg, const char *why)
 }
 
 static void
+put_note(struct fake_store *fs, const char *id, struct slice meta)
+{
+	struct note *n = xcalloc(1, sizeof(*n) + meta.len);
+	struct note *old = map_put(&fs->ids, slice_str(id), n);
+
+	n->len = meta.len;
+	memcpy(n->octets, meta.ptr, meta.len);
+	free(old);
+}
+
+static void
 fake_create(struct store *st, const struct store_create *c, store_cb *cb,
     void *arg)
 {
@@ -81,7 +101,8 @@ fake_create(struct store *st, const struct store_create *c, store_cb *cb,
 		reply_later(fs, cb, arg, "No space left on device");
 		return;
 	}
-	MUST(map_put(&fs->ids, slice_str(c->id), fs) == NULL);
+	MUST(map_find(&fs->ids, slice_str(c->id)) == NULL);
+	put_note(fs, c->id, c->meta);
 	reply_later(fs, cb, arg, NULL);
 }
 
@@ -90,14 +111,103 @@ fake_destroy(struct store *st, const char *id, store_cb *cb, void *arg)
 {
 	struct fake_store *fs = (struct fake_store *)st;
 
-	(void)map_remove(&fs->ids, slice_str(id)); /* may be half there */
+	free(map_remove(&fs->ids, slice_str(id))); /* may be half there */
 	reply_later(fs, cb, arg, NULL);
+}
+
+struct opening {
+	struct fake_store *store;
+	store_open_cb *cb;
+	void *arg;
+	char id[STORE_ID_MAX + 1];
+};
+
+static void
+open_now(void *arg)
+{
+	struct opening *o = arg;
+	struct store_mailbox *mb = NULL;
+
+	if (map_find(&o->store->ids, slice_str(o->id)) != NULL) {
+		mb = xcalloc(1, sizeof(*mb));
+		mb->module = o->store->store.module;
+		mb->store = &o->store->store;
+		mb->numbers.uidnext = 1;
+		memcpy(mb->id, o->id, sizeof(mb->id));
+	}
+	o->cb(o->arg, mb, mb == NULL ? "There is none" : NULL);
+	free(o);
+}
+
+static void
+fake_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
+{
+	struct fake_store *fs = (struct fake_store *)st;
+	struct opening *o = xcalloc(1, sizeof(*o));
+
+	*o = (struct opening){ .store = fs, .cb = cb, .arg = arg };
+	snprintf(o->id, sizeof(o->id), "%s", id);
+	loop_at_end(fs->loop, open_now, o);
+}
+
+static void
+fake_close(struct store_mailbox *mb)
+{
+	free(mb);
+}
+
+static void
+fake_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
+    void *arg)
+{
+	struct fake_store *fs = (struct fake_store *)mb->store;
+
+	put_note(fs, mb->id, meta);
+	fs->notes++;
+	reply_later(fs, cb, arg, NULL);
+}
+
+struct each {
+	store_visit *visit;
+	void *arg;
+	const char *damaged; /* this id is */
+};
+
+static bool
+visit_one(void *arg, struct slice key, void *value)
+{
+	struct each *e = arg;
+	struct note *n = value;
+	struct store_entry entry = { .uidvalidity = 1,
+		.meta = slice_of(n->octets, n->len) };
+	char id[STORE_ID_MAX + 1];
+
+	snprintf(id, sizeof(id), "%.*s", (int)key.len, (const char *)key.ptr);
+	entry.id = id;
+	if (e->damaged != NULL && strcmp(id, e->damaged) == 0)
+		entry.damage = "an index without its head";
+	return e->visit(e->arg, &entry);
+}
+
+static int
+fake_each(struct store *st, store_visit *visit, void *arg, struct err *err)
+{
+	struct fake_store *fs = (struct fake_store *)st;
+	struct each e = { visit, arg, fs->damaged };
+
+	(void)err; /* it can always be read */
+	map_each(&fs->ids, visit_one, &e);
+	return 0;
 }
 
 static const struct store_module fake_module = {
 	.name = "fake",
 	.create = fake_create,
 	.destroy = fake_destroy,
+	.open = fake_open,
+	.close = fake_close,
+	.set_meta = fake_set_meta,
+	.each = fake_each,
 };
 
 /* --- a backend of it ----------------------------------------------------------- */
@@ -147,6 +257,7 @@ open_list(struct test *t)
 		printf("Bail out! %s\n", err.text);
 		exit(1);
 	}
+	t->bd.seens = seens_new(t->bd.users);
 	one_turn(t); /* what a crash has left goes */
 }
 
@@ -169,16 +280,32 @@ setup(struct test *t, unsigned seed)
 	t->partition = (struct partition){ "default", "", &t->store.store };
 	t->bd.partitions = &t->partition;
 	t->bd.npartitions = 1;
+	t->conf.publish_ms = t->conf.compare_ms = 1000;
+	t->conf.list_shrink = 50;
 	t->bd.mailboxes = mailboxes_new(t->bd.loop);
 	open_list(t);
 }
 
+/* Notes that are due are written first. */
 static void
 close_list(struct test *t)
 {
+	do
+		one_turn(t);
+	while (mblist_busy(t->bd.list) > 0);
+	seens_free(&t->bd.seens);
 	mblist_close(&t->bd.list);
 	users_close(&t->bd.users);
 	one_turn(t);
+}
+
+static bool
+free_note(void *arg, struct slice key, void *value)
+{
+	(void)arg; /* every one */
+	(void)key;
+	free(value);
+	return true;
 }
 
 static void
@@ -188,6 +315,7 @@ teardown(struct test *t)
 	for (size_t i = 0; i < t->nmodel; i++)
 		free(t->model[i]);
 	mailboxes_free(&t->bd.mailboxes);
+	map_each(&t->store.ids, free_note, NULL);
 	map_fini(&t->store.ids);
 	jobs_free(&t->bd.jobs);
 	one_turn(t);

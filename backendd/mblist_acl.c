@@ -1,0 +1,84 @@
+/*
+ * SETACL of one mailbox.
+ *
+ * Committed, then published, again and again until it is acknowledged.  If
+ * that is not to be had in time the answer is OK all the same: it is in force
+ * here, where rights are checked, and will be published.  If the mailbox turns
+ * out to be another server's it is taken back.
+ */
+#include "backendd/announce.h"
+#include "backendd/mblist.h"
+#include "backendd/mblist_meta.h"
+#include "backendd/mblist_op.h"
+#include "backendd/server.h"
+#include "lib/log.h"
+#include "lib/must.h"
+
+static void
+taken_back(struct op *op, bool failed)
+{
+	if (failed)
+		log_err(op->list->bd->log, "ACL not taken back", "name",
+		    op->name, NULL);
+	op_finish(op, MBLIST_TAKEN, "another server has the name");
+	settle_want(op->list->settle, op->name); /* and now aside with it */
+}
+
+static void
+published(struct op *op, enum op_published how)
+{
+	switch (how) {
+	case OP_LATE:
+		log_warn(op->list->bd->log, "ACL not published yet", "name",
+		    op->name, NULL);
+		op_finish(op, MBLIST_OK, "");
+		break;
+	case OP_PUBLISHED:
+		op_finish(op, MBLIST_OK, "");
+		break;
+	case OP_TAKEN:
+		op_put(op->list, op->name, &op->names[0].rec);
+		op_commit(op, taken_back);
+		break;
+	}
+}
+
+static void
+listed(struct op *op, bool failed)
+{
+	if (failed) {
+		op_finish(op, MBLIST_FAILED, "the list cannot be written");
+		return;
+	}
+	meta_want(op->list->meta, op->name);
+	op_publish(op, OP_OLD, ANNOUNCE_HELD, published);
+}
+
+void
+mblist_set_acl(struct mblist *l, const char *name, const char *acl,
+    mblist_cb *cb, void *arg)
+{
+	struct op *op = op_new(l, name, cb, arg);
+	const struct mboxrec *rec;
+
+	if (op_is_busy(l, name, OP_NAME)) {
+		op_finish(op, MBLIST_BUSY, "");
+		return;
+	}
+	rec = mblist_get(l, name, &op->arena);
+	if (rec == NULL) {
+		op_finish(op, MBLIST_NONE, "");
+		return;
+	}
+	if (op_is_public(l, name) && !announce_is_up(l->bd->announce)) {
+		op_finish(op, MBLIST_UNAVAILABLE, "");
+		return;
+	}
+	op->rec = *rec;
+	MUST(op_gather(op, OP_NAME)); /* one is never too many */
+	op->rec.acl = slice_str(op_str(&op->arena, slice_str(acl)));
+	op->rec.pending |= PENDING_META;
+	op_begin(op);
+	op_put(l, op->name, &op->rec);
+	op_commit(op, listed);
+}

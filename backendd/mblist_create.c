@@ -1,0 +1,271 @@
+/*
+ * CREATE: reserve the name, make the mailbox, list it, publish it.
+ */
+#include "backendd/announce.h"
+#include "backendd/mailbox.h"
+#include "backendd/mblist.h"
+#include "backendd/mblist_meta.h"
+#include "backendd/mblist_op.h"
+#include "backendd/mblist_quarantine.h"
+#include "backendd/server.h"
+#include "backendd/store.h"
+#include "imap/mboxname.h"
+#include "lib/buf.h"
+#include "lib/must.h"
+
+static struct store *
+store_for(struct op *op)
+{
+	return backendd_store(op->list->bd, &op->rec);
+}
+
+static const char *
+id_of(struct op *op)
+{
+	return op_str(&op->arena, op->rec.mailboxid);
+}
+
+/* Nothing of it is here, so the name is let go there. */
+static void
+give_up(struct op *op, enum mblist_result r, const char *text)
+{
+	bool asked = op->names[0].rec.state != 0;
+
+	op_finish(op, r, text);
+	if (asked)
+		op_unpublish(op, OP_OLD);
+}
+
+/* --- not heard in time, or another's by now: take it back ---------------------- */
+
+static void
+unmade(void *arg, const char *why)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	mailbox_forgive(op->list->bd->mailboxes, store_for(op),
+	    op->rec.mailboxid);
+	if (why == NULL) { /* else it is doomed: tried again at start */
+		op_spare(op->list, id_of(op));
+		op_commit_later(op->list);
+	}
+	give_up(op, op->how == OP_TAKEN ? MBLIST_TAKEN : MBLIST_UNAVAILABLE,
+	    "the update server did not acknowledge it");
+}
+
+/* It stays, and is published when that can be done. */
+static void
+keep(struct op *op)
+{
+	mailbox_forgive(op->list->bd->mailboxes, store_for(op),
+	    op->rec.mailboxid);
+	op_finish(op, op->how == OP_TAKEN ? MBLIST_TAKEN : MBLIST_OK,
+	    "the update server did not acknowledge it");
+	op_unpublish(op, OP_OLD);
+}
+
+static void
+unlisted(struct op *op, bool failed)
+{
+	if (failed)
+		keep(op);
+	else
+		store_destroy(store_for(op), id_of(op), unmade, op);
+}
+
+/* Once published, somebody may have put something into it. */
+static void
+looked_into(void *arg, struct store_mailbox *mb, const char *why)
+{
+	struct op *op = arg;
+	bool used = mb == NULL || store_numbers(mb)->uidnext > 1;
+
+	(void)why; /* what cannot be opened is not destroyed */
+	MUST(op->magic == OP_MAGIC);
+	store_close(&mb);
+	if (used) {
+		keep(op);
+		return;
+	}
+	op_delete(op->list, op->name);
+	op_doom(op->list, id_of(op),
+	    op_str(&op->arena, mboxrec_partition(op->rec.location)));
+	op_commit(op, unlisted);
+}
+
+static void
+evicted(void *arg)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	store_open(store_for(op), id_of(op), looked_into, op);
+}
+
+static void
+published(struct op *op, enum op_published how)
+{
+	op->how = how;
+	if (how == OP_PUBLISHED)
+		op_finish(op, MBLIST_OK, "");
+	else
+		mailbox_evict(op->list->bd->mailboxes, store_for(op),
+		    op->rec.mailboxid, evicted, op);
+}
+
+/* --- making -------------------------------------------------------------------- */
+
+static void
+destroyed(void *arg, const char *why)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	if (why == NULL) {
+		op_spare(op->list, id_of(op));
+		op_commit_later(op->list);
+	}
+	give_up(op, MBLIST_FAILED, "the list cannot be written");
+}
+
+static void
+listed(struct op *op, bool failed)
+{
+	op->hidden = false;
+	if (failed)
+		store_destroy(store_for(op), id_of(op), destroyed, op);
+	else
+		op_publish(op, OP_OLD, ANNOUNCE_HELD, published);
+}
+
+static void
+made(void *arg, const char *why)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	op_spare(op->list, id_of(op));
+	if (why != NULL) {
+		op_commit_later(op->list);
+		give_up(op, MBLIST_FAILED, why);
+		return;
+	}
+	op_put(op->list, op->name, &op->rec);
+	op_commit(op, listed);
+}
+
+static void
+make(struct op *op)
+{
+	struct store_create c = { .uidvalidity = op->rec.uidvalidity };
+	struct buf note;
+
+	buf_init(&note, STORE_META_MAX);
+	meta_put(&note, op->name, &op->rec);
+	c.id = id_of(op);
+	if (!buf_failed(&note))
+		c.meta = buf_slice(&note);
+	store_create(store_for(op), &c, made, op);
+	buf_fini(&note);
+}
+
+/* Both answers are there: the name is ours, and the id is noted. */
+static void
+prepared(struct op *op)
+{
+	if (--op->waiting > 0)
+		return;
+	if (op->committed && op->worst == ANNOUNCE_OK) {
+		make(op);
+		return;
+	}
+	if (op->committed) {
+		op_spare(op->list, id_of(op));
+		op_commit_later(op->list);
+	}
+	if (!op->committed)
+		give_up(op, MBLIST_FAILED, "the list cannot be written");
+	else if (op->worst == ANNOUNCE_TAKEN)
+		op_finish(op, MBLIST_TAKEN, op->text);
+	else
+		give_up(op, MBLIST_UNAVAILABLE, op->text);
+}
+
+static void
+reserved(void *arg, const struct announce_answer *answer)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	op->worst = answer->result;
+	op->text = op_str(&op->arena, slice_str(answer->text));
+	op->rec.generation = answer->generation;
+	prepared(op);
+}
+
+static void
+noted(struct op *op, bool failed)
+{
+	op->committed = !failed;
+	prepared(op);
+}
+
+static void
+reserve(struct op *op)
+{
+	struct mblist *l = op->list;
+
+	/* What may have been heard has to be unsaid, whatever comes. */
+	op->names[0].rec.state = MBOXREC_RESERVED;
+	op->waiting++;
+	announce_reserve(l->bd->announce, op->name,
+	    op_str(&op->arena, op->rec.location), reserved, op);
+}
+
+static enum mblist_result
+may_create(struct op *op, const char *partition)
+{
+	struct mblist *l = op->list;
+
+	if (mboxname_invalid(slice_str(op->name)) != NULL ||
+	    quarantine_is(slice_str(op->name)) ||
+	    backendd_partition(l->bd, partition) == NULL)
+		return MBLIST_NONE;
+	if (op_is_busy(l, op->name, OP_NAME))
+		return MBLIST_BUSY;
+	if (mblist_get(l, op->name, &op->arena) != NULL)
+		return MBLIST_EXISTS;
+	if (op_is_public(l, op->name) && !announce_is_up(l->bd->announce))
+		return MBLIST_UNAVAILABLE;
+	return MBLIST_OK;
+}
+
+void
+mblist_create(struct mblist *l, const char *name, const struct mblist_new *how,
+    mblist_cb *cb, void *arg)
+{
+	struct op *op = op_new(l, name, cb, arg);
+	const char *partition =
+	    how->partition != NULL ? how->partition : l->bd->partitions[0].name;
+	enum mblist_result r = may_create(op, partition);
+
+	if (r != MBLIST_OK) {
+		op_finish(op, r, "");
+		return;
+	}
+	op->hidden = true;
+	op->waiting = 1;
+	op->rec.acl = slice_str(op_str(&op->arena, slice_str(how->acl)));
+	op->rec.special_uses = slice_str(op_str(&op->arena,
+	    slice_str(how->special_use != NULL ? how->special_use : "")));
+	op_fill(op, &op->rec, partition);
+	op->nnames = 1;
+	op->names = arena_array(&op->arena, 1, sizeof(*op->names));
+	op->names[0] = (struct op_name){ .op = op, .from = op->name };
+	op_begin(op);
+	if (op_is_public(l, name))
+		reserve(op);
+	op_doom(l, id_of(op), partition);
+	op_commit(op, noted);
+}

@@ -1,0 +1,218 @@
+/*
+ * DELETE of a mailbox, or of one and all below it.
+ *
+ * Nobody sees the names any more; the mailboxes go here, in one commit; then
+ * the names are free for others.  Not freed before: after a crash between the
+ * two another server could have the name of what is still here.
+ */
+#include "backendd/announce.h"
+#include "backendd/mailbox.h"
+#include "backendd/mblist.h"
+#include "backendd/mblist_op.h"
+#include "backendd/server.h"
+#include "backendd/store.h"
+#include "backendd/users.h"
+#include "imap/mboxname.h"
+#include "lib/log.h"
+#include "lib/must.h"
+
+static struct store *
+store_for(struct op_name *n)
+{
+	return backendd_store(n->op->list->bd, &n->rec);
+}
+
+static void
+forgive_all(struct op *op)
+{
+	for (size_t i = 0; i < op->nnames; i++)
+		mailbox_forgive(op->list->bd->mailboxes,
+		    store_for(&op->names[i]), op->names[i].rec.mailboxid);
+}
+
+/* All of them stay, and are to be seen again. */
+static void
+give_up(struct op *op, enum mblist_result r, const char *text)
+{
+	op_finish(op, r, text);
+	op_unpublish(op, OP_OLD);
+}
+
+/* --- the last: the names are free ---------------------------------------------- */
+
+static void
+released(struct op *op, enum op_published how)
+{
+	if (how == OP_LATE) /* told at the next contact */
+		log_warn(op->list->bd->log, "old name not released yet", "name",
+		    op->name, NULL);
+	op_finish(op, MBLIST_OK, "");
+}
+
+static void
+forget_user(struct op *op)
+{
+	struct backendd *bd = op->list->bd;
+	struct slice owner =
+	    mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
+
+	if (mboxname_is_inbox(slice_str(op->name)) && owner.len > 0)
+		users_forget(bd->users, op_str(&op->arena, owner));
+}
+
+static void
+removed(void *arg, const char *why)
+{
+	struct op_name *n = arg;
+	struct op *op = n->op;
+
+	MUST(op->magic == OP_MAGIC && op->waiting > 0);
+	mailbox_forgive(op->list->bd->mailboxes, store_for(n),
+	    n->rec.mailboxid);
+	if (why != NULL) /* it is doomed: tried again at the next start */
+		log_err(op->list->bd->log, "mailbox not removed", "name",
+		    n->from, "why", why, NULL);
+	else
+		op_spare(op->list, op_str(&op->arena, n->rec.mailboxid));
+	if (why == NULL)
+		op_commit_later(op->list);
+	if (--op->waiting > 0)
+		return;
+	forget_user(op);
+	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+}
+
+static void
+unlisted(struct op *op, bool failed)
+{
+	if (failed) {
+		forgive_all(op);
+		give_up(op, MBLIST_FAILED, "the list cannot be written");
+		return;
+	}
+	op->waiting = op->nnames;
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+
+		store_destroy(store_for(n),
+		    op_str(&op->arena, n->rec.mailboxid), removed, n);
+	}
+}
+
+static void
+evicted(void *arg)
+{
+	struct op_name *last = arg;
+	struct op *op = last->op;
+
+	MUST(op->magic == OP_MAGIC && op->waiting > 0);
+	if (--op->waiting > 0)
+		return;
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+
+		op_delete(op->list, n->from);
+		op_doom(op->list, op_str(&op->arena, n->rec.mailboxid),
+		    op_str(&op->arena, mboxrec_partition(n->rec.location)));
+	}
+	op_commit(op, unlisted);
+}
+
+static void
+evict_all(struct op *op)
+{
+	op->waiting = op->nnames;
+	for (size_t i = 0; i < op->nnames; i++)
+		mailbox_evict(op->list->bd->mailboxes, store_for(&op->names[i]),
+		    op->names[i].rec.mailboxid, evicted, &op->names[i]);
+}
+
+/* --- nobody sees it any more ---------------------------------------------------- */
+
+/* What another server has by now may go here. */
+static void
+withdrawn(void *arg, const struct announce_answer *answer)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC && op->waiting > 0);
+	if (answer->result != ANNOUNCE_OK && answer->result != ANNOUNCE_TAKEN) {
+		op->worst = answer->result;
+		op->text = op_str(&op->arena, slice_str(answer->text));
+	}
+	if (--op->waiting > 0)
+		return;
+	if (op->worst == ANNOUNCE_OK)
+		evict_all(op);
+	else
+		give_up(op, MBLIST_UNAVAILABLE, op->text);
+}
+
+static void
+withdraw_all(struct op *op)
+{
+	struct mblist *l = op->list;
+
+	op->waiting = 0;
+	op->worst = ANNOUNCE_OK;
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+
+		if (!op_is_public(l, n->from))
+			continue;
+		op->waiting++;
+		announce_deactivate(l->bd->announce, n->from,
+		    op_str(&op->arena, n->rec.location), withdrawn, op);
+	}
+	if (op->waiting == 0)
+		evict_all(op);
+}
+
+static enum mblist_result
+may_delete(struct op *op, enum op_extent extent)
+{
+	struct mblist *l = op->list;
+	const struct mboxrec *rec;
+
+	if (op_is_busy(l, op->name, extent))
+		return MBLIST_BUSY;
+	rec = mblist_get(l, op->name, &op->arena);
+	if (rec == NULL)
+		return MBLIST_NONE;
+	if (op_is_public(l, op->name) && !announce_is_up(l->bd->announce))
+		return MBLIST_UNAVAILABLE;
+	op->rec = *rec;
+	if (!op_gather(op, extent))
+		return MBLIST_FAILED;
+	for (size_t i = 0; i < op->nnames; i++)
+		if (store_for(&op->names[i]) == NULL)
+			return MBLIST_FAILED;
+	return MBLIST_OK;
+}
+
+static void delete (struct mblist *l, const char *name, enum op_extent extent,
+    mblist_cb *cb, void *arg)
+{
+	struct op *op = op_new(l, name, cb, arg);
+	enum mblist_result r = may_delete(op, extent);
+
+	if (r != MBLIST_OK) {
+		op_finish(op, r, "");
+		return;
+	}
+	op->subtree = extent == OP_SUBTREE;
+	op_begin(op);
+	withdraw_all(op);
+}
+
+void
+mblist_delete(struct mblist *l, const char *name, mblist_cb *cb, void *arg)
+{
+	delete (l, name, OP_NAME, cb, arg);
+}
+
+void
+mblist_delete_tree(struct mblist *l, const char *name, mblist_cb *cb, void *arg)
+{
+	delete (l, name, OP_SUBTREE, cb, arg);
+}
