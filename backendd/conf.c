@@ -3,6 +3,7 @@
 #include "backendd/conf.h"
 #include "lib/err.h"
 #include "lib/slice.h"
+#include "lib/tls_conf.h"
 
 #define AT(member) offsetof(struct backendd_conf, member)
 
@@ -28,20 +29,8 @@ static const struct conf_item items[] = {
 	    "Address for IMAP with TLS from the start, such as *:993." },
 	{ "lmtp_listen", CONF_LIST, AT(lmtp_listen), NULL, 0, 0, NULL,
 	    "Address for LMTP, such as 192.0.2.1:24." },
-	{ "tls_cert", CONF_STRING, AT(tls_cert), NULL, 0, 0, NULL,
-	    "PEM file of our certificate and its chain; none: no TLS." },
-	{ "tls_key", CONF_STRING, AT(tls_key), NULL, 0, 0, NULL,
-	    "PEM file of the certificate's key." },
-	{ "tls_ca", CONF_STRING, AT(tls_ca), NULL, 0, 0, NULL,
-	    "PEM file of the authorities that sign clients' certificates." },
-	{ "separator", CONF_CHOICE, AT(separator), "slash", 0, 0, "slash dot",
-	    "What separates levels of mailbox names for clients." },
-	{ "altnamespace", CONF_BOOL, AT(altnamespace), "yes", 0, 0, NULL,
-	    "A user's mailboxes stand beside INBOX, not below it." },
-	{ "user_prefix", CONF_STRING, AT(user_prefix), "Other Users", 0, 0,
-	    NULL, "Where other users' mailboxes are shown." },
-	{ "shared_prefix", CONF_STRING, AT(shared_prefix), "Shared Folders",
-	    0, 0, NULL, "Where shared mailboxes are shown." },
+	TLS_ITEMS(struct backendd_conf),
+	MBOXNAME_ITEMS(struct backendd_conf),
 	{ "virtual_domains", CONF_BOOL, AT(virtual_domains), "no", 0, 0, NULL,
 	    "Users are user@domain, and each domain has its own mailboxes." },
 	{ "default_domain", CONF_STRING, AT(default_domain), NULL, 0, 0, NULL,
@@ -180,11 +169,8 @@ check(const void *conf, struct err *err)
 			return err_set(err,
 			    "special_use = %s: not \"\\USE NAME\"", use);
 	}
-	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
-		return err_set(err,
-		    "tls_cert and tls_key: set both, or neither");
-	if (c->listen_tls.count > 0 && c->tls_cert == NULL)
-		return err_set(err, "listen_tls needs tls_cert and tls_key");
+	if (tls_conf_check(c->tls_cert, c->tls_key, &c->listen_tls, err) == -1)
+		return -1;
 	if (strlen(c->hostname) > 150 || strchr(c->hostname, '!') != NULL)
 		return err_set(err, "hostname = %s: too long, or has a '!'",
 		    c->hostname);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imap/mboxname_conf.h"
 #include "lib/auth.h"
 #include "lib/conf.h"
 #include "lib/daemon.h"
@@ -22,9 +23,9 @@ struct backendd_conf {
 	char *temp_directory;        /* large messages on their way in */
 	uint64_t job_threads;
 
-	int separator; /* index into "slash dot" */
-	bool altnamespace, virtual_domains;
-	char *user_prefix, *shared_prefix, *default_domain;
+	struct mboxname_conf names;
+	bool virtual_domains;
+	char *default_domain;
 
 	struct conf_list admins, proxy_servers;
 	struct conf_list special_use; /* "\Use NAME", made with an INBOX */

@@ -23,7 +23,7 @@
 #include "lib/daemon.h"
 #include "lib/err.h"
 #include "lib/jobs.h"
-#include "lib/listen.h"
+#include "lib/listeners.h"
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -32,7 +32,6 @@
 #include "lib/xalloc.h"
 
 enum {
-	LISTENERS_MAX = 64,
 	READY_POLL_MS = 10,
 	READY_POLLS = 500, /* then accept without knowing the mechanisms */
 	ANNOUNCE_FIRST_MS = 250,
@@ -42,20 +41,13 @@ enum {
 	DRAIN_POLL_MS = 50
 };
 
-struct listener {
-	struct server *server;
-	struct listen *listen;
-	listen_cb *accept;
-};
-
 /* The child's state: the backend, and what only starting and ending need. */
 struct server {
 	struct backendd bd;
 	struct uplink_conf uplink;
 	struct timer *ready; /* is auth there? */
 	unsigned polls;
-	struct listener listeners[LISTENERS_MAX];
-	size_t nlisteners;
+	struct listeners *listeners;
 	struct timer *drain;
 };
 
@@ -154,12 +146,8 @@ has_room(const struct backendd *bd)
 static void
 state_interest(struct server *sv)
 {
-	for (size_t i = 0; i < sv->nlisteners; i++) {
-		if (has_room(&sv->bd))
-			listen_resume(sv->listeners[i].listen);
-		else
-			listen_pause(sv->listeners[i].listen);
-	}
+	listeners_want(sv->listeners,
+	    has_room(&sv->bd) ? LISTENERS_ACCEPT : LISTENERS_PAUSE);
 }
 
 static void
@@ -189,20 +177,6 @@ accept_lmtp(void *arg, int fd)
 	state_interest(sv);
 }
 
-static void
-listen_on(struct server *sv, const char *name, listen_cb *accept)
-{
-	int fd;
-
-	for (unsigned n = 0; sv->nlisteners < LISTENERS_MAX; n++) {
-		fd = child_listener(sv->bd.child, name, n);
-		if (fd == -1)
-			break;
-		sv->listeners[sv->nlisteners++].listen =
-		    listen_new(sv->bd.loop, sv->bd.log, fd, accept, sv);
-	}
-}
-
 /*
  * Accepts once the auth child has said which mechanisms there are: a client
  * must not be told that there are none.
@@ -218,9 +192,9 @@ poll_ready(void *arg)
 		timer_set(sv->ready, READY_POLL_MS);
 		return;
 	}
-	listen_on(sv, "imap", accept_imap);
-	listen_on(sv, "imaps", accept_imaps);
-	listen_on(sv, "lmtp", accept_lmtp);
+	listeners_add(sv->listeners, "imap", accept_imap, sv);
+	listeners_add(sv->listeners, "imaps", accept_imaps, sv);
+	listeners_add(sv->listeners, "lmtp", accept_lmtp, sv);
 	log_info(sv->bd.log, "accepting", "host", sv->bd.hostname, NULL);
 }
 
@@ -322,12 +296,10 @@ set_layout(struct backendd *bd)
 {
 	const struct backendd_conf *conf = bd->conf;
 
-	bd->layout = mboxname_layout_default;
-	bd->layout.separator = conf->separator == 0 ? '/' : '.';
-	bd->layout.altnamespace = conf->altnamespace;
+	bd->layout = mboxname_layout_of(&conf->names);
 	bd->layout.virtual_domains = conf->virtual_domains;
-	bd->layout.others = xstrdup(conf->user_prefix);
-	bd->layout.shared = xstrdup(conf->shared_prefix);
+	bd->layout.others = xstrdup(bd->layout.others);
+	bd->layout.shared = xstrdup(bd->layout.shared);
 	bd->layout.domain =
 	    conf->default_domain ? xstrdup(conf->default_domain) : NULL;
 }
@@ -359,6 +331,7 @@ start(struct child *c, void **statep, struct err *err)
 	bd->mailboxes = mailboxes_new(bd->loop);
 	bd->seens = seens_new(bd->users);
 	start_announce(sv);
+	sv->listeners = listeners_new(c);
 	sv->ready = timer_new(bd->loop, poll_ready, sv);
 	timer_set(sv->ready, 0);
 	*statep = sv;

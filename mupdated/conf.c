@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "lib/err.h"
+#include "lib/tls_conf.h"
 #include "mupdated/conf.h"
 
 #define AT(member) offsetof(struct mupdated_conf, member)
@@ -17,12 +18,7 @@ static const struct conf_item items[] = {
 	    "Address to serve, such as *:3905; repeat for more." },
 	{ "listen_tls", CONF_LIST, AT(listen_tls), NULL, 0, 0, NULL,
 	    "Address with TLS from the start, such as *:3906." },
-	{ "tls_cert", CONF_STRING, AT(tls_cert), NULL, 0, 0, NULL,
-	    "PEM file of our certificate and its chain; none: no TLS." },
-	{ "tls_key", CONF_STRING, AT(tls_key), NULL, 0, 0, NULL,
-	    "PEM file of the certificate's key." },
-	{ "tls_ca", CONF_STRING, AT(tls_ca), NULL, 0, 0, NULL,
-	    "PEM file of the authorities that sign clients' certificates." },
+	TLS_ITEMS(struct mupdated_conf),
 	{ "admin", CONF_LIST, AT(admins), NULL, 0, 0, NULL,
 	    "User who may change every entry; repeat for more." },
 	{ "writer", CONF_LIST, AT(writers), NULL, 0, 0, NULL,
@@ -57,10 +53,8 @@ check(const void *arg, struct err *err)
 
 	if (c->listen.count + c->listen_tls.count == 0)
 		return err_set(err, "listen: no address to serve");
-	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
-		return err_set(err, "tls_cert and tls_key go together");
-	if (c->listen_tls.count > 0 && c->tls_cert == NULL)
-		return err_set(err, "listen_tls needs tls_cert and tls_key");
+	if (tls_conf_check(c->tls_cert, c->tls_key, &c->listen_tls, err) == -1)
+		return -1;
 	for (size_t i = 0; i < c->hosts.count; i++)
 		if (strchr(c->hosts.items[i], ':') == NULL)
 			return err_set(err, "host: %s: not USER:HOST",

@@ -4,6 +4,7 @@
 
 #include "lib/ascii.h"
 #include "lib/err.h"
+#include "lib/tls_conf.h"
 #include "proxyd/conf.h"
 
 #define AT(member) offsetof(struct proxyd_conf, member)
@@ -24,12 +25,7 @@ static const struct conf_item items[] = {
 	    "Address for ManageSieve, such as *:4190." },
 	{ "lmtp_listen", CONF_LIST, AT(lmtp_listen), NULL, 0, 0, NULL,
 	    "Address for LMTP from MX hosts, such as 192.0.2.1:24." },
-	{ "tls_cert", CONF_STRING, AT(tls_cert), NULL, 0, 0, NULL,
-	    "PEM file of our certificate and its chain; none: no TLS." },
-	{ "tls_key", CONF_STRING, AT(tls_key), NULL, 0, 0, NULL,
-	    "PEM file of the certificate's key." },
-	{ "tls_ca", CONF_STRING, AT(tls_ca), NULL, 0, 0, NULL,
-	    "PEM file of the authorities that sign clients' certificates." },
+	TLS_ITEMS(struct proxyd_conf),
 	{ "imap_workers", CONF_NUMBER, AT(imap_workers), "0", 0, 1024, NULL,
 	    "Processes for IMAP and ManageSieve; 0 for one a core." },
 	{ "lmtp_workers", CONF_NUMBER, AT(lmtp_workers), "1", 1, 1024, NULL,
@@ -67,14 +63,7 @@ static const struct conf_item items[] = {
 	    "PEM file of its key." },
 	{ "admin", CONF_LIST, AT(admins), NULL, 0, 0, NULL,
 	    "User who may see and place every mailbox; repeat for more." },
-	{ "separator", CONF_CHOICE, AT(separator), "slash", 0, 0, "slash dot",
-	    "What separates levels of mailbox names for clients." },
-	{ "altnamespace", CONF_BOOL, AT(altnamespace), "yes", 0, 0, NULL,
-	    "A user's mailboxes stand beside INBOX, not below it." },
-	{ "user_prefix", CONF_STRING, AT(user_prefix), "Other Users", 0, 0,
-	    NULL, "Where other users' mailboxes are shown." },
-	{ "shared_prefix", CONF_STRING, AT(shared_prefix), "Shared Folders",
-	    0, 0, NULL, "Where shared mailboxes are shown." },
+	MBOXNAME_ITEMS(struct proxyd_conf),
 	{ "max_sessions", CONF_NUMBER, AT(max_sessions), "100000", 1, 0, NULL,
 	    "Sessions of one worker; more have to wait." },
 	{ "max_line", CONF_SIZE, AT(max_line), "64k", 1024, 0, NULL,
@@ -233,10 +222,8 @@ check(const void *arg, struct err *err)
 	if (c->mupdate_server == NULL)
 		return err_set(err, "mupdate_server is missing: give the "
 		                    "update server's address");
-	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
-		return err_set(err, "tls_cert and tls_key go together");
-	if (c->listen_tls.count > 0 && c->tls_cert == NULL)
-		return err_set(err, "listen_tls needs tls_cert and tls_key");
+	if (tls_conf_check(c->tls_cert, c->tls_key, &c->listen_tls, err) == -1)
+		return -1;
 	if (strlen(c->subaddress_separator) != 1)
 		return err_set(err,
 		    "subaddress_separator must be one character");

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "imap/mboxname_conf.h"
 #include "lib/auth.h"
 #include "lib/cdefs.h"
 #include "lib/conf.h"
@@ -22,11 +23,6 @@ enum conf_tls { /* towards backends and the update server */
 	CONF_TLS_NO,
 	CONF_TLS_STARTTLS,
 	CONF_TLS_YES
-};
-
-enum conf_separator {
-	CONF_SLASH,
-	CONF_DOT
 };
 
 struct proxyd_conf {
@@ -56,9 +52,7 @@ struct proxyd_conf {
 	char *backend_cert, *backend_key; /* for EXTERNAL */
 
 	struct conf_list admins;
-	int separator; /* enum conf_separator */
-	bool altnamespace;
-	char *user_prefix, *shared_prefix;
+	struct mboxname_conf names;
 
 	uint64_t max_sessions; /* a worker */
 	uint64_t max_line;     /* octets of a command without literals */

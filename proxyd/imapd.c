@@ -3,7 +3,7 @@
 
 #include "lib/daemon.h"
 #include "lib/err.h"
-#include "lib/listen.h"
+#include "lib/listeners.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
@@ -14,17 +14,6 @@
 
 enum {
 	IMAPD_MAGIC = 0x696d6170
-};
-
-enum port_kind {
-	PORT_IMAP,
-	PORT_IMAPS,
-	PORT_SIEVE
-};
-
-struct imapd_port {
-	struct imapd *imapd;
-	enum port_kind kind;
 };
 
 static struct imapd *
@@ -39,25 +28,36 @@ imapd_of(void *arg)
 static void
 pause_if_full(struct imapd *d)
 {
-	bool full = d->nsessions >= d->worker.conf->max_sessions;
-
-	for (size_t i = 0; i < d->nlisteners; i++)
-		if (full)
-			listen_pause(d->listeners[i]);
-		else
-			listen_resume(d->listeners[i]);
+	listeners_want(d->listeners,
+	    d->nsessions >= d->worker.conf->max_sessions ? LISTENERS_PAUSE
+	                                                 : LISTENERS_ACCEPT);
 }
 
 static void
-on_accept(void *arg, int fd)
+accept_imap(void *arg, int fd)
 {
-	struct imapd_port *port = arg;
+	struct imapd *d = imapd_of(arg);
 
-	if (port->kind == PORT_SIEVE)
-		sieve_session_new(port->imapd, fd);
-	else
-		session_new(port->imapd, fd, port->kind == PORT_IMAPS);
-	pause_if_full(port->imapd);
+	session_new(d, fd, false);
+	pause_if_full(d);
+}
+
+static void
+accept_imaps(void *arg, int fd)
+{
+	struct imapd *d = imapd_of(arg);
+
+	session_new(d, fd, true);
+	pause_if_full(d);
+}
+
+static void
+accept_sieve(void *arg, int fd)
+{
+	struct imapd *d = imapd_of(arg);
+
+	sieve_session_new(d, fd);
+	pause_if_full(d);
 }
 
 void
@@ -68,25 +68,6 @@ imapd_session_gone(struct imapd *d)
 			child_drained(d->worker.child);
 	} else if (d->nsessions + 1 == d->worker.conf->max_sessions)
 		pause_if_full(d);
-}
-
-static void
-add_listeners(struct imapd *d, const char *name, enum port_kind kind)
-{
-	int fd;
-
-	for (unsigned i = 0;
-	     d->nlisteners < IMAPD_LISTENERS &&
-	     (fd = child_listener(d->worker.child, name, i)) != -1;
-	     i++) {
-		struct imapd_port *port = xcalloc(1, sizeof(*port));
-
-		port->imapd = d;
-		port->kind = kind;
-		d->ports[d->nlisteners] = port;
-		d->listeners[d->nlisteners++] = listen_new(d->worker.loop,
-		    d->worker.log, fd, on_accept, port);
-	}
 }
 
 static int
@@ -102,9 +83,10 @@ on_start(struct child *c, void **statep, struct err *err)
 		return -1;
 	}
 	d->xmurder = xmurder_new(&d->worker);
-	add_listeners(d, "imap", PORT_IMAP);
-	add_listeners(d, "imaps", PORT_IMAPS);
-	add_listeners(d, "sieve", PORT_SIEVE);
+	d->listeners = listeners_new(c);
+	listeners_add(d->listeners, "imap", accept_imap, d);
+	listeners_add(d->listeners, "imaps", accept_imaps, d);
+	listeners_add(d->listeners, "sieve", accept_sieve, d);
 	*statep = d;
 	return 0;
 }
@@ -128,11 +110,7 @@ on_drain(void *state)
 	struct session *ss, *next;
 
 	d->draining = true;
-	for (size_t i = 0; i < d->nlisteners; i++) {
-		listen_free(&d->listeners[i]);
-		free(d->ports[i]);
-	}
-	d->nlisteners = 0;
+	listeners_free(&d->listeners);
 	TAILQ_FOREACH_SAFE (ss, &d->sessions, entry, next)
 		session_drain(ss);
 	sieve_sessions_drain(d);

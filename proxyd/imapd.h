@@ -11,10 +11,7 @@
 #include "lib/list.h"
 #include "proxyd/worker.h"
 
-enum {
-	IMAPD_LISTENERS = 16
-};
-
+struct listeners;
 struct session;
 struct sieve_session;
 struct xmurder;
@@ -22,9 +19,7 @@ struct xmurder;
 struct imapd {
 	unsigned magic;
 	struct worker worker;
-	struct listen *listeners[IMAPD_LISTENERS];
-	struct imapd_port *ports[IMAPD_LISTENERS];
-	size_t nlisteners;
+	struct listeners *listeners;
 	TAILQ_HEAD(, session) sessions;
 	TAILQ_HEAD(, sieve_session) sieve_sessions;
 	struct xmurder *xmurder; /* for ManageSieve */

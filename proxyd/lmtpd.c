@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "lib/daemon.h"
-#include "lib/listen.h"
+#include "lib/listeners.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
@@ -25,13 +25,9 @@ lmtpd_of(void *arg)
 static void
 pause_if_full(struct lmtpd *d)
 {
-	bool full = d->nsessions >= d->worker.conf->max_sessions;
-
-	for (size_t i = 0; i < d->nlisteners; i++)
-		if (full)
-			listen_pause(d->listeners[i]);
-		else
-			listen_resume(d->listeners[i]);
+	listeners_want(d->listeners,
+	    d->nsessions >= d->worker.conf->max_sessions ? LISTENERS_PAUSE
+	                                                 : LISTENERS_ACCEPT);
 }
 
 static void
@@ -62,7 +58,6 @@ static int
 on_start(struct child *c, void **statep, struct err *err)
 {
 	struct lmtpd *d = xcalloc(1, sizeof(*d));
-	int fd;
 
 	d->magic = LMTPD_MAGIC;
 	TAILQ_INIT(&d->sessions);
@@ -71,10 +66,8 @@ on_start(struct child *c, void **statep, struct err *err)
 		return -1;
 	}
 	d->deliveries = deliveries_new(&d->worker, on_gone, d);
-	while (d->nlisteners < LMTPD_LISTENERS &&
-	       (fd = child_listener(c, "lmtp", (unsigned)d->nlisteners)) != -1)
-		d->listeners[d->nlisteners++] =
-		    listen_new(d->worker.loop, d->worker.log, fd, on_accept, d);
+	d->listeners = listeners_new(c);
+	listeners_add(d->listeners, "lmtp", on_accept, d);
 	*statep = d;
 	return 0;
 }
@@ -98,9 +91,7 @@ on_drain(void *state)
 	struct lmtp_session *ls, *next;
 
 	d->draining = true;
-	for (size_t i = 0; i < d->nlisteners; i++)
-		listen_free(&d->listeners[i]);
-	d->nlisteners = 0;
+	listeners_free(&d->listeners);
 	for (ls = TAILQ_FIRST(&d->sessions); ls != NULL; ls = next) {
 		next = lmtp_session_next(ls);
 		lmtp_session_drain(ls);

@@ -11,18 +11,14 @@
 #include "lib/list.h"
 #include "proxyd/worker.h"
 
-enum {
-	LMTPD_LISTENERS = 16
-};
-
 struct deliveries;
+struct listeners;
 struct lmtp_session;
 
 struct lmtpd {
 	unsigned magic;
 	struct worker worker;
-	struct listen *listeners[LMTPD_LISTENERS];
-	size_t nlisteners;
+	struct listeners *listeners;
 	TAILQ_HEAD(, lmtp_session) sessions;
 	size_t nsessions;
 	struct deliveries *deliveries;

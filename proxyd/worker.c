@@ -18,16 +18,6 @@ enum {
 	JOB_THREADS = 2
 };
 
-static void
-set_layout(struct worker *w)
-{
-	w->layout = mboxname_layout_default;
-	w->layout.separator = w->conf->separator == CONF_DOT ? '.' : '/';
-	w->layout.altnamespace = w->conf->altnamespace;
-	w->layout.others = w->conf->user_prefix;
-	w->layout.shared = w->conf->shared_prefix;
-}
-
 /* Contexts of the files as they are now; nothing changes on failure. */
 static int
 set_tls(struct worker *w, struct err *err)
@@ -75,7 +65,7 @@ worker_start(struct worker *w, struct child *c, struct err *err)
 		.log = child_log(c) };
 	if (set_tls(w, err) == -1)
 		return -1;
-	set_layout(w);
+	w->layout = mboxname_layout_of(&w->conf->names);
 	w->jobs = jobs_new(w->loop, JOB_THREADS);
 	w->auth = auth_new(w->loop, w->log, &w->conf->auth);
 	w->route = route_new(w->loop, w->log, w->conf);
@@ -100,7 +90,7 @@ worker_reload(struct worker *w)
 	struct err err;
 
 	w->conf = child_conf(w->child);
-	set_layout(w);
+	w->layout = mboxname_layout_of(&w->conf->names);
 	if (set_tls(w, &err) == -1)
 		log_err(w->log, "certificate not reloaded", "why", err.text,
 		    NULL);
