@@ -20,9 +20,10 @@ struct appending {
 	struct cmd *cmd;
 	struct target *t;
 	struct seen *seen; /* \Seen of his own there; NULL: shared */
-	struct mailbox_append items[SESSION_BLOBS_MAX];
-	struct letter *letters[SESSION_BLOBS_MAX];
-	bool seen_by_him[SESSION_BLOBS_MAX];
+	/* cmd->nblobs of each. */
+	struct mailbox_append *items;
+	struct letter **letters;
+	bool *seen_by_him;
 	size_t n, made;
 };
 
@@ -46,7 +47,7 @@ appenduid(struct appending *ap)
 
 	for (size_t i = 0; i < ap->n; i++)
 		seqset_push(a, &uids, ap->items[i].uid);
-	buf_init(&text, SESSION_BLOBS_MAX * 12);
+	buf_init(&text, ap->n * 12);
 	seqset_put(&text, &uids);
 	code = arena_printf(a, "APPENDUID %u %.*s",
 	    (unsigned)mailbox_numbers(ap->t->m)->uidvalidity,
@@ -76,7 +77,7 @@ static void
 on_appended(void *arg, const char *why)
 {
 	struct appending *ap = arg;
-	uint32_t seen[SESSION_BLOBS_MAX];
+	uint32_t *seen = arena_array(ap->cmd->arena, ap->n, sizeof(*seen));
 	size_t n = 0;
 
 	if (why != NULL) {
@@ -174,26 +175,50 @@ parse_message(struct parse *p, struct mailbox_append *item)
 	item->zone = (int16_t)when.zone; /* within a day */
 }
 
-void
-backendd_APPEND(struct session *ss, struct cmd *cmd)
+static void
+append(struct session *ss, struct cmd *cmd, struct slice external)
 {
 	struct appending *ap = arena_alloc(cmd->arena, sizeof(*ap));
-	struct slice external = parse_mailbox(cmd->args);
+	size_t most = cmd->nblobs;
 
 	ap->ss = ss;
 	ap->cmd = cmd;
+	ap->items = arena_array(cmd->arena, most, sizeof(*ap->items));
+	ap->letters = arena_array(cmd->arena, most, sizeof(*ap->letters));
+	ap->seen_by_him =
+	    arena_array(cmd->arena, most, sizeof(*ap->seen_by_him));
 	do {
 		parse_sp(cmd->args);
-		if (ap->n == SESSION_BLOBS_MAX)
-			parse_fail(cmd->args, "Too many messages");
+		if (ap->n == most)
+			parse_fail(cmd->args, "There is no message");
 		else
 			parse_message(cmd->args, &ap->items[ap->n++]);
 	} while (parse_error(cmd->args) == NULL &&
 	         parse_peek(cmd->args) != PARSE_END);
 	parse_end(cmd->args);
-	if (parse_error(cmd->args) != NULL || ap->n != cmd->nblobs) {
+	if (parse_error(cmd->args) != NULL || ap->n != most) {
 		session_bad_syntax(ss);
 		return;
 	}
 	target_open(ss, external, ACL_INSERT, on_open, ap);
+}
+
+void
+backendd_APPEND(struct session *ss, struct cmd *cmd)
+{
+	append(ss, cmd, parse_mailbox(cmd->args));
+}
+
+/*
+ * Cyrus IMAP's frontend, for its client's APPEND.  The second name is what its
+ * client has selected, a hint for who can use one.
+ */
+void
+backendd_LOCALAPPEND(struct session *ss, struct cmd *cmd)
+{
+	struct slice external = parse_mailbox(cmd->args);
+
+	parse_sp(cmd->args);
+	(void)parse_astring(cmd->args);
+	append(ss, cmd, external);
 }

@@ -41,7 +41,7 @@ fetch(struct session *ss, struct cmd *cmd, bool by_uid)
 		return;
 	}
 	if (by_uid)
-		fetch_want(f, FETCH_UID);
+		fetch_want_uid(f);
 	if (asks_modseq(f))
 		condstore_enable(ss);
 	fetch_run(ss, f, set);

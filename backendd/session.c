@@ -25,11 +25,13 @@ enum {
 	BEFORE_TEXT = 16 * 1024, /* before login */
 	BEFORE_LITERAL = 8 * 1024,
 	BEFORE_LITERALS = 8,
-	AFTER_LITERALS = 1000,
+	AFTER_LITERALS = 1000 + SESSION_BLOBS_MAX,
 	IN_SPARE = 16 * 1024,
 	REPLY_ROOM = 8 * 1024, /* kept free for the tagged reply */
 	FINISH_SECONDS = 5,
-	SKIP_TIMES = 4 /* a message too big is taken and dropped up to so
+	FIRST_BLOBS = 4,
+	MEMORY_BLOBS = 64, /* times message_memory, all messages of a command */
+	SKIP_TIMES = 4     /* a message too big is taken and dropped up to so
 	                  many times the limit */
 };
 
@@ -298,14 +300,33 @@ refuse_message(struct session *ss, uint64_t size)
 	return NULL;
 }
 
+/* Many small ones may not fill the memory either. */
+static void
+add_blob(struct session *ss)
+{
+	const struct backendd_conf *conf = ss->bd->conf;
+	struct cmd *cmd = ss->cmd;
+	size_t n = cmd->nblobs, memory = (size_t)conf->message_memory;
+	struct blob **more;
+
+	if (n == 0 || (n >= FIRST_BLOBS && (n & (n - 1)) == 0)) {
+		more = arena_array(&ss->arena, n == 0 ? FIRST_BLOBS : n * 2,
+		    sizeof(*more));
+		if (n > 0)
+			memcpy(more, cmd->blobs, n * sizeof(*more));
+		cmd->blobs = more;
+	}
+	if (ss->streamed > conf->message_memory * MEMORY_BLOBS)
+		memory = 0;
+	cmd->blobs[cmd->nblobs++] =
+	    blob_new(ss->bd->jobs, conf->temp_directory, memory);
+}
+
 static void
 take_message(struct session *ss, const struct collect_item *item)
 {
-	struct cmd *cmd = ss->cmd;
-
 	collect_accept(&ss->collect);
-	cmd->blobs[cmd->nblobs++] = blob_new(ss->bd->jobs,
-	    ss->bd->conf->temp_directory, (size_t)ss->bd->conf->message_memory);
+	add_blob(ss);
 	ss->streamed += item->size;
 	ss->left = item->size;
 	if (item->sync) {

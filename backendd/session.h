@@ -42,7 +42,9 @@ struct session;
 struct view;
 
 enum {
-	SESSION_BLOBS_MAX = 64 /* messages of one APPEND */
+	/* Messages of one APPEND.  Cyrus IMAP's frontend sends as many as are
+	 * copied from another backend. */
+	SESSION_BLOBS_MAX = 1000
 };
 
 /* The running command. */
@@ -58,7 +60,7 @@ struct cmd {
 	 * the arguments have, in order, whole (blob_end() has been).  Take one
 	 * by setting it to NULL; the rest is freed with the command.
 	 */
-	struct blob *blobs[SESSION_BLOBS_MAX];
+	struct blob **blobs; /* in the arena */
 	size_t nblobs;
 
 	void *state; /* the handler's own; it frees it before session_done() */
@@ -110,6 +112,9 @@ bool session_is_admin(const struct session *ss);
 
 /* Logged in as a proxy and acting for nobody else. */
 bool session_is_proxy(const struct session *ss);
+
+/* Logged in as a proxy, for whomever. */
+bool session_is_trusted(const struct session *ss);
 
 /*
  * A mailbox name as the client wrote it, as the internal name in the arena.

@@ -69,6 +69,12 @@ session_is_proxy(const struct session *ss)
 	return ss->proxy;
 }
 
+bool
+session_is_trusted(const struct session *ss)
+{
+	return ss->trusted;
+}
+
 /* --- names and rights ------------------------------------------------------- */
 
 static struct mboxname_view
@@ -121,6 +127,7 @@ missing_code(struct session *ss, const char *internal)
 
 	switch (ss->cmd->what->id) {
 	case COMMAND_APPEND:
+	case COMMAND_LOCALAPPEND:
 	case COMMAND_COPY:
 	case COMMAND_MOVE:
 	case COMMAND_UID_COPY:
@@ -250,6 +257,10 @@ session_capabilities(struct session *ss)
 		set &= ~CAPABILITY_BIT(XMURDER);
 	buf_init(&out, CAPABILITIES_MAX);
 	capability_put(&out, set, now, auth_mechanisms(bd->auth, &peer));
+	/* Cyrus IMAP's frontend warns of backends that do not say it. */
+	if (ss->trusted && bd->conf->mupdate_server != NULL)
+		buf_printf(&out, " MUPDATE=mupdate://%s/",
+		    bd->conf->mupdate_server);
 	MUST(!buf_failed(&out));
 	text = arena_string(&ss->arena, buf_slice(&out));
 	buf_fini(&out);

@@ -80,6 +80,42 @@ take_word(struct slice *s)
 	return word;
 }
 
+/* Text without its first argument, which may be in quotes. */
+static struct slice
+skip_argument(struct slice s)
+{
+	bool quoted = false;
+	size_t i = 0;
+
+	while (i < s.len && (quoted || s.ptr[i] != ' ')) {
+		if (quoted && s.ptr[i] == '\\')
+			i++;
+		else if (s.ptr[i] == '"')
+			quoted = !quoted;
+		i++;
+	}
+	return slice_skip(s, i < s.len ? i : s.len);
+}
+
+/* Have so many arguments been gathered?  text is the first piece's rest. */
+static bool
+has_arguments(const struct collect *c, struct slice text, unsigned want)
+{
+	const struct piece *p = c->first;
+
+	for (;;) {
+		for (text = slice_trim(text); text.len > 0 && want > 0; want--)
+			text = slice_trim(skip_argument(text));
+		p = p->next;
+		if (want == 0 || p == NULL)
+			return want == 0;
+		if (p->kind == PIECE_TEXT)
+			text = p->octets;
+		else
+			want--;
+	}
+}
+
 /*
  * The literal behind what has been gathered: is it to be streamed?  APPEND may
  * have its mailbox as a literal too, but that is its first argument.
@@ -97,7 +133,7 @@ is_streamed(const struct collect *c)
 	cmd = command_find(name.ptr, name.len);
 	if (cmd == NULL || !(cmd->flags & CMD_STREAM))
 		return false;
-	return c->first != c->last || slice_trim(rest).len > 0;
+	return has_arguments(c, rest, cmd->flags & CMD_HINT ? 2 : 1);
 }
 
 static enum collect_event

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "imap/fetch.h"
 #include "imap/parse.h"
 #include "imap/summary.h"
@@ -23,6 +25,7 @@ static const struct item_name names[] = {
 	{ "BODY", FETCH_BODY, false },
 	{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE, false },
 	{ "RFC822", FETCH_RFC822, true },
+	{ "RFC822.PEEK", FETCH_RFC822, false }, /* Cyrus IMAP's frontend */
 	{ "RFC822.HEADER", FETCH_RFC822_HEADER, false },
 	{ "RFC822.TEXT", FETCH_RFC822_TEXT, true },
 };
@@ -67,6 +70,18 @@ fetch_want(struct fetch *f, enum fetch_kind kind)
 		if (f->items[i].kind == kind)
 			return;
 	add(f, kind);
+}
+
+void
+fetch_want_uid(struct fetch *f)
+{
+	unsigned n = f->count;
+
+	fetch_want(f, FETCH_UID);
+	if (f->count == n)
+		return;
+	memmove(&f->items[1], &f->items[0], n * sizeof(f->items[0]));
+	f->items[0] = (struct fetch_item){ .kind = FETCH_UID };
 }
 
 /* "<offset.count>" */

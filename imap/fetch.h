@@ -83,10 +83,13 @@ void fetch_init(struct fetch *f);
 /* Ask for a plain item (not a SECTION) if that is not yet asked for. */
 void fetch_want(struct fetch *f, enum fetch_kind kind);
 
+/* UID FETCH: UID, and as the first unless the client said where. */
+void fetch_want_uid(struct fetch *f);
+
 /*
  * Parse from the item or "(" after the sequence set up to the command's end,
  * modifiers included; CHANGEDSINCE asks for MODSEQ.  Names live in p's arena.
- * NULL, or what to say with BAD.  A UID FETCH then wants FETCH_UID.
+ * NULL, or what to say with BAD.  A UID FETCH then wants the UID.
  */
 const char *fetch_parse(struct parse *p, struct fetch *f) MUST_CHECK;
 

@@ -49,6 +49,30 @@ static const struct {
 	    COLLECT_IMAP },
 	{ "an empty append", "a append x {0}\r\n\r\n",
 	    "STREAM(a append x <0>) CMD(a append x <0>) ", COLLECT_IMAP },
+	{ "localappend, atoms", "a localappend x y {2+}\r\nhi\r\n",
+	    "STREAM+(a localappend x y <2>) [hi] "
+	    "CMD(a localappend x y <2>) ",
+	    COLLECT_IMAP },
+	{ "localappend, quoted",
+	    "a localappend \"x \\\"\" \"\" () {1+}\r\nh {1+}\r\ni\r\n",
+	    "STREAM+(a localappend \"x \\5c\"\" \"\" () <1>) [h] "
+	    "STREAM+(a localappend \"x \\5c\"\" \"\" () <1> <1>) [i] "
+	    "CMD(a localappend \"x \\5c\"\" \"\" () <1> <1>) ",
+	    COLLECT_IMAP },
+	{ "localappend, literals",
+	    "a localappend {1+}\r\nx {1+}\r\ny {2+}\r\nhi\r\n",
+	    "STREAM+(a localappend {x} {y} <2>) [hi] "
+	    "CMD(a localappend {x} {y} <2>) ",
+	    COLLECT_IMAP },
+	{ "localappend, of each", "a localappend x {1+}\r\ny {2+}\r\nhi\r\n",
+	    "STREAM+(a localappend x {y} <2>) [hi] "
+	    "CMD(a localappend x {y} <2>) ",
+	    COLLECT_IMAP },
+	{ "localappend, the other way",
+	    "a localappend {1+}\r\nx \"\" {2+}\r\nhi\r\n",
+	    "STREAM+(a localappend {x} \"\" <2>) [hi] "
+	    "CMD(a localappend {x} \"\" <2>) ",
+	    COLLECT_IMAP },
 	{ "no tag to refuse with", "(x {13}\r\n",
 	    "REFUSED(* Literal too large!) ", COLLECT_IMAP },
 	{ "a lone LF", "a noop\n", "ERROR(CR without LF, or LF without CR)",

@@ -187,6 +187,7 @@ test_asked(void)
 		{ "BODY.PEEK[HEADER.FIELDS (DATE)]", false, FETCH_SUMMARY },
 		{ "ALL", false, FETCH_SUMMARY },
 		{ "RFC822", true, FETCH_OCTETS },
+		{ "Rfc822.peek", false, FETCH_OCTETS },
 		{ "RFC822.HEADER", false, FETCH_OCTETS | FETCH_SUMMARY },
 	};
 	struct fetch f;
@@ -205,6 +206,12 @@ test_asked(void)
 	ok(fetch_parse(&p, &f) == NULL && f.changed_since && f.vanished &&
 	        f.changed_modseq == 12345 && f.count == 2,
 	    "CHANGEDSINCE asks for MODSEQ");
+	fetch_want_uid(&f);
+	ok(f.count == 3 && f.items[0].kind == FETCH_UID &&
+	        f.items[1].kind == FETCH_FLAGS,
+	    "UID comes first");
+	fetch_want_uid(&f);
+	ok(f.count == 3, "and once");
 	arena_reset(&a);
 }
 

@@ -253,6 +253,61 @@ class Cell:
         self.deliver("nobody", self.user, 550)
 
 
+def across(rig, frontend, users):
+    """
+    One frontend, a backend of each: COPY from a mailbox on one to a mailbox
+    on the other, by users that are (on ours, on Cyrus's).
+    """
+    cells = [Cell(rig, frontend, "ours", users[0]),
+             Cell(rig, frontend, "cyrus", users[1])]
+    sessions = []
+    for cell in cells:
+        cell.name = "%s frontend, both backends" % cell.name.split(" ")[0]
+        admin = rig.imap(cell.first, "admin")
+        cell.good(admin, 'CREATE "%s" %s!default' % (
+            cell.others(), cell.server))
+        admin.close()
+        sessions.append(rig.imap(cell.first, cell.user))
+    for i, cell in enumerate(cells):
+        other = cells[1 - i]
+        cell.good(sessions[i], 'CREATE "%s"' % cell.own("In"))
+        cell.good(sessions[i], 'SETACL "%s" %s lrswipkxte' % (
+            cell.own("In"), other.user))
+    for i, cell in enumerate(cells):
+        u, other = sessions[i], cells[1 - i]
+        to = other.others("In", cell.user)
+        texts = [message("%s-%d" % (cell.user, n), "Body %d\r\n" % n)
+                 for n in range(70)]
+        for n, text in enumerate(texts):
+            last = u.append("INBOX", text, "\\Flagged" if n % 2 else "",
+                            DATE)
+            if not last.startswith("OK"):
+                cell.ok(False, "APPEND: " + last)
+        cell.good(u, "SELECT INBOX")
+        tagged = u.ask('COPY 1:70 "%s"' % to)[1]
+        cell.ok(tagged.startswith("OK"), "COPY to %s (%s)" % (
+            to, tagged.strip()[:60]))
+        cell.good(u, 'SELECT "%s"' % to)
+        got = list(u.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])"))
+        cell.equal([items[b"BODY[]"] for _, items in got], texts,
+                   "what was copied, octet for octet and in order")
+        cell.equal([b"\\Flagged" in items[b"FLAGS"] for _, items in got],
+                   [n % 2 == 1 for n in range(70)], "with its flags")
+        cell.ok(all(imaplib.Internaldate2tuple(
+            b'INTERNALDATE "%s"' % items[b"INTERNALDATE"]) ==
+            imaplib.Internaldate2tuple(
+                b'INTERNALDATE "%s"' % DATE.encode())
+            for _, items in got), "and its date")
+        cell.good(u, "SELECT INBOX")
+        cell.good(u, 'UID MOVE 1:2 "%s"' % to)
+        cell.equal(cell.count(sessions[1 - i], other.own("In")), 72,
+                   "MOVE puts them there")
+        if frontend == "ofe":  # Cyrus's until 3.12 is no more than a COPY
+            cell.equal(cell.count(u, "INBOX"), 68, "and takes them away here")
+    for session in sessions:
+        session.close()
+
+
 BEFORE = ["create", "mail", "selected", "idle", "share"]
 AFTER = ["after", "rename", "subscribe", "remove"]
 
@@ -265,6 +320,9 @@ def play(rig, cells):
         for cell in made:
             for step in BEFORE:
                 getattr(cell, step)()
+        for frontend in sorted({frontend for frontend, _ in cells}):
+            across(rig, frontend, ["user5", "user6"] if frontend == "cfe"
+                   else ["user7", "user8"])
         rig.restart_update_server()
         for cell in made:
             for step in AFTER:

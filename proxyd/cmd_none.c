@@ -1,0 +1,42 @@
+/*
+ * What Cyrus IMAP's frontend says to a backend (protocols(7)) is nothing that
+ * a client may say to ours.
+ */
+#include "proxyd/handlers.h"
+#include "proxyd/session.h"
+
+static void
+refuse(struct session *ss)
+{
+	session_done(ss, WRITE_BAD, RESPCODE_NONE, "Unknown command");
+}
+
+void
+proxyd_LOCALAPPEND(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_GETANNOTATION(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_SETANNOTATION(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_GETMETADATA(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_SETMETADATA(struct session *ss)
+{
+	refuse(ss);
+}
