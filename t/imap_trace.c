@@ -231,28 +231,3 @@ reply_trace(const uint8_t *in, size_t n, enum trace_way way,
 	arena_reset(&a);
 	return text;
 }
-
-size_t
-trace_whole(void *arg)
-{
-	(void)arg;
-	return SIZE_MAX / 2;
-}
-
-size_t
-trace_at(void *arg)
-{
-	size_t *at = arg, n = *at;
-
-	*at = SIZE_MAX / 2;
-	return n;
-}
-
-size_t
-trace_some(void *arg)
-{
-	uint32_t *seed = arg;
-
-	*seed = *seed * 1664525 + 1013904223;
-	return (*seed >> 24 & 7) + 1;
-}

@@ -11,9 +11,7 @@
 
 #include "imap/collect.h"
 #include "imap/reply.h"
-
-/* How many more octets arrive each time; 0 counts as 1. */
-typedef size_t trace_cut(void *arg);
+#include "t/trace.h"
 
 /*
  * A string the caller frees, e.g. "CMD(a noop) ERROR(NUL in command)".
@@ -30,12 +28,6 @@ enum trace_way {
 
 char *reply_trace(const uint8_t *in, size_t n, enum trace_way way,
     const struct reply_limits *limits, trace_cut *cut, void *arg);
-
-/* Ready-made cuts: all at once; in two, at *arg (size_t), which it changes;
- * 1 to 8 octets by the seed in *arg (uint32_t). */
-size_t trace_whole(void *arg);
-size_t trace_at(void *arg);
-size_t trace_some(void *arg);
 
 /* The pieces as they are in a trace; the caller frees. */
 char *trace_pieces(const struct piece *pieces);

@@ -7,25 +7,9 @@
 
 #include "lib/must.h"
 #include "t/mupdate_trace.h"
+#include "t/trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
-
-static size_t
-whole(void *arg)
-{
-	(void)arg;
-	return SIZE_MAX;
-}
-
-/* Pieces of 1 to 8 octets, as the seed has it. */
-static size_t
-some(void *arg)
-{
-	uint32_t *seed = arg;
-
-	*seed = *seed * 1664525 + 1013904223;
-	return (*seed >> 24 & 7) + 1;
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
@@ -42,8 +26,8 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	opt.lines = opt.side == MUPDATE_SERVER;
 	if (opt.side == MUPDATE_CLIENT && seed & 2)
 		opt.tag = "A01";
-	a = mupdate_trace(in, n, &opt, whole, NULL);
-	b = mupdate_trace(in, n, &opt, some, &seed);
+	a = mupdate_trace(in, n, &opt, trace_whole, NULL);
+	b = mupdate_trace(in, n, &opt, trace_some, &seed);
 	MUST(strcmp(a, b) == 0);
 	free(a);
 	free(b);

@@ -3,16 +3,7 @@
 # item in the page, and every item is an option.  The page's example is the
 # configuration used, so that parses too.
 B=${B:-build}
-n=0
-check() { # check DESCRIPTION OFFENDERS
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		echo "$2" | sed 's/^/# /'
-	fi
-}
+. t/lint/check.sh
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT

@@ -1,15 +1,6 @@
 #!/bin/sh
 # What is not finished is not on main, and what is not used is not in comments.
-n=0
-check() { # check DESCRIPTION OFFENDERS
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		echo "$2" | sed 's/^/# /'
-	fi
-}
+. t/lint/check.sh
 words="TO""DO|FIX""ME|XX""X"
 sources=$(find lib imap proxyd backendd mupdated t man GNUmakefile README.md \
     -type f -not -path '*/corpus/*' -not -name '*.pyc' -not -name words.t)

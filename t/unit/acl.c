@@ -8,21 +8,10 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/wrote.h"
 
 static struct arena a;
 static struct buf out;
-
-static bool
-wrote(const char *want)
-{
-	bool same = slice_is(buf_slice(&out), want);
-
-	if (!same)
-		printf("#  got: %.*s\n", (int)buf_len(&out),
-		    (const char *)buf_data(&out));
-	buf_clear(&out);
-	return same;
-}
 
 static void
 test_rights(void)
@@ -56,7 +45,7 @@ test_rights(void)
 		}
 		acl_put_rights(&out, rights);
 		ok(why == NULL && change == cases[i].change &&
-		        wrote(cases[i].want),
+		        wrote(&out, cases[i].want),
 		    "rights %s", cases[i].in);
 	}
 }
@@ -66,13 +55,13 @@ static void
 test_grantable(void)
 {
 	acl_put_grantable(&out, 0);
-	ok(wrote(" l r s w i p k x t e c d a n 0 1 2 3 4 5 6 7 8 9"),
+	ok(wrote(&out, " l r s w i p k x t e c d a n 0 1 2 3 4 5 6 7 8 9"),
 	    "all that may be granted");
 	acl_put_grantable(&out, ACL_OWNER_IMPLICIT);
-	ok(wrote(" r s w i p x t e d n 0 1 2 3 4 5 6 7 8 9"),
+	ok(wrote(&out, " r s w i p x t e d n 0 1 2 3 4 5 6 7 8 9"),
 	    "c is granted with k");
 	acl_put_grantable(&out, ACL_EXPUNGE);
-	ok(wrote(" l r s w i p k x t c a n 0 1 2 3 4 5 6 7 8 9"),
+	ok(wrote(&out, " l r s w i p k x t c a n 0 1 2 3 4 5 6 7 8 9"),
 	    "d is granted with e");
 }
 
@@ -85,7 +74,7 @@ test_lists(void)
 	ok(acl_parse(&a, slice_str(cyrus), &acl) == NULL && acl.n == 2,
 	    "Cyrus's");
 	acl_put(&out, &acl);
-	ok(wrote("fred\tlrswipkxtean\tanyone\tp\t"), "written");
+	ok(wrote(&out, "fred\tlrswipkxtean\tanyone\tp\t"), "written");
 	ok(acl_modify(&a, &acl, slice_str("joe"), ACL_ADD, ACL_READ) == NULL &&
 	        acl_modify(&a, &acl, slice_str("anyone"), ACL_REMOVE,
 	            ACL_POST) == NULL &&
@@ -95,14 +84,14 @@ test_lists(void)
 	            ACL_LOOKUP) == NULL,
 	    "changed");
 	acl_put(&out, &acl);
-	ok(wrote("fred\tl\tjoe\tr\t"), "added, removed, set");
+	ok(wrote(&out, "fred\tl\tjoe\tr\t"), "added, removed, set");
 	ok(acl_get(&acl, slice_str("joe")) == ACL_READ &&
 	        acl_get(&acl, slice_str("anyone")) == 0,
 	    "asked");
 	ok(acl_parse(&a, slice_str("\tlr\t"), &acl) != NULL, "no identifier");
 	ok(acl_parse(&a, slice_str(""), &acl) == NULL && acl.n == 0, "empty");
 	acl_put_owner(&out, slice_str("fred"));
-	ok(wrote("fred\tlrswipkxtea\t"), "the owner's");
+	ok(wrote(&out, "fred\tlrswipkxtea\t"), "the owner's");
 	ok(acl_bad_identifier(slice_str("a\tb")) != NULL &&
 	        acl_bad_identifier(slice_str("-")) != NULL &&
 	        acl_bad_identifier(slice_str("-a")) == NULL,

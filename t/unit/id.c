@@ -10,20 +10,11 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/wrote.h"
 
 static struct arena a;
 static struct buf out;
 static struct write w;
-
-static void
-wrote(const char *want, const char *what)
-{
-	ok(slice_is(buf_slice(&out), want), "%s", what);
-	if (!slice_is(buf_slice(&out), want))
-		printf("#  got: %.*s\n", (int)buf_len(&out),
-		    (const char *)buf_data(&out));
-	buf_clear(&out);
-}
 
 static void
 test_id(void)
@@ -49,7 +40,7 @@ test_id(void)
 			continue;
 		}
 		id_write(&w, &id);
-		wrote(cases[i].want, cases[i].in);
+		ok(wrote(&out, cases[i].want), "%s", cases[i].in);
 	}
 }
 
@@ -80,14 +71,14 @@ test_namespace(void)
 	struct mboxname_layout l = mboxname_layout_default;
 
 	namespace_write(&w, &l);
-	wrote("* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) "
-	      "((\"Shared Folders/\" \"/\"))\r\n",
+	ok(wrote(&out, "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) "
+	               "((\"Shared Folders/\" \"/\"))\r\n"),
 	    "altnamespace");
 	l.altnamespace = false;
 	l.separator = '.';
 	namespace_write(&w, &l);
-	wrote("* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) "
-	      "((\"\" \".\"))\r\n",
+	ok(wrote(&out, "* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) "
+	               "((\"\" \".\"))\r\n"),
 	    "without");
 }
 
@@ -98,11 +89,11 @@ test_capability(void)
 	               CAPABILITY_BIT(LOGINDISABLED) | CAPABILITY_BIT(IDLE);
 
 	capability_put(&out, set, CAPABILITY_BEFORE | CAPABILITY_PLAIN, "");
-	wrote("IMAP4rev1 STARTTLS LOGINDISABLED", "before TLS");
+	ok(wrote(&out, "IMAP4rev1 STARTTLS LOGINDISABLED"), "before TLS");
 	capability_put(&out, set, CAPABILITY_BEFORE, "PLAIN LOGIN");
-	wrote("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", "before login");
+	ok(wrote(&out, "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN"), "before login");
 	capability_put(&out, set, CAPABILITY_AFTER, "PLAIN");
-	wrote("IMAP4rev1 IDLE", "after it");
+	ok(wrote(&out, "IMAP4rev1 IDLE"), "after it");
 	ok(capability_parse(slice_str("idle X-OWN  IMAP4REV1 AUTH=PLAIN")) ==
 	        (CAPABILITY_BIT(IMAP4REV1) | CAPABILITY_BIT(IDLE)),
 	    "read");

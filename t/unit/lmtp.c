@@ -8,21 +8,10 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/wrote.h"
 
 static struct arena a;
 static struct buf out;
-
-static bool
-wrote(const char *want)
-{
-	bool same = slice_is(buf_slice(&out), want);
-
-	if (!same)
-		printf("#  got: %.*s\n", (int)buf_len(&out),
-		    (const char *)buf_data(&out));
-	buf_clear(&out);
-	return same;
-}
 
 static void
 test_lines(void)
@@ -130,9 +119,9 @@ test_auth(void)
 	lmtp_parse_command(&a, slice_str("AUTH plain ="), &c);
 	ok(slice_is(c.mechanism, "plain") && slice_is(c.initial, "="), "with");
 	lmtp_put_auth(&out, "PLAIN", slice_of(NULL, 0));
-	ok(wrote("AUTH PLAIN\r\n"), "written without");
+	ok(wrote(&out, "AUTH PLAIN\r\n"), "written without");
 	lmtp_put_auth(&out, "PLAIN", slice_str(""));
-	ok(wrote("AUTH PLAIN =\r\n"), "written with an empty one");
+	ok(wrote(&out, "AUTH PLAIN =\r\n"), "written with an empty one");
 }
 
 /* Written then parsed is the same. */
@@ -160,16 +149,16 @@ test_target(void)
 	        slice_equal(got.flags, t.flags) && slice_equal(got.key, t.key),
 	    "the target");
 	lmtp_put_rcpt(&out, &to, NULL);
-	ok(wrote("RCPT TO:<\"fred \\\"x\"@x.org>\r\n"), "without one");
+	ok(wrote(&out, "RCPT TO:<\"fred \\\"x\"@x.org>\r\n"), "without one");
 	lmtp_parse_command(&a, slice_str("RCPT TO:<a> XKEY=12"), &c);
 	ok(lmtp_parse_target(&a, &c, &got) != NULL, "a short key");
 	lmtp_parse_command(&a, slice_str("RCPT TO:<a> XMAILBOX=+4"), &c);
 	ok(lmtp_parse_target(&a, &c, &got) != NULL, "no xtext");
 	lmtp_parse_command(&a, slice_str("RCPT TO:<a> XFLAGS"), &c);
 	ok(lmtp_parse_target(&a, &c, &got) != NULL, "no value");
-	ok(lmtp_get_xtext(&out, slice_str("a+2Bb")) == 0 && wrote("a+b"),
+	ok(lmtp_get_xtext(&out, slice_str("a+2Bb")) == 0 && wrote(&out, "a+b"),
 	    "xtext");
-	ok(lmtp_get_xtext(&out, slice_str("a+")) == -1 && wrote(""),
+	ok(lmtp_get_xtext(&out, slice_str("a+")) == -1 && wrote(&out, ""),
 	    "half of it");
 }
 
@@ -269,7 +258,7 @@ test_dot(void)
 			lmtp_dot(&d, &out, slice_of(cases[i].in, at));
 			lmtp_dot(&d, &out, slice_of(cases[i].in + at, n - at));
 			lmtp_dot_end(&d, &out);
-			same = wrote(cases[i].want) && same;
+			same = wrote(&out, cases[i].want) && same;
 		}
 		ok(same, "dotted %zu, however cut", i);
 	}
@@ -311,9 +300,9 @@ test_replies(void)
 		ok(ev == LMTP_REPLY_ERROR, "no reply: %zu", i);
 	}
 	lmtp_put_reply(&out, 250, "2.0.0", "a\nb");
-	ok(wrote("250-2.0.0 a\r\n250 2.0.0 b\r\n"), "written");
+	ok(wrote(&out, "250-2.0.0 a\r\n250 2.0.0 b\r\n"), "written");
 	lmtp_put_reply(&out, 354, NULL, "go\r250");
-	ok(wrote("354 go?250\r\n"), "and safe");
+	ok(wrote(&out, "354 go?250\r\n"), "and safe");
 }
 
 int

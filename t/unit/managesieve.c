@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/wrote.h"
 
 static struct arena a;
 static struct buf out;
@@ -98,40 +99,28 @@ test_rename(void)
 	    "states");
 }
 
-static bool
-wrote(const char *want)
-{
-	bool same = slice_is(buf_slice(&out), want);
-
-	if (!same)
-		printf("#  got: %.*s\n", (int)buf_len(&out),
-		    (const char *)buf_data(&out));
-	buf_clear(&out);
-	return same;
-}
-
 static void
 test_writing(void)
 {
 	managesieve_put_reply(&out, MANAGESIEVE_OK, NULL, slice_str(""));
-	ok(wrote("OK\r\n"), "OK");
+	ok(wrote(&out, "OK\r\n"), "OK");
 	managesieve_put_reply(&out, MANAGESIEVE_NO, "NONEXISTENT",
 	    slice_str("no \"x\""));
-	ok(wrote("NO (NONEXISTENT) \"no \\\"x\\\"\"\r\n"), "NO and why");
+	ok(wrote(&out, "NO (NONEXISTENT) \"no \\\"x\\\"\"\r\n"), "NO and why");
 	managesieve_put_reply(&out, MANAGESIEVE_NO, NULL,
 	    slice_str("line 1\r\nOK"));
-	ok(wrote("NO {10}\r\nline 1\r\nOK\r\n"), "several lines");
+	ok(wrote(&out, "NO {10}\r\nline 1\r\nOK\r\n"), "several lines");
 	managesieve_put_reply_arg(&out, MANAGESIEVE_OK, "TAG", slice_str("x"),
 	    slice_str("Done"));
-	ok(wrote("OK (TAG \"x\") \"Done\"\r\n"), "TAG");
+	ok(wrote(&out, "OK (TAG \"x\") \"Done\"\r\n"), "TAG");
 	managesieve_put_capability(&out, "STARTTLS", slice_of(NULL, 0));
 	managesieve_put_capability(&out, "SASL", slice_str(""));
-	ok(wrote("\"STARTTLS\"\r\n\"SASL\" \"\"\r\n"), "capabilities");
+	ok(wrote(&out, "\"STARTTLS\"\r\n\"SASL\" \"\"\r\n"), "capabilities");
 	managesieve_put_script(&out, slice_str("a"));
 	managesieve_put_active_script(&out, slice_str("b"));
-	ok(wrote("\"a\"\r\n\"b\" ACTIVE\r\n"), "scripts");
+	ok(wrote(&out, "\"a\"\r\n\"b\" ACTIVE\r\n"), "scripts");
 	managesieve_put_content(&out, slice_str("keep;"));
-	ok(wrote("{5}\r\nkeep;\r\n"), "a script");
+	ok(wrote(&out, "{5}\r\nkeep;\r\n"), "a script");
 }
 
 int

@@ -11,19 +11,10 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/wrote.h"
 
 static struct buf out;
 static struct write w;
-
-static void
-wrote(const char *want, const char *what)
-{
-	ok(slice_is(buf_slice(&out), want), "%s", what);
-	if (!slice_is(buf_slice(&out), want))
-		printf("#  got: %.*s\n", (int)buf_len(&out),
-		    (const char *)buf_data(&out));
-	buf_clear(&out);
-}
 
 static void
 test_strings(void)
@@ -44,14 +35,14 @@ test_strings(void)
 
 	for (size_t i = 0; i < NITEMS(cases); i++) {
 		write_astring(&w, slice_str(cases[i].in));
-		wrote(cases[i].astring, "astring");
+		ok(wrote(&out, cases[i].astring), "astring");
 		write_string(&w, slice_str(cases[i].in));
-		wrote(cases[i].string, "string");
+		ok(wrote(&out, cases[i].string), "string");
 	}
 	write_nstring(&w, slice_of(NULL, 0));
-	wrote("NIL", "NIL");
+	ok(wrote(&out, "NIL"), "NIL");
 	write_nstring(&w, slice_str(""));
-	wrote("\"\"", "an empty one is not NIL");
+	ok(wrote(&out, "\"\""), "an empty one is not NIL");
 }
 
 static void
@@ -73,13 +64,13 @@ test_literals(void)
 
 	write_init(&c, &out, WRITE_CLIENT);
 	write_literal(&c, slice_str("ab"));
-	wrote("{2+}\r\nab", "a client does not wait");
+	ok(wrote(&out, "{2+}\r\nab"), "a client does not wait");
 	write_literal8(&c, slice_str("ab"));
-	wrote("~{2+}\r\nab", "literal8");
+	ok(wrote(&out, "~{2+}\r\nab"), "literal8");
 	write_sync_literal_head(&c, 7);
-	wrote("{7}\r\n", "unless it wants to");
+	ok(wrote(&out, "{7}\r\n"), "unless it wants to");
 	write_literal8(&w, slice_str("ab"));
-	wrote("~{2}\r\nab", "a server's");
+	ok(wrote(&out, "~{2}\r\nab"), "a server's");
 }
 
 static void
@@ -88,15 +79,15 @@ test_replies(void)
 	struct slice tag = slice_str("a1"), none = slice_of(NULL, 0);
 
 	write_reply(&w, tag, WRITE_OK, RESPCODE_NONE, "Done");
-	wrote("a1 OK Done\r\n", "tagged");
+	ok(wrote(&out, "a1 OK Done\r\n"), "tagged");
 	write_reply(&w, none, WRITE_BYE, RESPCODE_UNAVAILABLE, "Bye");
-	wrote("* BYE [UNAVAILABLE] Bye\r\n", "untagged, with a code");
+	ok(wrote(&out, "* BYE [UNAVAILABLE] Bye\r\n"), "untagged, with a code");
 	write_reply(&w, tag, WRITE_NO, RESPCODE_NONE, "a\r\nb NO [X] y");
-	wrote("a1 NO a??b NO [X] y\r\n", "no line can be slipped in");
+	ok(wrote(&out, "a1 NO a??b NO [X] y\r\n"), "no line can be slipped in");
 	write_reply(&w, tag, WRITE_NO, RESPCODE_NONE, "[ALERT] x");
-	wrote("a1 NO -[ALERT] x\r\n", "nor a code");
+	ok(wrote(&out, "a1 NO -[ALERT] x\r\n"), "nor a code");
 	write_reply(&w, tag, WRITE_BAD, RESPCODE_NONE, "");
-	wrote("a1 BAD -\r\n", "text is never empty");
+	ok(wrote(&out, "a1 BAD -\r\n"), "text is never empty");
 	write_status(&w, tag, WRITE_OK);
 	write_code_open(&w, RESPCODE_APPENDUID);
 	write_sp(&w);
@@ -104,14 +95,14 @@ test_replies(void)
 	write_code_close(&w);
 	write_text(&w, "x");
 	write_end(&w);
-	wrote("a1 OK [APPENDUID 1] x\r\n", "in parts");
+	ok(wrote(&out, "a1 OK [APPENDUID 1] x\r\n"), "in parts");
 	write_continue(&w, slice_str(""));
-	wrote("+ \r\n", "continue");
+	ok(wrote(&out, "+ \r\n"), "continue");
 	write_untagged_number(&w, 3, "EXISTS");
 	write_end(&w);
-	wrote("* 3 EXISTS\r\n", "a number");
+	ok(wrote(&out, "* 3 EXISTS\r\n"), "a number");
 	write_command(&w, tag, command_get(COMMAND_UID_FETCH));
-	wrote("a1 UID FETCH", "a command");
+	ok(wrote(&out, "a1 UID FETCH"), "a command");
 }
 
 static void
@@ -124,17 +115,17 @@ test_others(void)
 
 	arena_init(&a);
 	write_flags(&w, &f);
-	wrote("()", "no flags");
+	ok(wrote(&out, "()"), "no flags");
 	ok(flags_add(&a, &f, slice_str("$x")) == NULL &&
 	        flags_add(&a, &f, slice_str("\\seen")) == NULL,
 	    "flags added");
 	write_flags(&w, &f);
-	wrote("(\\Seen $x)", "flags");
+	ok(wrote(&out, "(\\Seen $x)"), "flags");
 	write_date_time(&w, &t);
-	wrote("\"01-Feb-1996 02:44:25 -0700\"", "date-time");
+	ok(wrote(&out, "\"01-Feb-1996 02:44:25 -0700\""), "date-time");
 	seqset_add_range(&a, &set, 1, 3);
 	write_seqset(&w, &set);
-	wrote("1:3", "set");
+	ok(wrote(&out, "1:3"), "set");
 	arena_reset(&a);
 }
 
