@@ -6,7 +6,7 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/must.h"
-#include "lib/nameset.h"
+#include "lib/keyset.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
 #include "lib/xalloc.h"
@@ -49,9 +49,9 @@ struct mirror {
 	bool in_transaction;
 	size_t changes; /* in it */
 
-	struct nameset pending; /* keys to be removed */
-	struct merge merge;     /* STATE_WHOLE, STATE_COUNTING */
-	bool after_whole;       /* pending is, in part, what a list lacked */
+	struct keyset pending; /* keys to be removed */
+	struct merge merge;    /* STATE_WHOLE, STATE_COUNTING */
+	bool after_whole;      /* pending is, in part, what a list lacked */
 	bool accepted;
 	size_t removing;            /* STATE_REMOVING: where in pending */
 	uint64_t base;              /* entries when a whole list began */
@@ -208,7 +208,7 @@ watch_entries(struct mirror *m)
 static bool
 may_remove(struct mirror *m)
 {
-	uint64_t n = nameset_count(&m->pending), most, drop;
+	uint64_t n = keyset_count(&m->pending), most, drop;
 
 	watch_entries(m);
 	most = m->high > m->high_before ? m->high : m->high_before;
@@ -231,7 +231,7 @@ may_remove(struct mirror *m)
 static void
 forget_pending(struct mirror *m)
 {
-	nameset_fini(&m->pending);
+	keyset_fini(&m->pending);
 	m->after_whole = m->accepted = false;
 	m->removing = 0;
 	m->st.held = MIRROR_HELD_NOTHING;
@@ -315,7 +315,7 @@ mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
 		(void)err_set(err, "the record is too large");
 		return MIRROR_ODD;
 	}
-	nameset_remove(&m->pending, buf_slice(&m->key));
+	keyset_remove(&m->pending, buf_slice(&m->key));
 	found = find(m, buf_slice(&m->key), buf_slice(&m->value), err);
 	if (found == MERGE_FAILED)
 		return -1;
@@ -340,8 +340,8 @@ mirror_gone(struct mirror *m, struct slice name, uint64_t revision,
 	if (found == MERGE_FAILED)
 		return -1;
 	if (found != MERGE_ABSENT)
-		nameset_put(&m->pending, buf_slice(&m->key));
-	return nameset_failed(&m->pending)
+		keyset_put(&m->pending, buf_slice(&m->key));
+	return keyset_failed(&m->pending)
 	           ? err_set(err, "too many names are gone")
 	           : 0;
 }
@@ -426,7 +426,7 @@ finish(struct mirror *m, struct err *err)
 	}
 	if (!held)
 		forget_pending(m);
-	m->st.lacking = nameset_count(&m->pending);
+	m->st.lacking = keyset_count(&m->pending);
 	m->state = STATE_STREAM;
 	if (begin(m, err) == -1)
 		return -1;
@@ -443,7 +443,7 @@ remove_some(struct mirror *m, struct err *err)
 	struct slice key;
 
 	for (unsigned i = 0; i < BATCH; i++) {
-		if (!nameset_next(&m->pending, &m->removing, &key))
+		if (!keyset_next(&m->pending, &m->removing, &key))
 			return finish(m, err);
 		if (begin(m, err) == -1 ||
 		    treedb_delete(m->list, key, err) == -1)
@@ -468,7 +468,7 @@ mirror_step(struct mirror *m, struct err *err)
 		if (more != 0)
 			return more == 1 ? 0 : -1;
 		merge_fini(&m->merge);
-		if (nameset_failed(&m->pending))
+		if (keyset_failed(&m->pending))
 			return err_set(err, "too many names are missing");
 		m->state = STATE_REMOVING;
 	}
@@ -483,17 +483,17 @@ mirror_settle(struct mirror *m, struct err *err)
 	MUST(!mirror_busy(m));
 	if (m->state != STATE_STREAM)
 		return commit(m, err);
-	if (nameset_count(&m->pending) == 0) {
+	if (keyset_count(&m->pending) == 0) {
 		if (m->st.held != MIRROR_HELD_NOTHING)
 			forget_pending(m);
 		return commit_all(m, err);
 	}
 	if (!may_remove(m)) {
-		m->st.lacking = nameset_count(&m->pending);
+		m->st.lacking = keyset_count(&m->pending);
 		return commit(m, err);
 	}
 	m->state = STATE_REMOVING;
-	return nameset_count(&m->pending) < BATCH ? mirror_step(m, err) : 0;
+	return keyset_count(&m->pending) < BATCH ? mirror_step(m, err) : 0;
 }
 
 void
@@ -549,7 +549,7 @@ mirror_open(struct mirror **mp, const char *dir, unsigned shards,
 	buf_init(&m->value, VALUE_MAX);
 	buf_init(&m->old, VALUE_MAX);
 	buf_init(&m->epoch, MIRROR_EPOCH_MAX);
-	nameset_init(&m->pending, PENDING_MAX);
+	keyset_init(&m->pending, PENDING_MAX);
 	if (treedb_open(&m->list, dir, shards, DB_CACHE, err) == -1 ||
 	    load(m, err) == -1) {
 		mirror_close(mp);
@@ -571,7 +571,7 @@ mirror_close(struct mirror **mp)
 	if (m->in_transaction)
 		treedb_cancel(m->list);
 	treedb_close(&m->list);
-	nameset_fini(&m->pending);
+	keyset_fini(&m->pending);
 	buf_fini(&m->key);
 	buf_fini(&m->value);
 	buf_fini(&m->old);

@@ -2,7 +2,7 @@
 
 #include "lib/err.h"
 #include "lib/must.h"
-#include "lib/nameset.h"
+#include "lib/keyset.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
 #include "proxyd/mirror_merge.h"
@@ -14,7 +14,7 @@ enum {
 };
 
 void
-merge_init(struct merge *g, struct treedb *list, struct nameset *missing)
+merge_init(struct merge *g, struct treedb *list, struct keyset *missing)
 {
 	*g = (struct merge){ .list = list, .missing = missing };
 	buf_init(&g->ahead, SIZE_MAX / 2);
@@ -101,7 +101,7 @@ merge_pass(struct merge *g, struct slice key, struct slice value,
 	buf_put_slice(&g->last, key);
 	while ((more = peek(g, &at, &has, err)) == 1 &&
 	       slice_compare(at, key) < 0) {
-		nameset_put(g->missing, at);
+		keyset_put(g->missing, at);
 		drop(g);
 	}
 	if (more == -1)
@@ -122,7 +122,7 @@ merge_rest(struct merge *g, struct err *err)
 	for (unsigned i = 0; i < REST_RECORDS && more == 1; i++) {
 		more = peek(g, &at, &has, err);
 		if (more == 1) {
-			nameset_put(g->missing, at);
+			keyset_put(g->missing, at);
 			drop(g);
 		}
 	}

@@ -16,13 +16,13 @@
 #include "lib/slice.h"
 
 struct err;
-struct nameset;
+struct keyset;
 struct treedb;
 
 /* Embed it; the members are mirror_merge.c's own. */
 struct merge {
 	struct treedb *list;
-	struct nameset *missing;
+	struct keyset *missing;
 	struct buf ahead; /* records, by wire */
 	struct buf from;  /* where to read on */
 	struct buf last;  /* the greatest key passed */
@@ -39,7 +39,7 @@ enum merge_found {
 };
 
 /* Borrows both. */
-void merge_init(struct merge *g, struct treedb *list, struct nameset *missing);
+void merge_init(struct merge *g, struct treedb *list, struct keyset *missing);
 void merge_fini(struct merge *g);
 
 /* Keys of the copy before this one are put into missing. */

@@ -3,7 +3,7 @@
 
 #include "lib/hash.h"
 #include "lib/must.h"
-#include "lib/nameset.h"
+#include "lib/keyset.h"
 #include "lib/rand.h"
 #include "lib/xalloc.h"
 
@@ -14,16 +14,16 @@ enum {
 };
 
 void
-nameset_init(struct nameset *n, size_t ceiling)
+keyset_init(struct keyset *n, size_t ceiling)
 {
 	MUST(ceiling < UINT32_MAX);
-	*n = (struct nameset){ 0 };
+	*n = (struct keyset){ 0 };
 	buf_init(&n->names, ceiling);
 	rand_bytes(n->key, sizeof(n->key));
 }
 
 void
-nameset_fini(struct nameset *n)
+keyset_fini(struct keyset *n)
 {
 	buf_fini(&n->names);
 	free(n->slots);
@@ -32,7 +32,7 @@ nameset_fini(struct nameset *n)
 }
 
 static uint16_t
-head_at(const struct nameset *n, size_t at)
+head_at(const struct keyset *n, size_t at)
 {
 	const uint8_t *p = buf_data(&n->names) + at;
 
@@ -40,15 +40,15 @@ head_at(const struct nameset *n, size_t at)
 }
 
 static struct slice
-name_at(const struct nameset *n, size_t at)
+name_at(const struct keyset *n, size_t at)
 {
 	return slice_of(buf_data(&n->names) + at + HEAD,
-	    head_at(n, at) & NAMESET_NAME_MAX);
+	    head_at(n, at) & KEYSET_NAME_MAX);
 }
 
 /* The slot that has the name, or where it would go. */
 static size_t
-find(const struct nameset *n, struct slice name)
+find(const struct keyset *n, struct slice name)
 {
 	size_t i = hash_sip(n->key, name) & (n->nslots - 1);
 
@@ -59,7 +59,7 @@ find(const struct nameset *n, struct slice name)
 }
 
 static void
-grow(struct nameset *n)
+grow(struct keyset *n)
 {
 	uint32_t *old = n->slots;
 	size_t nold = n->nslots;
@@ -74,7 +74,7 @@ grow(struct nameset *n)
 
 /* A name keeps its place when it is removed, and has it again when put. */
 static void
-mark(struct nameset *n, size_t at, bool removed)
+mark(struct keyset *n, size_t at, bool removed)
 {
 	uint16_t head = head_at(n, at);
 	uint8_t *p;
@@ -91,11 +91,11 @@ mark(struct nameset *n, size_t at, bool removed)
 }
 
 void
-nameset_put(struct nameset *n, struct slice name)
+keyset_put(struct keyset *n, struct slice name)
 {
 	size_t at = buf_len(&n->names), i;
 
-	MUST(name.len <= NAMESET_NAME_MAX);
+	MUST(name.len <= KEYSET_NAME_MAX);
 	if (n->used * 4 >= n->nslots * 3)
 		grow(n);
 	i = find(n, name);
@@ -119,7 +119,7 @@ nameset_put(struct nameset *n, struct slice name)
 }
 
 void
-nameset_remove(struct nameset *n, struct slice name)
+keyset_remove(struct keyset *n, struct slice name)
 {
 	size_t i;
 
@@ -131,7 +131,7 @@ nameset_remove(struct nameset *n, struct slice name)
 }
 
 bool
-nameset_has(const struct nameset *n, struct slice name)
+keyset_has(const struct keyset *n, struct slice name)
 {
 	size_t i;
 
@@ -142,19 +142,19 @@ nameset_has(const struct nameset *n, struct slice name)
 }
 
 size_t
-nameset_count(const struct nameset *n)
+keyset_count(const struct keyset *n)
 {
 	return n->count;
 }
 
 bool
-nameset_failed(const struct nameset *n)
+keyset_failed(const struct keyset *n)
 {
 	return buf_failed(&n->names);
 }
 
 bool
-nameset_next(const struct nameset *n, size_t *at, struct slice *name)
+keyset_next(const struct keyset *n, size_t *at, struct slice *name)
 {
 	while (*at < buf_len(&n->names)) {
 		size_t here = *at;

@@ -1,10 +1,10 @@
 /*
- * The law: after any puts and removes a nameset holds what a plain array of
+ * The law: after any puts and removes a keyset holds what a plain array of
  * flags says, and gives the names in the order they were first put.
  */
 #include <stdlib.h>
 
-#include "lib/nameset.h"
+#include "lib/keyset.h"
 #include "t/tap.h"
 
 enum {
@@ -37,68 +37,68 @@ test_law(void)
 {
 	static bool there[NAMES], was[NAMES];
 	static unsigned order[NAMES];
-	struct nameset n;
+	struct keyset n;
 	struct slice name;
 	size_t count = 0, put = 0, at = 0, seen = 0;
 	bool same = true, ordered = true;
 	char room[32];
 
-	nameset_init(&n, 1 << 20);
+	keyset_init(&n, 1 << 20);
 	for (unsigned s = 0; s < STEPS; s++) {
 		unsigned i = roll(NAMES);
 
 		if (roll(3) > 0) {
-			nameset_put(&n, name_of(i, room));
+			keyset_put(&n, name_of(i, room));
 			count += !there[i];
 			if (!was[i])
 				order[put++] = i;
 			there[i] = was[i] = true;
 		} else {
-			nameset_remove(&n, name_of(i, room));
+			keyset_remove(&n, name_of(i, room));
 			count -= there[i];
 			there[i] = false;
 		}
 		i = roll(NAMES);
-		same = same && nameset_has(&n, name_of(i, room)) == there[i] &&
-		       nameset_count(&n) == count;
+		same = same && keyset_has(&n, name_of(i, room)) == there[i] &&
+		       keyset_count(&n) == count;
 	}
-	ok(same && count > 100 && !nameset_failed(&n), "as the flags say");
+	ok(same && count > 100 && !keyset_failed(&n), "as the flags say");
 	for (size_t i = 0; i < put; i++) {
 		if (!there[order[i]])
 			continue;
-		ordered = ordered && nameset_next(&n, &at, &name) &&
+		ordered = ordered && keyset_next(&n, &at, &name) &&
 		          slice_equal(name, name_of(order[i], room));
 		seen++;
 	}
-	ok(ordered && seen == count && !nameset_next(&n, &at, &name),
+	ok(ordered && seen == count && !keyset_next(&n, &at, &name),
 	    "one after another, each once");
-	nameset_fini(&n);
+	keyset_fini(&n);
 	at = 0;
-	ok(nameset_count(&n) == 0 && !nameset_next(&n, &at, &name) &&
-	        !nameset_has(&n, name_of(1, room)),
+	ok(keyset_count(&n) == 0 && !keyset_next(&n, &at, &name) &&
+	        !keyset_has(&n, name_of(1, room)),
 	    "empty again");
-	nameset_put(&n, name_of(1, room));
-	ok(nameset_has(&n, name_of(1, room)), "and of use again");
-	nameset_fini(&n);
+	keyset_put(&n, name_of(1, room));
+	ok(keyset_has(&n, name_of(1, room)), "and of use again");
+	keyset_fini(&n);
 }
 
 static void
 test_ceiling(void)
 {
-	struct nameset n;
+	struct keyset n;
 	char room[32];
 	unsigned i = 1;
 
-	nameset_init(&n, 1000);
-	for (; !nameset_failed(&n); i++)
-		nameset_put(&n, name_of(i, room));
+	keyset_init(&n, 1000);
+	for (; !keyset_failed(&n); i++)
+		keyset_put(&n, name_of(i, room));
 	ok(i > 30 && i < 1000, "past the ceiling it fails");
-	ok(!nameset_has(&n, name_of(i - 1, room)) &&
-	        nameset_has(&n, name_of(i - 2, room)) &&
-	        nameset_count(&n) == i - 2,
+	ok(!keyset_has(&n, name_of(i - 1, room)) &&
+	        keyset_has(&n, name_of(i - 2, room)) &&
+	        keyset_count(&n) == i - 2,
 	    "and what it held it holds");
-	nameset_fini(&n);
-	ok(!nameset_failed(&n), "until it is emptied");
+	keyset_fini(&n);
+	ok(!keyset_failed(&n), "until it is emptied");
 }
 
 int
