@@ -351,9 +351,9 @@ mblist_connected(void *list)
 {
 	struct mblist *l = list;
 
-	settle_connected(l->settle);
 	sync_free(&l->sync);
 	l->sync = sync_new(l);
+	settle_connected(l->settle);
 }
 
 /* --- for others ----------------------------------------------------------------- */

@@ -56,6 +56,8 @@ finish_back(struct op *op)
 	else if (op->worst != ANNOUNCE_OK)
 		r = MBLIST_UNAVAILABLE;
 	op_finish(op, r, op->text);
+	/* In this order: one of the two is there at each moment. */
+	op_unpublish(op, OP_OLD);
 	op_unpublish(op, OP_NEW);
 }
 

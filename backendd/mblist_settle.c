@@ -33,6 +33,8 @@ TAILQ_HEAD(wait_list, settle_wait);
 struct settle_name {
 	unsigned magic;
 	TAILQ_ENTRY(settle_name) link; /* of the list for its state */
+	TAILQ_ENTRY(settle_name) link_all;
+	uint64_t number;
 	struct settle *settle;
 	enum state state;
 	enum announce_title title;
@@ -51,6 +53,8 @@ struct settle {
 	struct mblist *list;
 	struct map names;
 	struct name_list ready, asking, resting;
+	struct name_list all; /* as they were wanted */
+	uint64_t last;        /* number given */
 	size_t nasking;
 	struct task *pump;
 	struct timer *pause;
@@ -124,6 +128,7 @@ drop(struct settle_name *n)
 	struct settle *s = n->settle;
 
 	TAILQ_REMOVE(list_of(s, n->state), n, link);
+	TAILQ_REMOVE(&s->all, n, link_all);
 	s->nasking -= n->state == STATE_ASKING;
 	(void)map_remove(&s->names, slice_str(n->name)); /* that one */
 	arena_reset(&n->arena);
@@ -368,7 +373,9 @@ want(struct settle *s, const char *name, enum announce_title title)
 	TAILQ_INIT(&n->waiters);
 	memcpy(n->name, name, strlen(name) + 1);
 	MUST(map_put(&s->names, slice_str(name), n) == NULL);
+	n->number = ++s->last;
 	TAILQ_INSERT_TAIL(&s->ready, n, link);
+	TAILQ_INSERT_TAIL(&s->all, n, link_all);
 	task_want(s->pump);
 	return n;
 }
@@ -414,6 +421,20 @@ settle_count(const struct settle *s)
 	return map_count(&s->names);
 }
 
+uint64_t
+settle_last(const struct settle *s)
+{
+	return s->last;
+}
+
+bool
+settle_is_done(const struct settle *s, uint64_t number)
+{
+	const struct settle_name *oldest = TAILQ_FIRST(&s->all);
+
+	return oldest == NULL || oldest->number > number;
+}
+
 struct settle *
 settle_new(struct mblist *l)
 {
@@ -425,6 +446,7 @@ settle_new(struct mblist *l)
 	TAILQ_INIT(&s->ready);
 	TAILQ_INIT(&s->asking);
 	TAILQ_INIT(&s->resting);
+	TAILQ_INIT(&s->all);
 	s->pump = task_new(l->bd->loop, pump, s);
 	s->pause = timer_new(l->bd->loop, pause_over, s);
 	return s;

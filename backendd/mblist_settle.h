@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "backendd/announce.h"
@@ -59,5 +60,11 @@ void settle_connected(struct settle *s);
 
 /* Names wanted and not settled yet. */
 size_t settle_count(const struct settle *s);
+
+/* All that are wanted by now have numbers up to this one. */
+uint64_t settle_last(const struct settle *s);
+
+/* Is all that was wanted up to there settled? */
+bool settle_is_done(const struct settle *s, uint64_t number);
 
 #endif

@@ -20,6 +20,7 @@ enum {
 	SLICE = 1000,        /* records a turn */
 	SETTLING_MAX = 1024, /* wanted at a time: the rest waits */
 	WAIT_MS = 20,
+	WAITS_MAX = 1500, /* 30 s for what is said before deletions */
 	BUCKETS_AT_ONCE = 30,
 	/* More than this is not remembered, and is found by the next one. */
 	LACKING_OCTETS = 64 * 1024 * 1024
@@ -41,6 +42,9 @@ struct sync {
 	struct buf cursor;
 	struct task *step;
 	struct timer *wait;
+	bool walked;
+	uint64_t said; /* settle's number of the last thing that is here */
+	unsigned waits;
 	uint64_t wanted;
 };
 
@@ -151,6 +155,21 @@ compared(struct sync *s)
 	finish(s);
 }
 
+/*
+ * What is here is published before what is not goes: else, of what was renamed,
+ * neither name would be there for a moment, or for long if we are refused.
+ */
+static void
+await_said(struct sync *s)
+{
+	if (s->nlacking == 0 || settle_is_done(s->list->settle, s->said))
+		compared(s);
+	else if (++s->waits > WAITS_MAX)
+		give_up(s, "what is here cannot be published");
+	else
+		timer_set(s->wait, WAIT_MS);
+}
+
 /* --- what we have, and it does not ------------------------------------------ */
 
 static bool
@@ -172,12 +191,16 @@ walk(void *arg)
 {
 	struct sync *s = arg;
 
-	if (settle_count(s->list->settle) > SETTLING_MAX)
+	if (s->walked) {
+		await_said(s);
+	} else if (settle_count(s->list->settle) > SETTLING_MAX) {
 		timer_set(s->wait, WAIT_MS);
-	else if (mblist_slice(s->list, &s->cursor, SLICE, walk_one, s))
-		compared(s);
-	else
+	} else {
+		s->walked =
+		    mblist_slice(s->list, &s->cursor, SLICE, walk_one, s);
+		s->said = settle_last(s->list->settle);
 		task_want(s->step);
+	}
 }
 
 /* --- what it has ------------------------------------------------------------- */
@@ -231,10 +254,10 @@ take_entry(void *arg, struct slice name, const struct mboxrec *there)
 	arena_init(&a);
 	n = op_str(&a, name);
 	here = mblist_raw(s->list, n, &a);
-	/* A change that is under way says itself what there is to be said. */
+	/* Of a name with a change under way settle waits for the end. */
 	if (here == NULL && !op_is_busy(s->list, n, OP_NAME))
 		lacks(s, n, there);
-	else if (here != NULL && !is_as_here(s, here, there))
+	else if (here == NULL || !is_as_here(s, here, there))
 		want(s, n);
 	arena_reset(&a);
 }
@@ -274,6 +297,8 @@ ask_next(struct sync *s)
 
 /* --- digests ------------------------------------------------------------------ */
 
+static void ask_digest(void *arg);
+
 static void
 digest_came(void *arg, const struct announce_answer *answer,
     const struct mboxdigest *theirs)
@@ -289,7 +314,7 @@ digest_came(void *arg, const struct announce_answer *answer,
 	if (answer->result != ANNOUNCE_OK) {
 		give_up(s, answer->text);
 	} else if (ours == NULL) {
-		give_up(s, "the list was taken back meanwhile");
+		tally_await(s->list->tally, ask_digest, s);
 	} else {
 		s->there = theirs->count;
 		s->nbuckets = mboxdigest_differences(ours, theirs, s->buckets);
@@ -307,8 +332,13 @@ digest_came(void *arg, const struct announce_answer *answer,
 	let_go(s);
 }
 
+/*
+ * The first thing said on a connection: the update server then listens to no
+ * older one of ours.  If ours has not been counted by the answer it is asked
+ * again.
+ */
 static void
-counted(void *arg)
+ask_digest(void *arg)
 {
 	struct sync *s = arg;
 	struct backendd *bd = s->list->bd;
@@ -332,7 +362,7 @@ sync_new(struct mblist *l)
 	timer_stop(l->compare);
 	s->by_bucket = announce_has_digests(l->bd->announce);
 	if (s->by_bucket)
-		tally_await(l->tally, counted, s);
+		ask_digest(s);
 	else
 		ask_next(s);
 	return s;
