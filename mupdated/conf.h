@@ -18,8 +18,11 @@ struct mupdated_conf {
 	struct conf_list admins, writers, readers;
 	struct conf_list hosts; /* "authname:host" */
 	bool check_owner;
-	uint64_t max_sessions, max_line, max_literal, max_backlog;
+	uint64_t max_sessions, max_strangers, max_per_address;
+	uint64_t max_line, max_literal, max_backlog;
 	uint64_t login_ms, idle_ms;
+	uint64_t lease_ms;
+	uint64_t change_log; /* changes */
 	uint64_t shards;
 };
 

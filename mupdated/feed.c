@@ -1,36 +1,86 @@
+#include <stdlib.h>
+
+#include "imap/mupdate_ext.h"
 #include "lib/must.h"
+#include "lib/xalloc.h"
 #include "mupdated/feed.h"
 #include "mupdated/list.h"
 
 enum {
-	LINE_MAX_OCTETS = 512 * 1024
+	LINE_MAX_OCTETS = 2 * 512 * 1024,
+	OUT_MAX = 512 * 1024 /* then a connection has to wait */
 };
 
-void
-feed_init(struct feed *f)
+/* Both forms behind one another, each without the tag it begins with. */
+struct feed_line {
+	TAILQ_ENTRY(feed_line) link;
+	uint64_t number, revision;
+	unsigned awaited; /* by subscribers, as their next */
+	size_t len[FEED_FORMS];
+	uint8_t octets[];
+};
+
+static size_t
+cost(const struct feed_line *line)
 {
+	return sizeof(*line) + line->len[FEED_PLAIN] + line->len[FEED_EXT];
+}
+
+void
+feed_init(struct feed *f, size_t max)
+{
+	*f = (struct feed){ .max = max };
 	TAILQ_INIT(&f->subscribers);
-	buf_init(&f->line, LINE_MAX_OCTETS);
+	TAILQ_INIT(&f->lines);
+	buf_init(&f->scratch, LINE_MAX_OCTETS);
+}
+
+/* From the beginning, what nobody awaits. */
+static void
+trim(struct feed *f)
+{
+	struct feed_line *line;
+
+	while ((line = TAILQ_FIRST(&f->lines)) != NULL && line->awaited == 0) {
+		TAILQ_REMOVE(&f->lines, line, link);
+		f->octets -= cost(line);
+		free(line);
+	}
 }
 
 void
 feed_fini(struct feed *f)
 {
 	MUST(TAILQ_EMPTY(&f->subscribers));
-	buf_fini(&f->line);
+	trim(f);
+	MUST(TAILQ_EMPTY(&f->lines));
+	buf_fini(&f->scratch);
+}
+
+/* --- places ---------------------------------------------------------------- */
+
+static void
+move(struct subscriber *s, struct feed_line *to)
+{
+	if (s->next != NULL)
+		s->next->awaited--;
+	s->next = to;
+	if (to != NULL)
+		to->awaited++;
 }
 
 void
-feed_join(struct feed *f, struct subscriber *s, struct slice tag,
-    struct buf *out, size_t max)
+feed_join(struct feed *f, struct subscriber *s, enum feed_form form,
+    struct slice tag, struct buf *out, uint64_t after)
 {
 	MUST(!s->joined && tag.len <= MUPDATE_TAG_MAX);
 	memcpy(s->tag, tag.ptr, tag.len);
 	s->tag[tag.len] = '\0';
+	s->form = form;
 	s->out = out;
-	s->max = max;
+	s->after = after;
 	s->joined = true;
-	buf_init(&s->aside, max);
+	f->count[form]++;
 	TAILQ_INSERT_TAIL(&f->subscribers, s, link);
 }
 
@@ -38,9 +88,45 @@ void
 feed_live(struct subscriber *s)
 {
 	MUST(s->joined && !s->live);
-	buf_put_slice(s->out, buf_slice(&s->aside));
-	buf_fini(&s->aside);
 	s->live = true;
+}
+
+static void
+put_line(struct subscriber *s, const struct feed_line *line)
+{
+	size_t skip = s->form == FEED_EXT ? line->len[FEED_PLAIN] : 0;
+
+	/* Made before it came, so there was nobody of its form. */
+	if (line->revision <= s->after)
+		return;
+	MUST(line->len[s->form] > 0);
+	buf_puts(s->out, s->tag);
+	buf_put(s->out, line->octets + skip, line->len[s->form]);
+}
+
+void
+feed_take(struct feed *f, struct subscriber *s)
+{
+	if (!s->live)
+		return;
+	while (s->next != NULL && buf_len(s->out) < OUT_MAX) {
+		put_line(s, s->next);
+		move(s, TAILQ_NEXT(s->next, link));
+	}
+	trim(f);
+}
+
+bool
+feed_behind(const struct subscriber *s, uint64_t number)
+{
+	return s->next != NULL && s->next->number <= number;
+}
+
+uint64_t
+feed_before(const struct subscriber *s)
+{
+	MUST(s->next != NULL);
+	return s->next->number - 1;
 }
 
 void
@@ -48,47 +134,98 @@ feed_leave(struct feed *f, struct subscriber *s)
 {
 	if (!s->joined)
 		return;
+	move(s, NULL);
 	TAILQ_REMOVE(&f->subscribers, s, link);
-	buf_fini(&s->aside);
+	f->count[s->form]--;
 	s->joined = s->live = false;
+	trim(f);
 }
 
+/* --- lines ----------------------------------------------------------------- */
+
 static void
-put_line(struct buf *b, struct slice tag, const struct list_event *ev)
+put_plain(struct buf *b, const struct list_event *ev)
 {
+	const struct slice none = slice_of(NULL, 0);
 	const struct mboxrec *r = &ev->record;
 
 	if (!ev->exists)
-		mupdate_put_delete(b, tag, ev->name);
-	else if (r->state == MBOXREC_RESERVED)
-		mupdate_put_reserve(b, tag, ev->name, r->location);
+		mupdate_put_delete(b, none, ev->name);
+	else if (r->state == MBOXREC_ACTIVE)
+		mupdate_put_mailbox(b, none, ev->name, r->location, r->acl);
 	else
-		mupdate_put_mailbox(b, tag, ev->name, r->location, r->acl);
+		mupdate_put_reserve(b, none, ev->name, r->location);
 }
 
 static void
-push_to(struct subscriber *s, struct slice line)
+put_ext(struct buf *b, const struct list_event *ev)
 {
-	struct buf *to = s->live ? s->out : &s->aside;
+	const struct slice none = slice_of(NULL, 0);
 
-	if (s->lost)
-		return;
-	if (line.len > s->max || buf_len(to) > s->max - line.len)
-		s->lost = true;
+	if (ev->exists)
+		mupdate_ext_put_entry(b, none, ev->name, &ev->record);
 	else
-		buf_put_slice(to, line);
-	s->wake(s->arg);
+		mupdate_ext_put_gone(b, none, ev->revision, ev->name);
+}
+
+static struct feed_line *
+line_new(struct feed *f, const struct list_event *ev)
+{
+	struct buf *b = &f->scratch;
+	struct feed_line *line;
+	size_t plain;
+
+	buf_clear(b);
+	if (f->count[FEED_PLAIN] > 0)
+		put_plain(b, ev);
+	plain = buf_len(b);
+	if (f->count[FEED_EXT] > 0)
+		put_ext(b, ev);
+	MUST(!buf_failed(b));
+	line = xmalloc(sizeof(*line) + buf_len(b));
+	*line = (struct feed_line){ .number = ev->number,
+		.revision = ev->revision,
+		.len = { plain, buf_len(b) - plain } };
+	memcpy(line->octets, buf_data(b), buf_len(b));
+	return line;
+}
+
+/* Those who hold up the beginning. */
+static void
+lose(struct feed *f)
+{
+	struct feed_line *first = TAILQ_FIRST(&f->lines);
+	struct subscriber *s;
+
+	TAILQ_FOREACH (s, &f->subscribers, link) {
+		if (s->next != first)
+			continue;
+		move(s, NULL);
+		s->lost = true;
+		f->lost++;
+		s->wake(s->arg);
+	}
+	trim(f);
 }
 
 void
 feed_push(struct feed *f, const struct list_event *ev)
 {
+	struct feed_line *line;
 	struct subscriber *s;
 
+	if (TAILQ_EMPTY(&f->subscribers))
+		return;
+	line = line_new(f, ev);
+	TAILQ_INSERT_TAIL(&f->lines, line, link);
+	f->octets += cost(line);
 	TAILQ_FOREACH (s, &f->subscribers, link) {
-		buf_clear(&f->line);
-		put_line(&f->line, slice_str(s->tag), ev);
-		MUST(!buf_failed(&f->line));
-		push_to(s, buf_slice(&f->line));
+		if (s->next == NULL && !s->lost)
+			move(s, line);
+		if (s->live)
+			s->wake(s->arg);
 	}
+	trim(f);
+	while (f->octets > f->max)
+		lose(f);
 }

@@ -1,29 +1,42 @@
 /*
  * feed: who is told of changes of the list, each under the tag of its UPDATE.
  *
- * A subscriber that still receives the list has its changes kept aside until
- * feed_live(); then they go out at once.  One that falls too far behind is
- * marked lost, and its session says BYE: the list does not wait for it.
+ * A change is a line that is made once, in RFC 3656's form and in the
+ * extension's, as far as there are subscribers of each, and kept until all
+ * have it.  A subscriber is a place in the row of lines: it takes what its
+ * connection has room for, and while it still receives the list it takes
+ * nothing.  The row has a ceiling, whatever the number of subscribers; who
+ * holds up its beginning when it is reached is marked lost, and its session
+ * says BYE.  The list waits for nobody.
  */
 #ifndef MUPDATED_FEED_H
 #define MUPDATED_FEED_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "imap/mupdate.h"
 #include "lib/buf.h"
 #include "lib/list.h"
 
+struct feed_line;
 struct list_event;
+
+enum feed_form {
+	FEED_PLAIN, /* RFC 3656 */
+	FEED_EXT,   /* XMURDER */
+	FEED_FORMS
+};
 
 /* Embed it; the members are feed.c's own, but for lost. */
 struct subscriber {
 	TAILQ_ENTRY(subscriber) link;
+	enum feed_form form;
 	char tag[MUPDATE_TAG_MAX + 1];
-	struct buf aside;
-	struct buf *out; /* borrowed */
-	size_t max;      /* octets that may wait */
+	struct buf *out;        /* borrowed */
+	struct feed_line *next; /* to be taken; NULL: it has all */
+	uint64_t after;         /* lines up to this revision are not for it */
 	bool joined, live, lost;
 	void (*wake)(void *arg);
 	void *arg;
@@ -31,18 +44,34 @@ struct subscriber {
 
 struct feed {
 	TAILQ_HEAD(, subscriber) subscribers;
-	struct buf line; /* scratch */
+	TAILQ_HEAD(, feed_line) lines;
+	size_t octets, max; /* of lines */
+	unsigned count[FEED_FORMS];
+	uint64_t lost; /* subscribers, so far */
+	struct buf scratch;
 };
 
-void feed_init(struct feed *f);
+void feed_init(struct feed *f, size_t max);
 void feed_fini(struct feed *f);
 
-/* out is borrowed until feed_leave(); wake is called when out has grown. */
-void feed_join(struct feed *f, struct subscriber *s, struct slice tag,
-    struct buf *out, size_t max);
+/*
+ * It will get what changes after the revision.  out is borrowed until
+ * feed_leave(); wake is called when there is something to take, or it is lost.
+ */
+void feed_join(struct feed *f, struct subscriber *s, enum feed_form form,
+    struct slice tag, struct buf *out, uint64_t after);
 
-/* What was kept aside goes out, and from now on all at once. */
+/* From now on it takes. */
 void feed_live(struct subscriber *s);
+
+/* What there is, as far as there is room in out. */
+void feed_take(struct feed *f, struct subscriber *s);
+
+/* Has it not taken a line of this commit or an earlier one? */
+bool feed_behind(const struct subscriber *s, uint64_t number);
+
+/* If it is behind: what comes before that. */
+uint64_t feed_before(const struct subscriber *s);
 
 /* Idempotent. */
 void feed_leave(struct feed *f, struct subscriber *s);

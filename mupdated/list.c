@@ -1,40 +1,26 @@
 #include <stdlib.h>
 
-#include "lib/arena.h"
-#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/keeper.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
-#include "lib/rand.h"
 #include "lib/treedb.h"
-#include "lib/wire.h"
 #include "lib/xalloc.h"
-#include "mupdated/list.h"
+#include "mupdated/list_own.h"
 
 enum {
-	RECORD_MAX = 512 * 1024,
 	SEP_DOMAIN = 0x1d
-};
-
-static const char epoch_fact[] = "list.epoch";
-static const char revision_fact[] = "list.revision";
-
-struct list {
-	struct keeper *keeper;
-	struct log *log;
-	uint64_t revision; /* of the last change */
-	list_cb *cb;
-	void *arg;
-	struct buf key, old, fresh; /* scratch */
 };
 
 /* Committed, and the disk has not answered. */
 struct pending {
+	TAILQ_ENTRY(pending) link;
 	struct list *list;
+	uint64_t revision;
 	bool exists;
-	size_t name_len, record_len;
-	uint8_t octets[]; /* name, record */
+	size_t name_len, record_len, loser_len;
+	uint8_t octets[]; /* name, record, loser */
 };
 
 /* --- names ----------------------------------------------------------------- */
@@ -46,75 +32,65 @@ struct pending {
 static struct slice
 key_of(struct list *l, struct slice name)
 {
-	bool domain = true;
+	size_t domain = slice_find(name, '!');
+	size_t n = name.len;
+	uint8_t *key;
 
 	buf_clear(&l->key);
-	for (size_t i = 0; i < name.len; i++) {
-		uint8_t c = name.ptr[i];
-
-		if (c == '!' && domain) {
-			domain = false;
-			c = SEP_DOMAIN;
-		} else if (c == '.') {
-			c = TREEDB_SEP;
-		}
-		buf_putc(&l->key, c);
-	}
+	key = buf_space(&l->key, &n);
+	MUST(key != NULL && n >= name.len);
+	for (size_t i = 0; i < name.len; i++)
+		key[i] = name.ptr[i] == '.' ? TREEDB_SEP
+		         : i == domain      ? SEP_DOMAIN
+		                            : name.ptr[i];
+	buf_grew(&l->key, name.len);
 	return buf_slice(&l->key);
 }
 
-static void
-name_of(struct buf *out, struct slice key)
+void
+list_put_name(struct buf *out, struct slice key)
 {
-	for (size_t i = 0; i < key.len; i++) {
-		uint8_t c = key.ptr[i];
+	size_t n = key.len;
+	uint8_t *name = buf_space(out, &n);
 
-		if (c == SEP_DOMAIN)
-			c = '!';
-		else if (c == TREEDB_SEP)
-			c = '.';
-		buf_putc(out, c);
-	}
-}
-
-static bool
-has_controls(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
-			return true;
-	return false;
-}
-
-static bool
-is_name(struct slice name)
-{
-	return name.len > 0 && name.len <= TREEDB_KEY_MAX &&
-	       !has_controls(name);
-}
-
-static bool
-is_location(struct slice location)
-{
-	return location.len > 0 && location.len <= MBOXREC_LOCATION_MAX &&
-	       !has_controls(location);
+	MUST(name != NULL && n >= key.len);
+	for (size_t i = 0; i < key.len; i++)
+		name[i] = key.ptr[i] == TREEDB_SEP   ? '.'
+		          : key.ptr[i] == SEP_DOMAIN ? '!'
+		                                     : key.ptr[i];
+	buf_grew(out, key.len);
 }
 
 /* --- telling --------------------------------------------------------------- */
 
-/* After a failure: what is so instead. */
 static void
-look_again(struct list *l, struct list_event *ev)
+tell(struct list *l, const struct pending *p, uint64_t number)
+{
+	struct list_event ev = { .number = number,
+		.revision = p->revision,
+		.exists = p->exists };
+	struct err err;
+
+	ev.name = slice_of(p->octets, p->name_len);
+	ev.loser =
+	    slice_of(p->octets + p->name_len + p->record_len, p->loser_len);
+	if (p->exists)
+		MUST(mboxrec_parse(&ev.record,
+		         slice_of(p->octets + p->name_len, p->record_len),
+		         &err) == 0);
+	l->watch.changed(l->watch.arg, &ev);
+}
+
+/* All that the disk refused has been taken back. */
+static void
+recover(struct list *l)
 {
 	struct err err;
-	int found;
 
-	buf_clear(&l->old);
-	found = list_find(l, ev->name, &ev->record, &l->old, &err);
-	if (found == -1)
+	l->stale = false;
+	if (list_rebuild(l, &err) == -1)
 		log_err(l->log, "list: cannot read an entry", "why", err.text,
 		    NULL);
-	ev->exists = found == 1;
 }
 
 static void
@@ -122,184 +98,210 @@ settled(void *arg, uint64_t number, bool failed)
 {
 	struct pending *p = arg;
 	struct list *l = p->list;
-	struct list_event ev = { .number = number,
-		.failed = failed,
-		.exists = p->exists };
-	struct err err;
 
-	ev.name = slice_of(p->octets, p->name_len);
-	if (failed)
-		look_again(l, &ev);
-	else if (p->exists)
-		MUST(mboxrec_parse(&ev.record,
-		         slice_of(p->octets + p->name_len, p->record_len),
-		         &err) == 0);
-	l->cb(l->arg, &ev);
+	TAILQ_REMOVE(&l->pending, p, link);
+	if (failed) {
+		l->stale = l->runs_owed = true;
+		l->watch.failed(l->watch.arg, number);
+	} else {
+		tell(l, p, number);
+	}
 	free(p);
+	if (l->stale && TAILQ_EMPTY(&l->pending))
+		recover(l);
 }
 
 /* --- changing -------------------------------------------------------------- */
 
 static struct list_answer
-refused(const char *text)
+refused(enum mupdate_code code, const char *text)
 {
-	return (struct list_answer){ LIST_REFUSED, text, 0 };
+	return (struct list_answer){ .code = code, .text = text };
 }
 
-/* Nothing to do; true as long as what is so lasts. */
+/* True as long as what is so lasts. */
 static struct list_answer
-as_it_is(struct list *l)
+done(struct list *l, uint64_t generation)
 {
-	return (
-	    struct list_answer){ LIST_DONE, "done", keeper_last(l->keeper) };
+	return (struct list_answer){ .done = true,
+		.text = "done",
+		.number = keeper_last(l->keeper),
+		.generation = generation };
 }
 
-static void
-put_revision(struct list *l)
+static uint8_t *
+append(uint8_t *to, struct slice s)
 {
-	struct buf b;
-
-	buf_init(&b, 8);
-	wire_put_u64(&b, l->revision + 1);
-	keeper_put_fact(l->keeper, revision_fact, buf_slice(&b));
-	buf_fini(&b);
+	if (s.len > 0)
+		memcpy(to, s.ptr, s.len);
+	return to + s.len;
 }
 
-/* Commits what was gathered for name; record is empty for a deletion. */
-static struct list_answer
-commit(struct list *l, struct slice name, struct slice record)
+static struct pending *
+pending_new(struct list *l, struct slice name, struct slice record,
+    struct slice loser)
 {
-	struct pending *p = xmalloc(sizeof(*p) + name.len + record.len);
-	struct err err;
+	struct pending *p =
+	    xmalloc(sizeof(*p) + name.len + record.len + loser.len);
 
 	*p = (struct pending){ .list = l,
+		.revision = l->revision + 1,
 		.exists = record.len > 0,
 		.name_len = name.len,
-		.record_len = record.len };
-	memcpy(p->octets, name.ptr, name.len);
-	if (record.len > 0)
-		memcpy(p->octets + name.len, record.ptr, record.len);
-	put_revision(l);
+		.record_len = record.len,
+		.loser_len = loser.len };
+	append(append(append(p->octets, name), record), loser);
+	return p;
+}
+
+/* A deleted name's tombstone goes when the log has no room for it. */
+static void
+gather_trim(struct list *l)
+{
+	struct change oldest;
+	char room[LIST_TOMB_KEY + 1];
+
+	if (!changelog_next_drop(l->changes, &oldest) || !oldest.gone)
+		return;
+	keeper_delete(l->keeper, list_tomb_key(room, oldest.revision));
+	list_gather_floor(l, oldest.revision);
+}
+
+/* What was gathered, and its trace in the log. */
+static int
+commit(struct list *l, struct pending *p)
+{
+	struct change change = { .revision = p->revision,
+		.name = slice_of(p->octets, p->name_len),
+		.gone = !p->exists };
+	struct err err;
+
+	gather_trim(l);
+	if (l->runs_owed)
+		list_gather_runs(l);
 	if (keeper_commit(l->keeper, settled, p, &err) == -1) {
 		log_warn(l->log, "list: cannot change an entry", "why",
 		    err.text, NULL);
 		free(p);
-		return refused("cannot store the change now");
+		return -1;
 	}
-	l->revision++;
-	return as_it_is(l);
+	TAILQ_INSERT_TAIL(&l->pending, p, link);
+	l->runs_owed = false;
+	l->revision = p->revision;
+	runs_gave(&l->runs, l->revision);
+	changelog_put(l->changes, &change);
+	return 0;
+}
+
+static const struct list_answer cannot_store = { .code =
+	                                             MUPDATE_CODE_UNAVAILABLE,
+	.text = "cannot store the change now" };
+
+static struct list_answer
+put(struct list *l, struct slice name, const struct rules_verdict *v,
+    const struct mboxrec *old)
+{
+	struct slice none = slice_of(NULL, 0);
+	struct slice loser = v->taken ? mboxrec_host(old->location) : none;
+
+	buf_clear(&l->fresh);
+	mboxrec_put(&l->fresh, &v->record);
+	MUST(!buf_failed(&l->fresh));
+	keeper_put(l->keeper, key_of(l, name), buf_slice(&l->fresh), NULL, 0);
+	if (commit(l, pending_new(l, name, buf_slice(&l->fresh), loser)) == -1)
+		return cannot_store;
+	if (old != NULL)
+		holders_remove(&l->holders, name, old);
+	holders_add(&l->holders, name, &v->record);
+	return done(l, v->record.generation);
 }
 
 static struct list_answer
-put(struct list *l, struct slice name, struct mboxrec *r)
+remove_entry(struct list *l, struct slice name, const struct mboxrec *old)
 {
-	r->revision = l->revision + 1;
-	buf_clear(&l->fresh);
-	mboxrec_put(&l->fresh, r);
-	MUST(!buf_failed(&l->fresh));
-	keeper_put(l->keeper, key_of(l, name), buf_slice(&l->fresh), NULL, 0);
-	return commit(l, name, buf_slice(&l->fresh));
+	struct slice none = slice_of(NULL, 0);
+	char room[LIST_TOMB_KEY + 1];
+
+	keeper_delete(l->keeper, key_of(l, name));
+	keeper_put(l->keeper, list_tomb_key(room, l->revision + 1), name, NULL,
+	    0);
+	if (commit(l, pending_new(l, name, none, none)) == -1)
+		return cannot_store;
+	holders_remove(&l->holders, name, old);
+	return done(l, old->generation);
 }
 
-/* 1 and *r, 0, or -1 and the answer. */
-static int
-look(struct list *l, struct slice name, struct mboxrec *r,
-    struct list_answer *answer)
+/*
+ * The list was lost, and the clock set back since: numbers go on behind the
+ * generation that came from its other life, so that a later grant is greater.
+ */
+static bool
+jump(struct list *l, struct rules_verdict *v, struct runs *before)
 {
+	if (v->record.generation <= v->record.revision)
+		return false;
+	*before = l->runs;
+	l->revision = runs_begin(&l->runs, v->record.generation + 1, 0);
+	v->record.revision = l->revision + 1;
+	list_gather_runs(l);
+	return true;
+}
+
+static struct list_answer
+put_after_jump(struct list *l, struct slice name, struct rules_verdict *v,
+    const struct mboxrec *old)
+{
+	uint64_t revision = l->revision;
+	struct list_answer a;
+	struct runs before;
+	bool jumped = jump(l, v, &before);
+
+	a = put(l, name, v, old);
+	if (jumped && !a.done) {
+		l->runs = before;
+		l->revision = revision;
+	}
+	return a;
+}
+
+struct list_answer
+list_change(struct list *l, const struct rules_request *rq,
+    const struct rules_who *who)
+{
+	struct rules_now now = { .revision = l->revision + 1,
+		.seconds = (uint64_t)loop_wall(l->loop).ms / 1000,
+		.runs = &l->runs };
+	struct rules_verdict v;
+	struct mboxrec old;
 	struct err err;
 	int found;
 
-	*answer = refused("not a mailbox name");
-	if (!is_name(name))
-		return -1;
 	buf_clear(&l->old);
-	found = list_find(l, name, r, &l->old, &err);
+	found = list_find(l, rq->name, &old, &l->old, &err);
 	if (found == -1) {
 		log_err(l->log, "list: cannot read an entry", "why", err.text,
 		    NULL);
-		*answer = refused("cannot read the list");
+		return refused(MUPDATE_CODE_UNAVAILABLE,
+		    "cannot read the list");
 	}
-	return found;
-}
-
-struct list_answer
-list_reserve(struct list *l, struct slice name, struct slice location)
-{
-	struct mboxrec r = { .state = MBOXREC_RESERVED, .location = location };
-	struct mboxrec old;
-	struct list_answer answer;
-
-	if (!is_location(location))
-		return refused("not a location");
-	switch (look(l, name, &old, &answer)) {
-	case -1:
-		return answer;
-	case 0:
-		return put(l, name, &r);
+	v = rules_apply(rq, found == 1 ? &old : NULL, who, &now);
+	if (v.outcome == RULES_PUT &&
+	    holders_hosts(&l->holders) >= LIST_HOSTS_MAX &&
+	    holders_digest(&l->holders, mboxrec_host(v.record.location)) ==
+	        NULL)
+		return refused(MUPDATE_CODE_LIMIT, "too many hosts");
+	switch (v.outcome) {
+	case RULES_PUT:
+		return put_after_jump(l, rq->name, &v,
+		    found == 1 ? &old : NULL);
+	case RULES_REMOVE:
+		return remove_entry(l, rq->name, &old);
+	case RULES_KEEP:
+		return done(l, v.record.generation);
+	case RULES_REFUSE:
+		break;
 	}
-	if (!slice_equal(old.location, location))
-		return refused("mailbox already exists");
-	return as_it_is(l);
-}
-
-struct list_answer
-list_activate(struct list *l, struct slice name, struct slice location,
-    struct slice acl)
-{
-	struct mboxrec r = { .state = MBOXREC_ACTIVE,
-		.location = location,
-		.acl = acl };
-	struct mboxrec old;
-	struct list_answer answer;
-	int found;
-
-	if (!is_location(location))
-		return refused("not a location");
-	if (acl.len > MBOXREC_ACL_MAX)
-		return refused("ACL too long");
-	found = look(l, name, &old, &answer);
-	if (found == -1)
-		return answer;
-	if (found == 1 && old.state == MBOXREC_ACTIVE &&
-	    slice_equal(old.location, location) && slice_equal(old.acl, acl))
-		return as_it_is(l);
-	return put(l, name, &r);
-}
-
-struct list_answer
-list_deactivate(struct list *l, struct slice name, struct slice location)
-{
-	struct mboxrec r = { .state = MBOXREC_RESERVED, .location = location };
-	struct mboxrec old;
-	struct list_answer answer;
-
-	if (!is_location(location))
-		return refused("not a location");
-	switch (look(l, name, &old, &answer)) {
-	case -1:
-		return answer;
-	case 0:
-		return refused("mailbox does not exist");
-	}
-	if (old.state == MBOXREC_RESERVED)
-		return refused("mailbox not currently active");
-	return put(l, name, &r);
-}
-
-struct list_answer
-list_delete(struct list *l, struct slice name)
-{
-	struct mboxrec old;
-	struct list_answer answer;
-
-	switch (look(l, name, &old, &answer)) {
-	case -1:
-		return answer;
-	case 0:
-		return refused("mailbox does not exist");
-	}
-	keeper_delete(l->keeper, key_of(l, name));
-	return commit(l, name, slice_of(NULL, 0));
+	return refused(v.code, v.text);
 }
 
 /* --- reading --------------------------------------------------------------- */
@@ -310,7 +312,7 @@ list_find(struct list *l, struct slice name, struct mboxrec *r,
 {
 	int found;
 
-	if (!is_name(name))
+	if (!rules_is_name(name))
 		return 0;
 	found = treedb_get(keeper_tree(l->keeper), key_of(l, name), room, err);
 	if (found != 1)
@@ -337,13 +339,15 @@ walk_record(void *arg, struct slice key, struct slice value)
 	if (w->failed == -1)
 		return TREEDB_STOP;
 	buf_clear(w->name);
-	name_of(w->name, key);
+	list_put_name(w->name, key);
 	w->stopped = !w->visit(w->arg, buf_slice(w->name), &r);
+	if (!w->stopped)
+		return TREEDB_NEXT;
 	/* From just above this key, next time. */
 	buf_clear(w->at);
 	buf_put_slice(w->at, key);
 	buf_putc(w->at, '\0');
-	return w->stopped ? TREEDB_STOP : TREEDB_NEXT;
+	return TREEDB_STOP;
 }
 
 int
@@ -356,6 +360,8 @@ list_walk(struct list *l, struct buf *at, list_visit *visit, void *arg,
 
 	buf_init(&name, TREEDB_KEY_MAX);
 	buf_init(&from, TREEDB_KEY_MAX + 1);
+	if (buf_len(at) == 0) /* just above the last tombstone */
+		buf_putc(&from, (uint8_t)(LIST_TOMB[0] + 1));
 	buf_put_slice(&from, buf_slice(at));
 	rc = treedb_walk(keeper_tree(l->keeper), slice_of(NULL, 0),
 	    buf_slice(&from), walk_record, &w, err);
@@ -378,55 +384,70 @@ list_durable(const struct list *l)
 	return keeper_durable(l->keeper);
 }
 
-/* --- birth and death ------------------------------------------------------- */
-
-/* The revision we are at; the first opening begins an epoch. */
-static int
-read_facts(struct list *l, struct err *err)
+bool
+list_failed(const struct list *l)
 {
-	struct treedb *t = keeper_tree(l->keeper);
-	struct wire w;
-	int found;
-
-	buf_clear(&l->old);
-	found = treedb_get_fact(t, revision_fact, &l->old, err);
-	if (found == -1)
-		return -1;
-	wire_init(&w, buf_slice(&l->old));
-	if (found == 1) {
-		l->revision = wire_u64(&w);
-		return wire_done(&w)
-		           ? 0
-		           : err_set(err,
-		                 "damaged number of the last revision");
-	}
-	buf_clear(&l->fresh);
-	wire_put_u64(&l->fresh, rand_u64());
-	keeper_put_fact(l->keeper, epoch_fact, buf_slice(&l->fresh));
-	buf_clear(&l->fresh);
-	wire_put_u64(&l->fresh, 0);
-	keeper_put_fact(l->keeper, revision_fact, buf_slice(&l->fresh));
-	return keeper_commit(l->keeper, NULL, NULL, err);
+	return keeper_failed(l->keeper);
 }
+
+struct slice
+list_epoch(const struct list *l)
+{
+	return slice_of(l->epoch, LIST_EPOCH_DIGITS);
+}
+
+uint64_t
+list_revision(const struct list *l)
+{
+	return l->revision;
+}
+
+bool
+list_resumable(const struct list *l, struct slice epoch, uint64_t revision)
+{
+	return slice_equal(epoch, list_epoch(l)) &&
+	       runs_know(&l->runs, revision) &&
+	       revision >= changelog_floor(l->changes);
+}
+
+bool
+list_changed_after(const struct list *l, uint64_t revision,
+    struct change *change)
+{
+	return changelog_after(l->changes, revision, change);
+}
+
+const struct holders *
+list_holders(const struct list *l)
+{
+	return &l->holders;
+}
+
+/* --- birth and death ------------------------------------------------------- */
 
 int
 list_open(struct list **lp, struct loop *loop, struct jobs *jobs,
-    struct log *log, const char *dir, unsigned shards, list_cb *cb, void *arg,
+    struct log *log, const struct list_options *o, const struct list_watch *w,
     struct err *err)
 {
 	struct keeper_limits limits = keeper_defaults();
 	struct list *l = xcalloc(1, sizeof(*l));
 
-	limits.shards = shards;
+	limits.shards = o->shards;
+	l->loop = loop;
 	l->log = log;
-	l->cb = cb;
-	l->arg = arg;
+	l->watch = *w;
+	l->changes = changelog_new(o->change_log);
+	TAILQ_INIT(&l->pending);
+	holders_init(&l->holders);
 	buf_init(&l->key, TREEDB_KEY_MAX);
-	buf_init(&l->old, RECORD_MAX);
-	buf_init(&l->fresh, RECORD_MAX);
+	buf_init(&l->old, LIST_RECORD_MAX);
+	buf_init(&l->fresh, LIST_RECORD_MAX);
+	buf_init(&l->scratch, LIST_RECORD_MAX);
 	*lp = l;
-	if (keeper_open(&l->keeper, loop, jobs, log, dir, &limits, err) == 0 &&
-	    read_facts(l, err) == 0)
+	if (keeper_open(&l->keeper, loop, jobs, log, o->directory, &limits,
+	        err) == 0 &&
+	    list_begin(l, err) == 0)
 		return 0;
 	list_close(lp);
 	return -1;
@@ -437,13 +458,21 @@ void
 list_close(struct list **lp)
 {
 	struct list *l = *lp;
+	struct pending *p;
 
 	if (l == NULL)
 		return;
 	keeper_close(&l->keeper);
+	while ((p = TAILQ_FIRST(&l->pending)) != NULL) {
+		TAILQ_REMOVE(&l->pending, p, link);
+		free(p);
+	}
+	changelog_free(&l->changes);
+	holders_fini(&l->holders);
 	buf_fini(&l->key);
 	buf_fini(&l->old);
 	buf_fini(&l->fresh);
+	buf_fini(&l->scratch);
 	free(l);
 	*lp = NULL;
 }

@@ -6,8 +6,8 @@
 #include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
+#include "mupdated/child.h"
 #include "mupdated/conf.h"
-#include "mupdated/server.h"
 
 static const struct daemon_link links[] = { { "list", "auth" },
 	{ NULL, NULL } };
@@ -31,7 +31,7 @@ main(int argc, char **argv)
 {
 	const struct daemon_child auth =
 	    auth_child(offsetof(struct mupdated_conf, auth));
-	const struct daemon_child *const children[] = { &server_child, &auth,
+	const struct daemon_child *const children[] = { &list_child, &auth,
 		NULL };
 	const struct daemon_spec spec = {
 		.name = "mupdated",

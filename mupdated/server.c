@@ -2,46 +2,16 @@
 
 #include "lib/auth.h"
 #include "lib/err.h"
-#include "lib/jobs.h"
-#include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
-#include "lib/tls.h"
+#include "lib/stream.h"
 #include "lib/xalloc.h"
 #include "mupdated/conf.h"
+#include "mupdated/leases.h"
 #include "mupdated/list.h"
 #include "mupdated/server.h"
 #include "mupdated/session.h"
-
-enum {
-	LISTENERS_MAX = 64,
-	THREADS = 2, /* one syncs, one may write a checkpoint */
-	READY_POLL_MS = 10,
-	READY_POLLS = 500, /* then accept without knowing the mechanisms */
-	DRAIN_POLL_MS = 20
-};
-
-struct owner;
-
-struct listener {
-	struct owner *owner;
-	struct listen *listen;
-	bool tls;
-};
-
-/* The child's state: the server, and what only starting and ending need. */
-struct owner {
-	struct server server;
-	struct child *child;
-	struct jobs *jobs;
-	struct task *settle; /* what has become durable */
-	struct timer *ready; /* is auth there? */
-	struct timer *drain;
-	unsigned polls;
-	struct listener listeners[LISTENERS_MAX];
-	size_t nlisteners;
-};
 
 /* --- changes --------------------------------------------------------------- */
 
@@ -49,205 +19,235 @@ struct owner {
 static void
 settle(void *arg)
 {
-	struct owner *o = arg;
+	struct server *sv = arg;
 	struct session *ss, *next;
 
-	TAILQ_FOREACH_SAFE (ss, &o->server.waiting, waiting_link, next)
+	TAILQ_FOREACH_SAFE (ss, &sv->waiting, waiting_link, next)
 		session_advance(ss);
+}
+
+/*
+ * A name of this host is another's now, and the host has not let go of it.  It
+ * finds out when it compares its list with ours, which it does when it connects
+ * again; until then it would serve the name.
+ */
+static void
+make_look(struct server *sv, struct slice host)
+{
+	struct session *ss;
+
+	TAILQ_FOREACH (ss, &sv->sessions, link) {
+		if (ss->host == NULL || !slice_is(host, ss->host) ||
+		    ss->state == SESSION_CLOSING)
+			continue;
+		sv->taken++;
+		session_close(ss, SESSION_END_TAKEN,
+		    "[TAKEN] compare your list with this one");
+	}
 }
 
 static void
 changed(void *arg, const struct list_event *ev)
 {
-	struct owner *o = arg;
+	struct server *sv = arg;
+
+	feed_push(&sv->feed, ev);
+	if (ev->loser.len > 0) {
+		log_warn(sv->log, "name taken from another host", "mailbox",
+		    LOG_SLICE(ev->name), "host", LOG_SLICE(ev->loser), "by",
+		    LOG_SLICE(ev->record.location), NULL);
+		make_look(sv, ev->loser);
+	}
+	task_want(sv->settle);
+}
+
+static void
+failed(void *arg, uint64_t number)
+{
+	struct server *sv = arg;
 	struct session *ss;
 
-	if (ev->failed) {
-		settle(o);
-		TAILQ_FOREACH (ss, &o->server.waiting, waiting_link)
-			session_commit_failed(ss, ev->number);
+	/* What was durable before goes out as what it is. */
+	settle(sv);
+	TAILQ_FOREACH (ss, &sv->waiting, waiting_link)
+		session_commit_failed(ss, number);
+	leases_check(sv->leases);
+	task_want(sv->settle);
+}
+
+static void
+begun(void *arg)
+{
+	struct server *sv = arg;
+
+	task_want(sv->settle);
+}
+
+/* --- who is here ------------------------------------------------------------ */
+
+/* Of "192.0.2.1:143" or "[2001:db8::1]:143" or a path. */
+static struct slice
+address_of(const struct session *ss)
+{
+	struct slice peer = slice_str(stream_peer(ss->stream));
+
+	return slice_first(peer, slice_rfind(peer, ':'));
+}
+
+void
+server_add(struct server *sv, struct session *ss)
+{
+	size_t *n = map_find(&sv->addresses, address_of(ss));
+
+	if (n == NULL) {
+		n = xcalloc(1, sizeof(*n));
+		map_put(&sv->addresses, address_of(ss), n);
 	}
-	feed_push(&o->server.feed, ev);
-	task_want(o->settle);
+	++*n;
+	ss->serial = ++sv->serial;
+	sv->accepted++;
+	sv->nsessions++;
+	sv->nstrangers++;
+	TAILQ_INSERT_TAIL(&sv->sessions, ss, link);
 }
 
-/* --- accepting ------------------------------------------------------------- */
-
-static void
-accepted(void *arg, int fd)
+void
+server_remove(struct server *sv, struct session *ss)
 {
-	struct listener *l = arg;
+	size_t *n = map_find(&sv->addresses, address_of(ss));
 
-	session_new(&l->owner->server, fd, l->tls);
+	MUST(n != NULL && *n > 0);
+	if (--*n == 0)
+		free(map_remove(&sv->addresses, address_of(ss)));
+	sv->nsessions--;
+	if (!ss->known)
+		sv->nstrangers--;
+	TAILQ_REMOVE(&sv->sessions, ss, link);
 }
 
-static void
-listen_all(struct owner *o, const char *name, bool tls)
+const char *
+server_full(const struct server *sv, const struct session *ss)
 {
-	int fd;
+	const struct mupdated_conf *c = sv->conf;
+	const size_t *n = map_find(&sv->addresses, address_of(ss));
 
-	for (unsigned n = 0; (fd = child_listener(o->child, name, n)) != -1;
-	     n++) {
-		struct listener *l = &o->listeners[o->nlisteners];
+	if (sv->nsessions > c->max_sessions)
+		return "[LIMIT] too many connections";
+	if (sv->nstrangers > c->max_strangers)
+		return "[LIMIT] too many connections that have not logged in";
+	if (*n > c->max_per_address)
+		return "[LIMIT] too many connections from your address";
+	return NULL;
+}
 
-		MUST(o->nlisteners < LISTENERS_MAX);
-		o->nlisteners++;
-		l->owner = o;
-		l->tls = tls;
-		l->listen =
-		    listen_new(o->server.loop, o->server.log, fd, accepted, l);
+void
+server_known(struct server *sv, struct session *ss)
+{
+	MUST(!ss->known);
+	ss->known = true;
+	sv->nstrangers--;
+	leases_come(sv->leases, slice_str(ss->user));
+}
+
+/* --- backends ---------------------------------------------------------------- */
+
+static bool
+is_of(const struct session *ss, const struct session *other, struct slice host)
+{
+	return other != ss && other->host != NULL &&
+	       other->state != SESSION_CLOSING && slice_is(host, other->host) &&
+	       strcmp(other->user, ss->user) == 0;
+}
+
+bool
+server_claim(struct server *sv, struct session *ss, struct slice host)
+{
+	struct rules_who who = session_who(ss);
+	struct session *other;
+
+	if (sv->conf->check_owner && !rules_owns(&who, host))
+		return true;
+	free(ss->host);
+	ss->host = xstrndup(host.ptr, host.len);
+	TAILQ_FOREACH (other, &sv->sessions, link) {
+		if (!is_of(ss, other, host))
+			continue;
+		sv->superseded++;
+		if (other->serial < ss->serial) {
+			session_close(other, SESSION_END_SUPERSEDED,
+			    "your host has connected again");
+			continue;
+		}
+		session_close(ss, SESSION_END_SUPERSEDED,
+		    "your host has connected again");
+		return false;
 	}
+	return true;
 }
 
-/* A banner without mechanisms would send clients away. */
-static void
-poll_ready(void *arg)
-{
-	struct owner *o = arg;
-	struct auth_peer peer = { "mupdate", "ready", NULL, true };
+/* --- sessions ---------------------------------------------------------------- */
 
-	if (auth_mechanisms(o->server.auth, &peer)[0] == '\0' &&
-	    ++o->polls < READY_POLLS) {
-		timer_set(o->ready, READY_POLL_MS);
-		return;
-	}
-	listen_all(o, "listen", false);
-	listen_all(o, "listen_tls", true);
-	log_info(o->server.log, "ready", NULL);
+void
+server_accept(struct server *sv, int fd, bool tls)
+{
+	session_new(sv, fd, tls);
 }
 
-/* --- the child ------------------------------------------------------------- */
-
-static unsigned
-count(const void *conf)
+void
+server_drain(struct server *sv)
 {
-	(void)conf;
-	return 1; /* a list has one owner */
+	struct session *ss, *next;
+
+	TAILQ_FOREACH_SAFE (ss, &sv->sessions, link, next)
+		session_close(ss, SESSION_END_DRAIN, "server shutting down");
 }
 
-static int
-make_tls(struct owner *o, struct tls **tp, struct err *err)
+bool
+server_is_drained(const struct server *sv)
 {
-	struct tls_material m = { .cert = child_file(o->child, "tls_cert"),
-		.key = child_file(o->child, "tls_key"),
-		.ca = child_file(o->child, "tls_ca") };
-
-	*tp = NULL;
-	if (m.cert.len == 0)
-		return 0;
-	*tp = tls_server_new(&m, err);
-	return *tp == NULL ? -1 : 0;
+	return TAILQ_EMPTY(&sv->sessions);
 }
 
-static void
-owner_free(struct owner *o)
+/* --- birth and death ---------------------------------------------------------- */
+
+int
+server_open(struct server *sv, struct jobs *jobs, struct err *err)
 {
-	struct server *sv = &o->server;
+	const struct mupdated_conf *c = sv->conf;
+	const struct list_options o = { .directory = c->directory,
+		.shards = (unsigned)c->shards,
+		.change_log = (size_t)c->change_log };
+	const struct list_watch w = { changed, failed, begun, sv };
 
-	list_close(&sv->list);
-	jobs_free(&o->jobs);
-	tls_free(&sv->tls);
-	auth_free(&sv->auth);
-	task_free(&o->settle);
-	timer_free(&o->ready);
-	timer_free(&o->drain);
-	feed_fini(&sv->feed);
-	free(o);
-}
-
-static void check_drained(void *arg);
-
-static int
-start(struct child *c, void **statep, struct err *err)
-{
-	struct owner *o = xcalloc(1, sizeof(*o));
-	struct server *sv = &o->server;
-
-	o->child = c;
-	sv->loop = child_loop(c);
-	sv->log = child_log(c);
-	sv->conf = child_conf(c);
 	TAILQ_INIT(&sv->sessions);
 	TAILQ_INIT(&sv->waiting);
-	feed_init(&sv->feed);
-	o->jobs = jobs_new(sv->loop, THREADS);
-	o->settle = task_new(sv->loop, settle, o);
-	o->ready = timer_new(sv->loop, poll_ready, o);
-	o->drain = timer_new(sv->loop, check_drained, o);
-	sv->auth = auth_new(sv->loop, sv->log, &sv->conf->auth);
-	if (make_tls(o, &sv->tls, err) == -1 ||
-	    list_open(&sv->list, sv->loop, o->jobs, sv->log,
-	        sv->conf->directory, (unsigned)sv->conf->shards, changed, o,
-	        err) == -1) {
-		owner_free(o);
+	map_init(&sv->addresses);
+	feed_init(&sv->feed, (size_t)c->max_backlog);
+	sv->settle = task_new(sv->loop, settle, sv);
+	if (list_open(&sv->list, sv->loop, jobs, sv->log, &o, &w, err) == -1)
 		return -1;
-	}
-	timer_set(o->ready, 0);
-	*statep = o;
+	sv->leases = leases_new(sv->loop, sv->log, sv->list, c->lease_ms);
 	return 0;
 }
 
-static void
-neighbour(void *state, const char *name, unsigned index, int fd)
+void
+server_reload(struct server *sv)
 {
-	struct owner *o = state;
-
-	MUST(strcmp(name, "auth") == 0);
-	auth_neighbour(o->server.auth, index, fd);
-}
-
-static void
-reload(void *state)
-{
-	struct owner *o = state;
-	struct server *sv = &o->server;
-	struct tls *fresh;
-	struct err err;
-
-	sv->conf = child_conf(o->child);
 	auth_reload(sv->auth, &sv->conf->auth);
-	if (make_tls(o, &fresh, &err) == -1) {
-		log_err(sv->log, "cannot use the new certificate", "why",
-		    err.text, NULL);
-		return;
-	}
-	tls_free(&sv->tls);
-	sv->tls = fresh;
+	leases_reload(sv->leases, sv->conf->lease_ms);
+	sv->feed.max = (size_t)sv->conf->max_backlog;
 }
 
-static void
-check_drained(void *arg)
+void
+server_close(struct server *sv)
 {
-	struct owner *o = arg;
-	struct child *c = o->child;
+	struct session *ss;
 
-	if (!TAILQ_EMPTY(&o->server.sessions)) {
-		timer_set(o->drain, DRAIN_POLL_MS);
-		return;
-	}
-	owner_free(o);
-	child_drained(c);
+	while ((ss = TAILQ_FIRST(&sv->sessions)) != NULL)
+		session_free(ss);
+	leases_free(&sv->leases);
+	list_close(&sv->list);
+	feed_fini(&sv->feed);
+	map_fini(&sv->addresses);
+	task_free(&sv->settle);
 }
-
-static void
-drain(void *state)
-{
-	struct owner *o = state;
-	struct session *ss, *next;
-
-	timer_stop(o->ready);
-	for (size_t i = 0; i < o->nlisteners; i++)
-		listen_free(&o->listeners[i].listen);
-	TAILQ_FOREACH_SAFE (ss, &o->server.sessions, link, next)
-		session_close(ss, SESSION_END_DRAIN, "server shutting down");
-	check_drained(o);
-}
-
-const struct daemon_child server_child = {
-	.name = "list",
-	.count = count,
-	.start = start,
-	.neighbour = neighbour,
-	.reload = reload,
-	.drain = drain,
-};

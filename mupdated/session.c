@@ -12,29 +12,22 @@
 #include "lib/tls.h"
 #include "lib/xalloc.h"
 #include "mupdated/conf.h"
+#include "mupdated/leases.h"
 #include "mupdated/list.h"
 #include "mupdated/server.h"
 #include "mupdated/session.h"
+#include "mupdated/walk.h"
 
 #define SESSION_MAGIC 0x3656ca11u
 
 enum {
-	IN_MAX = 16 * 1024,
-	OUT_SPARE = 256 * 1024, /* beyond the backlog: answers, a BYE */
-	OUT_FULL = 1024 * 1024, /* then no more is read */
-	HELD_MAX = 1024 * 1024,
+	IN_MAX = 64 * 1024,
+	OUT_FULL = 1024 * 1024,    /* then no more is read */
+	OUT_MAX = 4 * 1024 * 1024, /* what a step may put beyond that, too */
+	HELD_FULL = 1024 * 1024,   /* answers: then no more is read */
+	HELD_MAX = 4 * 1024 * 1024,
 	TURN = 64, /* commands */
 	FINISH_SECONDS = 5
-};
-
-/* Waits until commit number is durable. */
-struct reply {
-	TAILQ_ENTRY(reply) link;
-	uint64_t number;
-	bool write, failed;
-	char tag[MUPDATE_TAG_MAX + 1];
-	size_t len;
-	uint8_t octets[];
 };
 
 #define BIT(state) (1u << SESSION_##state)
@@ -58,8 +51,8 @@ static const struct {
 	[SESSION_LAST_WORD] = { "last word",
 	    BIT(LOGIN) | BIT(READY) | BIT(CLOSING), true },
 	[SESSION_READY] = { "ready",
-	    BIT(LISTING) | BIT(SYNCING) | BIT(LEAVING) | BIT(CLOSING), true },
-	[SESSION_LISTING] = { "listing", BIT(READY) | BIT(CLOSING), false },
+	    BIT(WALKING) | BIT(SYNCING) | BIT(LEAVING) | BIT(CLOSING), true },
+	[SESSION_WALKING] = { "walking", BIT(READY) | BIT(CLOSING), false },
 	[SESSION_SYNCING] = { "syncing", BIT(SYNCED) | BIT(CLOSING), false },
 	[SESSION_SYNCED] = { "synced", BIT(STREAMING) | BIT(CLOSING), false },
 	[SESSION_STREAMING] = { "streaming", BIT(LEAVING) | BIT(CLOSING),
@@ -75,6 +68,8 @@ static const char *const end_names[] = {
 	[SESSION_END_LOGIN] = "login timeout",
 	[SESSION_END_BEHIND] = "behind",
 	[SESSION_END_FULL] = "full",
+	[SESSION_END_SUPERSEDED] = "superseded",
+	[SESSION_END_TAKEN] = "taken over",
 	[SESSION_END_DRAIN] = "drain",
 	[SESSION_END_STORAGE] = "storage",
 };
@@ -116,110 +111,87 @@ set_waiting(struct session *ss, bool wait)
 		TAILQ_REMOVE(&ss->server->waiting, ss, waiting_link);
 }
 
-static void
-reply_drop(struct session *ss, struct reply *r)
+/* Is all so, and told, that an answer of this commit depends on? */
+static bool
+is_settled(const struct session *ss, uint64_t number)
 {
-	TAILQ_REMOVE(&ss->replies, r, link);
-	ss->held -= sizeof(*r) + r->len;
-	free(r);
+	return answers_empty(&ss->answers) &&
+	       number <= list_durable(ss->server->list) &&
+	       !feed_behind(&ss->subscriber, number);
 }
 
-static void
-hold(struct session *ss, struct slice octets, uint64_t number, bool write)
+struct session_room
+session_begin(struct session *ss, uint64_t number, bool write)
 {
-	const struct mupdate_message *m = mupdate_message(ss->parser);
-	struct reply *r = xmalloc(sizeof(*r) + octets.len);
+	struct session_room room = { .ss = ss,
+		.number = number,
+		.write = write };
 
-	*r = (struct reply){ .number = number,
-		.write = write,
-		.len = octets.len };
-	snprintf(r->tag, sizeof(r->tag), "%.*s", (int)m->tag.len,
-	    (const char *)m->tag.ptr);
-	memcpy(r->octets, octets.ptr, octets.len);
-	ss->held += sizeof(*r) + r->len;
-	TAILQ_INSERT_TAIL(&ss->replies, r, link);
+	room.held = !is_settled(ss, number);
+	room.out =
+	    room.held ? answers_room(&ss->answers) : stream_out(ss->stream);
+	room.from = buf_len(room.out);
+	return room;
+}
+
+void
+session_end(const struct session_room *room)
+{
+	struct session *ss = room->ss;
+	size_t len = buf_len(room->out) - room->from;
+
+	if (!room->held || len == 0)
+		return;
+	answers_mark(&ss->answers, len, room->number, room->write);
 	set_waiting(ss, true);
-}
-
-static void
-give(struct session *ss, struct slice octets, uint64_t number, bool write)
-{
-	if (TAILQ_EMPTY(&ss->replies) &&
-	    number <= list_durable(ss->server->list))
-		buf_put_slice(stream_out(ss->stream), octets);
-	else
-		hold(ss, octets, number, write);
 }
 
 void
 session_answer(struct session *ss, enum mupdate_response id, const char *text,
     uint64_t number, bool write)
 {
-	struct buf b;
+	struct session_room room = session_begin(ss, number, write);
 
-	buf_init(&b, 1024);
-	mupdate_put_reply(&b, mupdate_message(ss->parser)->tag, id, text);
-	MUST(!buf_failed(&b));
-	give(ss, buf_slice(&b), number, write);
-	buf_fini(&b);
+	mupdate_put_reply(room.out, mupdate_message(ss->parser)->tag, id, text);
+	session_end(&room);
 }
 
 void
-session_answer_lines(struct session *ss, struct slice lines, uint64_t number)
+session_refuse(struct session *ss, enum mupdate_code code, const char *text)
 {
-	if (lines.len > 0)
-		give(ss, lines, number, false);
-}
+	char line[128];
 
-void
-session_end_walk(struct session *ss, bool syncing)
-{
-	session_answer(ss, MUPDATE_OK,
-	    syncing ? "streaming starts" : "list complete",
-	    list_last(ss->server->list), false);
-	session_enter(ss, syncing ? SESSION_SYNCED : SESSION_READY);
-}
-
-void
-session_logout(struct session *ss)
-{
-	session_enter(ss, SESSION_LEAVING);
+	snprintf(line, sizeof(line), "%s%s", mupdate_ext_code_text(code), text);
+	session_answer(ss, MUPDATE_NO, line, 0, true);
 }
 
 /* What is durable now goes out. */
 static void
 settle(struct session *ss)
 {
-	struct buf *out = stream_out(ss->stream);
-	struct reply *r;
+	uint64_t number = list_durable(ss->server->list);
 
-	while ((r = TAILQ_FIRST(&ss->replies)) != NULL) {
-		if (r->failed && !r->write) {
-			session_close(ss, SESSION_END_STORAGE,
-			    "the list cannot be stored now");
-			return;
-		}
-		if (r->failed)
-			mupdate_put_reply(out, slice_str(r->tag), MUPDATE_NO,
-			    "cannot store the change now");
-		else if (r->number <= list_durable(ss->server->list))
-			buf_put(out, r->octets, r->len);
-		else
-			break;
-		reply_drop(ss, r);
-	}
-	set_waiting(ss, !TAILQ_EMPTY(&ss->replies));
+	/* An answer comes behind the changes it depends on. */
+	feed_take(&ss->server->feed, &ss->subscriber);
+	if (feed_behind(&ss->subscriber, number))
+		number = feed_before(&ss->subscriber);
+	if (!answers_settle(&ss->answers, stream_out(ss->stream), number))
+		session_close(ss, SESSION_END_STORAGE,
+		    "the list cannot be stored now");
+	set_waiting(ss, !answers_empty(&ss->answers));
 }
 
-/* Later reads may have seen it; later writes fail by themselves. */
 void
 session_commit_failed(struct session *ss, uint64_t number)
 {
-	struct reply *r;
+	answers_failed(&ss->answers, number);
+}
 
-	TAILQ_FOREACH (r, &ss->replies, link)
-		if (r->number == number || (!r->write && r->number > number))
-			r->failed = true;
+void
+session_unreadable(struct session *ss, const struct err *err)
+{
+	log_err(ss->server->log, "list: cannot read", "why", err->text, NULL);
+	session_close(ss, SESSION_END_STORAGE, "the list cannot be read now");
 }
 
 /* --- the beginning and the end --------------------------------------------- */
@@ -234,6 +206,7 @@ put_banner(struct session *ss)
 		secure || stream_is_loopback(ss->stream) };
 	struct mupdate_banner banner = { .server = sv->conf->hostname,
 		.starttls = !secure && sv->tls != NULL,
+		.xmurder = true,
 		.mechanisms = auth_mechanisms(sv->auth, &peer),
 		.implementation = "Murder",
 		.version = "1",
@@ -251,6 +224,8 @@ session_close(struct session *ss, enum session_end end, const char *text)
 		mupdate_put_reply(stream_out(ss->stream), slice_str("*"),
 		    MUPDATE_BYE, text);
 	ss->end = end;
+	answers_fini(&ss->answers);
+	walk_free(&ss->walk);
 	auth_cancel(&ss->exchange);
 	feed_leave(&ss->server->feed, &ss->subscriber);
 	session_enter(ss, SESSION_CLOSING);
@@ -263,7 +238,6 @@ void
 session_free(struct session *ss)
 {
 	struct server *sv = ss->server;
-	struct reply *r;
 
 	log_info(sv->log, "session closed", "peer", stream_peer(ss->stream),
 	    "user", ss->user, "reason", end_names[ss->end], "why",
@@ -271,20 +245,20 @@ session_free(struct session *ss)
 	    "commands", LOG_NUM(ss->commands), "in",
 	    LOG_NUM(stream_octets_in(ss->stream)), "out",
 	    LOG_NUM(stream_octets_out(ss->stream)), NULL);
-	while ((r = TAILQ_FIRST(&ss->replies)) != NULL)
-		reply_drop(ss, r);
 	set_waiting(ss, false);
 	auth_cancel(&ss->exchange);
 	feed_leave(&sv->feed, &ss->subscriber);
-	TAILQ_REMOVE(&sv->sessions, ss, link);
-	sv->nsessions--;
+	if (ss->known)
+		leases_go(sv->leases, slice_str(ss->user));
+	server_remove(sv, ss);
 	task_free(&ss->task);
 	timer_free(&ss->login);
 	stream_free(&ss->stream);
 	mupdate_free(&ss->parser);
-	buf_fini(&ss->walk_at);
-	free((void *)(uintptr_t)ss->walk_prefix.ptr);
+	answers_fini(&ss->answers);
+	walk_free(&ss->walk);
 	free(ss->user);
+	free(ss->host);
 	ss->magic = 0;
 	free(ss);
 }
@@ -326,60 +300,63 @@ take(struct session *ss)
 static bool
 has_room(const struct session *ss)
 {
-	size_t full = ss->state == SESSION_STREAMING
-	                  ? ss->server->conf->max_backlog + OUT_SPARE / 2
-	                  : OUT_FULL;
-
-	return ss->held < HELD_MAX && buf_len(stream_out(ss->stream)) < full;
+	return answers_held(&ss->answers) < HELD_FULL &&
+	       buf_len(stream_out(ss->stream)) < OUT_FULL;
 }
 
-/* One step.  False: there is nothing to do now. */
-static bool
+/* Takes commands, as many as a turn has. */
+static void
+take_turn(struct session *ss)
+{
+	unsigned turn = 0;
+
+	while (states[ss->state].reads && ss->state != SESSION_HANDSHAKE &&
+	       has_room(ss) && take(ss))
+		if (++turn == TURN) {
+			task_want(ss->task);
+			return;
+		}
+}
+
+/* What the state asks for, once. */
+static void
 step(struct session *ss)
 {
-	bool held;
+	bool held = !answers_empty(&ss->answers);
 
-	settle(ss);
-	held = !TAILQ_EMPTY(&ss->replies);
-	if (ss->state == SESSION_CLOSING)
-		return false;
 	if (ss->subscriber.lost) {
 		session_close(ss, SESSION_END_BEHIND, "too far behind");
-		return false;
-	}
-	if (ss->state == SESSION_LISTING || ss->state == SESSION_SYNCING) {
+	} else if (ss->walk != NULL) {
 		if (held || !has_room(ss))
-			return false;
-		session_walk(ss);
-		return true;
-	}
-	if (ss->state == SESSION_SYNCED && !held) {
+			return;
+		walk_advance(ss);
+		/* Another slice, or another state, behind everybody else. */
+		task_want(ss->task);
+	} else if (ss->state == SESSION_SYNCED && !held) {
 		feed_live(&ss->subscriber);
 		session_enter(ss, SESSION_STREAMING);
-		return true;
-	}
-	if (ss->state == SESSION_LEAVING && !held) {
+		feed_take(&ss->server->feed, &ss->subscriber);
+	} else if (ss->state == SESSION_LEAVING && !held) {
 		session_close(ss, SESSION_END_LOGOUT, NULL);
-		return false;
 	}
-	if (!states[ss->state].reads || !has_room(ss))
-		return false;
-	if (ss->state == SESSION_HANDSHAKE)
-		return false;
-	return take(ss);
 }
 
 void
 session_advance(struct session *ss)
 {
-	unsigned turn = 0;
-
-	while (turn < TURN && step(ss))
-		turn++;
+	if (ss->state == SESSION_CLOSING) {
+		set_waiting(ss, false);
+		return;
+	}
+	settle(ss);
+	if (ss->state != SESSION_CLOSING)
+		step(ss);
+	if (ss->state != SESSION_CLOSING)
+		take_turn(ss);
+	if (ss->state == SESSION_LEAVING || ss->state == SESSION_SYNCED)
+		step(ss);
 	if (ss->state == SESSION_CLOSING)
 		return;
-	if (turn == TURN)
-		task_want(ss->task);
 	stream_flush(ss->stream);
 	stream_want_read(ss->stream, states[ss->state].reads && has_room(ss));
 }
@@ -428,7 +405,7 @@ login_late(void *arg)
 {
 	struct session *ss = session_of(arg);
 
-	if (ss->user == NULL)
+	if (!ss->known)
 		session_close(ss, SESSION_END_LOGIN, "too long to log in");
 }
 
@@ -440,7 +417,7 @@ make(struct server *sv, int fd)
 	const struct mupdated_conf *c = sv->conf;
 	struct mupdate_limits limits = mupdate_defaults();
 	struct stream_limits stream = { .in = IN_MAX,
-		.out = c->max_backlog + OUT_SPARE,
+		.out = OUT_MAX,
 		.idle = (unsigned)(c->login_ms / 1000) };
 	struct session *ss = xcalloc(1, sizeof(*ss));
 
@@ -458,10 +435,8 @@ make(struct server *sv, int fd)
 	ss->stream = stream_new(sv->loop, fd, &stream, session_event, ss);
 	ss->subscriber.wake = session_wake;
 	ss->subscriber.arg = ss;
-	TAILQ_INIT(&ss->replies);
-	buf_init(&ss->walk_at, 2048);
-	TAILQ_INSERT_TAIL(&sv->sessions, ss, link);
-	sv->nsessions++;
+	answers_init(&ss->answers, HELD_MAX);
+	server_add(sv, ss);
 	return ss;
 }
 
@@ -469,6 +444,7 @@ void
 session_new(struct server *sv, int fd, bool tls)
 {
 	struct session *ss = make(sv, fd);
+	const char *full = server_full(sv, ss);
 	struct err err;
 
 	log_info(sv->log, "session opened", "peer", stream_peer(ss->stream),
@@ -481,8 +457,10 @@ session_new(struct server *sv, int fd, bool tls)
 	}
 	if (tls)
 		session_enter(ss, SESSION_HANDSHAKE);
-	if (sv->nsessions > sv->conf->max_sessions)
-		session_close(ss, SESSION_END_FULL, "too many connections");
+	if (full != NULL)
+		sv->refused++;
+	if (full != NULL)
+		session_close(ss, SESSION_END_FULL, full);
 	else if (!tls)
 		put_banner(ss);
 	session_advance(ss);

@@ -18,8 +18,7 @@
 #include "mupdated/session.h"
 
 enum {
-	BLOB_MAX = 64 * 1024,
-	ENTRY_MAX = 512 * 1024
+	BLOB_MAX = 64 * 1024
 };
 
 /* --- roles ----------------------------------------------------------------- */
@@ -45,67 +44,14 @@ session_role_of(const struct server *sv, const char *user)
 	return ROLE_NONE;
 }
 
-/* The host is named as the user, or the configuration says it is theirs. */
-static bool
-owns(const struct session *ss, struct slice location)
+struct rules_who
+session_who(const struct session *ss)
 {
-	const struct conf_list *hosts = &ss->server->conf->hosts;
-	struct slice host = mboxrec_host(location);
+	const struct mupdated_conf *c = ss->server->conf;
 
-	if (slice_is(host, ss->user))
-		return true;
-	for (size_t i = 0; i < hosts->count; i++) {
-		struct slice item = slice_str(hosts->items[i]);
-		size_t at = slice_find(item, ':');
-
-		if (slice_is(slice_first(item, at), ss->user) &&
-		    slice_equal(slice_skip(item, at + 1), host))
-			return true;
-	}
-	return false;
-}
-
-/* May the entry that is there be changed so? */
-static const char *
-may_change(struct session *ss, enum mupdate_command id, const struct mboxrec *r)
-{
-	if (owns(ss, r->location))
-		return NULL;
-	switch (id) {
-	case MUPDATE_CMD_DELETE:
-	case MUPDATE_CMD_DEACTIVATE:
-		return "mailbox is on another server";
-	case MUPDATE_CMD_ACTIVATE:
-		/* A mailbox that moves is deactivated first. */
-		return r->state == MBOXREC_RESERVED
-		           ? NULL
-		           : "mailbox is active on another server";
-	default:
-		return NULL; /* RESERVE is refused by the list itself */
-	}
-}
-
-const char *
-session_may(struct session *ss, enum mupdate_command id, struct slice name,
-    const struct slice *location)
-{
-	const char *why = NULL;
-	struct mboxrec r;
-	struct buf room;
-	struct err err;
-
-	if (ss->role == ROLE_READER)
-		return "you may only read";
-	if (ss->role == ROLE_ADMIN || !ss->server->conf->check_owner)
-		return NULL;
-	if (location != NULL && id != MUPDATE_CMD_DEACTIVATE &&
-	    !owns(ss, *location))
-		return "location is of another server";
-	buf_init(&room, ENTRY_MAX);
-	if (list_find(ss->server->list, name, &r, &room, &err) == 1)
-		why = may_change(ss, id, &r);
-	buf_fini(&room);
-	return why;
+	return (struct rules_who){ .user = slice_str(ss->user),
+		.hosts = &c->hosts,
+		.everything = ss->role == ROLE_ADMIN || !c->check_owner };
 }
 
 /* --- logging in ------------------------------------------------------------ */
@@ -124,6 +70,7 @@ auth_failed(struct session *ss, const char *text, const char *why)
 	    stream_peer(ss->stream), "why", why, NULL);
 	free(ss->user);
 	ss->user = NULL;
+	ss->role = ROLE_NONE;
 	auth_reply(ss, MUPDATE_NO, text);
 	session_enter(ss, SESSION_LOGIN);
 }
@@ -134,6 +81,7 @@ auth_done(struct session *ss)
 	MUST(ss->user != NULL && ss->role != ROLE_NONE);
 	log_info(ss->server->log, "logged in", "peer", stream_peer(ss->stream),
 	    "user", ss->user, NULL);
+	server_known(ss->server, ss);
 	auth_reply(ss, MUPDATE_OK, "Authenticated");
 	session_enter(ss, SESSION_READY);
 }

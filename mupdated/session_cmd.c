@@ -2,23 +2,17 @@
  * The commands, one function each; when each is legal is in mupdate.def and
  * asked in session_command() only.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/must.h"
 #include "lib/stream.h"
-#include "lib/xalloc.h"
-#include "mupdated/conf.h"
 #include "mupdated/list.h"
 #include "mupdated/server.h"
 #include "mupdated/session.h"
+#include "mupdated/walk.h"
 
 enum {
-	SLICE_OCTETS = 128 * 1024, /* of the list, at a time */
-	SLICE_ENTRIES = 4096,      /* looked at, matching or not */
 	ENTRY_MAX = 512 * 1024
 };
 
@@ -27,125 +21,95 @@ typedef void handler(struct session *ss, const struct mupdate_message *m);
 /* --- changes --------------------------------------------------------------- */
 
 static void
-answer_change(struct session *ss, struct list_answer a)
+change(struct session *ss, const struct rules_request *rq)
 {
-	switch (a.verdict) {
-	case LIST_DONE:
+	const struct rules_who who = session_who(ss);
+	struct list_answer a = list_change(ss->server->list, rq, &who);
+
+	if (a.done)
 		session_answer(ss, MUPDATE_OK, a.text, a.number, true);
-		return;
-	case LIST_REFUSED:
-		session_answer(ss, MUPDATE_NO, a.text, 0, true);
-		return;
-	}
-}
-
-static bool
-refuse(struct session *ss, const struct mupdate_message *m)
-{
-	const char *why = session_may(ss, (enum mupdate_command)m->id,
-	    m->args[0], m->nargs > 1 ? &m->args[1] : NULL);
-
-	if (why != NULL)
-		session_answer(ss, MUPDATE_NO, why, 0, true);
-	return why != NULL;
+	else
+		session_refuse(ss, a.code, a.text);
 }
 
 static void
 cmd_RESERVE(struct session *ss, const struct mupdate_message *m)
 {
-	if (!refuse(ss, m))
-		answer_change(ss,
-		    list_reserve(ss->server->list, m->args[0], m->args[1]));
+	struct rules_request rq = { .id = MUPDATE_CMD_RESERVE,
+		.name = m->args[0],
+		.wanted.location = m->args[1] };
+
+	change(ss, &rq);
 }
 
 static void
 cmd_ACTIVATE(struct session *ss, const struct mupdate_message *m)
 {
-	if (!refuse(ss, m))
-		answer_change(ss, list_activate(ss->server->list, m->args[0],
-		                      m->args[1], m->args[2]));
+	struct rules_request rq = { .id = MUPDATE_CMD_ACTIVATE,
+		.name = m->args[0],
+		.wanted.location = m->args[1],
+		.wanted.acl = m->args[2] };
+
+	change(ss, &rq);
 }
 
 static void
 cmd_DEACTIVATE(struct session *ss, const struct mupdate_message *m)
 {
-	if (!refuse(ss, m))
-		answer_change(ss,
-		    list_deactivate(ss->server->list, m->args[0], m->args[1]));
+	struct rules_request rq = { .id = MUPDATE_CMD_DEACTIVATE,
+		.name = m->args[0],
+		.wanted.location = m->args[1] };
+
+	change(ss, &rq);
 }
 
 static void
 cmd_DELETE(struct session *ss, const struct mupdate_message *m)
 {
-	if (!refuse(ss, m))
-		answer_change(ss, list_delete(ss->server->list, m->args[0]));
+	struct rules_request rq = { .id = MUPDATE_CMD_DELETE,
+		.name = m->args[0] };
+
+	change(ss, &rq);
 }
 
 /* --- reading --------------------------------------------------------------- */
 
 static void
-put_entry(struct buf *b, struct slice tag, struct slice name,
-    const struct mboxrec *r)
-{
-	if (r->state == MBOXREC_RESERVED)
-		mupdate_put_reserve(b, tag, name, r->location);
-	else
-		mupdate_put_mailbox(b, tag, name, r->location, r->acl);
-}
-
-static void
-unreadable(struct session *ss, const struct err *err)
-{
-	log_err(ss->server->log, "list: cannot read", "why", err->text, NULL);
-	session_close(ss, SESSION_END_STORAGE, "the list cannot be read now");
-}
-
-static void
 cmd_FIND(struct session *ss, const struct mupdate_message *m)
 {
 	struct list *l = ss->server->list;
-	struct buf room, line;
+	struct session_room room;
+	struct buf record;
 	struct mboxrec r;
 	struct err err;
 	int found;
 
-	buf_init(&room, ENTRY_MAX);
-	buf_init(&line, ENTRY_MAX);
-	found = list_find(l, m->args[0], &r, &room, &err);
-	if (found == 1)
-		put_entry(&line, m->tag, m->args[0], &r);
-	MUST(!buf_failed(&line));
+	buf_init(&record, ENTRY_MAX);
+	found = list_find(l, m->args[0], &r, &record, &err);
 	if (found == -1) {
-		unreadable(ss, &err);
+		session_unreadable(ss, &err);
 	} else {
-		session_answer_lines(ss, buf_slice(&line), list_last(l));
-		session_answer(ss, MUPDATE_OK, "Search completed", list_last(l),
-		    false);
+		room = session_begin(ss, list_last(l), false);
+		if (found == 1 && r.state == MBOXREC_ACTIVE)
+			mupdate_put_mailbox(room.out, m->tag, m->args[0],
+			    r.location, r.acl);
+		else if (found == 1)
+			mupdate_put_reserve(room.out, m->tag, m->args[0],
+			    r.location);
+		mupdate_put_reply(room.out, m->tag, MUPDATE_OK,
+		    "Search completed");
+		session_end(&room);
 	}
-	buf_fini(&room);
-	buf_fini(&line);
-}
-
-static void
-begin_walk(struct session *ss, const struct mupdate_message *m,
-    enum session_state state)
-{
-	buf_clear(&ss->walk_at);
-	free((void *)(uintptr_t)ss->walk_prefix.ptr);
-	ss->walk_prefix = slice_of(NULL, 0);
-	if (m->nargs > 0 && m->args[0].len > 0)
-		ss->walk_prefix =
-		    slice_of(xmemdup(m->args[0].ptr, m->args[0].len),
-		        m->args[0].len);
-	snprintf(ss->walk_tag, sizeof(ss->walk_tag), "%.*s", (int)m->tag.len,
-	    (const char *)m->tag.ptr);
-	session_enter(ss, state);
+	buf_fini(&record);
 }
 
 static void
 cmd_LIST(struct session *ss, const struct mupdate_message *m)
 {
-	begin_walk(ss, m, SESSION_LISTING);
+	struct walk *w = walk_begin(ss, WALK_LIST);
+
+	if (m->nargs > 0)
+		walk_of(w, m->args[0]);
 }
 
 /* Changes from here on are kept for it, so none falls between. */
@@ -154,51 +118,10 @@ cmd_UPDATE(struct session *ss, const struct mupdate_message *m)
 {
 	struct server *sv = ss->server;
 
-	feed_join(&sv->feed, &ss->subscriber, m->tag, stream_out(ss->stream),
-	    sv->conf->max_backlog);
-	begin_walk(ss, m, SESSION_SYNCING);
-}
-
-struct slicing {
-	struct session *ss;
-	struct buf lines;
-	unsigned seen;
-};
-
-static bool
-slice_entry(void *arg, struct slice name, const struct mboxrec *r)
-{
-	struct slicing *sl = arg;
-
-	if (slice_starts(r->location, sl->ss->walk_prefix))
-		put_entry(&sl->lines, slice_str(sl->ss->walk_tag), name, r);
-	return ++sl->seen < SLICE_ENTRIES && buf_len(&sl->lines) < SLICE_OCTETS;
-}
-
-/*
- * A slice is given when what it shows is durable, and only then the next one
- * is read; the OK comes after the last, and the stream after the OK.
- */
-void
-session_walk(struct session *ss)
-{
-	struct list *l = ss->server->list;
-	bool syncing = ss->state == SESSION_SYNCING;
-	struct slicing sl = { .ss = ss };
-	struct err err;
-	int more;
-
-	buf_init(&sl.lines, SLICE_OCTETS + ENTRY_MAX);
-	more = list_walk(l, &ss->walk_at, slice_entry, &sl, &err);
-	MUST(!buf_failed(&sl.lines));
-	if (more == -1) {
-		unreadable(ss, &err);
-	} else {
-		session_answer_lines(ss, buf_slice(&sl.lines), list_last(l));
-		if (more == 0)
-			session_end_walk(ss, syncing);
-	}
-	buf_fini(&sl.lines);
+	feed_join(&sv->feed, &ss->subscriber, FEED_PLAIN, m->tag,
+	    stream_out(ss->stream), list_revision(sv->list));
+	sv->full++;
+	walk_begin(ss, WALK_UPDATE);
 }
 
 /* --- the rest -------------------------------------------------------------- */
@@ -217,7 +140,7 @@ cmd_LOGOUT(struct session *ss, const struct mupdate_message *m)
 {
 	(void)m;
 	session_answer(ss, MUPDATE_BYE, "bye-bye", 0, false);
-	session_logout(ss);
+	session_enter(ss, SESSION_LEAVING);
 }
 
 static void
@@ -248,22 +171,14 @@ cmd_AUTHENTICATE(struct session *ss, const struct mupdate_message *m)
 	session_authenticate(ss, m);
 }
 
-/* The banner does not offer them. */
-static void
-not_offered(struct session *ss, const struct mupdate_message *m)
-{
-	(void)m;
-	session_answer(ss, MUPDATE_BAD, "Unrecognized command", 0, false);
-}
-
-#define cmd_XACTIVATE not_offered
-#define cmd_XBREAK    not_offered
-#define cmd_XDIGEST   not_offered
-#define cmd_XFIND     not_offered
-#define cmd_XLEASES   not_offered
-#define cmd_XLIST     not_offered
-#define cmd_XRESERVE  not_offered
-#define cmd_XUPDATE   not_offered
+#define cmd_XACTIVATE session_xactivate
+#define cmd_XBREAK    session_xbreak
+#define cmd_XDIGEST   session_xdigest
+#define cmd_XFIND     session_xfind
+#define cmd_XLEASES   session_xleases
+#define cmd_XLIST     session_xlist
+#define cmd_XRESERVE  session_xreserve
+#define cmd_XUPDATE   session_xupdate
 
 static handler *const handlers[MUPDATE_CMD_MAX] = {
 #define MUPDATE_COMMAND(id, name, least, most, flags) \
@@ -287,20 +202,34 @@ not_now(const struct session *ss, unsigned flags, enum mupdate_response *id)
 	return flags & MUPDATE_NOT_AUTHENTICATED ? NULL : "Please login first";
 }
 
+/* Says why, if the session's user may not. */
+static bool
+is_forbidden(struct session *ss, unsigned flags)
+{
+	if (flags & MUPDATE_WRITES && ss->role == ROLE_READER)
+		session_refuse(ss, MUPDATE_CODE_READONLY, "you may only read");
+	else if (flags & MUPDATE_MANAGES && ss->role != ROLE_ADMIN)
+		session_refuse(ss, MUPDATE_CODE_NOTOWNER, "for admins only");
+	else
+		return false;
+	return true;
+}
+
 void
 session_command(struct session *ss, const struct mupdate_message *m)
 {
 	enum mupdate_response id;
-	const char *why;
+	const char *why = m->error;
+	unsigned flags;
 
-	if (m->error != NULL) {
-		session_answer(ss, MUPDATE_BAD, m->error, 0, false);
+	if (why != NULL) {
+		session_answer(ss, MUPDATE_BAD, why, 0, false);
 		return;
 	}
-	why = not_now(ss, mupdate_command_flags((enum mupdate_command)m->id),
-	    &id);
+	flags = mupdate_command_flags((enum mupdate_command)m->id);
+	why = not_now(ss, flags, &id);
 	if (why != NULL)
 		session_answer(ss, id, why, 0, false);
-	else
+	else if (!is_forbidden(ss, flags))
 		handlers[m->id](ss, m);
 }

@@ -96,8 +96,9 @@ def test_banner(server):
     same(lines[0], [b"*", b"AUTH", b"PLAIN", b"SCRAM-SHA-1"],
          "mechanisms, quoted")
     same(lines[1], [b"*", b"STARTTLS"], "STARTTLS is offered")
-    ok(lines[2][:4] == [b"*", b"OK", b"MUPDATE", b"mu.test"]
-       and lines[2][6] == b"(master)", "the banner's last line")
+    same(lines[2], [b"*", b"XMURDER", b"1"], "our extension")
+    ok(lines[3][:4] == [b"*", b"OK", b"MUPDATE", b"mu.test"]
+       and lines[3][6] == b"(master)", "the banner's last line")
     c.close()
 
 
@@ -269,7 +270,7 @@ def test_tls(server):
     c.send(b"S01 STARTTLS\r\nX NOOP\r\n")
     same(c.response()[:2], [b"S01", b"OK"], "STARTTLS with more behind it")
     c.start_tls()
-    same(len(c.banner()), 2, "which is forgotten")
+    same(len(c.banner()), 3, "which is forgotten")
     c.close()
     c = Client(server.ports["listen_tls"], tls=True)
     c.banner()
