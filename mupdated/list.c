@@ -217,15 +217,17 @@ put(struct list *l, struct slice name, const struct rules_verdict *v,
 }
 
 static struct list_answer
-remove_entry(struct list *l, struct slice name, const struct mboxrec *old)
+remove_entry(struct list *l, struct slice name, const struct rules_verdict *v,
+    const struct mboxrec *old)
 {
 	struct slice none = slice_of(NULL, 0);
+	struct slice loser = v->taken ? mboxrec_host(old->location) : none;
 	char room[LIST_TOMB_KEY + 1];
 
 	keeper_delete(l->keeper, key_of(l, name));
 	keeper_put(l->keeper, list_tomb_key(room, l->revision + 1), name, NULL,
 	    0);
-	if (commit(l, pending_new(l, name, none, none)) == -1)
+	if (commit(l, pending_new(l, name, none, loser)) == -1)
 		return cannot_store;
 	holders_remove(&l->holders, name, old);
 	return done(l, old->generation);
@@ -295,7 +297,7 @@ list_change(struct list *l, const struct rules_request *rq,
 		return put_after_jump(l, rq->name, &v,
 		    found == 1 ? &old : NULL);
 	case RULES_REMOVE:
-		return remove_entry(l, rq->name, &old);
+		return remove_entry(l, rq->name, &v, &old);
 	case RULES_KEEP:
 		return done(l, v.record.generation);
 	case RULES_REFUSE:

@@ -52,7 +52,7 @@ struct list_event {
 	struct slice name;
 	bool exists; /* what is so now: this record, or nothing */
 	struct mboxrec record;
-	struct slice loser; /* the host it was taken from; "" if none */
+	struct slice loser; /* whose it was, and who must look; or "" */
 };
 
 struct list_watch {

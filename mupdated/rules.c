@@ -36,6 +36,16 @@ may(const struct rules_who *who, struct slice location)
 	return who->everything || rules_owns(who, mboxrec_host(location));
 }
 
+/* Does the host of the entry learn of this only if it is told? */
+static bool
+is_behind_its_back(const struct rules_who *who, const struct mboxrec *old)
+{
+	struct slice host = mboxrec_host(old->location);
+
+	return old->state != MBOXREC_RESERVED &&
+	       !slice_equal(host, who->host) && !rules_owns(who, host);
+}
+
 /* --- what is fit ----------------------------------------------------------- */
 
 static bool
@@ -151,7 +161,7 @@ activate(const struct rules_request *rq, const struct mboxrec *old,
 		        ? "mailbox is active on another server"
 		        : "mailbox is reserved by another server");
 	v = put(&r, now);
-	v.taken = old->state != MBOXREC_MOVING;
+	v.taken = true;
 	return v;
 }
 
@@ -222,23 +232,27 @@ deactivate(const struct rules_request *rq, const struct mboxrec *old,
 }
 
 static struct rules_verdict
-remove_entry(const struct mboxrec *old)
+remove_entry(const struct mboxrec *old, const struct rules_who *who)
 {
+	struct rules_verdict v = { .outcome = RULES_REMOVE };
+
 	if (old == NULL)
 		return refuse(MUPDATE_CODE_NONE, "mailbox does not exist");
-	return (
-	    struct rules_verdict){ .outcome = RULES_REMOVE, .record = *old };
+	v.record = *old;
+	v.taken = is_behind_its_back(who, old);
+	return v;
 }
 
 static struct rules_verdict
-xbreak(const struct rules_request *rq, const struct mboxrec *old)
+xbreak(const struct rules_request *rq, const struct mboxrec *old,
+    const struct rules_who *who)
 {
 	if (old == NULL || old->state == MBOXREC_ACTIVE)
 		return refuse(MUPDATE_CODE_NONE, "mailbox is not reserved");
 	if (old->generation != rq->wanted.generation)
 		return refuse(MUPDATE_CODE_FENCED,
 		    "the name has been granted anew since");
-	return remove_entry(old);
+	return remove_entry(old, who);
 }
 
 /* --- the table ------------------------------------------------------------- */
@@ -290,9 +304,9 @@ rules_apply(const struct rules_request *rq, const struct mboxrec *old,
 	case MUPDATE_CMD_DEACTIVATE:
 		return deactivate(rq, old, now);
 	case MUPDATE_CMD_DELETE:
-		return remove_entry(old);
+		return remove_entry(old, who);
 	case MUPDATE_CMD_XBREAK:
-		return xbreak(rq, old);
+		return xbreak(rq, old, who);
 	default:
 		must_fail("a command that changes", __FILE__, __LINE__,
 		    __func__);

@@ -40,6 +40,7 @@ struct rules_who {
 	struct slice user;
 	const struct conf_list *hosts; /* "user:host" */
 	bool everything;               /* an admin, or nobody checks */
+	struct slice host; /* whose backend it says it is; "" if it does not */
 };
 
 /* Is the host theirs: named as the user, or by the configuration? */
@@ -71,7 +72,7 @@ struct rules_verdict {
 	enum mupdate_code code;
 	const char *text;
 	struct mboxrec record;
-	bool taken; /* from another host, which does not know */
+	bool taken; /* from another host, which must look */
 };
 
 /* old is NULL if there is no entry.  The result borrows from all of them. */

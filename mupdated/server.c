@@ -27,9 +27,9 @@ settle(void *arg)
 }
 
 /*
- * A name of this host is another's now, and the host has not let go of it.  It
- * finds out when it compares its list with ours, which it does when it connects
- * again; until then it would serve the name.
+ * An entry of this host is not its own any more, by somebody else's command.
+ * The host finds out when it compares its list with ours, which it does when it
+ * connects again; until then it would serve the name.
  */
 static void
 make_look(struct server *sv, struct slice host)
@@ -53,8 +53,8 @@ changed(void *arg, const struct list_event *ev)
 
 	feed_push(&sv->feed, ev);
 	if (ev->loser.len > 0) {
-		log_warn(sv->log, "name taken from another host", "mailbox",
-		    LOG_SLICE(ev->name), "host", LOG_SLICE(ev->loser), "by",
+		log_warn(sv->log, "name taken from its host", "mailbox",
+		    LOG_SLICE(ev->name), "host", LOG_SLICE(ev->loser), "now",
 		    LOG_SLICE(ev->record.location), NULL);
 		make_look(sv, ev->loser);
 	}

@@ -54,7 +54,7 @@ enum session_end {
 	SESSION_END_BEHIND,
 	SESSION_END_FULL,
 	SESSION_END_SUPERSEDED, /* its host has come again */
-	SESSION_END_TAKEN,      /* a name of its host is another's now */
+	SESSION_END_TAKEN,      /* an entry of its host, by somebody else */
 	SESSION_END_DRAIN,
 	SESSION_END_STORAGE
 };

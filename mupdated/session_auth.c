@@ -51,7 +51,8 @@ session_who(const struct session *ss)
 
 	return (struct rules_who){ .user = slice_str(ss->user),
 		.hosts = &c->hosts,
-		.everything = ss->role == ROLE_ADMIN || !c->check_owner };
+		.everything = ss->role == ROLE_ADMIN || !c->check_owner,
+		.host = slice_str(ss->host == NULL ? "" : ss->host) };
 }
 
 /* --- logging in ------------------------------------------------------------ */

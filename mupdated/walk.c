@@ -29,7 +29,7 @@ struct walk {
 	struct slice of; /* ours to free */
 	bool wanted[MBOXDIGEST_BUCKETS];
 	uint64_t from, after, upto; /* revisions; from: first pass's after */
-	bool gone;                  /* the second pass */
+	bool last;                  /* the second pass */
 	/* Of the slice: */
 	struct session *ss;
 	struct buf *out;
@@ -158,8 +158,8 @@ put_entry(void *arg, struct slice name, const struct mboxrec *r)
 
 /*
  * What has changed again since comes by the feed.  In the first pass names
- * that are there, in the second those that are not: then nobody sees a moment
- * in which a renamed mailbox is neither here nor there.
+ * that are active, in the second those that are not or not any more: so nobody
+ * sees a moment in which a renamed mailbox is neither here nor there.
  */
 static int
 put_change(struct walk *w, const struct change *c, struct buf *room,
@@ -169,7 +169,7 @@ put_change(struct walk *w, const struct change *c, struct buf *room,
 	struct mboxrec r;
 	int found;
 
-	if (c->gone != w->gone)
+	if (c->gone && !w->last)
 		return 0;
 	buf_clear(room);
 	found = list_find(w->ss->server->list, c->name, &r, room, err);
@@ -177,7 +177,8 @@ put_change(struct walk *w, const struct change *c, struct buf *room,
 		return -1;
 	if (found == 0 && c->gone)
 		mupdate_ext_put_gone(w->out, tag, c->revision, c->name);
-	else if (found == 1 && r.revision == c->revision)
+	else if (found == 1 && r.revision == c->revision &&
+	         (r.state != MBOXREC_ACTIVE) == w->last)
 		mupdate_ext_put_entry(w->out, tag, c->name, &r);
 	return 0;
 }
@@ -195,9 +196,9 @@ changes_slice(struct walk *w, struct err *err)
 	while (rc == 0) {
 		if (!list_changed_after(l, w->after, &c) ||
 		    c.revision > w->upto) {
-			if (w->gone)
+			if (w->last)
 				break;
-			w->gone = true;
+			w->last = true;
 			w->after = w->from;
 			continue;
 		}

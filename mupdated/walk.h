@@ -22,7 +22,7 @@ enum walk_kind {
 	WALK_BUCKETS, /* XENTRY of a host's buckets */
 	WALK_LEASES,  /* XLEASE */
 	WALK_FULL,    /* XENTRY of all, for a subscriber */
-	WALK_CHANGES  /* XENTRY, then XGONE, of what came after a revision */
+	WALK_CHANGES  /* of what came after a revision: what is active first */
 };
 
 /* The session walks from now on, under the tag of the command that runs. */

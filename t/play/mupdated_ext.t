@@ -335,15 +335,18 @@ def test_resume(server):
     w.ask(b"DELETE", names[2])
     w.ask(b"DELETE", names[3])
     activate(w, names[3], L1)
+    w.ask(b"DEACTIVATE", names[7], L1)
+    activate(w, names[6], L1, 0, b"x\tl\t")
     activate(w, b"user.short", L1)
     w.ask(b"DELETE", b"user.short")
     c.connect()
     same(c.kind, b"XSINCE", "a difference")
     same([(r[1], r[3]) for r in c.lines],
          [(b"XENTRY", names[1]), (b"XENTRY", names[0]),
-          (b"XENTRY", names[3]), (b"XGONE", names[2]),
+          (b"XENTRY", names[3]), (b"XENTRY", names[6]),
+          (b"XGONE", names[2]), (b"XENTRY", names[7]),
           (b"XGONE", b"user.short")],
-         "each name once, as it is now; who is gone at the end")
+         "each name once, as it is now; what is active first")
     same(c.entries, whole(server), "makes the copy what the list is")
     c.close()
     w.close()
@@ -658,6 +661,42 @@ def test_superseded(server):
         c.close()
 
 
+def test_behind_its_back(server):
+    """What is changed for a backend by others, it must come and see."""
+    admin = server.connect("admin")
+    name = b"user.back"
+    for command, state_before, closes in (
+        ((b"DELETE", name), "active", True),
+        ((b"DELETE", name), "moving", True),
+        ((b"DELETE", name), "reserved", False),
+        ((b"ACTIVATE", name, L2, b""), "active", True),
+        ((b"ACTIVATE", name, L2, b""), "reserved", True),
+        ((b"ACTIVATE", name, L1, b"x"), "active", False),
+    ):
+        be1 = server.connect("be1")
+        digest(be1, b"be1")
+        g = reserve(be1, name, L1)
+        if state_before != "reserved":
+            activate(be1, name, L1, g)
+        if state_before == "moving":
+            be1.ask(b"DEACTIVATE", name, L1)
+        same(admin.ask(*command)[-1][1], b"OK", "an admin's " + " ".join(
+            c.decode() for c in command[:3]) + " of what is " + state_before)
+        if closes:
+            same(be1.response()[:2], [b"*", b"BYE"], "makes its host look")
+        else:
+            same(be1.ask(b"NOOP")[-1][1], b"OK", "leaves its host alone")
+        admin.ask(b"DELETE", name)
+        be1.close()
+    be1 = server.connect("be1")
+    digest(be1, b"be1")
+    activate(be1, name, L1)
+    same(be1.ask(b"DELETE", name)[-1][1], b"OK", "what it does itself")
+    same(be1.ask(b"NOOP")[-1][1], b"OK", "it knows")
+    be1.close()
+    admin.close()
+
+
 def main():
     server = make()
     test_entries(server)
@@ -667,6 +706,7 @@ def main():
     test_stream(server)
     test_digests(server)
     test_superseded(server)
+    test_behind_its_back(server)
     test_resume(server)
     end(server)
     test_past_the_log()
