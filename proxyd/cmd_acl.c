@@ -79,8 +79,8 @@ ask(struct session *ss, struct asking *q)
 	ss->cmd.state = q;
 	q->name = session_name(ss, q->external);
 	if (q->name.ptr != NULL)
-		ss->cmd.wait =
-		    route_find(ss->worker->route, q->name, found, ss);
+		ss->cmd.wait = route_find(ss->worker->route, &ss->rate, q->name,
+		    found, ss);
 }
 
 static void

@@ -129,5 +129,6 @@ proxyd_APPEND(struct session *ss)
 	ss->cmd.state = args;
 	name = session_name(ss, args->text);
 	if (name.ptr != NULL)
-		ss->cmd.wait = route_find(ss->worker->route, name, found, ss);
+		ss->cmd.wait =
+		    route_find(ss->worker->route, &ss->rate, name, found, ss);
 }

@@ -99,7 +99,8 @@ copy(struct session *ss)
 	ss->cmd.state = args;
 	name = session_name(ss, args->next->text);
 	if (name.ptr != NULL)
-		ss->cmd.wait = route_find(ss->worker->route, name, found, ss);
+		ss->cmd.wait =
+		    route_find(ss->worker->route, &ss->rate, name, found, ss);
 }
 
 void

@@ -17,6 +17,7 @@
 #include "lib/must.h"
 #include "proxyd/handlers.h"
 #include "proxyd/leg.h"
+#include "proxyd/mirror.h"
 #include "proxyd/route.h"
 #include "proxyd/session.h"
 #include "proxyd/worker.h"
@@ -225,16 +226,23 @@ write_lines(struct session *ss)
 struct walk {
 	struct session *ss;
 	struct slice below; /* the key at its top; empty: there is none */
+	unsigned n;         /* records seen */
+};
+
+enum {
+	LOOKS = 4,            /* at a list that changes */
+	LOOK_AGAIN_MAX = 5000 /* records that are no trouble to see again */
 };
 
 static enum treedb_next
 see(void *arg, struct slice key, struct slice value)
 {
-	const struct walk *w = arg;
+	struct walk *w = arg;
 	struct mboxrec rec;
 	struct slice name;
 	struct err err;
 
+	w->n++;
 	if (w->below.len > 0 && key.len > w->below.len &&
 	    key.ptr[w->below.len] != TREEDB_SEP)
 		return TREEDB_STOP; /* a longer sibling: behind all below */
@@ -245,18 +253,17 @@ see(void *arg, struct slice key, struct slice value)
 	                                                        : TREEDB_STOP;
 }
 
+/* How many records were looked at; -1 and *err. */
 static int
-see_all(struct session *ss, struct err *err)
+see_all(struct session *ss, struct treedb *t, struct err *err)
 {
-	struct treedb *t = route_list(ss->worker->route);
 	struct listing_walk walks[LISTING_WALKS_MAX];
 	size_t n = listing_plan(list_of(ss)->listing, ss->admin, walks);
+	unsigned seen = 0;
 
-	if (t == NULL)
-		return err_set(err, "there is no list yet");
 	for (size_t i = 0; i < n; i++) {
 		struct walk w = { ss,
-			mboxname_key_in(&ss->arena, walks[i].below) };
+			mboxname_key_in(&ss->arena, walks[i].below), 0 };
 		int r =
 		    walks[i].identifier.len > 0
 		        ? treedb_walk_tag(t, walks[i].identifier, see, &w, err)
@@ -264,6 +271,34 @@ see_all(struct session *ss, struct err *err)
 
 		if (r == -1)
 			return -1;
+		seen += w.n;
+	}
+	return (int)seen;
+}
+
+/*
+ * A walk is no snapshot: of a mailbox that is renamed meanwhile it may see
+ * neither name.  So it looks again if names went while it looked, unless that
+ * takes long: who sees so many mailboxes is an administrator.
+ */
+static int
+see_well(struct session *ss, struct err *err)
+{
+	struct treedb *t = route_list(ss->worker->route);
+	uint64_t before, after;
+	int seen;
+
+	if (t == NULL)
+		return err_set(err, "there is no complete list yet");
+	if (mirror_removals(t, &before, err) == -1)
+		return -1;
+	for (unsigned i = 0; i < LOOKS; i++) {
+		seen = see_all(ss, t, err);
+		if (seen == -1 || mirror_removals(t, &after, err) == -1)
+			return -1;
+		if (before == after || seen > LOOK_AGAIN_MAX)
+			break;
+		before = after;
 	}
 	return 0;
 }
@@ -274,7 +309,7 @@ answer(struct session *ss)
 	struct list *l = list_of(ss);
 	struct err err;
 
-	if (see_all(ss, &err) == -1) {
+	if (see_well(ss, &err) == -1) {
 		log_err(ss->worker->log, "mailbox list not readable", "sid",
 		    ss->sid, "why", err.text, NULL);
 		session_unavailable(ss,
@@ -434,12 +469,24 @@ find_home(struct session *ss)
 	        slice_str(ss->user), &name) != NULL)
 		answer(ss);
 	else if (needs_home(list_of(ss)))
-		ss->cmd.wait =
-		    route_find(ss->worker->route, name, home_found, ss);
+		ss->cmd.wait = route_find(ss->worker->route, &ss->rate, name,
+		    home_found, ss);
 	else if (route_look(ss->worker->route, name, &rec) == ROUTE_FOUND)
 		go_home(ss, &rec);
 	else
 		answer(ss);
+}
+
+/* The copy was being filled for the first time. */
+static void
+filled(void *arg, enum route_answer answered, const struct mboxrec *rec)
+{
+	struct session *ss = arg;
+
+	(void)answered; /* see_all() looks whether there is a list now */
+	(void)rec;
+	ss->cmd.wait = NULL;
+	find_home(ss);
 }
 
 static void
@@ -461,7 +508,10 @@ list(struct session *ss, bool lsub)
 	l->view =
 	    (struct mboxname_view){ &ss->worker->layout, slice_str(ss->user) };
 	l->listing = listing_new(&ss->arena, &l->view, &l->request);
-	find_home(ss);
+	if (route_list(ss->worker->route) == NULL)
+		ss->cmd.wait = route_sync(ss->worker->route, filled, ss);
+	else
+		find_home(ss);
 }
 
 void

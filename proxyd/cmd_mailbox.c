@@ -19,6 +19,7 @@
 /* A command on its way; in the arena. */
 struct trip {
 	struct value *args;
+	struct slice name; /* CREATE's, internal */
 	bool changes_list;
 	enum write_status status; /* the backend's answer, while we sync */
 	char *code;               /* with its arguments; NULL: none */
@@ -169,7 +170,8 @@ to_mailbox(struct session *ss, bool changes_list)
 		return;
 	name = session_name(ss, t->args->text);
 	if (name.ptr != NULL)
-		ss->cmd.wait = route_find(ss->worker->route, name, found, ss);
+		ss->cmd.wait =
+		    route_find(ss->worker->route, &ss->rate, name, found, ss);
 }
 
 /* To the server of the user's INBOX. */
@@ -187,7 +189,8 @@ to_home(struct session *ss)
 		    "You have no INBOX, so there is no place for this");
 		return;
 	}
-	ss->cmd.wait = route_find(ss->worker->route, name, found, ss);
+	ss->cmd.wait =
+	    route_find(ss->worker->route, &ss->rate, name, found, ss);
 }
 
 void
@@ -248,32 +251,53 @@ placed_by_admin(struct session *ss, struct trip *t, char server[64])
 	return true;
 }
 
-void
-proxyd_CREATE(struct session *ss)
+static void
+place(struct session *ss)
 {
-	struct trip *t = begin(ss, true);
-	struct slice name;
+	struct trip *t = ss->cmd.state;
 	char server[64];
 
-	if (t == NULL)
-		return;
-	name = session_name(ss, t->args->text);
-	if (name.ptr == NULL)
-		return;
-	/* Without a list nobody knows where the parent is. */
-	if (route_list(ss->worker->route) == NULL) {
-		session_unavailable(ss,
-		    "The mailbox list is not available, try again later");
-		return;
-	}
 	if (!placed_by_admin(ss, t, server))
-		route_place(ss->worker->route, name, server);
+		route_place(ss->worker->route, t->name, server);
 	if (server[0] == '\0') {
 		session_done(ss, WRITE_NO, RESPCODE_CANNOT,
 		    "No backend is configured to take new mailboxes");
 		return;
 	}
 	go_to(ss, server);
+}
+
+/* The copy was being filled for the first time. */
+static void
+filled(void *arg, enum route_answer answer, const struct mboxrec *rec)
+{
+	struct session *ss = arg;
+
+	(void)answer;
+	(void)rec;
+	ss->cmd.wait = NULL;
+	if (route_list(ss->worker->route) != NULL)
+		place(ss);
+	else
+		session_unavailable(ss,
+		    "The mailbox list is not available, try again later");
+}
+
+void
+proxyd_CREATE(struct session *ss)
+{
+	struct trip *t = begin(ss, true);
+
+	if (t == NULL)
+		return;
+	t->name = session_name(ss, t->args->text);
+	if (t->name.ptr == NULL)
+		return;
+	/* Without a list nobody knows where the parent is. */
+	if (route_list(ss->worker->route) != NULL)
+		place(ss);
+	else
+		ss->cmd.wait = route_sync(ss->worker->route, filled, ss);
 }
 
 /*

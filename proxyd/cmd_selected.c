@@ -223,7 +223,8 @@ select_mailbox(struct session *ss)
 	ss->cmd.state = args;
 	name = session_name(ss, args->text);
 	if (name.ptr != NULL)
-		ss->cmd.wait = route_find(ss->worker->route, name, found, ss);
+		ss->cmd.wait =
+		    route_find(ss->worker->route, &ss->rate, name, found, ss);
 }
 
 void

@@ -114,6 +114,7 @@ delivery_new(struct deliveries *ds, const struct lmtp_path *from,
 	struct delivery *d = xcalloc(1, sizeof(*d));
 
 	d->all = ds;
+	d->rate = ROUTE_RATE_MX;
 	d->worker = ds->worker;
 	arena_init(&d->arena);
 	d->sid = arena_string(&d->arena, slice_str(sid));

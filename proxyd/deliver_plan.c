@@ -89,18 +89,27 @@ keep_instead(struct recipient *r, const struct sieve_action *action,
 	    action->kind == SIEVE_FILEINTO ? action : NULL, why);
 }
 
-/* The mailbox that the address names, if anyone may put mail in it. */
+/* The name of the mailbox that the address names, if it can be one. */
+static bool
+name_detail(struct recipient *r, struct slice *mailbox)
+{
+	struct worker *w = r->delivery->worker;
+	struct mboxname_view view = { &w->layout, slice_str(r->user) };
+
+	return r->detail.len > 0 &&
+	       mboxname_from_external(&r->arena, &view, r->detail, mailbox) ==
+	           NULL &&
+	       mboxname_is_owned_by(&w->layout, *mailbox, view.user);
+}
+
+/* If it is there and anyone may put mail in it. */
 static bool
 find_detail(struct recipient *r, struct slice *mailbox, char server[64])
 {
 	struct worker *w = r->delivery->worker;
-	struct mboxname_view view = { &w->layout, slice_str(r->user) };
 	struct mboxrec rec;
 
-	if (r->detail.len == 0 ||
-	    mboxname_from_external(&r->arena, &view, r->detail, mailbox) !=
-	        NULL ||
-	    !mboxname_is_owned_by(&w->layout, *mailbox, view.user) ||
+	if (!name_detail(r, mailbox) ||
 	    route_look(w->route, *mailbox, &rec) != ROUTE_FOUND ||
 	    !(acl_effective_text(rec.acl, slice_of(NULL, 0)) & ACL_POST))
 		return false;
@@ -242,7 +251,8 @@ file_into(struct recipient *r, const struct sieve_action *action)
 		file_found(r, &rec);
 		return true;
 	}
-	r->wait = route_find(w->route, r->name, file_routed, r);
+	r->wait =
+	    route_find(w->route, &r->delivery->rate, r->name, file_routed, r);
 	return false;
 }
 
@@ -461,9 +471,51 @@ run(struct recipient *r)
 		jobs_put(d->worker->jobs, run_there, ran, r);
 }
 
+static void
+plan(struct recipient *r)
+{
+	if (r->script->program != NULL) {
+		run(r);
+		return;
+	}
+	if (r->script->broken != NULL)
+		log_info(r->delivery->worker->log,
+		    "kept in INBOX for a broken script", "sid",
+		    r->delivery->sid, "user", r->user, "why", r->script->broken,
+		    NULL);
+	keep(r, NULL);
+	delivery_planned(r);
+}
+
+/* From here on the copy's word about that mailbox is enough. */
+static void
+detail_routed(void *arg, enum route_answer answer, const struct mboxrec *rec)
+{
+	struct recipient *r = arg;
+
+	(void)rec; /* keep() looks again, if it comes to that */
+	r->wait = NULL;
+	if (answer == ROUTE_UNKNOWN)
+		give_up(r, "Where the mailbox is cannot be known now");
+	else
+		plan(r);
+}
+
+/* A script asks whether mailboxes exist; a copy that fills does not know. */
+static bool
+cannot_know(const struct recipient *r)
+{
+	return r->script->program != NULL &&
+	       (sieve_needs(r->script->program) & SIEVE_NEEDS_MAILBOX) != 0 &&
+	       route_list(r->delivery->worker->route) == NULL;
+}
+
 void
 deliver_plan(struct recipient *r)
 {
+	struct delivery *d = r->delivery;
+	struct slice detail;
+
 	MUST(r->state == RECIPIENT_READY);
 	r->state = RECIPIENT_PLANNING;
 	if (r->user == NULL) {
@@ -471,15 +523,12 @@ deliver_plan(struct recipient *r)
 		delivery_planned(r);
 	} else if (r->script == NULL) {
 		give_up(r, "The recipient's server does not answer");
-	} else if (r->script->program != NULL) {
-		run(r);
+	} else if (cannot_know(r)) {
+		give_up(r, "The mailbox list is being filled");
+	} else if (name_detail(r, &detail)) {
+		r->wait = route_find(d->worker->route, &d->rate, detail,
+		    detail_routed, r);
 	} else {
-		if (r->script->broken != NULL)
-			log_info(r->delivery->worker->log,
-			    "kept in INBOX for a broken script", "sid",
-			    r->delivery->sid, "user", r->user, "why",
-			    r->script->broken, NULL);
-		keep(r, NULL);
-		delivery_planned(r);
+		plan(r);
 	}
 }

@@ -16,6 +16,7 @@
 #include "imap/sieve/sieve.h"
 #include "lib/arena.h"
 #include "lib/slice.h"
+#include "proxyd/route.h"
 #include "proxyd/stores.h"
 
 struct blob;
@@ -115,10 +116,11 @@ struct delivery {
 	struct blob *blob;
 	struct slice octets;
 	uint8_t digest[32];
-	struct slice trace;    /* before what is stored */
-	struct slice received; /* before what is sent on */
-	size_t unplanned;      /* recipients */
-	size_t pending;        /* mailings and submissions */
+	struct slice trace;     /* before what is stored */
+	struct slice received;  /* before what is sent on */
+	size_t unplanned;       /* recipients */
+	size_t pending;         /* mailings and submissions */
+	struct route_rate rate; /* of look-ups that miss */
 	void (*done)(void *arg);
 	void *arg;
 };

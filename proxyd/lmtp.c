@@ -340,6 +340,7 @@ lmtp_session_new(struct lmtpd *d, int fd)
 	struct lmtp_session *ls = xcalloc(1, sizeof(*ls));
 
 	ls->magic = LMTP_MAGIC;
+	ls->rate = ROUTE_RATE_MX;
 	ls->lmtpd = d;
 	ls->worker = &d->worker;
 	arena_init(&ls->arena);

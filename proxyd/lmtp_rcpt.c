@@ -148,7 +148,8 @@ find_user(struct lmtp_session *ls)
 		refuse(ls);
 		return;
 	}
-	ls->wait = route_find(ls->worker->route, ls->mailbox, routed, ls);
+	ls->wait =
+	    route_find(ls->worker->route, &ls->rate, ls->mailbox, routed, ls);
 }
 
 void
@@ -164,7 +165,7 @@ lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
 	} else if (!name_shared(ls)) {
 		refuse(ls);
 	} else {
-		ls->wait =
-		    route_find(ls->worker->route, ls->mailbox, routed, ls);
+		ls->wait = route_find(ls->worker->route, &ls->rate, ls->mailbox,
+		    routed, ls);
 	}
 }

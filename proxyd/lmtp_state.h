@@ -12,6 +12,7 @@
 #include "lib/arena.h"
 #include "lib/list.h"
 #include "lib/slice.h"
+#include "proxyd/route.h"
 
 struct blob;
 struct delivery;
@@ -44,6 +45,7 @@ struct lmtp_session {
 	struct slice raw, user, detail, mailbox;
 	bool shared;
 	struct route_wait *wait;
+	struct route_rate rate;
 };
 
 /* To MAIL and RCPT; RCPT perhaps later. */

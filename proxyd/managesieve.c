@@ -61,6 +61,7 @@ struct sieve_session {
 	/* The running command. */
 	struct managesieve_command cmd;
 	struct route_wait *wait;
+	struct route_rate rate;
 	struct xcall *call;
 	struct buf answer; /* lines before the OK */
 	bool found;        /* the script asked for is there */
@@ -490,7 +491,8 @@ to_home(struct sieve_session *ss)
 		done(ss, MANAGESIEVE_NO, NULL,
 		    "You have no INBOX, so there is no place for scripts");
 	else
-		ss->wait = route_find(ss->worker->route, name, home_found, ss);
+		ss->wait = route_find(ss->worker->route, &ss->rate, name,
+		    home_found, ss);
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -710,6 +712,7 @@ sieve_session_new(struct imapd *imapd, int fd)
 	struct sieve_session *ss = xcalloc(1, sizeof(*ss));
 
 	ss->magic = SIEVE_MAGIC;
+	ss->rate = ROUTE_RATE_CLIENT;
 	ss->imapd = imapd;
 	ss->worker = &imapd->worker;
 	arena_init(&ss->arena);

@@ -28,6 +28,7 @@ enum {
 #define FACT_POSITION "position"
 #define FACT_COMPLETE "complete"
 #define FACT_WRITTEN  "written"
+#define FACT_REMOVALS "removals"
 
 enum state {
 	STATE_IDLE,
@@ -53,6 +54,7 @@ struct mirror {
 	struct merge merge;    /* STATE_WHOLE, STATE_COUNTING */
 	bool after_whole;      /* pending is, in part, what a list lacked */
 	bool accepted;
+	uint64_t removals;          /* transactions with some */
 	size_t removing;            /* STATE_REMOVING: where in pending */
 	uint64_t base;              /* entries when a whole list began */
 	uint64_t came;              /* revision of the last line, or as told */
@@ -64,18 +66,20 @@ struct mirror {
 
 /* --- facts ---------------------------------------------------------------- */
 
+/* 0 if there is none. */
 static int
-get_number(struct mirror *m, const char *fact, uint64_t *n, struct err *err)
+get_number(struct treedb *list, const char *fact, uint64_t *n, struct err *err)
 {
+	struct buf b;
 	struct wire w;
+	int got;
 
-	*n = 0;
-	buf_clear(&m->old);
-	if (treedb_get_fact(m->list, fact, &m->old, err) == -1)
-		return -1;
-	wire_init(&w, buf_slice(&m->old));
-	*n = wire_u64(&w); /* 0 if there is none */
-	return 0;
+	buf_init(&b, 64);
+	got = treedb_get_fact(list, fact, &b, err);
+	wire_init(&w, buf_slice(&b));
+	*n = wire_u64(&w);
+	buf_fini(&b);
+	return got == -1 ? -1 : 0;
 }
 
 static int
@@ -89,14 +93,17 @@ put_number(struct mirror *m, const char *fact, uint64_t n, struct err *err)
 int
 mirror_complete(struct treedb *list, bool *complete, struct err *err)
 {
-	struct buf b;
-	int got;
+	uint64_t n;
+	int rc = get_number(list, FACT_COMPLETE, &n, err);
 
-	buf_init(&b, 64);
-	got = treedb_get_fact(list, FACT_COMPLETE, &b, err);
-	buf_fini(&b);
-	*complete = got == 1;
-	return got == -1 ? -1 : 0;
+	*complete = n == 1;
+	return rc;
+}
+
+int
+mirror_removals(struct treedb *list, uint64_t *n, struct err *err)
+{
+	return get_number(list, FACT_REMOVALS, n, err);
 }
 
 static int
@@ -441,17 +448,19 @@ static int
 remove_some(struct mirror *m, struct err *err)
 {
 	struct slice key;
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < BATCH; i++) {
-		if (!keyset_next(&m->pending, &m->removing, &key))
-			return finish(m, err);
+	while (n < BATCH && keyset_next(&m->pending, &m->removing, &key)) {
 		if (begin(m, err) == -1 ||
 		    treedb_delete(m->list, key, err) == -1)
 			return -1;
 		m->st.removed++;
 		m->st.entries--;
+		n++;
 	}
-	return commit(m, err);
+	if (n > 0 && put_number(m, FACT_REMOVALS, ++m->removals, err) == -1)
+		return -1;
+	return n < BATCH ? finish(m, err) : commit(m, err);
 }
 
 int
@@ -530,7 +539,8 @@ load(struct mirror *m, struct err *err)
 {
 	if (treedb_count(m->list, &m->st.entries, err) == -1 ||
 	    mirror_complete(m->list, &m->st.complete, err) == -1 ||
-	    get_number(m, FACT_WRITTEN, &m->st.written, err) == -1)
+	    get_number(m->list, FACT_WRITTEN, &m->st.written, err) == -1 ||
+	    mirror_removals(m->list, &m->removals, err) == -1)
 		return -1;
 	m->high = m->st.entries;
 	return get_position(m, err);

@@ -139,4 +139,12 @@ void mirror_status(const struct mirror *m, struct mirror_status *st);
 int mirror_complete(struct treedb *list, bool *complete,
     struct err *err) MUST_CHECK;
 
+/*
+ * For readers that walk: how many transactions have taken something away.  If
+ * that is the same before and after, no name was overlooked because it moved
+ * from behind the walk to before it.
+ */
+int mirror_removals(struct treedb *list, uint64_t *n,
+    struct err *err) MUST_CHECK;
+
 #endif

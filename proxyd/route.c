@@ -14,12 +14,13 @@
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
 #include "proxyd/front_child.h"
+#include "proxyd/mirror.h"
 #include "proxyd/route.h"
 
 enum wait_state {
 	WAIT_NOTHING, /* the answer is known; the call back is due */
-	WAIT_FRONT,   /* asked front */
-	WAIT_DONE
+	WAIT_TURN,    /* there were too many */
+	WAIT_FRONT    /* asked front */
 };
 
 struct route_wait {
@@ -82,8 +83,8 @@ route_reload(struct route *r, const struct proxyd_conf *conf)
 }
 
 /* front makes the files; until it has, there is no list. */
-struct treedb *
-route_list(struct route *r)
+static struct treedb *
+open_list(struct route *r)
 {
 	char dir[1024];
 	struct err err;
@@ -100,10 +101,26 @@ route_list(struct route *r)
 	return r->list;
 }
 
+/* Asked each time: front may have had to begin anew. */
+struct treedb *
+route_list(struct route *r)
+{
+	struct treedb *list = open_list(r);
+	bool complete = false;
+	struct err err;
+
+	if (list == NULL)
+		return NULL;
+	if (mirror_complete(list, &complete, &err) == -1)
+		log_err(r->log, "mailbox list not readable", "why", err.text,
+		    NULL);
+	return complete ? list : NULL;
+}
+
 enum route_answer
 route_look(struct route *r, struct slice name, struct mboxrec *rec)
 {
-	struct treedb *list = route_list(r);
+	struct treedb *list = open_list(r);
 	enum route_answer answer = ROUTE_NONE;
 	struct buf key;
 	struct err err;
@@ -124,8 +141,10 @@ route_look(struct route *r, struct slice name, struct mboxrec *rec)
 		log_err(r->log, "mailbox list not readable", "mailbox",
 		    LOG_SLICE(name), "why", err.text, NULL);
 		answer = ROUTE_UNKNOWN;
-	} else if (got == 1 && rec->state != MBOXREC_RESERVED)
-		answer = ROUTE_FOUND;
+	} else if (got == 1) {
+		answer = rec->state == MBOXREC_RESERVED ? ROUTE_UNKNOWN
+		                                        : ROUTE_FOUND;
+	}
 	buf_fini(&key);
 	return answer;
 }
@@ -139,28 +158,18 @@ finish(struct route_wait *w)
 	route_cb *cb = w->cb;
 	void *arg = w->arg;
 
-	if (buf_len(&w->name) > 0) {
-		struct slice name = buf_slice(&w->name);
+	bool names = buf_len(&w->name) > 0;
 
+	if (names) {
 		/* Found counts, current or not; a miss must be certain. */
-		if (route_look(r, name, &rec) == ROUTE_FOUND)
-			answer = ROUTE_FOUND;
-		else if (answer == ROUTE_FOUND)
-			answer = ROUTE_NONE;
+		enum route_answer now =
+		    route_look(r, buf_slice(&w->name), &rec);
+
+		if (now == ROUTE_FOUND || answer == ROUTE_FOUND)
+			answer = now;
 	}
 	route_cancel(&w);
-	cb(arg, answer,
-	    answer == ROUTE_FOUND && rec.location.ptr != NULL ? &rec : NULL);
-}
-
-static void
-on_timer(void *arg)
-{
-	struct route_wait *w = arg;
-
-	if (w->state == WAIT_FRONT)
-		w->answer = ROUTE_UNKNOWN;
-	finish(w);
+	cb(arg, answer, names && answer == ROUTE_FOUND ? &rec : NULL);
 }
 
 static void
@@ -194,6 +203,46 @@ route_neighbour(struct route *r, int fd)
 {
 	ipc_free(&r->front);
 	r->front = ipc_new(r->loop, fd, on_front, r);
+	/* A new one may have made the files anew. */
+	treedb_close(&r->list);
+}
+
+static void
+ask_front(struct route_wait *w)
+{
+	struct route *r = w->route;
+
+	if (r->front != NULL &&
+	    ipc_send(r->front, FRONT_SYNC, w->id, slice_of(NULL, 0), -1)) {
+		w->state = WAIT_FRONT;
+		timer_set(w->timer, (int64_t)r->conf->sync_ms);
+		return;
+	}
+	w->answer = ROUTE_UNKNOWN;
+	w->state = WAIT_NOTHING;
+	timer_set(w->timer, 0);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct route_wait *w = arg;
+	struct mboxrec rec;
+
+	switch (w->state) {
+	case WAIT_TURN:
+		if (route_look(w->route, buf_slice(&w->name), &rec) ==
+		    ROUTE_FOUND)
+			break;
+		ask_front(w);
+		return;
+	case WAIT_FRONT:
+		w->answer = ROUTE_UNKNOWN;
+		break;
+	case WAIT_NOTHING:
+		break;
+	}
+	finish(w);
 }
 
 static struct route_wait *
@@ -212,32 +261,42 @@ wait_new(struct route *r, struct slice name, route_cb *cb, void *arg)
 	return w;
 }
 
-static void
-ask_front(struct route_wait *w)
+/*
+ * A bucket that runs out and fills again, as one number (GCRA): each look-up
+ * moves the time when all are paid for, and may be ahead by the burst.
+ */
+int64_t
+route_rate_take(struct route_rate *rate, int64_t now_ms)
 {
-	struct route *r = w->route;
+	int64_t each = 1000 / rate->per_second, wait;
 
-	if (r->front != NULL &&
-	    ipc_send(r->front, FRONT_SYNC, w->id, slice_of(NULL, 0), -1)) {
-		w->state = WAIT_FRONT;
-		timer_set(w->timer, (int64_t)r->conf->sync_ms);
-		return;
-	}
-	w->answer = ROUTE_UNKNOWN;
-	timer_set(w->timer, 0);
+	if (rate->due_ms < now_ms)
+		rate->due_ms = now_ms;
+	wait = rate->due_ms - now_ms - (int64_t)rate->burst * each;
+	rate->due_ms += each;
+	return wait < 0 ? 0 : wait;
 }
 
 struct route_wait *
-route_find(struct route *r, struct slice name, route_cb *cb, void *arg)
+route_find(struct route *r, struct route_rate *rate, struct slice name,
+    route_cb *cb, void *arg)
 {
 	struct route_wait *w = wait_new(r, name, cb, arg);
 	struct mboxrec rec;
+	int64_t wait;
 
 	w->answer = route_look(r, name, &rec);
-	if (w->answer == ROUTE_FOUND)
+	if (w->answer == ROUTE_FOUND) {
 		timer_set(w->timer, 0);
-	else
+		return w;
+	}
+	wait = route_rate_take(rate, loop_now(r->loop).ms);
+	if (wait > 0) {
+		w->state = WAIT_TURN;
+		timer_set(w->timer, wait);
+	} else {
 		ask_front(w);
+	}
 	return w;
 }
 
@@ -306,6 +365,9 @@ route_place(struct route *r, struct slice name, char server[64])
 {
 	struct mboxrec rec;
 
+	server[0] = '\0';
+	if (route_list(r) == NULL)
+		return;
 	for (name = mboxname_parent(name); name.len > 0;
 	     name = mboxname_parent(name))
 		if (route_look(r, name, &rec) == ROUTE_FOUND) {

@@ -758,6 +758,7 @@ session_new(struct imapd *imapd, int fd, bool tls)
 	struct err err;
 
 	ss->magic = SESSION_MAGIC;
+	ss->rate = ROUTE_RATE_CLIENT;
 	ss->imapd = imapd;
 	ss->worker = &imapd->worker;
 	ss->state = STATE_NOT_AUTHENTICATED;

@@ -30,6 +30,7 @@
 #include "lib/mono.h"
 #include "lib/slice.h"
 #include "proxyd/leg.h"
+#include "proxyd/route.h"
 
 struct auth_line;
 struct imapd;
@@ -97,7 +98,8 @@ struct session {
 	char sid[17];
 	char *user; /* canonical; NULL before login */
 	bool admin, condstore, draining, greeted;
-	unsigned bad; /* commands in a row */
+	unsigned bad;           /* commands in a row */
+	struct route_rate rate; /* of look-ups that miss */
 	struct auth_line *exchange;
 	struct cmd cmd;
 	TAILQ_HEAD(, leg) legs;
