@@ -28,7 +28,7 @@ struct btree {
 	size_t depth; /* steps in use; the last is a leaf */
 	struct step steps[DEPTH_MAX];
 	struct page_patch patch;
-	struct buf half, value, separator; /* scratch */
+	struct buf half, value, separator, taken; /* scratch */
 
 	/* A scan's page. */
 	struct pages_set scan_set;
@@ -152,7 +152,7 @@ patch_page(struct btree *bt, struct pages_set set, struct step *s,
 
 /*
  * The page in two: entries that end after "at" go into the second.  separator
- * is the shortest key above the first's.
+ * is the shortest key above the first's keys.
  */
 static int
 halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
@@ -176,6 +176,10 @@ halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
 
 			if (n == key.len)
 				break; /* out of order */
+			/* Of an inner page: keys between the two are below
+			 * the first's last child. */
+			if (page_level(page) > 0)
+				n = key.len - 1;
 			buf_clear(&bt->separator);
 			buf_put_slice(&bt->separator, slice_first(key, n + 1));
 			page_writer_init(&w, second);
@@ -392,30 +396,48 @@ shrink(struct btree *bt, struct pages_set set, struct err *err)
 	}
 }
 
-/* Which of the entries of an inner page was taken, and the next. */
+/*
+ * The child taken of an inner page, its key in bt->taken, and the next, its
+ * key in bt->separator.
+ */
+struct child {
+	bool is_first, has_next;
+	struct page_value next;
+};
+
 static int
-taken_and_next(const struct step *s, struct page_reader *r, struct buf *key,
-    struct page_value *next)
+find_child(struct btree *bt, const struct step *s, struct child *c)
 {
-	const struct page_place *p = &s->place;
+	struct page_reader r;
 	struct page_value v;
-	struct slice k;
-	uint64_t child;
+	struct slice key;
+	uint64_t taken;
 	int more;
 
-	if (page_child(p, &child) == -1)
+	*c = (struct child){ .is_first = true };
+	buf_clear(&bt->taken);
+	buf_clear(&bt->separator);
+	if (page_child(&s->place, &taken) == -1)
 		return -1;
-	while ((more = page_reader_next(r, &k, &v)) == 1 && v.number != child)
-		;
-	if (more != 1)
-		return -1;
-	more = page_reader_next(r, &k, next);
-	if (more == 1)
-		buf_put_slice(key, k);
-	return more;
+	page_reader_init(&r, s->page);
+	while (
+	    (more = page_reader_next(&r, &key, &v)) == 1 && v.number != taken)
+		c->is_first = false;
+	if (more == 1) {
+		buf_put_slice(&bt->taken, key);
+		more = page_reader_next(&r, &key, &c->next);
+		c->has_next = more == 1;
+		if (c->has_next)
+			buf_put_slice(&bt->separator, key);
+	} else {
+		more = -1;
+	}
+	page_reader_fini(&r);
+	return more == -1 ? -1 : 0;
 }
 
-/* Does the page behind fit in?  Then all is in bt->half. */
+/* Does the page behind, whose key is bt->separator, fit in?  Then all is in
+ * bt->half. */
 static int
 join(struct btree *bt, struct slice page, struct slice behind, bool *fits)
 {
@@ -433,8 +455,12 @@ join(struct btree *bt, struct slice page, struct slice behind, bool *fits)
 	page_writer_init(&w, &bt->half);
 	for (unsigned i = 0; i < 2 && more != -1; i++) {
 		page_reader_init(&r, both[i]);
-		while ((more = page_reader_next(&r, &key, &v)) == 1)
+		while ((more = page_reader_next(&r, &key, &v)) == 1) {
+			/* Its first child is for all from here on. */
+			if (i == 1 && r.at == PAGE_HEAD && page_level(page) > 0)
+				key = buf_slice(&bt->separator);
 			page_writer_put(&w, key, &v);
+		}
 		page_reader_fini(&r);
 	}
 	return more;
@@ -465,22 +491,18 @@ merge(struct btree *bt, struct pages_set set, size_t i, size_t *len,
 {
 	struct step *s = &bt->steps[i], *above = &bt->steps[i - 1];
 	struct slice page, behind;
-	struct page_value next = { .far = false };
-	struct page_reader r;
+	struct child c;
 	bool fits = false;
-	int more;
 
 	*len = SIZE_MAX;
-	buf_clear(&bt->separator);
-	page_reader_init(&r, above->page);
-	more = taken_and_next(above, &r, &bt->separator, &next);
-	page_reader_fini(&r);
-	if (more != 1)
-		return more == 0 ? 0 : damaged(err);
+	if (find_child(bt, above, &c) == -1)
+		return damaged(err);
+	if (!c.has_next)
+		return 0;
 	if (pages_get(bt->pages, set, s->number, &s->octets, &page, err) ==
 	        -1 ||
-	    pages_get(bt->pages, set, next.number, &bt->value, &behind, err) ==
-	        -1)
+	    pages_get(bt->pages, set, c.next.number, &bt->value, &behind,
+	        err) == -1)
 		return -1;
 	if (join(bt, page, behind, &fits) == -1)
 		return damaged(err);
@@ -488,31 +510,46 @@ merge(struct btree *bt, struct pages_set set, size_t i, size_t *len,
 		return 0;
 	if (pages_change(bt->pages, set, s->number, 0, page.len,
 	        buf_slice(&bt->half), err) == -1 ||
-	    pages_remove(bt->pages, set, next.number, err) == -1)
+	    pages_remove(bt->pages, set, c.next.number, err) == -1)
 		return -1;
 	return drop_entry(bt, set, above, buf_slice(&bt->separator), len, err);
 }
 
-/* The key under which the page of a step is in the one above. */
+/* Another child under the key in bt->taken. */
 static int
-taken_key(struct btree *bt, const struct step *s, struct err *err)
+replace_child(struct btree *bt, struct pages_set set, struct step *s,
+    const struct page_value *v, struct err *err)
 {
-	struct page_reader r;
-	struct page_value v;
-	struct slice k;
-	uint64_t child;
-	int more = 1;
+	struct slice key = buf_slice(&bt->taken);
 
-	if (page_child(&s->place, &child) == -1)
+	if (page_find(&s->place, s->page, key) == -1 || !s->place.found)
 		return damaged(err);
-	page_reader_init(&r, s->page);
-	while ((more = page_reader_next(&r, &k, &v)) == 1 && v.number != child)
-		;
-	buf_clear(&bt->separator);
-	if (more == 1)
-		buf_put_slice(&bt->separator, k);
-	page_reader_fini(&r);
-	return more == 1 ? 0 : damaged(err);
+	buf_clear(&bt->patch.octets);
+	if (page_put(&s->place, key, v, &bt->patch) == -1)
+		return damaged(err);
+	if (patch_page(bt, set, s, err) == -1)
+		return -1;
+	return pages_get(bt->pages, set, s->number, &s->octets, &s->page, err);
+}
+
+/*
+ * The child taken is gone.  The first key of a page stays, with the next
+ * child: keys below that one's own come here, too, and a page split off for
+ * them must not come before it.
+ */
+static int
+drop_child(struct btree *bt, struct pages_set set, struct step *s, size_t *len,
+    struct err *err)
+{
+	struct child c;
+
+	if (find_child(bt, s, &c) == -1)
+		return damaged(err);
+	if (!c.is_first || !c.has_next)
+		return drop_entry(bt, set, s, buf_slice(&bt->taken), len, err);
+	if (replace_child(bt, set, s, &c.next, err) == -1)
+		return -1;
+	return drop_entry(bt, set, s, buf_slice(&bt->separator), len, err);
 }
 
 /* After a page has lost an entry: pages that are empty go, small ones join. */
@@ -531,9 +568,7 @@ tidy_upwards(struct btree *bt, struct pages_set set, size_t len,
 			continue;
 		}
 		if (pages_remove(bt->pages, set, s->number, err) == -1 ||
-		    taken_key(bt, above, err) == -1 ||
-		    drop_entry(bt, set, above, buf_slice(&bt->separator), &len,
-		        err) == -1)
+		    drop_child(bt, set, above, &len, err) == -1)
 			return -1;
 	}
 	if (i > 0)
@@ -622,6 +657,7 @@ btree_seek(struct btree *bt, struct pages_set set, struct slice from,
 
 		if (more != 1)
 			return more;
+		from = slice_of(NULL, 0);
 	}
 	bt->scan_set = set;
 	buf_clear(&bt->leaf);
@@ -630,8 +666,7 @@ btree_seek(struct btree *bt, struct pages_set set, struct slice from,
 		return damaged(err);
 	page_reader_fini(&bt->reader);
 	page_reader_init(&bt->reader, buf_slice(&bt->leaf));
-	if (page_reader_seek(&bt->reader, leaf_of(bt)->place.at) == -1)
-		return damaged(err);
+	page_reader_seek(&bt->reader, &leaf_of(bt)->place, from);
 	return 1;
 }
 
@@ -664,6 +699,7 @@ btree_new(struct pages *p)
 	buf_init(&bt->half, PAGE_OCTETS);
 	buf_init(&bt->value, PAGES_OCTETS_MAX);
 	buf_init(&bt->separator, BTREE_KEY_MAX);
+	buf_init(&bt->taken, BTREE_KEY_MAX);
 	buf_init(&bt->leaf, PAGE_OCTETS);
 	page_reader_init(&bt->reader, slice_of(NULL, 0));
 	return bt;
@@ -682,6 +718,7 @@ btree_free(struct btree **bp)
 	buf_fini(&bt->half);
 	buf_fini(&bt->value);
 	buf_fini(&bt->separator);
+	buf_fini(&bt->taken);
 	buf_fini(&bt->leaf);
 	page_reader_fini(&bt->reader);
 	free(bt);

@@ -277,48 +277,110 @@ entry_order(struct slice page, const struct entry *e, struct slice key,
 	return suffix.ptr[n] < key.ptr[*matched] ? -1 : 1;
 }
 
+static struct slice
+in_page(const struct page_place *p, struct page_span span)
+{
+	return slice_of(p->page.ptr + span.at, span.len);
+}
+
+static struct page_span
+value_span(const struct entry *e)
+{
+	return (struct page_span){ e->value, e->end - e->value };
+}
+
+/* Of an entry whose numbers have an octet each. */
+static struct page_span
+short_value(const uint8_t *octets, size_t at)
+{
+	return (struct page_span){ at + 3 + octets[at + 1],
+		octets[at + 2] >> KIND_BITS };
+}
+
+/*
+ * Past the entries that have more of the key before them than that has of the
+ * key looked for: they are below it, too.  Most entries are such, and of the
+ * short form.  e: the last entry passed, of which only offsets are kept.
+ */
+static void
+pass_alike(struct page_place *p, struct entry *e, size_t matched)
+{
+	const uint8_t *octets = p->page.ptr;
+	size_t len = p->page.len, at = e->end, last = at, base = 0;
+	size_t key_len = e->key_len;
+
+	while (at + 3 <= len) {
+		const uint8_t *h = octets + at;
+		size_t n;
+
+		if (((h[0] | h[1] | h[2]) & 0x80) != 0 || h[0] <= matched ||
+		    h[0] > key_len)
+			break;
+		n = 3u + h[1] + (h[2] >> KIND_BITS);
+		if (n > len - at)
+			break;
+		if ((h[2] & ((1 << KIND_BITS) - 1)) == KIND_BASE)
+			base = at;
+		key_len = (size_t)h[0] + h[1];
+		last = at;
+		at += n;
+	}
+	if (at == e->end)
+		return;
+	if (base != 0)
+		p->base = short_value(octets, base);
+	p->has_before = true;
+	p->before = short_value(octets, last);
+	e->key_len = key_len;
+	e->end = at;
+}
+
+/* The entry that the search ended at. */
+static void
+place_at(struct page_place *p, const struct entry *e, bool at_end)
+{
+	p->at = e->at;
+	p->at_end = at_end;
+	p->end = at_end ? e->at : e->end;
+	if (at_end)
+		return;
+	p->suffix = e->suffix;
+	p->value = e->value;
+	p->shared = e->shared;
+	p->kind = e->kind;
+}
+
 int
 page_find(struct page_place *p, struct slice page, struct slice key)
 {
 	struct entry e = entry_start;
-	size_t matched = 0;
 	int more;
 
 	*p = (struct page_place){ .page = page };
 	if (page.len < PAGE_HEAD)
 		return -1;
-	while ((more = entry_next(page, &e)) == 1) {
-		size_t before = matched;
-		int order = entry_order(page, &e, key, &matched);
+	for (;;) {
+		size_t matched = p->common;
+		int order;
 
+		pass_alike(p, &e, matched);
+		p->before_common = matched;
 		p->earlier = p->base;
+		more = entry_next(page, &e);
+		if (more != 1)
+			break;
+		order = entry_order(page, &e, key, &p->common);
 		if (e.kind == KIND_BASE)
-			p->base = entry_value(page, &e);
+			p->base = value_span(&e);
 		if (order >= 0) {
 			p->found = order == 0;
-			p->common = matched;
-			p->before_common = before;
 			break;
 		}
 		p->has_before = true;
-		p->before = entry_value(page, &e);
+		p->before = value_span(&e);
 	}
-	if (more == -1)
-		return -1;
-	p->at = e.at;
-	if (more == 0) {
-		p->at_end = true;
-		p->end = e.at;
-		p->earlier = p->base;
-		p->before_common = matched;
-		return 0;
-	}
-	p->end = e.end;
-	p->suffix = e.suffix;
-	p->value = e.value;
-	p->shared = e.shared;
-	p->kind = e.kind;
-	return 0;
+	place_at(p, &e, more == 0);
+	return more == -1 ? -1 : 0;
 }
 
 static int
@@ -352,14 +414,14 @@ page_read(const struct page_place *p, struct buf *room, struct page_value *v)
 {
 	MUST(p->found);
 	return decode((enum kind)p->kind,
-	    slice_of(p->page.ptr + p->value, p->end - p->value), p->base, room,
-	    v);
+	    slice_of(p->page.ptr + p->value, p->end - p->value),
+	    in_page(p, p->base), room, v);
 }
 
 int
 page_child(const struct page_place *p, uint64_t *number)
 {
-	struct slice s = p->before;
+	struct slice s = in_page(p, p->before);
 	size_t at = 0;
 
 	if (p->found || !p->has_before) {
@@ -505,16 +567,17 @@ page_reader_next(struct page_reader *r, struct slice *key, struct page_value *v)
 	return 1;
 }
 
-int
-page_reader_seek(struct page_reader *r, size_t at)
+/* What the entry shares with the one before is what the key looked for has. */
+void
+page_reader_seek(struct page_reader *r, const struct page_place *p,
+    struct slice key)
 {
-	struct entry e;
-	int more = 1;
-
-	/* The keys before are needed for what the entry shares with them. */
-	while (r->end < at && more == 1)
-		more = reader_step(r, &e);
-	return r->end == at ? 0 : -1;
+	MUST(p->common <= key.len && p->shared <= p->common);
+	r->at = r->end = p->at;
+	r->base = slice_of(r->page.ptr + p->earlier.at, p->earlier.len);
+	r->key_len = p->common;
+	if (p->common > 0)
+		memcpy(r->key, key.ptr, p->common);
 }
 
 /* --- changing ---------------------------------------------------------------- */
@@ -598,11 +661,11 @@ page_put(const struct page_place *p, struct slice key,
 	size_t shared = p->found ? p->shared : p->before_common;
 	struct told t;
 
-	MUST(key.len > 0 && key.len <= PAGE_KEY_MAX);
+	MUST(key.len <= PAGE_KEY_MAX);
 	leant = leaf && is_leant_on(p->page, p->found ? p->end : p->at);
 	if (p->found && p->kind == KIND_BASE && leant)
 		return patch_all(p, key, v, patch);
-	tell(&t, v, leaf, p->earlier);
+	tell(&t, v, leaf, in_page(p, p->earlier));
 	if (t.kind == KIND_BASE && leant)
 		t.kind = KIND_PLAIN;
 	put_head(out, shared, key.len - shared, t.kind, t.octets.len);

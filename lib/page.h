@@ -39,6 +39,11 @@ struct page_value {
 	struct slice octets;
 };
 
+/* Octets of a page. */
+struct page_span {
+	size_t at, len;
+};
+
 /* Where a key is in a page, or would be.  Borrows the page and no key. */
 struct page_place {
 	struct slice page;
@@ -50,9 +55,9 @@ struct page_place {
 	size_t common;        /* octets it begins with as the key does */
 	size_t before_common; /* the same, of the entry before */
 	unsigned kind;
-	struct slice base;    /* for the entry found */
-	struct slice earlier; /* the base before it */
-	struct slice before;  /* the value before, of an inner page */
+	struct page_span base;    /* for the entry found */
+	struct page_span earlier; /* the base before it */
+	struct page_span before;  /* the value of the entry before */
 	bool has_before;
 };
 
@@ -107,8 +112,9 @@ struct page_reader {
 void page_reader_init(struct page_reader *r, struct slice page);
 void page_reader_fini(struct page_reader *r);
 
-/* The entry at this offset, of a page_place, is next. */
-int page_reader_seek(struct page_reader *r, size_t at) MUST_CHECK;
+/* Next is the entry where p has found the key, or a place for it. */
+void page_reader_seek(struct page_reader *r, const struct page_place *p,
+    struct slice key);
 
 /* 1 and an entry, borrowed until the next; 0 at the end; -1: it is no page. */
 int page_reader_next(struct page_reader *r, struct slice *key,
