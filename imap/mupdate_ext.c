@@ -4,12 +4,14 @@
 #include "imap/mboxrec.h"
 #include "imap/mupdate.h"
 #include "imap/mupdate_ext.h"
+#include "imap/mupdate_line.h"
 #include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/must.h"
 
 enum {
-	NUMBER_MAX = 24 /* octets of one as text, and a NUL */
+	NUMBER_MAX = 24,  /* octets of one as text, and a NUL */
+	ENTRY_PIECES = 12 /* an XENTRY has fewer */
 };
 
 static const char *const codes[MUPDATE_CODE_MAX] = {
@@ -165,18 +167,26 @@ void
 mupdate_ext_put_entry(struct buf *b, struct slice tag, struct slice name,
     const struct mboxrec *r)
 {
+	size_t most = tag.len + name.len + r->location.len + r->acl.len +
+	              r->mailboxid.len + r->special_uses.len;
+	struct mupdate_line l;
+
 	MUST(r->state >= MBOXREC_RESERVED && r->state <= MBOXREC_MOVING);
-	begin(b, tag, MUPDATE_XENTRY);
-	number(b, r->revision);
-	string(b, name);
-	string(b, r->location);
-	string(b, r->acl);
-	word(b, slice_str(states[r->state]));
-	number(b, r->generation);
-	string(b, r->mailboxid);
-	string(b, r->special_uses);
-	number(b, r->type);
-	end(b);
+	if (!mupdate_line_begin(&l, b,
+	        most + ENTRY_PIECES * MUPDATE_LINE_PIECE))
+		return;
+	mupdate_line_slice(&l, tag);
+	mupdate_line_octets(&l, " XENTRY", 7);
+	mupdate_line_quoted_number(&l, r->revision);
+	mupdate_line_string(&l, name);
+	mupdate_line_string(&l, r->location);
+	mupdate_line_string(&l, r->acl);
+	mupdate_line_word(&l, slice_str(states[r->state]));
+	mupdate_line_quoted_number(&l, r->generation);
+	mupdate_line_string(&l, r->mailboxid);
+	mupdate_line_string(&l, r->special_uses);
+	mupdate_line_quoted_number(&l, r->type);
+	mupdate_line_end(&l);
 }
 
 void

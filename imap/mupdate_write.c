@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "imap/mupdate.h"
+#include "imap/mupdate_line.h"
 #include "lib/base64.h"
 #include "lib/buf.h"
 #include "lib/must.h"
@@ -93,7 +94,9 @@ end(struct buf *b)
 void
 mupdate_put_string(struct buf *b, struct slice s)
 {
-	buf_printf(b, "{%zu+}\r\n", s.len);
+	buf_putc(b, '{');
+	buf_put_number(b, s.len);
+	buf_put(b, "+}\r\n", 4);
 	buf_put_slice(b, s);
 }
 
@@ -141,39 +144,48 @@ mupdate_put_reply(struct buf *b, struct slice tag, enum mupdate_response id,
 	end(b);
 }
 
+/* "TAG WORD", then strings. */
+static void
+put_line(struct buf *b, struct slice tag, const char *word,
+    const struct slice *strings, size_t n)
+{
+	size_t most = tag.len + 2 * MUPDATE_LINE_PIECE;
+	struct mupdate_line l;
+
+	for (size_t i = 0; i < n; i++)
+		most += strings[i].len + MUPDATE_LINE_PIECE;
+	if (!mupdate_line_begin(&l, b, most))
+		return;
+	mupdate_line_slice(&l, tag);
+	mupdate_line_octets(&l, " ", 1);
+	mupdate_line_slice(&l, slice_str(word));
+	for (size_t i = 0; i < n; i++)
+		mupdate_line_string(&l, strings[i]);
+	mupdate_line_end(&l);
+}
+
 void
 mupdate_put_mailbox(struct buf *b, struct slice tag, struct slice name,
     struct slice location, struct slice acl)
 {
-	put_slice_sp(b, tag);
-	buf_puts(b, "MAILBOX ");
-	mupdate_put_string(b, name);
-	buf_putc(b, ' ');
-	mupdate_put_string(b, location);
-	buf_putc(b, ' ');
-	mupdate_put_string(b, acl);
-	end(b);
+	const struct slice strings[] = { name, location, acl };
+
+	put_line(b, tag, "MAILBOX", strings, NITEMS(strings));
 }
 
 void
 mupdate_put_reserve(struct buf *b, struct slice tag, struct slice name,
     struct slice location)
 {
-	put_slice_sp(b, tag);
-	buf_puts(b, "RESERVE ");
-	mupdate_put_string(b, name);
-	buf_putc(b, ' ');
-	mupdate_put_string(b, location);
-	end(b);
+	const struct slice strings[] = { name, location };
+
+	put_line(b, tag, "RESERVE", strings, NITEMS(strings));
 }
 
 void
 mupdate_put_delete(struct buf *b, struct slice tag, struct slice name)
 {
-	put_slice_sp(b, tag);
-	buf_puts(b, "DELETE ");
-	mupdate_put_string(b, name);
-	end(b);
+	put_line(b, tag, "DELETE", &name, 1);
 }
 
 void
