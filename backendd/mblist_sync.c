@@ -5,11 +5,11 @@
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_sync.h"
 #include "backendd/mblist_tally.h"
-#include "backendd/nameset.h"
 #include "backendd/server.h"
 #include "imap/mboxdigest.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/keyset.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
@@ -22,7 +22,9 @@ enum {
 	WAIT_MS = 20,
 	WAITS_MAX = 1500, /* 30 s for what is said before deletions */
 	BUCKETS_AT_ONCE = 30,
-	/* More than this is not remembered, and is found by the next one. */
+	/* Names beyond are said again though it knows them. */
+	SEEN_OCTETS = 1024 * 1024 * 1024,
+	/* Names beyond are found by the next comparison. */
 	LACKING_OCTETS = 64 * 1024 * 1024
 };
 
@@ -35,9 +37,8 @@ struct sync {
 	bool differs[MBOXDIGEST_BUCKETS];
 	uint8_t buckets[MBOXDIGEST_BUCKETS]; /* those that differ */
 	size_t nbuckets, asked;
-	struct nameset seen;
-	struct arena names;
-	struct lacking *lacking; /* said to be here, active, and is not */
+	struct keyset seen;
+	struct keyset lacking; /* said to be here, active, and is not */
 	uint64_t nlacking, there;
 	struct buf cursor;
 	struct task *step;
@@ -48,19 +49,14 @@ struct sync {
 	uint64_t wanted;
 };
 
-struct lacking {
-	struct lacking *next;
-	const char *name;
-};
-
 static void
 let_go(struct sync *s)
 {
 	if (--s->holds > 0)
 		return;
 	MUST(s->list == NULL);
-	nameset_fini(&s->seen);
-	arena_reset(&s->names);
+	keyset_fini(&s->seen);
+	keyset_fini(&s->lacking);
 	buf_fini(&s->cursor);
 	free(s);
 }
@@ -146,10 +142,15 @@ static void
 compared(struct sync *s)
 {
 	bool deletes = may_delete(s);
+	struct arena a;
+	struct slice name;
+	size_t at = 0;
 
-	for (struct lacking *lack = s->lacking; deletes && lack != NULL;
-	     lack = lack->next)
-		want(s, lack->name);
+	while (deletes && keyset_next(&s->lacking, &at, &name)) {
+		arena_init(&a);
+		want(s, op_str(&a, name));
+		arena_reset(&a);
+	}
 	log_info(s->list->bd->log, "mailbox list compared", "said",
 	    LOG_NUM(s->wanted), "lacking", LOG_NUM(s->nlacking), NULL);
 	finish(s);
@@ -180,7 +181,7 @@ walk_one(void *arg, const char *name, const struct mboxrec *rec)
 	(void)rec; /* whatever it is */
 	if (op_is_public(s->list, name) &&
 	    (!s->by_bucket || s->differs[mboxdigest_bucket(slice_str(name))]) &&
-	    !nameset_has(&s->seen, slice_str(name)))
+	    !keyset_has(&s->seen, slice_str(name)))
 		want(s, name);
 	return true;
 }
@@ -223,19 +224,12 @@ is_as_here(const struct sync *s, const struct mboxrec *here,
 static void
 lacks(struct sync *s, const char *name, const struct mboxrec *there)
 {
-	struct lacking *lack;
-
 	if (there->state == MBOXREC_RESERVED) {
 		want(s, name);
 		return;
 	}
 	s->nlacking++;
-	if (arena_used(&s->names) > LACKING_OCTETS)
-		return;
-	lack = arena_alloc(&s->names, sizeof(*lack));
-	lack->name = op_str(&s->names, slice_str(name));
-	lack->next = s->lacking;
-	s->lacking = lack;
+	keyset_put(&s->lacking, slice_str(name));
 }
 
 static void
@@ -250,7 +244,7 @@ take_entry(void *arg, struct slice name, const struct mboxrec *there)
 		return;
 	if (!s->by_bucket)
 		s->there += there->state != MBOXREC_RESERVED;
-	nameset_add(&s->seen, name);
+	keyset_put(&s->seen, name);
 	arena_init(&a);
 	n = op_str(&a, name);
 	here = mblist_raw(s->list, n, &a);
@@ -354,8 +348,8 @@ sync_new(struct mblist *l)
 
 	s->list = l;
 	s->holds = 1;
-	nameset_init(&s->seen);
-	arena_init(&s->names);
+	keyset_init(&s->seen, SEEN_OCTETS);
+	keyset_init(&s->lacking, LACKING_OCTETS);
 	buf_init(&s->cursor, TREEDB_KEY_MAX + 1);
 	s->step = task_new(l->bd->loop, walk, s);
 	s->wait = timer_new(l->bd->loop, walk, s);
