@@ -114,7 +114,7 @@ session_rights(struct session *ss, const char *internal, const char *acl)
 	struct mboxname_view who = name_view(ss);
 
 	return acl_of_user(&who, ss->admin, slice_str(internal),
-	    slice_str(mblist_is_aside(internal) ? "" : acl));
+	    slice_str(mblist_is_aside(internal) && !ss->admin ? "" : acl));
 }
 
 /* For commands that could go on if the mailbox were there. */
