@@ -474,8 +474,11 @@ written(void *arg, uint64_t number, bool failed)
 		k->durable = number;
 	}
 	change_free(k, c);
-	if (TAILQ_EMPTY(&k->pending))
+	/* What was taken back is not there to be waited for. */
+	if (TAILQ_EMPTY(&k->pending) && k->rolled_back) {
 		k->rolled_back = false;
+		k->last = k->durable;
+	}
 	advance_checkpoint(k);
 	if (cb != NULL)
 		cb(cb_arg, number, failed);

@@ -85,7 +85,8 @@ int keeper_commit(struct keeper *k, keeper_cb *cb, void *arg,
     struct err *err) MUST_CHECK;
 
 /*
- * Numbers of the last commit made, and of the last that is durable.  What is
+ * Numbers of the last commit made and not taken back, and of the last that is
+ * durable.  What is
  * read from the tree now may depend on keeper_last(): who must not show what a
  * crash may undo waits until keeper_durable() has reached that.
  */
