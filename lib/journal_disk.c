@@ -152,9 +152,14 @@ files_choose(struct loading *o, struct err *err)
 	return 0;
 }
 
-/* The writing of the end was cut short: none of it was ever answered. */
+/*
+ * What the writing of the end left when it was cut short goes: none of it was
+ * ever answered.  What is whole was written, but perhaps by a process that was
+ * killed before it was synced: then the kernel has it and the disk has not, and
+ * nothing may follow it before that.
+ */
 static int
-tail_cut(int dirfd, const char *name, uint64_t end, struct err *err)
+tail_secure(int dirfd, const char *name, uint64_t end, struct err *err)
 {
 	struct journal_file f = { .end = end };
 	int r;
@@ -199,13 +204,11 @@ segment_replay(struct loading *o, const char *name, bool newest,
 		    (unsigned long long)d->last);
 	if (text_replay(o, t, &scan, err) == -1)
 		return -1;
-	if (scan.at < t->len) {
-		if (!newest || journal_scan_damaged(&scan))
-			return err_set(err, "damaged after record %llu",
-			    (unsigned long long)scan.last);
-		if (tail_cut(o->dirfd, name, scan.at, err) == -1)
-			return -1;
-	}
+	if (scan.at < t->len && (!newest || journal_scan_damaged(&scan)))
+		return err_set(err, "damaged after record %llu",
+		    (unsigned long long)scan.last);
+	if (newest && tail_secure(o->dirfd, name, scan.at, err) == -1)
+		return -1;
 	s = journal_segment_add(d, t->first, t->prev);
 	s->last = scan.last;
 	s->octets = scan.at - JOURNAL_HEADER;
