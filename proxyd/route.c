@@ -287,6 +287,8 @@ route_find(struct route *r, struct route_rate *rate, struct slice name,
 
 	w->answer = route_look(r, name, &rec);
 	if (w->answer == ROUTE_FOUND) {
+		/* It may be gone by then, and that must be certain, too. */
+		w->state = WAIT_TURN;
 		timer_set(w->timer, 0);
 		return w;
 	}
