@@ -238,8 +238,10 @@ update_init(const struct murder_plan *plan)
 
 	at += (size_t)snprintf(n->text, TEXT,
 	    "hostname = mup\ndirectory = /sim/mup/dir\n"
-	    "listen = 10.0.0.1:%d\nallow_plaintext = yes\nlist_shards = 4\n",
-	    PORT);
+	    "listen = 10.0.0.1:%d\nallow_plaintext = yes\nlist_shards = 4\n"
+	    "lease_time = %us\nchange_log = %u\n",
+	    PORT, (unsigned)world_between(5, 60),
+	    (unsigned)world_between(3, 90));
 	for (unsigned i = 0; i < plan->backends; i++)
 		at += (size_t)snprintf(n->text + at, TEXT - at,
 		    "writer = be%u\n", i);

@@ -1,11 +1,12 @@
 #include "lib/daemon.h"
+#include "mupdated/child.h"
 #include "mupdated/server.h"
 #include "t/sim/update.h"
 
 const struct daemon_child *
 update_child(void)
 {
-	return &server_child;
+	return &list_child;
 }
 
 /* The child's state begins with the struct server that its modules share. */
