@@ -75,7 +75,7 @@ static const struct conf_item items[] = {
 	    "at each connection." },
 	{ "list_shrink", CONF_NUMBER, AT(list_shrink), "50", 0, 100, NULL,
 	    "Percent of the mailboxes published as being here that may be "
-	    "lacking before an administrator is asked." },
+	    "lacking before an administrator is asked; ten always may." },
 	{ "max_sessions", CONF_NUMBER, AT(max_sessions), "1000000", 1, 0,
 	    NULL, "IMAP sessions; more have to wait." },
 	{ "max_deliveries", CONF_NUMBER, AT(max_deliveries), "10000", 1, 0,

@@ -22,6 +22,9 @@ enum {
 	WAIT_MS = 20,
 	WAITS_MAX = 1500, /* 30 s for what is said before deletions */
 	BUCKETS_AT_ONCE = 30,
+	/* As many may be what was deleted here when a crash came before the
+	 * update server could be told, also if they were all there was. */
+	LACKING_FEW = 10,
 	/* Names beyond are said again though it knows them. */
 	SEEN_OCTETS = 1024 * 1024 * 1024,
 	/* Names beyond are found by the next comparison. */
@@ -117,6 +120,7 @@ may_delete(struct sync *s)
 	struct mblist *l = s->list;
 	struct backendd *bd = l->bd;
 	bool few =
+	    s->nlacking <= LACKING_FEW ||
 	    s->nlacking * 100 <= s->there * (uint64_t)bd->conf->list_shrink;
 
 	l->counts.withheld = 0;

@@ -110,11 +110,13 @@ static void
 ask(void *arg)
 {
 	struct question *q = arg;
+	struct route_rate rate = ROUTE_RATE_CLIENT;
 
 	q->absent = false;
 	q->commit = 0;
 	observe(q);
-	(void)route_find(murder_route(q->front), slice_str(q->name), told, q);
+	(void)route_find(murder_route(q->front), &rate, slice_str(q->name),
+	    told, q);
 }
 
 static void

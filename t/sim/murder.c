@@ -266,7 +266,7 @@ backend_init(unsigned i)
 	    "partition = default /sim/%s/spool\n"
 	    "mupdate_server = 10.0.0.1:%d\nmupdate_user = %s\n"
 	    "mupdate_password = x\nlisten = 10.0.0.%u:143\n"
-	    "allow_plaintext = yes\n",
+	    "allow_plaintext = yes\ncompare_interval = 30s\n",
 	    name, name, name, PORT, name, HOST_BACKEND + i + 1);
 	put_seat(n, n->name, &backendd_store_child, &backendd_conf_table, 0);
 }
@@ -483,6 +483,10 @@ murder_agree(void)
 {
 	char path[64];
 
+	for (unsigned i = 0; i < murder.plan.backends; i++) {
+		snprintf(path, sizeof(path), "/sim/be%u/dir/accept-list", i);
+		disk_touch(path);
+	}
 	for (unsigned i = 0; i < murder.plan.fronts; i++) {
 		snprintf(path, sizeof(path), "/sim/fe%u/dir/accept-list", i);
 		disk_touch(path);

@@ -70,7 +70,7 @@ void murder_stall(unsigned host, int64_t us);
 void murder_keep_list(void);
 void murder_lose_list(void);
 
-/* The operator agrees to what frontends have held back for a word of theirs. */
+/* The operator agrees to what has been held back for a word of theirs. */
 void murder_agree(void);
 
 /* Nothing more goes wrong by itself; what is down comes back soon. */

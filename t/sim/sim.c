@@ -40,6 +40,7 @@ static struct {
 	struct event stop, look;
 	int64_t deadline;
 	unsigned looks;
+	bool list_lost;
 } run;
 
 /* --- a run ----------------------------------------------------------------- */
@@ -69,8 +70,8 @@ look(void *arg)
 	}
 	if (world_now() >= run.deadline)
 		world_fail("in the end all is well", "%s", why);
-	/* Frontends may hold back what is too much at once. */
-	if (++run.looks % AGREE_EACH == 0)
+	/* What came of a lost list may be too much to be believed. */
+	if (run.list_lost && ++run.looks % AGREE_EACH == 0)
 		murder_agree();
 	event_set(&run.look, SETTLE_LOOK);
 }
@@ -87,7 +88,8 @@ plan_run(void)
 	if (world_chance(80))
 		faults.pause = 0;
 	faults.disk_refuses = world_chance(200);
-	faults.list_lost = load.list_may_be_lost = world_chance(150);
+	run.list_lost = faults.list_lost = load.list_may_be_lost =
+	    world_chance(150);
 	murder_begin(&murder);
 	load_begin(&load);
 	look_begin();

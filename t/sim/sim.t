@@ -4,7 +4,7 @@
 # that fails says how to see it again.
 B=${B:-build}
 sim=$B/t/sim/sim
-count=${SIM_SEEDS:-250}
+count=${SIM_SEEDS:-1000}
 n=0
 ok() { # ok STATUS DESCRIPTION
 	n=$((n + 1))
