@@ -8,7 +8,7 @@
 #include "lib/xalloc.h"
 
 enum {
-	FULL = 4096,            /* octets of a page; larger is split */
+	FULL = 2048,            /* octets of a page; larger is split */
 	SPARE = FULL / 4,       /* smaller is put to a neighbour */
 	DEPTH_MAX = 24,         /* deeper is damage */
 	PAGE_OCTETS = 64 * 1024 /* more than any page of entries has */

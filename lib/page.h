@@ -28,7 +28,7 @@
 
 enum {
 	PAGE_KEY_MAX = 1300,
-	PAGE_NEAR_MAX = 1024, /* octets of a value in its page */
+	PAGE_NEAR_MAX = 512,  /* octets of a value in its page */
 	PAGE_HEAD = 1         /* octets of a page without entries */
 };
 

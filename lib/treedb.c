@@ -17,7 +17,10 @@
 enum {
 	WHOLE_VERSION = 1,
 	WHOLE_MAX = 64 * 1024 * 1024,
-	BATCH_MAX = 256 * 1024 /* octets of records read ahead in a walk */
+	/* Read ahead in a walk: octets of records at most; records at first,
+	 * then twice as many, as most walks are short. */
+	BATCH_MAX = 256 * 1024,
+	BATCH_FIRST = 16
 };
 
 struct treedb {
@@ -370,6 +373,7 @@ treedb_delete(struct treedb *t, struct slice key, struct err *err)
 struct lane {
 	unsigned shard;
 	bool over;       /* the index ends here, or the prefix does */
+	unsigned batch;  /* records to read ahead */
 	struct buf from; /* where to read on */
 	struct buf ahead;
 	struct slice key, value; /* the next; key.len 0: none */
@@ -413,6 +417,7 @@ static int
 read_page(struct walk *wk, struct lane *l, struct err *err)
 {
 	struct btree *bt = wk->tags ? wk->t->index : wk->t->records;
+	unsigned n = 0;
 	struct slice key, value;
 	int more =
 	    btree_seek(bt, wk->tags ? tags_in(l->shard) : names_in(l->shard),
@@ -434,8 +439,10 @@ read_page(struct walk *wk, struct lane *l, struct err *err)
 		buf_clear(&l->from);
 		buf_put_slice(&l->from, key);
 		buf_putc(&l->from, '\0');
-		if (buf_len(&l->ahead) > BATCH_MAX)
+		if (++n >= l->batch || buf_len(&l->ahead) > BATCH_MAX) {
+			l->batch *= l->batch < BATCH_MAX ? 2 : 1;
 			return 0;
+		}
 	}
 	return more;
 }
@@ -469,19 +476,40 @@ lane_advance(struct walk *wk, struct lane *l, struct err *err)
 	return 0;
 }
 
+/*
+ * The lane with the lowest key; *next: the one that comes then, NULL if there
+ * is none.
+ */
 static struct lane *
-lowest(struct walk *wk)
+lowest(struct walk *wk, struct lane **next)
 {
 	struct lane *low = NULL;
 
+	*next = NULL;
 	for (unsigned i = 0; i < wk->nlanes; i++) {
 		struct lane *l = &wk->lanes[i];
 
-		if (l->key.len > 0 &&
-		    (low == NULL || slice_compare(l->key, low->key) < 0))
+		if (l->key.len == 0)
+			continue;
+		if (low == NULL || slice_compare(l->key, low->key) < 0) {
+			*next = low;
 			low = l;
+		} else if (*next == NULL ||
+		           slice_compare(l->key, (*next)->key) < 0) {
+			*next = l;
+		}
 	}
 	return low;
+}
+
+/* A tree is in one shard, so the next record is mostly the same lane's. */
+static struct lane *
+choose(struct walk *wk, struct lane *last, struct lane **next)
+{
+	if (last != NULL && last->key.len > 0 &&
+	    (*next == NULL || slice_compare(last->key, (*next)->key) < 0))
+		return last;
+	return lowest(wk, next);
 }
 
 /* Is the lane's next key below the one to skip?  Then go on behind it all. */
@@ -505,14 +533,14 @@ pass_skipped(struct walk *wk, struct lane *l, const struct buf *skip,
 static int
 walk_merged(struct walk *wk, treedb_visit *visit, void *arg, struct err *err)
 {
+	struct lane *l = NULL, *second = NULL;
 	struct buf skip;
-	struct lane *l;
 	int rc = 0;
 
 	buf_init(&skip, BTREE_KEY_MAX);
 	for (unsigned i = 0; i < wk->nlanes && rc == 0; i++)
 		rc = lane_advance(wk, &wk->lanes[i], err);
-	while (rc == 0 && (l = lowest(wk)) != NULL) {
+	while (rc == 0 && (l = choose(wk, l, &second)) != NULL) {
 		enum treedb_next next;
 		bool passed;
 
@@ -545,6 +573,7 @@ walk_shards(struct walk *wk, unsigned first, unsigned n, struct slice from,
 		struct lane *l = &wk->lanes[i];
 
 		l->shard = first + i;
+		l->batch = BATCH_FIRST;
 		buf_init(&l->from, BTREE_KEY_MAX + 1);
 		buf_init(&l->ahead, WHOLE_MAX + 2 * BATCH_MAX);
 		buf_put_slice(&l->from, from);
@@ -575,6 +604,49 @@ treedb_walk(struct treedb *t, struct slice prefix, struct slice from,
 		return walk_shards(&wk, treedb_shard(t, prefix), 1, from, visit,
 		    arg, err);
 	return walk_shards(&wk, 0, treedb_shards(t), from, visit, arg, err);
+}
+
+struct top {
+	struct slice key;
+	treedb_visit *visit;
+	void *arg;
+	enum treedb_next next;
+};
+
+/* The first key from there on is the one, or it is not there. */
+static enum treedb_next
+see_top(void *arg, struct slice key, struct slice value)
+{
+	struct top *top = arg;
+
+	if (key.len == top->key.len)
+		top->next = top->visit(top->arg, key, value);
+	return TREEDB_STOP;
+}
+
+int
+treedb_walk_tree(struct treedb *t, struct slice key, treedb_visit *visit,
+    void *arg, struct err *err)
+{
+	struct walk wk = { .t = t, .prefix = key };
+	struct top top = { key, visit, arg, TREEDB_NEXT };
+	struct buf below;
+	int rc;
+
+	if (key.len == 0)
+		return treedb_walk(t, key, key, visit, arg, err);
+	if (key.len > TREEDB_KEY_MAX)
+		return 0;
+	rc = walk_shards(&wk, treedb_shard(t, key), 1, key, see_top, &top, err);
+	if (rc == -1 || top.next != TREEDB_NEXT || key.len == TREEDB_KEY_MAX)
+		return rc;
+	buf_init(&below, TREEDB_KEY_MAX);
+	buf_put_slice(&below, key);
+	buf_putc(&below, TREEDB_SEP);
+	rc = treedb_walk(t, buf_slice(&below), buf_slice(&below), visit, arg,
+	    err);
+	buf_fini(&below);
+	return rc;
 }
 
 int

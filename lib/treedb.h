@@ -105,6 +105,13 @@ typedef enum treedb_next treedb_visit(void *arg, struct slice key,
 int treedb_walk(struct treedb *t, struct slice prefix, struct slice from,
     treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
 
+/*
+ * The key and those below it, in order; of a key of two components or more that
+ * is all in one shard.  Empty: all there are.
+ */
+int treedb_walk_tree(struct treedb *t, struct slice key, treedb_visit *visit,
+    void *arg, struct err *err) MUST_CHECK;
+
 /* Records with this tag, in key order within a shard. */
 int treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
     void *arg, struct err *err) MUST_CHECK;

@@ -225,8 +225,7 @@ write_lines(struct session *ss)
 
 struct walk {
 	struct session *ss;
-	struct slice below; /* the key at its top; empty: there is none */
-	unsigned n;         /* records seen */
+	unsigned n; /* records seen */
 };
 
 enum {
@@ -243,9 +242,6 @@ see(void *arg, struct slice key, struct slice value)
 	struct err err;
 
 	w->n++;
-	if (w->below.len > 0 && key.len > w->below.len &&
-	    key.ptr[w->below.len] != TREEDB_SEP)
-		return TREEDB_STOP; /* a longer sibling: behind all below */
 	if (mboxrec_parse(&rec, value, &err) == -1)
 		return TREEDB_NEXT;
 	name = mboxname_of_key_in(&w->ss->arena, key);
@@ -262,12 +258,13 @@ see_all(struct session *ss, struct treedb *t, struct err *err)
 	unsigned seen = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct walk w = { ss,
-			mboxname_key_in(&ss->arena, walks[i].below), 0 };
+		struct walk w = { ss, 0 };
 		int r =
 		    walks[i].identifier.len > 0
 		        ? treedb_walk_tag(t, walks[i].identifier, see, &w, err)
-		        : treedb_walk(t, w.below, w.below, see, &w, err);
+		        : treedb_walk_tree(t,
+		              mboxname_key_in(&ss->arena, walks[i].below), see,
+		              &w, err);
 
 		if (r == -1)
 			return -1;

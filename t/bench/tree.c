@@ -168,7 +168,7 @@ walk_users(struct bench *b)
 	for (unsigned i = 0; i < WALKS; i++) {
 		struct slice key = key_of(b, roll(b, b->users), 0);
 
-		MUST(treedb_walk(b->tree, key, key, see, b, &err) == 0);
+		MUST(treedb_walk_tree(b->tree, key, see, b, &err) == 0);
 	}
 	MUST(b->seen >= WALKS * b->boxes);
 	return (now() - from) / WALKS;

@@ -108,6 +108,7 @@ struct seen {
 	size_t wrong; /* not what was expected */
 	size_t count;
 	struct slice prefix;
+	bool tree;          /* only what is at or below prefix */
 	unsigned tag, skip; /* bit wanted; skip below keys so divisible */
 	size_t skipping;    /* 1 + index of a key whose tree is skipped */
 };
@@ -118,6 +119,9 @@ expected(const struct seen *s, const struct model *m)
 	struct slice key = slice_str(m->key);
 
 	if (!m->there || !slice_starts(key, s->prefix))
+		return false;
+	if (s->tree && key.len > s->prefix.len && s->prefix.len > 0 &&
+	    key.ptr[s->prefix.len] != TREEDB_SEP)
 		return false;
 	if (s->tag != 0 && !(m->value & s->tag))
 		return false;
@@ -172,6 +176,17 @@ walk_agrees(struct treedb *t, const char *prefix, const char *from,
 		s.at++;
 	MUST(treedb_walk(t, slice_str(prefix), slice_str(from), see, &s,
 	         &err) == 0);
+	return all_seen(&s);
+}
+
+/* A key, there or not, and what is below it. */
+static bool
+tree_agrees(struct treedb *t, const char *key)
+{
+	struct seen s = { .prefix = slice_str(key), .tree = true };
+	struct err err;
+
+	MUST(treedb_walk_tree(t, slice_str(key), see, &s, &err) == 0);
 	return all_seen(&s);
 }
 
@@ -253,6 +268,11 @@ agrees(struct treedb *t, const char *what)
 	ok(walk_agrees(t, "user", "", 0), "%s: a prefix", what);
 	snprintf(below, sizeof(below), "%s%c", m->key, TREEDB_SEP);
 	ok(walk_agrees(t, below, "", 0), "%s: a tree", what);
+	ok(tree_agrees(t, m->key) && tree_agrees(t, "user") &&
+	        tree_agrees(t, "user\x1f"
+	                       "1") &&
+	        tree_agrees(t, ""),
+	    "%s: trees by their tops", what);
 	ok(walk_agrees(t, "", m->key, 0), "%s: from the middle", what);
 	ok(walk_agrees(t, "", "", 3), "%s: skipping trees", what);
 	ok(tags_agree(t), "%s: tags", what);
