@@ -7,7 +7,7 @@ B=${B:-build}
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-for d in mupdated backendd proxyd; do
+for d in mupdated backendd proxyd murderctl; do
 	page=man/$d.conf.5
 	[ -x "$B/bin/$d" ] && [ -f $page ] || continue
 	# Files of keys need not be on the machine that checks the page.
