@@ -19,7 +19,7 @@
 
 enum {
 	RETRY_LEAST_MS = 200,
-	RETRY_MOST_MS = 10 * 1000,
+	RETRY_MOST_MS = 5 * 1000,
 	STEADY_MS = 2 * 1000, /* of streaming, and the server is well again */
 	WAITS_MAX = 100000
 };

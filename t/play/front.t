@@ -1,0 +1,581 @@
+#!/usr/bin/python3
+"""The frontend's copy of the list, whatever becomes of the update server.
+
+One proxyd, a mupdated of its own, and a network between them that can be
+broken.  All mailboxes are shared ones on a backend that is not there: what is
+played is where a frontend thinks they are.  A reader lists them all the time;
+it must never see a name missing that is not gone, an emptied or half-filled
+list, or neither name of one that is renamed.
+"""
+import imaplib
+import os
+import re
+import select
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import BIN, free_ports, tap  # noqa: E402
+from middle import Middle  # noqa: E402
+from mupdate import Client, Server  # noqa: E402
+
+SECONDS = 60
+HOST = b"b1!default"
+ACL = b"anyone\tlrsp\t"
+MANY = 2000  # mailboxes of a list that is large for a play
+
+
+def await_that(condition, what, seconds=SECONDS):
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            tap.ok(False, "%s, within %d s" % (what, seconds))
+            return None
+        time.sleep(0.02)  # between two looks; nothing depends on how long
+
+
+class Front:
+    """A proxyd whose update server is behind a Middle."""
+
+    def __init__(self, middle, *settings):
+        self.dir = tempfile.mkdtemp(prefix="front.")
+        self.middle = middle
+        self.imap, self.lmtp, self.admin, nobody = free_ports(4)
+        for user in ("reader", "admin"):
+            subprocess.run(["saslpasswd2", "-p", "-c", "-f",
+                            self.path("sasldb"), "-u", "murder", user],
+                           input=b"password", check=True)
+        lines = ["hostname = front", "directory = " + self.path("data"),
+                 "spool_directory = " + self.dir,
+                 "listen = 127.0.0.1:%d" % self.imap,
+                 "lmtp_listen = 127.0.0.1:%d" % self.lmtp,
+                 "admin_listen = 127.0.0.1:%d" % self.admin,
+                 "imap_workers = 1", "admin = admin",
+                 "mupdate_server = 127.0.0.1:%d" % middle.port,
+                 "mupdate_user = frontend1", "mupdate_password = password",
+                 "mupdate_timeout = 1s", "sync_timeout = 500ms",
+                 "backend = b1 127.0.0.1:%d" % nobody,
+                 "proxy_user = x", "proxy_password = x",
+                 "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
+                 "auth_failure_delay = 1ms"] + list(settings)
+        os.mkdir(self.path("data"))
+        with open(self.path("conf"), "w") as f:
+            f.write("\n".join(lines) + "\n")
+        self.process = None
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def start(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, \
+                open(self.path("log"), "a") as log:
+            ready.bind(self.path("notify"))
+            self.process = subprocess.Popen(
+                [os.path.join(BIN, "proxyd"), "-d", "-f", self.path("conf")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=dict(os.environ, NOTIFY_SOCKET=self.path("notify")))
+            some = select.select([ready], [], [], SECONDS)[0]
+            os.unlink(self.path("notify"))
+            if not some:
+                raise RuntimeError("proxyd did not start")
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            status = self.process.wait(SECONDS)
+            tap.ok(status == 0, "the frontend ends well (%s)" % status)
+        wrong = [line for line in self.log().split("\n")
+                 if "Sanitizer" in line or "panic" in line]
+        tap.ok(wrong == [], "nothing went wrong inside %s" % wrong[:1])
+
+    def log(self):
+        with open(self.path("log"), errors="replace") as f:
+            return f.read()
+
+    def remove(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.dir)
+
+    def child(self, title):
+        for pid in os.listdir("/proc"):
+            try:
+                with open("/proc/%s/stat" % pid) as f:
+                    fields = f.read().rsplit(")", 1)[1].split()
+                with open("/proc/%s/comm" % pid) as f:
+                    name = f.read().strip()
+            except (OSError, IndexError):
+                continue
+            if int(fields[1]) == self.process.pid and fields[0] != "Z" and \
+                    name.endswith("/" + title):
+                return int(pid)
+        return None
+
+    def kill_front(self):
+        pid = await_that(lambda: self.child("front"), "there is a front")
+        os.kill(pid, signal.SIGKILL)
+
+    # --- what it tells ------------------------------------------------------
+
+    def ask(self, what):
+        """Status and text; 0 while nobody answers."""
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (
+                    self.admin, what), timeout=10) as f:
+                return f.status, f.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError:
+            return 0, ""
+
+    def health(self):
+        return self.ask("/healthz")
+
+    def metrics(self):
+        text = self.ask("/metrics")[1]
+        return dict(re.findall(r"^(murder_\w+) (\d+)$", text, re.M))
+
+    def is_healthy(self, *words, status=200):
+        code, text = self.health()
+        return code == status and all(w in text for w in words) and text
+
+    def await_health(self, *words, status=200):
+        what = "/healthz says %s" % ", ".join(words)
+        if tap.ok(await_that(lambda: self.is_healthy(*words, status=status),
+                             what), what):
+            return self.health()[1]
+        print("# %d %s" % self.health())
+        print("# " + "\n# ".join(self.log().split("\n")[-15:]))
+        return ""
+
+    def await_current(self, entries):
+        return self.await_health("%d mailboxes" % entries, "; connected to")
+
+    # --- what clients see -----------------------------------------------------
+
+    def client(self, user="reader"):
+        c = imaplib.IMAP4("127.0.0.1", self.imap, timeout=SECONDS)
+        c.login(user, "password")
+        return c
+
+    def names(self, c, pattern="*"):
+        """None if it is not to be had now."""
+        status, lines = c.list('""', '"Shared Folders/%s"' % pattern)
+        if status == "NO" and b"UNAVAILABLE" in lines[0]:
+            return None
+        if status != "OK":
+            raise RuntimeError(lines)
+        return {line.rsplit(b"/", 1)[1].strip(b'"').decode()
+                for line in lines if line and b"/" in line[-40:] and
+                b"Noselect" not in line and b"NonExistent" not in line}
+
+    def rcpt(self, user):
+        with smtplib.LMTP() as s:
+            s.timeout = SECONDS
+            s.connect("127.0.0.1", self.lmtp)
+            s.ehlo("play.test")
+            s.docmd("MAIL FROM:<>")
+            return s.docmd("RCPT TO:<%s@x.org>" % user)[0]
+
+
+class Update:
+    """A mupdated whose list the play writes."""
+
+    def __init__(self):
+        self.server = Server(["admin", "frontend1"], admin="admin",
+                             reader="frontend1")
+        self.names = set()
+        self.up()
+
+    def up(self):
+        self.server.start()
+        self.port = self.server.ports["listen"]
+        self.writer = Client(self.port)
+        self.writer.banner()
+        self.writer.login("admin")
+
+    def down(self):
+        self.writer.close()
+        self.server.kill()
+
+    def send(self, commands):
+        """Pipelined, each to be answered OK."""
+        for at in range(0, len(commands), 200):
+            part = commands[at:at + 200]
+            self.writer.send(b"".join(Client.command(b"X", *c)
+                                      for c in part))
+            for c in part:
+                got = self.writer.until(b"X")
+                if got[-1][1] != b"OK":
+                    raise RuntimeError("%s: %s" % (c, got))
+
+    def add(self, *names):
+        self.send([(b"ACTIVATE", n.encode(), HOST, ACL) for n in names])
+        self.names.update(names)
+
+    def remove(self, *names):
+        self.send([(b"DELETE", n.encode()) for n in names])
+        self.names.difference_update(names)
+
+    def close(self):
+        self.server.end()
+        self.server.remove()
+
+
+class Reader(threading.Thread):
+    """Lists all the time; keeps what must never be."""
+
+    def __init__(self, front, kept, pairs=()):
+        super().__init__(daemon=True)
+        self.front = front
+        self.kept = set(kept)   # always there
+        self.pairs = pairs      # of which one or the other always is
+        self.wrong = None
+        self.done = 0
+        self.unknown = 0
+        self.stopping = threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            c = self.front.client()
+            while not self.stopping.is_set() and self.wrong is None:
+                self.look(c)
+                self.stopping.wait(0.01)  # leave others some of the machine
+            c.logout()
+        except (OSError, imaplib.IMAP4.error, RuntimeError) as e:
+            self.wrong = repr(e)
+
+    def look(self, c):
+        seen = self.front.names(c)
+        if seen is None:
+            self.unknown += 1
+            return
+        missing = self.kept - seen
+        if missing:
+            self.wrong = "%d of %d missing: %s" % (
+                len(missing), len(self.kept), sorted(missing)[:3])
+        for old, new in self.pairs:
+            if old not in seen and new not in seen:
+                self.wrong = "neither %s nor %s" % (old, new)
+        self.done += 1
+
+    def end(self, what):
+        self.stopping.set()
+        self.join(SECONDS)
+        if not tap.ok(self.wrong is None and self.done > 0,
+                      "%s: %d lists seen, %d not to be had" % (
+                          what, self.done, self.unknown)):
+            print("# %s" % self.wrong)
+
+    def more(self, n=3):
+        """Waits until it has looked so often again."""
+        so_far = self.done
+        await_that(lambda: self.done >= so_far + n or self.wrong,
+                   "the reader reads on")
+
+
+def numbered(first, last):
+    return ["m%05d" % n for n in range(first, last)]
+
+
+def same_list(f, u, what):
+    c = f.client()
+    got = f.names(c)
+    c.logout()
+    if not tap.ok(got == u.names, what):
+        print("# %d names, should be %d" % (len(got or ()), len(u.names)))
+
+
+# --- scenes -----------------------------------------------------------------
+
+def filling(f, u, m):
+    """From nothing, slowly: what has come is served, no more is claimed."""
+    m.stall()
+    f.start()
+    status, text = f.health()
+    tap.ok(status == 503 and "not ok list: filling" in text,
+           "an empty copy is not well: %r" % text)
+    c = f.client()
+    tap.ok(f.names(c) is None, "LIST cannot be answered yet")
+    status, got = c.select("\"Shared Folders/m00001\"")
+    tap.ok(status == "NO" and b"[UNAVAILABLE]" in got[0],
+           "nor where a mailbox is")
+    status, got = c.create("new")
+    tap.ok(status == "NO" and b"[UNAVAILABLE]" in got[0], "nor CREATE")
+    tap.equal(f.rcpt("nobody"), 451, "nor RCPT")
+    m.cut_behind(100 * 1000)
+    m.flow()
+    await_that(lambda: m.limit < 0, "the list was cut in the midst")
+    f.await_health("not ok list: filling", "not connected", status=503)
+    some = int(re.search(r"filling, (\d+)",
+                         f.health()[1] + "filling, 0").group(1))
+    tap.ok(0 < some < MANY, "%d mailboxes of half a list" % some)
+    tap.ok(f.names(c) is None, "no list")
+    first = sorted(u.names)[0]
+    status, got = c.select('"Shared Folders/%s"' % first)
+    tap.ok(b"It is not known" not in got[0] and b"no such" not in got[0],
+           "but of those that came it is known where they are: %r" % got)
+    m.cut_behind(None)
+    m.cut()
+    f.await_current(len(u.names))
+    same_list(f, u, "then all of it")
+    tap.equal(f.rcpt("nobody"), 550, "RCPT of nobody is refused now")
+    status, got = c.select('"Shared Folders/none"')
+    tap.ok(status == "NO" and b"[NONEXISTENT]" in got[0],
+           "and what does not exist does not")
+    c.logout()
+
+
+def cut_off(f, u, m):
+    """Served on; what cannot be known is not guessed."""
+    reader = Reader(f, u.names)
+    m.down()
+    text = f.await_health("ok list", "not connected")
+    tap.ok("current" in text and "seconds ago" in text,
+           "cut off it serves and says how old: %r" % text)
+    c = f.client()
+    status, got = c.select('"Shared Folders/none"')
+    tap.ok(status == "NO" and b"[UNAVAILABLE]" in got[0],
+           "a miss cannot be known: %r" % got)
+    tap.equal(f.rcpt("nobody"), 451, "nor by LMTP")
+    c.logout()
+    tap.ok("update server lost" in f.log(), "the log says so")
+    await_that(lambda: int(f.metrics()["murder_list_stale_seconds"]) >= 2,
+               "/metrics counts the seconds")
+    u.add("late")
+    m.up()
+    f.await_current(len(u.names))
+    same_list(f, u, "back, it has what it missed")
+    # A peer that is there and says nothing is noticed by NOOP.
+    m.stall()
+    f.await_health("not connected", "no answer in time")
+    reader.more()
+    m.flow()
+    m.cut()
+    f.await_current(len(u.names))
+    reader.end("reads go on")
+
+
+def resume(f, u, m):
+    """After 100 missed changes about 100 lines come."""
+    m.down()
+    f.await_health("not connected")
+    u.add(*numbered(MANY, MANY + 60))
+    u.remove(*numbered(10, 50))
+    before = m.octets
+    m.up()
+    f.await_current(len(u.names))
+    came = m.octets - before
+    tap.ok(came < 20 * 1000, "100 missed changes: %d octets came" % came)
+    same_list(f, u, "and the copy is the list")
+    tap.ok("mailbox list has caught up" in f.log(), "the log says so")
+
+
+def killed(f, u, m):
+    """The front dies at any moment of a stream, and of a full load."""
+    reader = Reader(f, u.names)
+    for n in range(6):
+        u.add(*numbered(10000 + n * 100, 10000 + n * 100 + 100))
+        f.kill_front()
+        u.remove(*numbered(10000 + n * 100, 10000 + n * 100 + 50))
+    f.await_current(len(u.names))
+    same_list(f, u, "killed in the stream, the copy is the list")
+    reader.end("and no reader saw less")
+    # Full loads: another update server, each time killed elsewhere.
+    reader = Reader(f, u.names - set(numbered(0, 200)))
+    for n in range(5):
+        m.down()
+        u.down()
+        shutil.rmtree(u.server.dir + "/list")
+        u.up()
+        names = sorted(u.names)
+        u.add(*names)
+        u.remove(*[x for x in names if x in numbered(n * 40, n * 40 + 40)])
+        m.to = u.port
+        m.cut_behind(n * 60 * 1000 + 5000)
+        m.up()
+        await_that(lambda: m.limit < 0, "the list comes")
+        f.kill_front()
+        m.cut_behind(None)
+        f.await_current(len(u.names))
+        same_list(f, u, "another epoch, killed at %d kB" % (n * 60 + 5))
+    reader.end("and no reader saw less")
+
+
+def server_killed(f, u, m):
+    reader = Reader(f, u.names)
+    for n in range(4):
+        u.down()
+        u.up()
+        m.to = u.port
+        u.add("again%d" % n)
+        f.await_current(len(u.names))
+    same_list(f, u, "the update server killed four times")
+    reader.end("reads go on")
+
+
+def renames(f, u, m):
+    """As backends do it: the new name, then the old one goes."""
+    pairs = [("r%d" % n, "s%d" % n) for n in range(0, 300)]
+    u.add(*[old for old, _ in pairs])
+    f.await_current(len(u.names))
+    reader = Reader(f, set(), pairs)
+    for _ in range(3):
+        for old, new in pairs:
+            u.send([(b"RESERVE", new.encode(), HOST),
+                    (b"ACTIVATE", new.encode(), HOST, ACL),
+                    (b"DELETE", old.encode())])
+        pairs = [(b, a) for a, b in pairs]
+    reader.more()
+    m.down()
+    for old, new in pairs:  # the difference says the new ones last
+        u.send([(b"ACTIVATE", new.encode(), HOST, ACL),
+                (b"DELETE", old.encode()),
+                (b"ACTIVATE", new.encode(), HOST, ACL + b"x\tl\t")])
+    m.up()
+    u.names = {n for n in u.names if n[0] not in "rs"} | \
+        {new for _, new in pairs}
+    u.add("renamed")
+    f.await_current(len(u.names))
+    same_list(f, u, "all are renamed")
+    reader.more()
+    reader.end("of a rename always a name is seen")
+
+
+def emptied(f, u, m):
+    """An update server that lost its list does not take ours with it."""
+    kept = set(u.names)
+    reader = Reader(f, kept)
+    m.down()
+    u.down()
+    shutil.rmtree(u.server.dir + "/list")
+    u.up()
+    u.names = set()
+    u.add("fresh")
+    m.to = u.port
+    m.up()
+    accept = f.path("data/accept-list")
+    text = f.await_health("held back", accept)
+    tap.ok("%d removals of %d" % (len(kept), len(kept)) in text,
+           "how many: %r" % text)
+    tap.equal(f.metrics()["murder_list_held"], str(len(kept)), "/metrics too")
+    tap.ok(re.search("removals held back .*to_accept_make=" + accept,
+                     f.log()), "and the log what to do")
+    c = f.client()
+    tap.ok("fresh" in f.names(c), "what is new is there")
+    u.add("fresher")
+    await_that(lambda: "fresher" in f.names(c), "and goes on to be")
+    reader.more()
+    f.kill_front()
+    f.await_health("held back")
+    reader.end("nothing was taken away, killed or not")
+    open(accept, "w").close()
+    f.await_current(2)
+    tap.ok("held back" not in f.health()[1], "accepted, it is done")
+    tap.ok(f.names(c) == {"fresh", "fresher"}, "as the list has it")
+    tap.ok(not os.path.exists(accept), "the word is used up")
+    c.logout()
+
+
+def flood(f, u, m):
+    """A program gone wrong that deletes one after another."""
+    u.add(*numbered(0, 400))
+    f.await_current(402)
+    reader = Reader(f, numbered(300, 400))
+    u.remove(*numbered(0, 300))
+    f.await_health("held back", "too much is deleted at once")
+    u.add("after")
+    c = f.client()
+    await_that(lambda: "after" in f.names(c), "additions are taken")
+    m.cut()
+    f.await_health("held back", "; connected to")
+    open(f.path("data/accept-list"), "w").close()
+    f.await_current(len(u.names))
+    same_list(f, u, "accepted, it is done")
+    reader.end("those that are not deleted stay")
+    c.logout()
+
+
+def certificate(u, name, *options):
+    """Its own authority; where it is."""
+    files = [os.path.join(u.server.dir, name + "." + what)
+             for what in ("key", "cert")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                    "/CN=" + name, "-days", "30", "-keyout", files[0],
+                    "-out", files[1]] + list(options),
+                   check=True, stderr=subprocess.DEVNULL)
+    return files
+
+
+def named(u):
+    """With TLS from the start, the certificate must bear the server's name."""
+    for name, options, good in (
+            ("mu.test", (), False),
+            ("here", ("-addext", "subjectAltName=IP:127.0.0.1"), True)):
+        key, cert = certificate(u, name, *options)
+        u.down()
+        u.server.options.update(tls_key=key, tls_cert=cert,
+                                listen_tls="127.0.0.1:0")
+        u.up()
+        f = Front(Middle(u.server.ports["listen_tls"]), "mupdate_tls = yes",
+                  "backend_ca = " + cert)
+        try:
+            f.start()
+            if good:
+                f.await_current(len(u.names))
+            else:
+                f.await_health("not connected", "certificate", status=503)
+            f.stop()
+        finally:
+            f.remove()
+
+
+def told(f):
+    code, text = f.ask("/metrics")
+    tap.ok(code == 200 and "# TYPE murder_list_mailboxes gauge" in text,
+           "/metrics")
+    tap.equal(f.ask("/other")[0], 404, "nothing else")
+
+
+def main():
+    u = Update()
+    m = Middle(u.port)
+    f = Front(m)
+    try:
+        u.add(*numbered(0, MANY))
+        filling(f, u, m)
+        cut_off(f, u, m)
+        resume(f, u, m)
+        killed(f, u, m)
+        server_killed(f, u, m)
+        renames(f, u, m)
+        emptied(f, u, m)
+        flood(f, u, m)
+        told(f)
+        f.stop()
+        named(u)
+    finally:
+        if tap.failed or sys.exc_info()[0]:
+            print("# " + "\n# ".join(f.log().split("\n")[-30:]))
+        f.remove()
+        u.close()
+    tap.done()
+
+
+main()

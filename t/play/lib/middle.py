@@ -1,0 +1,100 @@
+"""A stretch of network between two programs, for plays that break it.
+
+  m = Middle(port)            # passes on to 127.0.0.1:port
+  m.port                      # where to connect instead
+  m.stall(); m.flow()         # nothing is lost, and nothing comes
+  m.down(); m.up()            # no connections
+  m.cut()                     # those that are there end
+  m.octets                    # passed on to who connected, so far
+"""
+import socket
+import threading
+
+
+class Middle:
+    def __init__(self, to=None):
+        self.to = to
+        self.octets = 0
+        self.pairs = set()
+        self.is_up = True
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.lock = threading.Lock()
+        self.limit = None  # octets to pass on, then cut
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.spawn(self.accept)
+
+    @staticmethod
+    def spawn(run, *args):
+        threading.Thread(target=run, args=args, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            try:
+                if not self.is_up:
+                    raise OSError("down")
+                server = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                client.close()
+                continue
+            with self.lock:
+                self.pairs.add((client, server))
+            self.spawn(self.carry, client, server, False)
+            self.spawn(self.carry, server, client, True)
+
+    def carry(self, here, there, back):
+        try:
+            while True:
+                octets = here.recv(65536)
+                self.flowing.wait()
+                if not octets:
+                    break
+                if back and not self.may_pass(octets):
+                    break
+                there.sendall(octets)
+        except OSError:
+            pass
+        for s in (here, there):
+            self.shut(s)
+
+    def may_pass(self, octets):
+        with self.lock:
+            self.octets += len(octets)
+            if self.limit is None:
+                return True
+            self.limit -= len(octets)
+            return self.limit > 0
+
+    @staticmethod
+    def shut(s):
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def cut(self):
+        with self.lock:
+            pairs, self.pairs = self.pairs, set()
+        for pair in pairs:
+            for s in pair:
+                self.shut(s)
+
+    def down(self):
+        self.is_up = False
+        self.cut()
+
+    def up(self):
+        self.is_up = True
+
+    def stall(self):
+        self.flowing.clear()
+
+    def flow(self):
+        self.flowing.set()
+
+    def cut_behind(self, octets):
+        """So many more, then an end; None: as many as come."""
+        with self.lock:
+            self.limit = octets
