@@ -695,3 +695,11 @@ mupdate_reset(struct mupdate *m)
 	m->error = NULL;
 	begin(m);
 }
+
+void
+mupdate_set_limits(struct mupdate *m, const struct mupdate_limits *limits)
+{
+	m->limits = *limits;
+	buf_fini(&m->token);
+	buf_init(&m->token, limits->message + RAW_LINE_MAX);
+}

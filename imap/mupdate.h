@@ -107,6 +107,9 @@ void mupdate_free(struct mupdate **mp);
 /* As new: after STARTTLS. */
 void mupdate_reset(struct mupdate *m);
 
+/* Between messages: from the next one on. */
+void mupdate_set_limits(struct mupdate *m, const struct mupdate_limits *limits);
+
 enum mupdate_event mupdate_next(struct mupdate *m, const uint8_t *in, size_t n,
     size_t *taken) MUST_CHECK;
 

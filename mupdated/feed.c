@@ -8,7 +8,7 @@
 
 enum {
 	LINE_MAX_OCTETS = 2 * 512 * 1024,
-	OUT_MAX = 512 * 1024 /* then a connection has to wait */
+	OUT_MAX = 256 * 1024 /* then a connection has to wait */
 };
 
 /* Both forms behind one another, each without the tag it begins with. */

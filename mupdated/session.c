@@ -22,10 +22,11 @@
 
 enum {
 	IN_MAX = 64 * 1024,
-	OUT_FULL = 1024 * 1024,    /* then no more is read */
+	OUT_FULL = 512 * 1024,     /* then no more is read */
 	OUT_MAX = 4 * 1024 * 1024, /* what a step may put beyond that, too */
-	HELD_FULL = 1024 * 1024,   /* answers: then no more is read */
+	HELD_FULL = 512 * 1024,    /* answers: then no more is read */
 	HELD_MAX = 4 * 1024 * 1024,
+	STRANGERS_LITERAL = 64 * 1024,
 	TURN = 64, /* commands */
 	FINISH_SECONDS = 5
 };
@@ -411,19 +412,36 @@ login_late(void *arg)
 
 /* --- birth ----------------------------------------------------------------- */
 
+/* Of a message; strangers have nothing long to say but SASL's first word. */
+static struct mupdate_limits
+limits_of(const struct mupdated_conf *c, bool known)
+{
+	struct mupdate_limits limits = { .line = c->max_line,
+		.literal = known ? c->max_literal : STRANGERS_LITERAL };
+
+	limits.message = limits.line + 4 * limits.literal;
+	return limits;
+}
+
+void
+session_is_known(struct session *ss)
+{
+	const struct mupdate_limits limits = limits_of(ss->server->conf, true);
+
+	server_known(ss->server, ss);
+	mupdate_set_limits(ss->parser, &limits);
+}
+
 static struct session *
 make(struct server *sv, int fd)
 {
 	const struct mupdated_conf *c = sv->conf;
-	struct mupdate_limits limits = mupdate_defaults();
+	const struct mupdate_limits limits = limits_of(c, false);
 	struct stream_limits stream = { .in = IN_MAX,
 		.out = OUT_MAX,
 		.idle = (unsigned)(c->login_ms / 1000) };
 	struct session *ss = xcalloc(1, sizeof(*ss));
 
-	limits.line = c->max_line;
-	limits.literal = c->max_literal;
-	limits.message = c->max_line + 3 * c->max_literal;
 	ss->magic = SESSION_MAGIC;
 	ss->server = sv;
 	ss->state = SESSION_LOGIN;

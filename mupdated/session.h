@@ -147,6 +147,9 @@ void session_xlist(struct session *ss, const struct mupdate_message *m);
 void session_xreserve(struct session *ss, const struct mupdate_message *m);
 void session_xupdate(struct session *ss, const struct mupdate_message *m);
 
+/* user and role are so from now on. */
+void session_is_known(struct session *ss);
+
 /* AUTHENTICATE, and the lines after it. */
 void session_authenticate(struct session *ss, const struct mupdate_message *m);
 void session_response(struct session *ss, struct slice line);

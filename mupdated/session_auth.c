@@ -82,7 +82,7 @@ auth_done(struct session *ss)
 	MUST(ss->user != NULL && ss->role != ROLE_NONE);
 	log_info(ss->server->log, "logged in", "peer", stream_peer(ss->stream),
 	    "user", ss->user, NULL);
-	server_known(ss->server, ss);
+	session_is_known(ss);
 	auth_reply(ss, MUPDATE_OK, "Authenticated");
 	session_enter(ss, SESSION_READY);
 }
