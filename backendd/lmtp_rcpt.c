@@ -113,17 +113,16 @@ exists(struct lmtp_session *ls, const char *name)
 	return mblist_get(ls->bd->list, name, &ls->arena) != NULL;
 }
 
-/* user+detail: that mailbox, if it is there and mail may be put in it. */
+/* [user]+detail: that mailbox, if it is there and mail may be put in it. */
 static const char *
 detail_mailbox(struct lmtp_session *ls, struct slice user, struct slice detail)
 {
-	struct mboxname_view view = { &ls->bd->layout, user };
 	const struct mboxrec *rec;
 	struct slice name;
 	const char *text;
 
-	if (mboxname_from_external(&ls->arena, &view, detail, &name) != NULL ||
-	    !mboxname_is_owned_by(&ls->bd->layout, name, user))
+	if (!mboxname_of_detail(&ls->arena, &ls->bd->layout, user, detail,
+	        &name))
 		return NULL;
 	text = arena_string(&ls->arena, name);
 	rec = mblist_get(ls->bd->list, text, &ls->arena);
@@ -182,22 +181,25 @@ user_made(void *arg, enum mblist_result result, const char *text)
 	lmtp_advance(ls);
 }
 
-/* By address: the user's INBOX, or the mailbox that detail names. */
+/*
+ * By address: the user's INBOX, or the mailbox that detail names.  "+help" is
+ * a shared one, as a frontend of Cyrus IMAP has it.
+ */
 static void
 add_by_address(struct lmtp_session *ls, struct recipient *r,
     const struct lmtp_command *c)
 {
 	struct slice detail, user = user_of(ls, c, &detail), inbox;
 
-	if (user.len == 0 || mboxname_of_user(&ls->arena, &ls->bd->layout, user,
-	                         &inbox) != NULL) {
-		lmtp_reply(ls, 550, "5.1.1", "No such user here");
-		return;
-	}
 	if (detail.len > 0)
 		r->name = detail_mailbox(ls, user, detail);
 	if (r->name != NULL) {
 		accept_recipient(ls, r);
+		return;
+	}
+	if (user.len == 0 || mboxname_of_user(&ls->arena, &ls->bd->layout, user,
+	                         &inbox) != NULL) {
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
 		return;
 	}
 	r->name = arena_string(&ls->arena, inbox);

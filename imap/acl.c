@@ -297,6 +297,8 @@ acl_of_user(const struct mboxname_view *who, bool is_admin, struct slice name,
 
 	if (mboxname_is_owned_by(who->layout, name, who->user))
 		rights |= ACL_OWNER_IMPLICIT;
+	if (!is_admin && mboxname_is_tomb(name))
+		return 0;
 	if (is_admin)
 		rights |=
 		    ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;

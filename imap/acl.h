@@ -102,7 +102,8 @@ unsigned acl_effective_text(struct slice text, struct slice user);
 
 /*
  * What a logged-in user may do with a mailbox: what its list (in tab form)
- * says, and what owners and admins may in any case.
+ * says, and what owners and admins may in any case.  Tombs
+ * (mboxname_is_tomb()) are for admins alone.
  */
 unsigned acl_of_user(const struct mboxname_view *who, bool is_admin,
     struct slice name, struct slice text);

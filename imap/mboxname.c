@@ -153,6 +153,12 @@ mboxname_is_inbox(struct slice name)
 	       slice_find(slice_skip(local, 5), '.') == local.len - 5;
 }
 
+bool
+mboxname_is_tomb(struct slice name)
+{
+	return slice_starts(mboxname_local(name), slice_str("DELETED."));
+}
+
 struct slice
 mboxname_parent(struct slice name)
 {
@@ -526,6 +532,24 @@ mboxname_from_external(struct arena *a, const struct mboxname_view *view,
 	else
 		from_plain(&t, view, external);
 	return finish(a, &t, name);
+}
+
+bool
+mboxname_of_detail(struct arena *a, const struct mboxname_layout *layout,
+    struct slice user, struct slice detail, struct slice *name)
+{
+	struct mboxname_layout relative = *layout;
+	struct mboxname_view view = { &relative, user };
+
+	/* With altnamespace own names, without it shared ones have no prefix. */
+	relative.altnamespace = user.len > 0;
+	if (!layout->altnamespace && user.len > 0 &&
+	    is_inbox_level(first_level(detail, (uint8_t)layout->separator)))
+		relative.altnamespace = false; /* as its owner writes it */
+	if (mboxname_from_external(a, &view, detail, name) != NULL)
+		return false;
+	return user.len == 0 ? mboxname_owner(a, layout, *name).ptr == NULL
+	                     : mboxname_is_owned_by(layout, *name, user);
 }
 
 /* ---- to external ---- */

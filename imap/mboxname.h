@@ -72,6 +72,14 @@ const char *mboxname_of_user(struct arena *a,
     const struct mboxname_layout *layout, struct slice user,
     struct slice *name);
 
+/*
+ * What the detail of an address names, as with Cyrus IMAP in every layout: of
+ * user+detail a mailbox below the INBOX, of +detail (no user) a shared one,
+ * without its prefix.  false: nothing.
+ */
+bool mboxname_of_detail(struct arena *a, const struct mboxname_layout *layout,
+    struct slice user, struct slice detail, struct slice *name);
+
 /* The userid that owns it, in the arena; .ptr NULL if it is nobody's. */
 struct slice mboxname_owner(struct arena *a,
     const struct mboxname_layout *layout, struct slice name);
@@ -85,6 +93,12 @@ const char *mboxname_invalid(struct slice name);
 
 /* "user.fred", of whatever domain. */
 bool mboxname_is_inbox(struct slice name);
+
+/*
+ * "DELETED.user.fred.x.6B0297CF": Cyrus IMAP keeps what was deleted for a
+ * while, under such a name, in the list and with its ACL.
+ */
+bool mboxname_is_tomb(struct slice name);
 
 /* "example.org" or empty; what is behind the "!". */
 struct slice mboxname_domain(struct slice name);

@@ -76,6 +76,29 @@ add_store(struct recipient *r, struct slice mailbox, const char *server,
 	stores_add(&r->arena, &r->stores, &wish);
 }
 
+/*
+ * By its address alone, if the server there should not be of our kind: a
+ * user's mailbox by user and detail, a shared one as Cyrus IMAP has it, "+"
+ * and its name.
+ */
+static void
+add_plain(struct recipient *r, const char *why)
+{
+	struct mboxname_layout layout = r->delivery->worker->layout;
+	struct mboxname_view view = { &layout, slice_of("", 0) };
+	struct store_wish wish = { .mailbox = r->mailbox, .why = why };
+	struct slice detail = r->detail;
+
+	layout.altnamespace = false;
+	if (r->user == NULL)
+		detail = mboxname_to_external(&r->arena, &view, r->mailbox);
+	wish.plain = slice_str(arena_printf(&r->arena, "%s%s%.*s",
+	    r->user == NULL ? "" : r->user, detail.len > 0 ? "+" : "",
+	    (int)detail.len, (const char *)detail.ptr));
+	memcpy(wish.server, r->server, strlen(r->server) + 1);
+	stores_add(&r->arena, &r->stores, &wish);
+}
+
 static void
 keep_instead(struct recipient *r, const struct sieve_action *action,
     const char *why)
@@ -94,12 +117,10 @@ static bool
 name_detail(struct recipient *r, struct slice *mailbox)
 {
 	struct worker *w = r->delivery->worker;
-	struct mboxname_view view = { &w->layout, slice_str(r->user) };
 
 	return r->detail.len > 0 &&
-	       mboxname_from_external(&r->arena, &view, r->detail, mailbox) ==
-	           NULL &&
-	       mboxname_is_owned_by(&w->layout, *mailbox, view.user);
+	       mboxname_of_detail(&r->arena, &w->layout, slice_str(r->user),
+	           r->detail, mailbox);
 }
 
 /* If it is there and anyone may put mail in it. */
@@ -519,10 +540,13 @@ deliver_plan(struct recipient *r)
 	MUST(r->state == RECIPIENT_READY);
 	r->state = RECIPIENT_PLANNING;
 	if (r->user == NULL) {
-		add_store(r, r->mailbox, r->server, NULL, "shared mailbox");
+		add_plain(r, "shared mailbox");
 		delivery_planned(r);
 	} else if (r->script == NULL) {
 		give_up(r, "The recipient's server does not answer");
+	} else if (r->script->foreign) {
+		add_plain(r, "its server is to run the script");
+		delivery_planned(r);
 	} else if (cannot_know(r)) {
 		give_up(r, "The mailbox list is being filled");
 	} else if (name_detail(r, &detail)) {

@@ -2,11 +2,15 @@
  * What all recipients' plans want is done: to each backend one mailing with
  * all it is to store, to the relay each mail; and the answers are gathered.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "imap/mboxname.h"
+#include "lib/arena.h"
 #include "lib/log.h"
 #include "lib/must.h"
 #include "proxyd/deliver_state.h"
+#include "proxyd/filing.h"
 #include "proxyd/mailer.h"
 #include "proxyd/submit.h"
 #include "proxyd/worker.h"
@@ -32,19 +36,67 @@ struct batch {
 
 /* --- stores ------------------------------------------------------------------ */
 
+static void take_answer(struct delivered *s);
+
+static void
+filed(void *arg, int code, const char *text)
+{
+	struct delivered *s = arg;
+	struct delivery *d = s->recipient->delivery;
+
+	s->rcpt.code = code;
+	snprintf(s->rcpt.text, sizeof(s->rcpt.text), "%s", text);
+	take_answer(s);
+	delivery_sent(d);
+}
+
 /*
- * A backend that does not know the mailbox is no reason to refuse: our list
- * may be behind.
+ * What a script of ours stores on a server that is not: as the user, since
+ * LMTP there has neither mailboxes nor flags.
  */
 static void
-take_answer(struct batch *b, struct delivered *s)
+file(struct delivered *s)
 {
-	struct delivery *d = b->delivery;
 	struct recipient *r = s->recipient;
+	struct delivery *d = r->delivery;
+	const struct mboxname_view view = { &d->worker->layout,
+		slice_str(r->user == NULL ? "" : r->user) };
+	struct filing f = { .server = s->wish->server,
+		.user = r->user,
+		.sid = d->sid,
+		.flags = s->wish->flags };
+	struct submission sub = { .home = r->server,
+		.key = s->rcpt.target.key,
+		.filing = &f,
+		.head = d->trace,
+		.blob = d->blob };
+
+	f.mailbox = mboxname_to_external(&d->arena, &view, s->wish->mailbox);
+	if (r->user == NULL || f.mailbox.ptr == NULL) {
+		recipient_answer(r, 451, "4.3.0", "Cannot be stored there");
+		return;
+	}
+	d->pending++;
+	submit(d->worker, d->all->xmurder, d->all->mailer, &sub, filed, s);
+}
+
+/*
+ * A backend that does not know the mailbox is no reason to refuse: our list
+ * may be behind.  One that is not ours may have a script that does.
+ */
+static void
+take_answer(struct delivered *s)
+{
+	struct recipient *r = s->recipient;
+	struct delivery *d = r->delivery;
 	struct log *log = d->worker->log;
 	int code = s->rcpt.code;
 
-	if (code == 550)
+	if (code == MAIL_NO_WAY) {
+		file(s);
+		return;
+	}
+	if (code == 550 && strcmp(s->rcpt.enhanced, "5.7.1") != 0)
 		code = 451;
 	if (code / 100 == 2) {
 		log_info(log, "delivered", "sid", d->sid, "from",
@@ -74,7 +126,7 @@ batch_done(void *arg)
 	struct batch *b = arg;
 
 	for (size_t i = 0; i < b->n; i++)
-		take_answer(b, b->stores[i]);
+		take_answer(b->stores[i]);
 	delivery_sent(b->delivery);
 }
 
@@ -92,6 +144,7 @@ new_store(struct recipient *r, const struct store_wish *wish)
 	if (wish->flags.len > 0)
 		s->rcpt.target.flags = wish->flags;
 	s->rcpt.target.key = slice_of(s->key, sizeof(s->key));
+	s->rcpt.plain = (struct lmtp_path){ wish->plain, r->path.domain };
 	return s;
 }
 

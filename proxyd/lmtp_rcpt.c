@@ -93,19 +93,8 @@ lower(struct arena *a, struct slice s)
 static bool
 name_shared(struct lmtp_session *ls)
 {
-	const struct mboxname_layout *layout = &ls->worker->layout;
-	const struct mboxname_view view = { layout, slice_of("", 0) };
-	const char *external =
-	    layout->altnamespace
-	        ? arena_printf(&ls->arena, "%s%c%.*s", layout->shared,
-	              layout->separator, (int)ls->detail.len,
-	              (const char *)ls->detail.ptr)
-	        : arena_string(&ls->arena, ls->detail);
-
-	return ls->detail.len > 0 &&
-	       mboxname_from_external(&ls->arena, &view, slice_str(external),
-	           &ls->mailbox) == NULL &&
-	       mboxname_owner(&ls->arena, layout, ls->mailbox).ptr == NULL;
+	return mboxname_of_detail(&ls->arena, &ls->worker->layout,
+	    slice_of("", 0), ls->detail, &ls->mailbox);
 }
 
 static bool
@@ -159,7 +148,8 @@ lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c)
 
 	split(ls, c);
 	ls->shared =
-	    slice_is_nocase(ls->user, conf->share_user) && ls->detail.len > 0;
+	    ls->detail.len > 0 &&
+	    (ls->user.len == 0 || slice_is_nocase(ls->user, conf->share_user));
 	if (!ls->shared) {
 		find_user(ls);
 	} else if (!name_shared(ls)) {

@@ -50,7 +50,7 @@ mailing_end(struct mailing *m, const char *why)
 	void (*done)(void *arg) = m->done;
 	void *arg = m->arg;
 
-	MUST(m->piece == NULL);
+	MUST(m->source.piece == NULL);
 	for (size_t i = 0; i < m->mail.nrcpts; i++)
 		if (m->mail.rcpts[i]->code == 0)
 			mailing_answer(m->mail.rcpts[i], 451,

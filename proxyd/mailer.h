@@ -22,7 +22,9 @@ struct mailing;
 struct worker;
 
 enum {
-	MAIL_TEXT = 160
+	MAIL_TEXT = 160,
+	MAIL_NO_WAY = 600 /* a code: the server is not ours, and there is no
+	                     plain path */
 };
 
 struct mailer *mailer_new(struct worker *w);
@@ -30,7 +32,8 @@ struct mailer *mailer_new(struct worker *w);
 /* For one that goes to another mailbox or address; part of the caller's. */
 struct mail_rcpt {
 	struct lmtp_path to;
-	struct lmtp_target target; /* backends only */
+	struct lmtp_target target; /* our backends only */
+	struct lmtp_path plain;    /* others'; local empty: no such way */
 	int code;                  /* the answer */
 	char enhanced[16];         /* "2.1.5", or "" */
 	char text[MAIL_TEXT];

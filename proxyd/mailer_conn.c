@@ -19,7 +19,6 @@
 #include "lib/stream.h"
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
-#include "proxyd/mailer_piece.h"
 #include "proxyd/mailer_state.h"
 #include "proxyd/worker.h"
 
@@ -75,7 +74,7 @@ drop_mailing(struct mailer_conn *c, const char *why)
 		return;
 	}
 	c->mailing = NULL;
-	mailer_piece_leave(&m->piece);
+	mailer_source_rewind(&m->source);
 	mailing_end(m, why);
 }
 
@@ -238,9 +237,8 @@ hello_said(struct mailer_conn *c)
 		lmtp_put_command(stream_out(c->stream), "STARTTLS");
 		c->state = CONN_STARTTLS;
 		stream_flush(c->stream);
-	} else if (!c->xmurder) {
-		/* It would put all mail in INBOX: see deliver.h. */
-		conn_close(c, "the backend does not offer XMURDER");
+	} else if (!c->xmurder && c->mechanisms[0] == '\0') {
+		become_idle(c); /* it trusts whoever can connect */
 	} else
 		authenticate(c);
 }
@@ -259,12 +257,6 @@ start_tls(struct mailer_conn *c)
 
 /* --- the envelope ---------------------------------------------------------------- */
 
-static uint64_t
-mail_octets(const struct mail *mail)
-{
-	return mail->head.len + (mail->blob == NULL ? 0 : blob_len(mail->blob));
-}
-
 static void
 put_mail(struct mailer_conn *c, struct mailing *m)
 {
@@ -272,13 +264,26 @@ put_mail(struct mailer_conn *c, struct mailing *m)
 
 	if (c->size)
 		snprintf(size, sizeof(size), " SIZE=%llu",
-		    (unsigned long long)mail_octets(&m->mail));
+		    (unsigned long long)mailer_source_octets(&m->source));
 	if (c->xmurder && m->mail.sid != NULL)
 		snprintf(session, sizeof(session), " XSESSION=%.20s",
 		    m->mail.sid);
 	snprintf(all, sizeof(all), "%s%s%s", size,
 	    c->eight ? " BODY=8BITMIME" : "", session);
 	lmtp_put_mail(stream_out(c->stream), &m->mail.from, all);
+}
+
+static void
+put_rcpt(struct mailer_conn *c, const struct mail_rcpt *r)
+{
+	struct buf *out = stream_out(c->stream);
+
+	if (c->peer->relay)
+		lmtp_put_rcpt(out, &r->to, NULL);
+	else if (c->xmurder)
+		lmtp_put_rcpt(out, &r->to, &r->target);
+	else
+		lmtp_put_rcpt(out, &r->plain, NULL);
 }
 
 /* One after another, or all at once as far as there is room. */
@@ -294,10 +299,7 @@ put_envelope(struct mailer_conn *c)
 		if (m->sent == 0)
 			put_mail(c, m);
 		else if (m->sent < total - 1) {
-			struct mail_rcpt *r = m->mail.rcpts[m->sent - 1];
-
-			lmtp_put_rcpt(out, &r->to,
-			    c->peer->relay ? NULL : &r->target);
+			put_rcpt(c, m->mail.rcpts[m->sent - 1]);
 		} else
 			lmtp_put_command(out, "DATA");
 		m->sent++;
@@ -401,33 +403,6 @@ piece_read(void *arg)
 	put_body(c);
 }
 
-/* The next octets to go: *s, or false: wait for a job. */
-static bool
-next_octets(struct mailer_conn *c, struct slice *s)
-{
-	struct mailing *m = c->mailing;
-	uint64_t at = m->at;
-	struct slice all;
-
-	if (at < m->mail.head.len) {
-		*s = slice_skip(m->mail.head, (size_t)at);
-		return true;
-	}
-	*s = slice_of("", 0);
-	at -= m->mail.head.len;
-	if (m->mail.blob == NULL || at == blob_len(m->mail.blob))
-		return true;
-	all = slice_skip(blob_slice(m->mail.blob), (size_t)at);
-	if (blob_in_memory(m->mail.blob)) {
-		*s = all;
-		return true;
-	}
-	if (m->piece == NULL)
-		m->piece = mailer_piece_read(worker_of(c)->jobs, m->mail.blob,
-		    all, piece_read, c);
-	return mailer_piece_ready(m->piece, s);
-}
-
 static void
 put_body(struct mailer_conn *c)
 {
@@ -435,7 +410,9 @@ put_body(struct mailer_conn *c)
 	struct buf *out = stream_out(c->stream);
 	struct slice s;
 
-	while (buf_room(out) > 4096 && next_octets(c, &s)) {
+	while (buf_room(out) > 4096 &&
+	       mailer_source_next(&m->source, worker_of(c)->jobs, piece_read, c,
+	           &s)) {
 		size_t most = buf_room(out) / 2 - 64;
 
 		if (s.len == 0) {
@@ -445,9 +422,7 @@ put_body(struct mailer_conn *c)
 		}
 		s = slice_first(s, s.len < most ? s.len : most);
 		lmtp_dot(&m->dot, out, s);
-		m->at += s.len;
-		if (m->piece != NULL)
-			mailer_piece_used(&m->piece, s.len);
+		mailer_source_used(&m->source, s.len);
 	}
 	expect_answer(c);
 	stream_flush(c->stream);
@@ -625,14 +600,42 @@ mailer_conn_new(struct mailer_peer *p)
 	    (unsigned)(w->conf->backend_ms / 1000 + 1), on_dial, c);
 }
 
+/* Those that the server cannot have are answered, and put behind the rest. */
+static void
+leave_out(struct mailing *m)
+{
+	struct mail_rcpt **rcpts = m->mail.rcpts;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->mail.nrcpts; i++) {
+		struct mail_rcpt *r = rcpts[i];
+
+		if (r->plain.local.len == 0) {
+			mailing_answer(r, MAIL_NO_WAY, slice_str(""),
+			    slice_str("the mail server is not of our kind"));
+			continue;
+		}
+		rcpts[i] = rcpts[n];
+		rcpts[n++] = r;
+	}
+	m->mail.nrcpts = n;
+}
+
 void
 mailer_conn_start(struct mailer_conn *c, struct mailing *m)
 {
 	MUST(c->state == CONN_IDLE && c->mailing == NULL);
+	if (!c->peer->relay && !c->xmurder)
+		leave_out(m);
+	if (m->mail.nrcpts == 0) {
+		mailing_end(m, "");
+		return;
+	}
 	c->mailing = m;
 	c->used++;
 	m->sent = m->answered = m->accepted = m->next = 0;
-	m->at = 0;
+	m->source = (struct mailer_source){ .head = m->mail.head,
+		.blob = m->mail.blob };
 	m->dot = (struct lmtp_dot){ 0 };
 	c->state = CONN_ENVELOPE;
 	/* An envelope waits for no disk. */

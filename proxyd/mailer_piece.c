@@ -49,8 +49,9 @@ copied(void *arg)
 		p->read(p->arg);
 }
 
-struct mailer_piece *
-mailer_piece_read(struct jobs *jobs, struct blob *blob, struct slice octets,
+/* From the front of octets, which are blob's. */
+static struct mailer_piece *
+piece_read(struct jobs *jobs, struct blob *blob, struct slice octets,
     void (*read)(void *arg), void *arg)
 {
 	struct mailer_piece *p = xcalloc(1, sizeof(*p));
@@ -66,32 +67,62 @@ mailer_piece_read(struct jobs *jobs, struct blob *blob, struct slice octets,
 	return p;
 }
 
-bool
-mailer_piece_ready(const struct mailer_piece *p, struct slice *s)
+uint64_t
+mailer_source_octets(const struct mailer_source *s)
 {
-	*s = slice_of(p->octets + p->used, p->source.len - p->used);
-	return p->ready;
+	return s->head.len + (s->blob == NULL ? 0 : blob_len(s->blob));
+}
+
+bool
+mailer_source_next(struct mailer_source *s, struct jobs *jobs,
+    void (*read)(void *arg), void *arg, struct slice *octets)
+{
+	uint64_t at = s->at;
+	struct slice all;
+
+	if (at < s->head.len) {
+		*octets = slice_skip(s->head, (size_t)at);
+		return true;
+	}
+	*octets = slice_of("", 0);
+	at -= s->head.len;
+	if (s->blob == NULL || at == blob_len(s->blob))
+		return true;
+	all = slice_skip(blob_slice(s->blob), (size_t)at);
+	if (blob_in_memory(s->blob)) {
+		*octets = all;
+		return true;
+	}
+	if (s->piece == NULL)
+		s->piece = piece_read(jobs, s->blob, all, read, arg);
+	*octets = slice_of(s->piece->octets + s->piece->used,
+	    s->piece->source.len - s->piece->used);
+	return s->piece->ready;
 }
 
 void
-mailer_piece_used(struct mailer_piece **pp, size_t n)
+mailer_source_used(struct mailer_source *s, size_t n)
 {
-	struct mailer_piece *p = *pp;
+	struct mailer_piece *p = s->piece;
 
+	s->at += n;
+	if (p == NULL)
+		return;
 	MUST(p->ready && n <= p->source.len - p->used);
 	p->used += n;
 	if (p->used < p->source.len)
 		return;
-	*pp = NULL;
+	s->piece = NULL;
 	piece_free(p);
 }
 
 void
-mailer_piece_leave(struct mailer_piece **pp)
+mailer_source_rewind(struct mailer_source *s)
 {
-	struct mailer_piece *p = *pp;
+	struct mailer_piece *p = s->piece;
 
-	*pp = NULL;
+	s->at = 0;
+	s->piece = NULL;
 	if (p == NULL)
 		return;
 	p->read = NULL;

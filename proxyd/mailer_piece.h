@@ -1,11 +1,13 @@
 /*
- * mailer_piece: the next octets of a message that is in a file, read by a job.
+ * mailer_piece: the next octets of a message that goes out, read by a job if
+ * they are in a file.
  */
 #ifndef PROXYD_MAILER_PIECE_H
 #define PROXYD_MAILER_PIECE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/slice.h"
 
@@ -13,17 +15,27 @@ struct blob;
 struct jobs;
 struct mailer_piece;
 
-/* From the front of octets, which are blob's.  read is called once it is. */
-struct mailer_piece *mailer_piece_read(struct jobs *jobs, struct blob *blob,
-    struct slice octets, void (*read)(void *arg), void *arg);
+/* A message going out: a head, then a blob's octets.  Embed it. */
+struct mailer_source {
+	struct slice head; /* both borrowed */
+	struct blob *blob; /* NULL: head is all there is */
+	uint64_t at;       /* octets done with */
+	struct mailer_piece *piece;
+};
 
-/* What is left of it, borrowed; false: not read yet. */
-bool mailer_piece_ready(const struct mailer_piece *p, struct slice *s);
+uint64_t mailer_source_octets(const struct mailer_source *s);
 
-/* n octets are done with; frees and clears it when none is left. */
-void mailer_piece_used(struct mailer_piece **pp, size_t n);
+/*
+ * The next octets, borrowed; none, and true, at the end.  false: a job reads
+ * them, and read is called once it has.
+ */
+bool mailer_source_next(struct mailer_source *s, struct jobs *jobs,
+    void (*read)(void *arg), void *arg, struct slice *octets);
 
-/* No call back.  NULL is fine. */
-void mailer_piece_leave(struct mailer_piece **pp);
+/* n of them are done with. */
+void mailer_source_used(struct mailer_source *s, size_t n);
+
+/* No call back any more; from the start again. */
+void mailer_source_rewind(struct mailer_source *s);
 
 #endif

@@ -13,6 +13,7 @@
 #include "lib/list.h"
 #include "lib/mono.h"
 #include "proxyd/mailer.h"
+#include "proxyd/mailer_piece.h"
 
 struct auth_client;
 struct dial;
@@ -38,9 +39,8 @@ struct mailing {
 	int mail_code;         /* of MAIL's answer */
 	size_t accepted;       /* recipients */
 	size_t next;           /* recipient whose final reply is next */
-	uint64_t at;           /* octets of head and blob that were put */
+	struct mailer_source source;
 	struct lmtp_dot dot;
-	struct mailer_piece *piece; /* being read by a job */
 };
 
 /* A server, and who waits for it. */

@@ -197,6 +197,10 @@ on_done(void *arg, const struct xanswer *a)
 	w->call = NULL;
 	if (a->lost || a->status != WRITE_OK)
 		script_unref(&w->script);
+	if (a->foreign) {
+		w->script = compile(w->scripts, w->user, slice_of("", 0));
+		w->script->foreign = true;
+	}
 	finish(w);
 }
 

@@ -9,6 +9,8 @@
 #ifndef PROXYD_SCRIPT_H
 #define PROXYD_SCRIPT_H
 
+#include <stdbool.h>
+
 struct script_wait;
 struct scripts;
 struct sieve;
@@ -22,6 +24,7 @@ struct script {
 	unsigned refs;
 	struct sieve *program; /* NULL: none is active, or it is broken */
 	char *broken;          /* why, or NULL */
+	bool foreign; /* not ours to run: the backend is another's, and does */
 };
 
 /* script is NULL if the backend did not answer; else borrowed: ref it. */

@@ -23,6 +23,11 @@ enum {
 struct store_wish {
 	struct slice mailbox; /* internal name */
 	struct slice flags;   /* separated by spaces */
+	/*
+	 * A server that is not of our kind, and knows nothing but addresses,
+	 * will put it there for this local part.  Empty: for none.
+	 */
+	struct slice plain;
 	char server[64];
 	unsigned line;   /* of the script; 0: nobody asked for it */
 	const char *why; /* for the log: static */

@@ -8,6 +8,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
+#include "proxyd/filing.h"
 #include "proxyd/mailer.h"
 #include "proxyd/submit.h"
 #include "proxyd/worker.h"
@@ -24,7 +25,8 @@ struct submitting {
 	struct blob *blob;
 	struct mail_rcpt rcpt, *rcpts[1];
 	struct mail mail;
-	struct timer *timer; /* when nothing else can call back */
+	struct filing filing; /* instead, if it has a server */
+	struct timer *timer;  /* when nothing else can call back */
 	submit_cb *cb;
 	void *arg;
 };
@@ -64,6 +66,16 @@ relayed(void *arg)
 }
 
 static void
+filed(void *arg, int code, const char *text)
+{
+	struct submitting *s = arg;
+
+	s->rcpt.code = code;
+	snprintf(s->rcpt.text, sizeof(s->rcpt.text), "%s", text);
+	relayed(s);
+}
+
+static void
 looked(void *arg, const struct xanswer *a)
 {
 	struct submitting *s = arg;
@@ -72,6 +84,8 @@ looked(void *arg, const struct xanswer *a)
 		finish(s, 451, "The recipient's server does not answer");
 	else if (slice_is_nocase(a->code_name, "SEEN"))
 		finish(s, 250, "Was sent before");
+	else if (s->filing.server != NULL)
+		filing_append(s->worker, &s->filing, filed, s);
 	else
 		mailer_send(s->mailer, &s->mail, relayed, s);
 }
@@ -87,6 +101,17 @@ copy_path(struct arena *a, const struct lmtp_path *p)
 {
 	return (struct lmtp_path){ arena_copy(a, p->local),
 		arena_copy(a, p->domain) };
+}
+
+static struct filing
+copy_filing(struct arena *a, const struct submission *sub)
+{
+	const struct filing *f = sub->filing;
+
+	return (struct filing){ arena_string(a, slice_str(f->server)),
+		arena_string(a, slice_str(f->user)),
+		arena_string(a, slice_str(f->sid)), arena_copy(a, f->mailbox),
+		arena_copy(a, f->flags), arena_copy(a, sub->head), sub->blob };
 }
 
 void
@@ -112,6 +137,8 @@ submit(struct worker *w, struct xmurder *x, struct mailer *m,
 		.nrcpts = 1,
 		.head = arena_copy(&s->arena, sub->head),
 		.blob = s->blob };
+	if (sub->filing != NULL)
+		s->filing = copy_filing(&s->arena, sub);
 	args[0] = s->key;
 	args[1] = slice_str("TEST");
 	if (xmurder_call(x, s->home, "XREMEMBER", args, 2, NULL, looked, s) ==

@@ -1,7 +1,8 @@
 /*
- * submit: mail that a script sends: redirect, and reject as a notice.
+ * submit: mail that a script sends: redirect, and reject as a notice; and what
+ * it files on a server that cannot remember what it took.
  *
- * Goes to smtp_relay.  Once it is there the user's home backend remembers so
+ * Mail goes to smtp_relay.  Once it is there the user's home backend remembers so
  * (XREMEMBER), and is asked beforehand at every attempt, so that a retry does
  * not send it twice; a loss of power between the two may.
  */
@@ -12,6 +13,7 @@
 #include "lib/slice.h"
 
 struct blob;
+struct filing;
 struct mailer;
 struct worker;
 struct xmurder;
@@ -19,9 +21,10 @@ struct xmurder;
 struct submission {
 	const char *home; /* server that remembers */
 	struct slice key;
-	struct lmtp_path from, to;
-	struct slice head; /* before blob's octets, or all there is */
-	struct blob *blob; /* NULL: none; else referenced */
+	const struct filing *filing; /* put it there; NULL: mail */
+	struct lmtp_path from, to;   /* of mail */
+	struct slice head;           /* before blob's octets, or all there is */
+	struct blob *blob;           /* NULL: none; else referenced */
 };
 
 /* code: 250, or of the refusal or failure, with text. */

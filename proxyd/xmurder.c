@@ -35,6 +35,8 @@ struct peer {
 	char server[64];
 	struct link *link;
 	struct timer *timer; /* of an answer, or of idling */
+	struct task *task;   /* to tell those who asked a foreign server */
+	bool foreign;        /* it is connected, and knows no XMURDER */
 	struct arena arena;  /* of the response being gathered */
 	struct buf waiting;  /* commands not yet sent */
 	TAILQ_HEAD(, xcall) calls;
@@ -71,17 +73,36 @@ finish_call(struct peer *p, const struct xanswer *a)
 		done(arg, a);
 }
 
-/* Everything that waits is told; calls made meanwhile start anew. */
+/* All that wait now; calls made meanwhile wait anew. */
+static void
+finish_all(struct peer *p, const struct xanswer *a)
+{
+	buf_fini(&p->waiting);
+	for (size_t n = p->ncalls; n > 0; n--)
+		finish_call(p, a);
+}
+
 static void
 lose(struct peer *p)
 {
 	const struct xanswer lost = { .lost = true, .status = WRITE_NO };
 
+	p->foreign = false;
 	link_free(&p->link);
 	timer_stop(p->timer);
-	buf_fini(&p->waiting);
-	for (size_t n = p->ncalls; n > 0; n--)
-		finish_call(p, &lost);
+	finish_all(p, &lost);
+}
+
+/* Its connection is kept for a while, so that it is not asked each time. */
+static void
+tell_foreign(void *arg)
+{
+	const struct xanswer foreign = { .foreign = true, .status = WRITE_NO };
+	struct peer *p = arg;
+
+	if (!p->foreign)
+		return; /* lost meanwhile, and all were told that */
+	finish_all(p, &foreign);
 }
 
 void
@@ -97,6 +118,7 @@ xmurder_free(struct xmurder **xp)
 		TAILQ_REMOVE(&x->peers, p, entry);
 		lose(p);
 		timer_free(&p->timer);
+		task_free(&p->task);
 		arena_reset(&p->arena);
 		free(p);
 	}
@@ -194,14 +216,19 @@ on_link(void *arg, struct link *k, enum link_event ev)
 {
 	struct peer *p = arg;
 
-	(void)k;
 	if (ev == LINK_CLOSED) {
 		lose(p);
 		return;
 	}
+	if (ev == LINK_OPENED && !link_has(k, "XMURDER")) {
+		p->foreign = true;
+		link_want_read(k, true);
+		timer_set(p->timer, IDLE_MS);
+		task_want(p->task);
+	}
 	if (ev == LINK_READ)
 		take_input(p);
-	if (p->link != NULL && link_is_open(p->link))
+	if (!p->foreign && p->link != NULL && link_is_open(p->link))
 		send_waiting(p);
 }
 
@@ -222,6 +249,7 @@ peer_get(struct xmurder *x, const char *server)
 	arena_init(&p->arena);
 	buf_init(&p->waiting, WAITING_OCTETS);
 	p->timer = timer_new(x->worker->loop, on_timer, p);
+	p->task = task_new(x->worker->loop, tell_foreign, p);
 	TAILQ_INSERT_TAIL(&x->peers, p, entry);
 	return p;
 }
@@ -267,7 +295,9 @@ xmurder_call(struct xmurder *x, const char *server, const char *words,
 	TAILQ_INSERT_TAIL(&p->calls, c, entry);
 	p->ncalls++;
 	put_command(p, words, args, nargs);
-	if (p->link == NULL)
+	if (p->foreign)
+		task_want(p->task);
+	else if (p->link == NULL)
 		p->link =
 		    link_open(x->worker->links, server, &nobody, on_link, p);
 	else if (link_is_open(p->link))

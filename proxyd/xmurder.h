@@ -25,8 +25,9 @@ struct xmurder *xmurder_new(struct worker *w);
 void xmurder_free(struct xmurder **xp);
 
 struct xanswer {
-	bool lost; /* no connection, or it broke: whether it was done is not
+	bool lost;    /* no connection, or it broke: whether it was done is not
 	              known */
+	bool foreign; /* that server is not of our kind: nothing was asked */
 	enum write_status status;
 	enum respcode code;
 	struct slice code_name, text;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "imap/acl.h"
+#include "imap/mboxname.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
@@ -147,6 +148,27 @@ test_effective(void)
 	}
 }
 
+static void
+test_of_user(void)
+{
+	static const struct mboxname_view fred = { &mboxname_layout_default,
+		{ (const uint8_t *)"fred", 4 } };
+	struct slice text = slice_str("fred\tlr\t");
+
+	ok(acl_of_user(&fred, false, slice_str("help"), text) ==
+	        (ACL_LOOKUP | ACL_READ),
+	    "what is given");
+	ok(acl_of_user(&fred, false, slice_str("user.fred"), text) ==
+	        (ACL_LOOKUP | ACL_READ | ACL_OWNER_IMPLICIT),
+	    "and what owners have");
+	ok(acl_of_user(&fred, false, slice_str("DELETED.user.fred.x.1"),
+	       text) == 0,
+	    "nothing in a tomb");
+	ok((acl_of_user(&fred, true, slice_str("DELETED.user.fred.x.1"), text) &
+	       ACL_DELETE_MAILBOX) != 0,
+	    "but for an admin");
+}
+
 int
 main(void)
 {
@@ -157,6 +179,7 @@ main(void)
 	test_lists();
 	test_limit();
 	test_effective();
+	test_of_user();
 	buf_fini(&out);
 	arena_reset(&a);
 	return done_testing();

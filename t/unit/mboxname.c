@@ -186,6 +186,11 @@ test_parts(void)
 		        mboxname_is_inbox(n) == parts[i].inbox,
 		    "%s taken apart", parts[i].name);
 	}
+	ok(mboxname_is_tomb(slice_str("DELETED.user.fred.x.6B0297CF")) &&
+	        mboxname_is_tomb(slice_str("x.org!DELETED.user.fred.x.1")) &&
+	        !mboxname_is_tomb(slice_str("user.fred.DELETED.x")) &&
+	        !mboxname_is_tomb(slice_str("DELETEDx")),
+	    "tombs");
 	ok(mboxname_is_below(slice_str("a.b.c"), slice_str("a.b")), "below");
 	ok(!mboxname_is_below(slice_str("a.b"), slice_str("a.b")), "itself");
 	ok(!mboxname_is_below(slice_str("a.bc"), slice_str("a.b")), "beside");
@@ -269,6 +274,48 @@ test_keys(void)
 	}
 }
 
+static void
+test_details(void)
+{
+	static const struct mboxname_layout plain = { '.', false, false,
+		"Other Users", "Shared Folders", "" };
+	static const struct {
+		const char *user, *detail, *alt, *plain; /* NULL: nothing */
+	} details[] = {
+		{ "fred", "Work", "user.fred.Work", "user.fred.Work" },
+		{ "fred", "INBOX", "user.fred", "user.fred" },
+		{ "fred", "inbox.x", NULL, "user.fred.x" },
+		{ "fred", "user.joe.x", NULL, "user.fred.user.joe.x" },
+		{ "fred", "", NULL, NULL },
+		{ "", "help", "help", "help" },
+		{ "", "user.fred", NULL, NULL },
+		{ "", "INBOX", NULL, NULL },
+	};
+
+	for (size_t i = 0; i < NITEMS(details); i++) {
+		struct slice user = slice_str(details[i].user), name;
+		struct slice detail = slice_str(details[i].detail);
+		bool got =
+		    mboxname_of_detail(&arena, &plain, user, detail, &name);
+
+		ok(got == (details[i].plain != NULL) &&
+		        (!got || slice_is(name, details[i].plain)),
+		    "%s+%s", details[i].user, details[i].detail);
+		if (slice_find(detail, '.') < detail.len)
+			continue;
+		got = mboxname_of_detail(&arena, &mboxname_layout_default, user,
+		    detail, &name);
+		ok(got == (details[i].alt != NULL) &&
+		        (!got || slice_is(name, details[i].alt)),
+		    "%s+%s with altnamespace", details[i].user,
+		    details[i].detail);
+	}
+	ok(!mboxname_of_detail(&arena, &mboxname_layout_default,
+	       slice_str("fred"), slice_str("Other Users/joe"),
+	       &(struct slice){ NULL, 0 }),
+	    "another's is not reached by one's own address");
+}
+
 int
 main(void)
 {
@@ -279,6 +326,7 @@ main(void)
 	test_users();
 	test_length();
 	test_keys();
+	test_details();
 	arena_reset(&arena);
 	return done_testing();
 }

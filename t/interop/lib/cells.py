@@ -9,6 +9,7 @@ import re
 
 from backend import tap
 from murder import await_that, deliver, message
+from sieve import script
 
 RIGHTS = "lrswipkxtecda"
 FRIEND = "user9"
@@ -83,6 +84,10 @@ class Cell:
             re.search(rb'\) "." "?([^"\r]*)"?\r\n$', line).group(1).decode()
             for line in session.want('LIST "" "%s"' % pattern))
 
+    def shared_name(self, name):
+        """As everybody but an admin of Cyrus's writes it."""
+        return "Shared Folders/" + name if self.rig.altnamespace else name
+
     # --- what is done -----------------------------------------------------------
 
     def deliver(self, subject, recipient, code=250):
@@ -133,6 +138,17 @@ class Cell:
             imaplib.Internaldate2tuple(b'INTERNALDATE "%s"' % DATE.encode()),
             "its date")
         self.good(self.user2, "UNSELECT")
+
+    def address(self):
+        """user+detail, where anybody may post."""
+        self.good(self.user1, 'SETACL "%s" anyone p' % self.own("Work"))
+        sent = self.deliver("detail-" + self.user, self.user + "+Work")
+        self.ok(sent in self.messages(self.user2, self.own("Work")),
+                "a detail is a mailbox of the user")
+        self.good(self.user1, 'DELETEACL "%s" anyone' % self.own("Work"))
+        self.user1.want('SELECT "%s"' % self.own("Work"))
+        self.user1.want("STORE 2 +FLAGS.SILENT (\\Deleted)")
+        self.user1.want("CLOSE")
 
     def selected(self):
         """SELECT, FETCH, STORE, SEARCH, COPY, MOVE, EXPUNGE."""
@@ -306,9 +322,54 @@ def across(rig, frontend, users):
             cell.equal(cell.count(u, "INBOX"), 68, "and takes them away here")
     for session in sessions:
         session.close()
+    shared(rig, cells)
 
 
-BEFORE = ["create", "mail", "selected", "idle", "share"]
+def shared(rig, cells):
+    """Mail to shared mailboxes; what a script of our frontend files there."""
+    frontend = cells[0].first[:3]
+    for cell in cells:
+        admin = rig.imap(cell.first, "admin")
+        name = "help-%s-%s" % (frontend, cell.backend)
+        cell.shared = cell.shared_name(name)
+        cell.good(admin, 'CREATE "%s" %s!default' % (name if frontend == "cfe"
+                  or not rig.altnamespace else cell.shared, cell.server))
+        cell.good(admin, 'SETACL "%s" anyone lrsp' % (
+            name if frontend == "cfe" or not rig.altnamespace
+            else cell.shared))
+        admin.close()
+        sent = cell.deliver("shared-" + name, "+" + name)
+        user = rig.imap(cell.second, cell.user)
+        cell.equal(cell.messages(user, cell.shared), [sent],
+                   "mail to a shared mailbox")
+        user.close()
+    if frontend != "ofe":
+        return
+    ours, other = cells
+    text = 'require ["fileinto", "imap4flags"];\r\nif header :contains ' \
+        '"subject" "script-" { fileinto :flags ["\\\\Flagged", "$Label1"] ' \
+        '"%s"; }\r\n' % other.shared
+    ours.ok(script(rig, ours.user, text), "a script for a user of ours")
+    admin = rig.imap(ours.first, "admin")
+    ours.good(admin, 'SETACL "%s" %s lrswip' % (other.shared, ours.user))
+    admin.close()
+    await_that(lambda: rig.may_insert(ours.first, ours.user, other.shared),
+               "the frontend knows that")
+    sent = ours.deliver("script-" + ours.user, ours.user)
+    user = rig.imap(ours.second, ours.user)
+    ours.ok(sent in ours.messages(user, other.shared),
+            "a script files on Cyrus's backend")
+    user.want('EXAMINE "%s"' % other.shared)
+    _, items = list(user.fetch("2", "FLAGS"))[0]
+    ours.equal(sorted(f for f in items[b"FLAGS"] if f != b"\\Recent"),
+               [b"$Label1", b"\\Flagged"], "with flags")
+    again = ours.deliver("script-" + ours.user, ours.user)
+    ours.equal(ours.messages(user, other.shared).count(again), 1,
+               "the same message again is not stored again")
+    user.close()
+
+
+BEFORE = ["create", "mail", "address", "selected", "idle", "share"]
 AFTER = ["after", "rename", "subscribe", "remove"]
 
 

@@ -211,6 +211,17 @@ class Rig:
             w.want("LOGIN %s password" % user)
         return w
 
+    def address(self, what):
+        """Of our first frontend, as t/play/lib/sieve.py asks for it."""
+        assert what == "SIEVE"
+        return HOSTS["ofe1" + DOMAIN], 4190
+
+    def may_insert(self, name, user, mailbox):
+        w = self.imap(name, user)
+        found = w.ask('MYRIGHTS "%s"' % mailbox)[0]
+        w.close()
+        return bool(found) and b"i" in found[0].rsplit(b" ", 1)[1]
+
     def lmtp(self, name):
         m = smtplib.LMTP()
         m.timeout = 60
