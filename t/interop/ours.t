@@ -12,4 +12,4 @@ from cells import play  # noqa: E402
 from rig import Rig  # noqa: E402
 
 play(Rig("ours", separator="/", altnamespace=False),
-     [("ofe", "ours"), ("cfe", "cyrus"), ("cfe", "ours")])
+     [("ofe", "ours"), ("cfe", "ours"), ("ofe", "cyrus"), ("cfe", "cyrus")])

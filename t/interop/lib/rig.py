@@ -200,7 +200,7 @@ class Rig:
         for name in os.listdir(os.path.join(self.dir, "log")):
             with open(os.path.join(self.dir, "log", name),
                       errors="replace") as f:
-                lines = f.readlines()[-40:]
+                lines = f.readlines()[-12:]
             sys.stderr.write("# --- %s\n# %s" % (name, "# ".join(lines)))
 
     # --- clients ------------------------------------------------------------
