@@ -384,6 +384,9 @@ on_done(void *arg, const struct xanswer *a)
 	if (a->lost)
 		done(ss, MANAGESIEVE_NO, code,
 		    "The server of your scripts does not answer");
+	else if (a->foreign)
+		done(ss, MANAGESIEVE_NO, NULL,
+		    "The server of your mail keeps your scripts itself");
 	else if (buf_failed(&ss->answer))
 		done(ss, MANAGESIEVE_NO, NULL,
 		    "The answer is larger than script_max allows");

@@ -9,7 +9,7 @@ import re
 
 from backend import tap
 from murder import await_that, deliver, message
-from sieve import script
+from sieve import Sieve, script
 
 RIGHTS = "lrswipkxtecda"
 FRIEND = "user9"
@@ -357,6 +357,11 @@ def shared(rig, cells):
         '"subject" "script-" { fileinto :flags ["\\\\Flagged", "$Label1"] ' \
         '"%s"; }\r\n' % other.shared
     ours.ok(script(rig, ours.user, text), "a script for a user of ours")
+    session = Sieve((rig.address("SIEVE")), other.user)
+    answer = session.use("keep;\r\n")[0]
+    other.ok(answer.startswith("NO") and "itself" in answer,
+             "for one of Cyrus's there is no ManageSieve here")
+    session.close()
     admin = rig.imap(ours.first, "admin")
     ours.good(admin, 'SETACL "%s" %s lrswip' % (other.shared, ours.user))
     admin.close()
