@@ -39,14 +39,6 @@ struct walk {
 
 /* --- reading ----------------------------------------------------------------- */
 
-static bool
-is_hidden(struct mblist *l, struct slice name)
-{
-	struct op *op = map_find(&l->busy, name);
-
-	return op != NULL && op->hidden;
-}
-
 const struct mboxrec *
 mblist_raw(struct mblist *l, const char *name, struct arena *a)
 {
@@ -75,7 +67,7 @@ mblist_raw(struct mblist *l, const char *name, struct arena *a)
 const struct mboxrec *
 mblist_get(struct mblist *l, const char *name, struct arena *a)
 {
-	return is_hidden(l, slice_str(name)) ? NULL : mblist_raw(l, name, a);
+	return op_hides(l, slice_str(name)) ? NULL : mblist_raw(l, name, a);
 }
 
 /* Notes of ours stand before all names. */
@@ -99,7 +91,7 @@ walk_one(void *arg, struct slice key, struct slice value)
 	MUST(mboxrec_parse(&rec, value, &err) == 0);
 	buf_init(&name, TREEDB_KEY_MAX + 1);
 	mboxname_of_key(&name, key);
-	if (!is_hidden(w->list, buf_slice(&name))) {
+	if (!op_hides(w->list, buf_slice(&name))) {
 		buf_putc(&name, '\0');
 		if (!w->visit(w->arg, (const char *)buf_data(&name), &rec))
 			next = TREEDB_STOP;

@@ -109,6 +109,58 @@ not_busy(struct op *op)
 	TAILQ_REMOVE(&l->ops, op, link);
 }
 
+/* --- a RENAME that is answered and not over ---------------------------------- */
+
+static void
+answered(void *arg)
+{
+	struct op *op = arg;
+	mblist_cb *cb = op->cb;
+
+	MUST(op->magic == OP_MAGIC);
+	op->cb = NULL;
+	if (cb != NULL)
+		cb(op->arg, op->result, op->text);
+}
+
+void
+op_hide_new(struct op *op, enum mblist_result r, const char *text)
+{
+	if (op->lingers)
+		return;
+	op->lingers = true;
+	op->list->nlingering++;
+	op->result = r;
+	op->text = op_str(&op->arena, slice_str(text));
+	loop_at_end(op->list->bd->loop, answered, op);
+}
+
+void
+op_reveal_new(struct op *op)
+{
+	if (op->lingers)
+		op->list->nlingering--;
+	op->lingers = false;
+}
+
+bool
+op_hides(struct mblist *l, struct slice name)
+{
+	struct op *op = map_find(&l->busy, name);
+
+	if (op != NULL && op->hidden)
+		return true;
+	if (l->nlingering == 0)
+		return false;
+	TAILQ_FOREACH (op, &l->ops, link)
+		for (size_t i = 0; op->lingers && i < op->nnames; i++)
+			if (slice_is(name, op->names[i].to))
+				return true;
+	return false;
+}
+
+/* --- the end ------------------------------------------------------------------- */
+
 void
 op_drop(struct op *op)
 {

@@ -46,6 +46,7 @@ struct mblist {
 	struct op_list ops;
 	struct map busy;   /* name of each in ops (not below it): the op */
 	struct map makers; /* user: INBOX being made */
+	size_t nlingering; /* of ops: see op_hide_new() */
 	struct tally *tally;
 	struct settle *settle; /* NULL: stand-alone */
 	struct sync *sync;     /* comparing with the update server; or NULL */
@@ -80,6 +81,7 @@ struct op {
 	const char *name, *to; /* to: of a RENAME, else NULL */
 	bool subtree;          /* names below are its too */
 	bool hidden;           /* name is being made: not there yet */
+	bool lingers;          /* answered; its new names are hidden */
 	struct mboxrec rec;
 	mblist_cb *cb;
 	void *arg;
@@ -116,6 +118,14 @@ void op_begin(struct op *op);
 
 /* Calls back soon, and frees. */
 void op_finish(struct op *op, enum mblist_result r, const char *text);
+
+/*
+ * Answers a RENAME that could not be taken back yet, if that has not been done;
+ * until op_reveal_new() it stays busy and its new names are not seen.
+ */
+void op_hide_new(struct op *op, enum mblist_result r, const char *text);
+void op_reveal_new(struct op *op); /* idempotent */
+bool op_hides(struct mblist *l, struct slice name);
 
 /* Frees at once: the list is being closed. */
 void op_drop(struct op *op);

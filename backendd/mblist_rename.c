@@ -85,13 +85,36 @@ unmake_inbox(struct op *op)
 		finish_back(op);
 }
 
+static void unlist_new(void *arg);
+
 static void
 taken_back(struct op *op, bool failed)
 {
-	if (failed) /* both names stay, till the next start */
-		log_err(op->list->bd->log, "RENAME not taken back", "name",
-		    op->name, "to", op->to, NULL);
-	unmake_inbox(op);
+	if (!failed) {
+		timer_free(&op->deadline);
+		op_reveal_new(op);
+		unmake_inbox(op);
+		return;
+	}
+	log_err(op->list->bd->log, "RENAME not taken back yet", "name",
+	    op->name, "to", op->to, NULL);
+	/* Who asked need not wait for the disk: the new names are not seen. */
+	op_hide_new(op, MBLIST_FAILED, "the list cannot be written");
+	if (op->deadline == NULL)
+		op->deadline = timer_new(op->list->bd->loop, unlist_new, op);
+	timer_set(op->deadline, RETRY_MS);
+}
+
+static void
+unlist_new(void *arg)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	for (size_t i = 0; i < op->nnames; i++)
+		op_delete(op->list, op->names[i].to);
+	rename_note_drop(op->list, op->name);
+	op_commit(op, taken_back);
 }
 
 static void
@@ -99,10 +122,7 @@ take_back(struct op *op, enum announce_result why, const char *text)
 {
 	op->worst = why;
 	op->text = text;
-	for (size_t i = 0; i < op->nnames; i++)
-		op_delete(op->list, op->names[i].to);
-	rename_note_drop(op->list, op->name);
-	op_commit(op, taken_back);
+	unlist_new(op);
 }
 
 /* --- the last: the old names are free, the user's things follow -------------------- */
