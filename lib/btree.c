@@ -22,6 +22,10 @@ struct step {
 	struct buf octets;
 };
 
+/*
+ * In an inner page an entry's child has the keys from the entry's on, up to the
+ * next entry's.  The first entry's key is empty: it has all below the second's.
+ */
 struct btree {
 	struct pages *pages;
 	struct pages_root root;
@@ -184,6 +188,8 @@ halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
 			buf_put_slice(&bt->separator, slice_first(key, n + 1));
 			page_writer_init(&w, second);
 			split = true;
+			if (page_level(page) > 0)
+				key = slice_of(NULL, 0);
 		}
 		page_writer_put(&w, key, &v);
 	}
@@ -456,7 +462,7 @@ join(struct btree *bt, struct slice page, struct slice behind, bool *fits)
 	for (unsigned i = 0; i < 2 && more != -1; i++) {
 		page_reader_init(&r, both[i]);
 		while ((more = page_reader_next(&r, &key, &v)) == 1) {
-			/* Its first child is for all from here on. */
+			/* No longer the first: it needs its key. */
 			if (i == 1 && r.at == PAGE_HEAD && page_level(page) > 0)
 				key = buf_slice(&bt->separator);
 			page_writer_put(&w, key, &v);
@@ -533,9 +539,7 @@ replace_child(struct btree *bt, struct pages_set set, struct step *s,
 }
 
 /*
- * The child taken is gone.  The first key of a page stays, with the next
- * child: keys below that one's own come here, too, and a page split off for
- * them must not come before it.
+ * The child taken is gone.  Was it the first, the next is now.
  */
 static int
 drop_child(struct btree *bt, struct pages_set set, struct step *s, size_t *len,

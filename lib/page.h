@@ -28,8 +28,8 @@
 
 enum {
 	PAGE_KEY_MAX = 1300,
-	PAGE_NEAR_MAX = 512,  /* octets of a value in its page */
-	PAGE_HEAD = 1         /* octets of a page without entries */
+	PAGE_NEAR_MAX = 512, /* octets of a value in its page */
+	PAGE_HEAD = 1        /* octets of a page without entries */
 };
 
 /* A value, to put or as it is found: number of a far one, else octets. */
