@@ -82,6 +82,8 @@ static const struct conf_item items[] = {
 	    NULL, "How long a backend may be silent in the midst of a command." },
 	{ "sync_timeout", CONF_DURATION, AT(sync_ms), "3s", 10, 0, NULL,
 	    "How long to wait until the copy of the list is current." },
+	{ "outcome_timeout", CONF_DURATION, AT(outcome_ms), "15s", 0, 0, NULL,
+	    "How long to ask what became of a change when its backend is lost." },
 	{ "retry_delay", CONF_DURATION, AT(retry_ms), "1s", 0, 0, NULL,
 	    "How long a backend that did not answer is left alone." },
 	{ "smtp_relay", CONF_STRING, AT(smtp_relay), NULL, 0, 0, NULL,

@@ -63,6 +63,7 @@ struct proxyd_conf {
 	uint64_t backend_ms;   /* to connect and log in */
 	uint64_t command_ms;   /* without an octet of an answer */
 	uint64_t sync_ms;      /* of a barrier at the update server */
+	uint64_t outcome_ms;   /* to find out what became of a change */
 	uint64_t retry_ms;     /* a backend that did not answer rests */
 
 	char *smtp_relay; /* host:port; NULL: redirect is refused */

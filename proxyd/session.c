@@ -135,9 +135,8 @@ session_close_after(struct session *ss, enum session_close reason)
 	stream_finish(ss->client, BYE_SECONDS);
 }
 
-/* Says why and closes when the client has it. */
-static void
-say_bye(struct session *ss, enum session_close reason, enum respcode code,
+void
+session_bye(struct session *ss, enum session_close reason, enum respcode code,
     const char *text)
 {
 	struct write w = session_write(ss);
@@ -154,7 +153,7 @@ session_drain(struct session *ss)
 {
 	ss->draining = true;
 	if (ss->cmd.what == NULL || ss->phase == PHASE_LINE)
-		say_bye(ss, CLOSE_DRAIN, RESPCODE_UNAVAILABLE,
+		session_bye(ss, CLOSE_DRAIN, RESPCODE_UNAVAILABLE,
 		    "The server is going down, come back in a moment");
 }
 
@@ -164,7 +163,7 @@ session_lost_selection(struct session *ss)
 	if (ss->magic != SESSION_MAGIC)
 		return;
 	ss->state = STATE_AUTHENTICATED;
-	say_bye(ss, CLOSE_BACKEND, RESPCODE_UNAVAILABLE,
+	session_bye(ss, CLOSE_BACKEND, RESPCODE_UNAVAILABLE,
 	    "The server of the selected mailbox is gone, come back");
 }
 
@@ -254,7 +253,7 @@ session_done(struct session *ss, enum write_status status, enum respcode code,
 	write_reply(&w, ss->cmd.tag, status, code, text);
 	end_command(ss);
 	if (ss->bad >= BAD_MAX)
-		say_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
+		session_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
 		    "Too many bad commands");
 }
 
@@ -431,7 +430,7 @@ answer_bad(struct session *ss, struct slice tag, const char *text)
 
 	write_reply(&w, tag, WRITE_BAD, RESPCODE_NONE, text);
 	if (++ss->bad >= BAD_MAX)
-		say_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
+		session_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
 		    "Too many bad commands");
 	session_flush(ss);
 }
@@ -579,7 +578,7 @@ take_event(struct session *ss, enum collect_event ev,
 
 	switch (ev) {
 	case COLLECT_ERROR:
-		say_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
+		session_bye(ss, CLOSE_PROTOCOL, RESPCODE_NONE,
 		    collect_error(&ss->collect));
 		return;
 	case COLLECT_CONTINUE:
@@ -734,13 +733,13 @@ on_timer(void *arg)
 	if (ss->phase == PHASE_CLOSING)
 		return;
 	if (ss->user == NULL) {
-		say_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
+		session_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
 		    "Log in sooner next time");
 		return;
 	}
 	passed = loop_now(ss->worker->loop).ms - ss->active.ms;
 	if (passed >= idle && (ss->cmd.what == NULL || ss->phase == PHASE_LINE))
-		say_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
+		session_bye(ss, CLOSE_TIMEOUT, RESPCODE_NONE,
 		    "You were idle for too long");
 	else
 		timer_set(ss->timer, passed < idle ? idle - passed : idle);

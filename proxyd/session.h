@@ -169,6 +169,13 @@ unsigned session_rights(struct session *ss, struct slice name,
  */
 struct leg *session_leg(struct session *ss, const char *server);
 
+/*
+ * Says why and closes when the client has it; a command that runs is not
+ * answered.
+ */
+void session_bye(struct session *ss, enum session_close reason,
+    enum respcode code, const char *text);
+
 /* The command was LOGOUT: close when all is sent. */
 void session_close_after(struct session *ss, enum session_close reason);
 

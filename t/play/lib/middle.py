@@ -5,8 +5,10 @@
   m.stall(); m.flow()         # nothing is lost, and nothing comes
   m.down(); m.up()            # no connections
   m.cut()                     # those that are there end
+  m.trap(True, rb"t1 OK")     # cut instead of passing this on: an answer
   m.octets                    # passed on to who connected, so far
 """
+import re
 import socket
 import threading
 
@@ -21,6 +23,7 @@ class Middle:
         self.flowing.set()
         self.lock = threading.Lock()
         self.limit = None  # octets to pass on, then cut
+        self.trapped = None  # back?, pattern, then down?
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.spawn(self.accept)
@@ -51,7 +54,8 @@ class Middle:
                 self.flowing.wait()
                 if not octets:
                     break
-                if back and not self.may_pass(octets):
+                if self.is_trap(back, octets) or \
+                        back and not self.may_pass(octets):
                     break
                 there.sendall(octets)
         except OSError:
@@ -66,6 +70,19 @@ class Middle:
                 return True
             self.limit -= len(octets)
             return self.limit > 0
+
+    def is_trap(self, back, octets):
+        with self.lock:
+            if self.trapped is None or self.trapped[0] != back or \
+                    not re.search(self.trapped[1], octets):
+                return False
+            self.is_up = not self.trapped[2]
+            self.trapped = None
+            return True
+
+    def trap(self, back, pattern, stays_down=False):
+        with self.lock:
+            self.trapped = (back, pattern, stays_down)
 
     @staticmethod
     def shut(s):

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""NO means that nothing changed, also when the backend is lost meanwhile.
+
+The connection to the backend is cut before it has the command, or when it has
+done it and answers.  The frontend finds out what became of it and says that;
+if it cannot be found out, it says BYE and gives no answer.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import tap  # noqa: E402
+from middle import Middle  # noqa: E402
+from murder import Murder  # noqa: E402
+from wire import Wire, parse  # noqa: E402
+
+
+def names(w):
+    return {parse(line)[-1].decode() for line in w.want('LIST "" "*"')
+            if line.startswith(b"* LIST")}
+
+
+def acl(w, mailbox):
+    line = next(x for x in w.want("GETACL " + mailbox)
+                if x.startswith(b"* ACL"))
+    words = [x.decode() for x in parse(line)[3:]]
+    return dict(zip(words[::2], words[1::2]))
+
+
+# What is asked, what is true of it when it was done, and of what is undone.
+STEPS = [
+    ("CREATE one", lambda w: "one" in names(w)),
+    ("CREATE one/two", lambda w: "one/two" in names(w)),
+    ("SETACL one friend lrs", lambda w: acl(w, "one").get("friend") == "lrs"),
+    ("DELETEACL one friend", lambda w: "friend" not in acl(w, "one")),
+    ("RENAME one three", lambda w: {"three", "three/two"} <= names(w) and
+     not names(w) & {"one", "one/two"}),
+    ("DELETE three/two", lambda w: "three/two" not in names(w)),
+    ("DELETE three", lambda w: "three" not in names(w)),
+]
+WHERE = [("before the backend has it", False, rb" %s "),
+         ("when it answers", True, rb"^\S+ OK ")]
+
+
+def open_leg(w):
+    """The frontend is connected to the backend."""
+    w.want("STATUS INBOX (MESSAGES)")
+
+
+def done(w, ask):
+    for where, back, pattern in WHERE:
+        for command, is_so in STEPS:
+            word = command.split()[0].encode()
+            open_leg(w)
+            ask.trap(back, pattern % word if b"%" in pattern else pattern)
+            found, last = w.ask(command)
+            tap.ok(ask.trapped is None, "cut %s: %s" % (where, command))
+            if not tap.ok(last.startswith("OK") and is_so(w),
+                          "it is done, and the answer is OK"):
+                print("# %r, %r" % (last, names(w)))
+
+
+def refused(w, ask):
+    """What would have been NO is NO."""
+    w.want("CREATE there")
+    w.want("CREATE other")
+    for command, text in (("CREATE there", "ALREADYEXISTS"),
+                          ("RENAME there other", "ALREADYEXISTS"),
+                          ("SETACL there x q", "")):
+        open_leg(w)
+        ask.trap(True, rb"(?m)^\S+ (NO|BAD) ")
+        _, last = w.ask(command)
+        tap.ok(ask.trapped is None and not last.startswith("OK") and
+               text in last, "%s: %s" % (command, last.strip()))
+    tap.ok({"there", "other"} <= names(w), "and nothing has changed")
+
+
+def unknown(m, w, ask):
+    """The backend stays away: BYE, and no answer."""
+    open_leg(w)
+    ask.trap(False, b" CREATE ", stays_down=True)
+    tag = w.begin("CREATE never")
+    lines = []
+    try:
+        while True:
+            lines.append(w.response())
+    except EOFError:
+        pass
+    tap.ok(lines and lines[-1].startswith(b"* BYE [UNAVAILABLE]"),
+           "BYE when it cannot be found out: %r" % lines[-1:])
+    tap.ok(not any(x.startswith(tag) for x in lines), "and no answer")
+    tap.ok("outcome of a change not known" in m.log("frontend2"),
+           "the log says so")
+
+
+between = Middle()
+with Murder(backends=1, frontends=2, users=1,
+            settings=["frontend2:backend = backend1 127.0.0.1:%d"
+                      % between.port, "proxyd:retry_delay = 10ms",
+                      "proxyd:outcome_timeout = 3s"]) as murder:
+    between.to = murder.address("IMAP", "backend1")[1]
+    client = Wire(*murder.address("IMAP", "frontend2"), user="user1")
+    done(client, between)
+    refused(client, between)
+    unknown(murder, client, between)
+tap.done()
