@@ -180,11 +180,15 @@ commit(struct list *l, struct pending *p)
 	if (l->runs_owed)
 		list_gather_runs(l);
 	if (keeper_commit(l->keeper, settled, p, &err) == -1) {
-		log_warn(l->log, "list: cannot change an entry", "why",
-		    err.text, NULL);
+		/* Once, not for every command that a peer has. */
+		if (!l->refusing)
+			log_warn(l->log, "list: cannot change an entry", "why",
+			    err.text, NULL);
+		l->refusing = true;
 		free(p);
 		return -1;
 	}
+	l->refusing = false;
 	TAILQ_INSERT_TAIL(&l->pending, p, link);
 	l->runs_owed = false;
 	l->revision = p->revision;

@@ -41,6 +41,7 @@ struct list {
 	struct holders holders;
 	struct pendings pending; /* committed, not durable */
 	bool runs_owed;          /* the disk refused their record */
+	bool refusing; /* that a change cannot be stored has been logged */
 	bool stale; /* the disk refused: holders and changes are to be made */
 	struct buf key, old, fresh, scratch;
 };

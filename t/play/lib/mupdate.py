@@ -4,6 +4,7 @@ import atexit
 import base64
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -163,13 +164,14 @@ class Server:
                 values = value if isinstance(value, list) else [value]
                 for v in values:
                     f.write(f"{name} = {v}\n")
-        program = os.path.join(os.environ.get("B", "build"), "bin",
-                               "mupdated")
+        self.program = os.environ.get("MUPDATED", os.path.join(
+            os.environ.get("B", "build"), "bin", "mupdated"))
         self.ports = {}
         self.process = subprocess.Popen(
-            [os.environ.get("MUPDATED", program), "-d", "-f",
-             self.dir + "/conf"],
-            stderr=subprocess.PIPE, start_new_session=True)
+            [self.program, "-d", "-f", self.dir + "/conf"],
+            # SIGXFSZ stays ignored: see refuse_writes().
+            stderr=subprocess.PIPE, start_new_session=True,
+            restore_signals=False)
         seen = b""
         for line in self.process.stderr:
             seen += line
@@ -186,6 +188,19 @@ class Server:
             ["cat"], stdin=self.process.stderr,
             stdout=open(self.dir + "/log", "ab"))
         self.process.stderr.close()
+
+    def pids(self):
+        """Of the parent and its children."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [pid] + [int(p) for p in f.read().split()]
+
+    def refuse_writes(self, refuse):
+        """As a disk that is full would."""
+        for pid in self.pids():
+            hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(pid, resource.RLIMIT_FSIZE,
+                             (1 if refuse else hard, hard))
 
     def kill(self):
         """-9 for all of it, as when the machine loses power."""
