@@ -113,8 +113,8 @@ class Relay:
                 return True
             answer = not is_command and self.tag is not None and \
                 re.match(self.tag + rb" (OK|NO|BAD)", line)
-            if answer and self.hold == "answer":
-                return self.do()
+            if answer and self.hold == "answer" and not self.do():
+                return False
             other.sendall(line)
             if answer and self.hold == "after":
                 return self.do()
@@ -323,9 +323,10 @@ class Play:
         session.close()
         return found
 
-    def meet(self):
+    def meet(self, is_right=lambda held: True):
         """(what backends have, what is published, what each frontend lists):
-        when all agree, or as they are after a long time."""
+        when all agree and are right, or as they are after a long time.  In the
+        middle of a RENAME, too, all may agree."""
         until = time.monotonic() + SECONDS
         while True:
             held = there = {}
@@ -335,7 +336,7 @@ class Play:
                 fronts = {f: self.at_frontend(f)
                           for f in self.murder.run.plan["frontends"]}
                 want = set(held)
-                if held == there and all(
+                if held == there and is_right(held) and all(
                         f - {"INBOX"} == want for f in fronts.values()):
                     return held, there, fronts
             except (OSError, Lost, Closed, RuntimeError):
@@ -390,3 +391,131 @@ class Poller(threading.Thread):
         self.ended.set()
         self.join(SECONDS)
         return self.neither
+
+
+NAMES = ["old", "old.a", "old.b", "user.ann", "user.ann.Sent", "user.ann.x"]
+OURS = ("old", "to", "new", "user.ann", "user.bob")
+SETTINGS = ["backendd:special_use = \\Sent Sent",
+            "backendd:publish_timeout = 5s", "proxyd:retry_delay = 50ms"]
+
+
+def quoted(name):
+    return '"%s"' % external(name)
+
+
+class Change:
+    """What to do, which of its commands are looked at, what is to be so."""
+
+    def __init__(self, text, commands, gone=(), made=(), acl=None, poll=None):
+        self.text, self.commands = text, commands
+        self.gone, self.made, self.acl, self.poll = gone, made, acl, poll
+
+    def check(self, answer, held):
+        before = all(n in held for n in self.gone) and \
+            not any(n in held for n in self.made)
+        after = not any(n in held for n in self.gone) and \
+            all(n in held for n in self.made)
+        if self.acl:
+            after = "fred\tlr\t" in held["old"][2]
+            before = "fred" not in held["old"][2]
+        if answer == "OK":
+            return after
+        if answer == "NO":
+            return before
+        return before or after
+
+
+CHANGES = [
+    Change("CREATE %s backend1" % quoted("new"), [1, 2], made=["new"]),
+    Change("DELETE " + quoted("old.a"), [1, 2], gone=["old.a"]),
+    # Three names: of each kind of command the middle one.
+    Change("RENAME %s %s" % (quoted("old"), quoted("to")), [2, 5, 8],
+           gone=["old", "old.a", "old.b"], made=["to", "to.a", "to.b"],
+           poll=("old.a", "to.a")),
+    Change("RENAME %s %s" % (quoted("user.ann"), quoted("user.bob")),
+           [2, 5, 8], gone=["user.ann", "user.ann.Sent", "user.ann.x"],
+           made=["user.bob", "user.bob.Sent", "user.bob.x"],
+           poll=("user.ann.x", "user.bob.x")),
+    Change("DELETE " + quoted("user.ann"), [2, 5],
+           gone=["user.ann", "user.ann.Sent", "user.ann.x"]),
+    Change("SETACL %s fred lr" % quoted("old"), [1], acl=True),
+]
+
+
+class Stage:
+    """Where changes are made, and looked at from a frontend."""
+
+    def __init__(self, murder, relay, tap, session, looks):
+        self.play = Play(murder)
+        self.relay = relay  # of backend1's link to the update server
+        self.tap = tap
+        self.session = session  # makes the one that changes
+        self.looks = looks      # the frontend where somebody looks on
+
+    def set_up(self, session):
+        for name in NAMES:
+            root = name in ("old", "user.ann")
+            last = session.try_for("CREATE %s%s" % (
+                quoted(name), " backend1" if root else ""))
+            if "OK" not in last and "ALREADYEXISTS" not in last:
+                raise RuntimeError("CREATE %s: %s" % (name, last))
+        session.try_for("SETACL %s fred \"\"" % quoted("old"))
+
+    def begin(self):
+        session = self.play.frontend()
+        self.set_up(session)
+        for name in sorted(session.listed(), reverse=True):  # deepest first
+            if name.startswith(OURS) and name not in NAMES:
+                session.try_for("DELETE " + quoted(name))
+        session.close()
+
+    def change(self, text):
+        """OK, NO or LOST."""
+        session = reach(lambda: self.session(self.play))
+        try:
+            return session.do(text)[-1][2:4]
+        except Lost:
+            return "LOST"
+        finally:
+            session.close()
+
+    def until_reached(self, change, n, hold, act):
+        """Again if it was refused before that: somebody was not there yet."""
+        until = time.monotonic() + SECONDS
+        while True:
+            self.relay.arm(n, hold, act)
+            answer = self.change(change.text)
+            unused = self.relay.disarm()
+            if not unused or answer != "NO" or time.monotonic() > until:
+                return answer, unused
+
+    def one(self, change, n, hold, what, act=None):
+        self.begin()
+        poller = None
+        if change.poll:
+            poller = Poller(self.play, self.looks, *change.poll)
+            poller.start()
+        answer, unused = self.until_reached(change, n, hold, act)
+        held, there, fronts = self.play.meet(
+            lambda held: change.check(answer, held))
+        title = "%s, %s at %s %d: %s" % (change.text.replace('"', ""), what,
+                                         hold, n, answer)
+        if not self.tap.ok(held == there and not unused and all(
+                f - {"INBOX"} == set(held) for f in fronts.values()),
+                title + ", then all lists are alike"):
+            print("# unused: %s\n# held: %s\n# there: %s\n# fronts: %s" % (
+                unused, held, there, fronts))
+        if not self.tap.ok(change.check(answer, held),
+                           title + ", and that is so"):
+            print("# held:  %s" % held)
+        if poller:
+            self.tap.equal(poller.stop()[:3], [],
+                           title + ", one name was always there")
+            self.tap.ok(poller.looks > 0, "%d looks" % poller.looks)
+
+    def nothing_went_wrong(self):
+        for name in self.play.murder.run.names():
+            text = self.play.murder.log(name)
+            self.tap.ok("Sanitizer" not in text and "panic" not in text and
+                        "runtime error" not in text,
+                        name + ": nothing went wrong")
