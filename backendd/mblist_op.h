@@ -53,6 +53,7 @@ struct mblist {
 	struct timer *compare; /* when to compare again */
 	struct meta *meta;
 	struct mblist_counts counts;
+	bool unproven; /* it began empty, and may have been lost */
 };
 
 typedef void op_step(struct op *op, bool failed);
@@ -192,7 +193,7 @@ const char *op_str(struct arena *a, struct slice s);
 bool mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
     mblist_visit *visit, void *arg);
 
-/* It is whole, says an administrator, whatever has been lost. */
+/* It is whole, whatever has been lost: an administrator, or both agree. */
 void mblist_accept(struct mblist *l);
 
 /* A record, hidden or not; NULL if there is none. */

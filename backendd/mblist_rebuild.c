@@ -22,7 +22,8 @@ enum {
 
 enum stage {
 	STAGE_BEGUN, /* to make it anew */
-	STAGE_WHOLE
+	STAGE_WHOLE,
+	STAGE_EMPTY /* made anew from nothing: is there really nothing? */
 };
 
 struct rebuild {
@@ -176,7 +177,8 @@ rebuild(struct mblist *l, struct err *err)
 		}
 	}
 	l->counts.damaged = r.damaged;
-	put_fact(l, STAGE_WHOLE);
+	l->unproven = r.made == 0;
+	put_fact(l, l->unproven ? STAGE_EMPTY : STAGE_WHOLE);
 	if (keeper_commit(l->keeper, NULL, NULL, err) == -1)
 		return -1;
 	if (r.made + r.damaged > 0)
@@ -230,13 +232,17 @@ rebuild_open(struct mblist *l, struct err *err)
 		return -1;
 	if (found == 0)
 		return mark(l, err);
-	return stage == STAGE_WHOLE ? 0 : rebuild(l, err);
+	l->unproven = stage == STAGE_EMPTY;
+	return stage == STAGE_BEGUN ? rebuild(l, err) : 0;
 }
 
 void
 mblist_accept(struct mblist *l)
 {
+	if (l->counts.damaged == 0 && !l->unproven)
+		return;
 	l->counts.damaged = 0;
+	l->unproven = false;
 	put_fact(l, STAGE_WHOLE);
 	op_commit_later(l);
 }

@@ -124,7 +124,7 @@ may_delete(struct sync *s)
 	    s->nlacking * 100 <= s->there * (uint64_t)bd->conf->list_shrink;
 
 	l->counts.withheld = 0;
-	if (s->nlacking == 0 || (few && l->counts.damaged == 0))
+	if (s->nlacking == 0 || (few && l->counts.damaged == 0 && !l->unproven))
 		return true;
 	if (backendd_list_accepted(bd)) {
 		log_warn(bd->log, "mailboxes given up by an administrator",
@@ -157,6 +157,8 @@ compared(struct sync *s)
 	}
 	log_info(s->list->bd->log, "mailbox list compared", "said",
 	    LOG_NUM(s->wanted), "lacking", LOG_NUM(s->nlacking), NULL);
+	if (s->nlacking == 0)
+		mblist_accept(s->list);
 	finish(s);
 }
 
@@ -322,6 +324,7 @@ digest_came(void *arg, const struct announce_answer *answer,
 			ask_next(s);
 		} else {
 			s->list->counts.withheld = 0;
+			mblist_accept(s->list);
 			log_debug(s->list->bd->log, "mailbox list is the same",
 			    "mailboxes", LOG_NUM(theirs->count), NULL);
 			finish(s);

@@ -9,9 +9,9 @@
  * deleted there.
  *
  * A mailbox said to be here and lacking is deleted there only if our list is
- * known to be whole (it is not, if it had to be made anew from damaged
- * mailboxes) and not more than list_shrink percent are lacking; else that
- * waits for an administrator's word.  Names that were only reserved are
+ * known to be whole (it is not, if it was lost with all mailboxes, or had to be
+ * made anew from damaged ones) and not more than ten or list_shrink percent
+ * are lacking; else that waits for an administrator's word.  Names that were only reserved are
  * released in any case.
  */
 #ifndef BACKENDD_MBLIST_SYNC_H

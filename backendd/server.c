@@ -11,6 +11,7 @@
 #include "backendd/lmtp.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
+#include "backendd/monitor.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -19,6 +20,7 @@
 #include "backendd/uplink.h"
 #include "backendd/users.h"
 #include "imap/mboxrec.h"
+#include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
 #include "lib/err.h"
@@ -45,6 +47,7 @@ enum {
 struct server {
 	struct backendd bd;
 	struct uplink_conf uplink;
+	struct admin *admin;
 	struct timer *ready; /* is auth there? */
 	unsigned polls;
 	struct listeners *listeners;
@@ -388,8 +391,11 @@ busy(const struct backendd *bd)
 }
 
 static void
-stop(struct backendd *bd)
+stop(struct server *sv)
 {
+	struct backendd *bd = &sv->bd;
+
+	admin_free(&sv->admin);
 	announce_free(&bd->announce);
 	seens_free(&bd->seens);
 	mailboxes_free(&bd->mailboxes);
@@ -408,7 +414,7 @@ poll_drain(void *arg)
 	if (busy(&sv->bd) > 0)
 		timer_set(sv->drain, DRAIN_POLL_MS);
 	else
-		stop(&sv->bd);
+		stop(sv);
 }
 
 static void
