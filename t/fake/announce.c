@@ -308,6 +308,12 @@ take_turn(void *arg)
 }
 
 void
+fake_announce_owner(struct announce *a, void *arg)
+{
+	a->arg = arg;
+}
+
+void
 fake_announce_down(struct announce *a)
 {
 	a->up = false;

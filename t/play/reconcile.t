@@ -6,12 +6,14 @@ wiped, or an older copy; a backend comes back from an older copy, with its
 mailboxes moved away meanwhile; its own list is lost; all of it is.
 """
 import os
+import re
 import shutil
 import sys
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
-from backend import tap  # noqa: E402
+from backend import free_ports, tap  # noqa: E402
 from murder import Murder, await_that  # noqa: E402
 from sequence import Play, Session, external  # noqa: E402
 
@@ -21,9 +23,16 @@ def quoted(name):
 
 
 class Scene:
-    def __init__(self, murder):
+    def __init__(self, murder, admin):
         self.murder = murder
         self.play = Play(murder)
+        self.admin = admin
+
+    def number(self, name):
+        """Of backend1's metrics."""
+        url = "http://127.0.0.1:%d/metrics" % self.admin
+        text = urllib.request.urlopen(url, timeout=30).read().decode()
+        return int(re.search(r"^%s (\d+)$" % name, text, re.M).group(1))
 
     def data(self, name):
         return self.murder.path("data", name)
@@ -135,7 +144,8 @@ def moved_away(scene):
     tap.equal(scene.messages("backend1", aside[0]), "1",
               "with what is in it")
     tap.equal(scene.logged("backend1", "set aside") - before, 1,
-              "and that is logged")
+                 "and that is logged")
+    tap.equal(scene.number("murder_quarantined_total"), 1, "and counted")
     tap.ok(not [n for n in scene.play.published() if "quarantine" in n],
            "it is not published")
     return aside[0]
@@ -215,10 +225,12 @@ def lost_all(scene):
            "and the word is used up")
 
 
+ADMIN = free_ports(1)[0]
 with Murder(backends=2, frontends=1, users=0, settings=[
+        "backend1:admin_listen = 127.0.0.1:%d" % ADMIN,
         "backendd:compare_interval = 500ms",
         "proxyd:retry_delay = 50ms"]) as murder:
-    scene = Scene(murder)
+    scene = Scene(murder, ADMIN)
     begin(scene)
     wiped_update_server(scene)
     older_update_server(scene)
