@@ -50,6 +50,15 @@ take(struct client *c, struct buf *in)
 	bool first = !c->inside;
 	size_t n;
 
+	if (c->literal > 0 && c->load->protocol->literal != NULL) {
+		if (all.len < c->literal)
+			return false;
+		c->load->protocol->literal(c,
+		    slice_first(all, (size_t)c->literal));
+		buf_drop(in, (size_t)c->literal);
+		c->literal = 0;
+		return true;
+	}
 	if (c->literal > 0) {
 		n = c->literal < all.len ? (size_t)c->literal : all.len;
 		c->literal -= n;
@@ -83,6 +92,10 @@ stream_moved(void *arg, enum stream_event ev)
 	c->gone = false;
 	while (take(c, in))
 		continue;
+	if (c->gone)
+		return;
+	if (c->load->protocol->seen != NULL)
+		c->load->protocol->seen(c);
 	if (c->gone)
 		return;
 	c->load->octets += before - buf_len(in);

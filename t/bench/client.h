@@ -2,7 +2,7 @@
  * bench/client: one connection of a load generator, reading line by line.
  *
  * It connects, with TLS if told so, and hands every line to its owner, without
- * CRLF; literals are counted and skipped.  Octets are acknowledged at once
+ * CRLF; literals are counted, and handed over if it wants them.  Octets are acknowledged at once
  * (TCP_QUICKACK), or a server that writes its answer in two pieces would be
  * measured by our kernel's delayed acknowledgement.
  */
@@ -20,13 +20,14 @@ struct dial;
 struct load;
 struct stream;
 
-/* Embed it.  state, number, began, count are the protocol's to use. */
+/* Embed it.  state, number, began, count, sent are the
+ * protocol's to use. */
 struct client {
 	struct load *load;
 	unsigned state;
 	unsigned number; /* of this client, from 0 */
 	unsigned user;   /* whom it is logged in as, from 1 */
-	unsigned count;
+	unsigned count, sent;
 	int64_t began; /* microseconds: the operation that is under way */
 
 	/* client.c's own */

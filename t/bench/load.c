@@ -28,7 +28,8 @@ enum {
 };
 
 static const struct protocol *const protocols[] = { &protocol_login,
-	&protocol_command, &protocol_idle, &protocol_lmtp, &protocol_mupdate };
+	&protocol_command, &protocol_idle, &protocol_lmtp, &protocol_mupdate,
+	&protocol_fill, &protocol_update, &protocol_propagate };
 
 int64_t
 load_clock(void)
@@ -91,6 +92,8 @@ report(struct load *l)
 	    (double)(l->octets - l->octets_before) / 1e6 / seconds,
 	    percentile(l, 50), percentile(l, 99));
 	print_text(l->why);
+	if (l->protocol->report != NULL)
+		l->protocol->report(l);
 	printf("}\n");
 	fflush(stdout);
 }
@@ -103,6 +106,12 @@ over(void *arg)
 	struct load *l = arg;
 
 	loop_stop(l->loop);
+}
+
+void
+load_stop(struct load *l)
+{
+	over(l);
 }
 
 static void
@@ -159,8 +168,8 @@ load_ready(struct client *c)
 	settled(c->load);
 }
 
-static void
-add_sample(struct load *l, int64_t us)
+void
+load_sample(struct load *l, int64_t us)
 {
 	if (l->nsamples == SAMPLES_MAX)
 		return;
@@ -185,7 +194,7 @@ begin(struct client *c)
 void
 load_done(struct client *c)
 {
-	add_sample(c->load, load_clock() - c->began);
+	load_sample(c->load, load_clock() - c->began);
 	begin(c);
 }
 
@@ -266,6 +275,7 @@ run(const struct load_options *o, const struct protocol *p)
 	loop_free(&l->loop);
 	free(l->clients);
 	free(l->samples);
+	free(l->state);
 	free(l);
 	return good ? 0 : 1;
 }
@@ -277,7 +287,9 @@ usage(void)
 {
 	fprintf(stderr, "usage: load mode host:port [-s] [-c clients] [-t ms]\n"
 	                "    [-u user] [-n users] [-p password] [-m mailbox]\n"
-	                "    [-x command] [-o octets] [-b server]\nmodes:\n");
+	                "    [-x command] [-o octets] [-b server] [-w window]\n"
+	                "    [-k names] [-B names of a user] [-r rate]\n"
+	                "modes:\n");
 	for (size_t i = 0; i < NITEMS(protocols); i++)
 		fprintf(stderr, "    %-8s %s\n", protocols[i]->mode,
 		    protocols[i]->help);
@@ -306,6 +318,14 @@ option(struct load_options *o, int letter)
 		good = number(1000000, &o->users);
 	else if (letter == 'o')
 		good = number(1 << 21, &o->octets);
+	else if (letter == 'w')
+		good = number(4096, &o->window);
+	else if (letter == 'k')
+		good = number(100 * 1000 * 1000, &o->names);
+	else if (letter == 'B')
+		good = number(1000 * 1000, &o->boxes);
+	else if (letter == 'r')
+		good = number(100 * 1000, &o->rate);
 	else if (letter == 'u')
 		o->user = optarg;
 	else if (letter == 'p')
@@ -332,14 +352,19 @@ main(int argc, char **argv)
 		.users = 1,
 		.clients = 1,
 		.ms = 1000,
-		.octets = 4096 };
+		.octets = 4096,
+		.window = 1,
+		.names = 1,
+		.boxes = 10,
+		.rate = 50 };
 	int letter;
 
 	if (argc < 3)
 		return usage();
 	o.address = argv[2];
 	optind = 3;
-	while ((letter = getopt(argc, argv, "sc:t:n:o:u:p:m:x:b:")) != -1) {
+	while ((letter = getopt(argc, argv, "sc:t:n:o:u:p:m:x:b:w:k:B:r:")) !=
+	       -1) {
 		if (!option(&o, letter))
 			return usage();
 	}

@@ -30,6 +30,10 @@ struct load_options {
 	uint64_t clients;
 	uint64_t ms;     /* for so long */
 	uint64_t octets; /* LMTP: of a message */
+	uint64_t window; /* MUPDATE: commands under way on a connection */
+	uint64_t names;  /* MUPDATE: mailboxes in all */
+	uint64_t boxes;  /* ...of one user */
+	uint64_t rate;   /* MUPDATE: changes a second */
 	bool tls;
 };
 
@@ -44,10 +48,17 @@ struct protocol {
 	void (*line)(struct client *c, struct slice line);
 	/* Starts an operation; not if it reconnects or rests. */
 	void (*go)(struct client *c);
+	/* A literal, whole; NULL: they are skipped. */
+	void (*literal)(struct client *c, struct slice octets);
+	/* All lines that were there have been seen.  May be NULL. */
+	void (*seen)(struct client *c);
+	/* After the report's own figures: ", \"key\": 1".  May be NULL. */
+	void (*report)(struct load *l);
 };
 
 extern const struct protocol protocol_login, protocol_command, protocol_idle,
-    protocol_lmtp, protocol_mupdate;
+    protocol_lmtp, protocol_mupdate, protocol_fill, protocol_update,
+    protocol_propagate;
 
 /* What protocols see of it. */
 struct load {
@@ -59,6 +70,7 @@ struct load {
 	uint64_t octets; /* that came in */
 	uint64_t unique; /* counts up: for names and Message-IDs */
 	uint64_t run;    /* tells this run from others */
+	void *state;     /* the protocol's, for free() */
 
 	/* load.c's own */
 	struct client *clients;
@@ -83,6 +95,12 @@ void load_ready(struct client *c);
 
 /* The operation begun at c->began is done; the next one may begin. */
 void load_done(struct client *c);
+
+/* An operation that took so long is done; what is next is the caller's. */
+void load_sample(struct load *l, int64_t us);
+
+/* All is done that there was to do. */
+void load_stop(struct load *l);
 
 /* The client is out of the game: what it was told instead. */
 void load_failed(struct client *c, struct slice why);

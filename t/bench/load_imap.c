@@ -52,8 +52,12 @@ go_on(struct client *c)
 
 	switch ((enum state)c->state) {
 	case LOGIN:
-		select_mailbox(c);
-		break;
+		if (l->options->mailbox[0] != '\0') {
+			select_mailbox(c);
+			break;
+		}
+		/* Without one, it is as if it were selected. */
+		/* FALLTHROUGH */
 	case SELECT:
 		if (l->protocol->reconnects)
 			send_command(c, LOGOUT, "LOGOUT");

@@ -45,7 +45,7 @@ def descendants(pid):
     return found
 
 
-def pss_of(pid):
+def pss_of(pid, what=("Pss:",)):
     """Kilobytes of memory of a process and all below it: each page by the
     share that is theirs."""
     total = 0
@@ -53,11 +53,16 @@ def pss_of(pid):
         try:
             with open("/proc/%d/smaps_rollup" % p) as f:
                 for line in f:
-                    if line.startswith("Pss:"):
+                    if line.startswith(what):
                         total += int(line.split()[1])
         except OSError:
             continue
     return total
+
+
+def own_of(pid):
+    """The same without the page cache: files may have been read by any."""
+    return pss_of(pid, ("Pss_Anon:", "Pss_Shmem:"))
 
 
 def seed(address, users, size, mailbox):

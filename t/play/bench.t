@@ -1,8 +1,8 @@
 #!/bin/sh
 # What 'make bench' runs, for moments, on ours alone: it measures what it says.
 top=$(cd "$(dirname "$0")/../.." && pwd)
-out=$("$top/t/bench/run" --quick --no-peers --only login,noop,lmtp,mupdate \
-    --json /dev/stdout 2>&1)
+out=$("$top/t/bench/run" --quick --no-peers --only \
+    login,noop,lmtp,mupdate,propagation,fulllist,resume,list,scale --json /dev/stdout 2>&1)
 n=0
 has() { # has DESCRIPTION PATTERN
 	n=$((n + 1))
@@ -16,7 +16,13 @@ has() { # has DESCRIPTION PATTERN
 has "logins" '^| login, SELECT, LOGOUT, 16 clients | [0-9.]* /s |'
 has "round trips" '^| NOOP added, 1 clients, p50 | '
 has "deliveries" '^| LMTP, 4 kB, synced, through, 64 clients | [0-9.]* /s |'
-has "reservations" '^| RESERVE and ACTIVATE, 8 clients | [0-9.]* /s |'
+has "reservations" '^| RESERVE and ACTIVATE, durable, 8 .* | [0-9]* pairs/s |'
+has "propagation" '^| answered to seen by each of 8 .* p99 | [0-9.e+-]* ms |'
+has "a full list" '^| 2000 names to a new subscriber | [0-9.e+-]* ms |'
+has "a frontend's copy" '^| 2000 names in an empty frontend.* | [0-9.]* s |'
+has "resuming" '^| 100 missed changes, list of 2000 | [0-9.e+-]* ms |'
+has "LIST" '^| LIST .* with 50 mailboxes of 2000 | [0-9.e+-]* ms |'
+has "a copy at scale" '^| 10000 mailboxes, as a frontend.* file [0-9]* MB |'
 has "every single figure, to be worked on" '"raw": \['
 n=$((n + 1))
 if echo "$out" | grep -q '"failed": [1-9]'; then
