@@ -68,9 +68,12 @@ mupdate_defaults(void)
 static void
 begin(struct mupdate *m)
 {
-	arena_reset(&m->arena);
-	buf_fini(&m->token);
-	m->message = (struct mupdate_message){ .id = -1 };
+	arena_again(&m->arena);
+	buf_clear(&m->token);
+	m->message.tag = slice_of(NULL, 0);
+	m->message.id = -1;
+	m->message.nargs = 0;
+	m->message.error = NULL;
 	m->place = PLACE_TAG;
 	m->line = m->total = 0;
 	m->done = m->skip_data = false;
@@ -130,10 +133,7 @@ end_word(struct mupdate *m, struct slice word)
 	struct mupdate_message *msg = &m->message;
 
 	if (m->side == MUPDATE_SERVER) {
-		for (int i = 0; i < MUPDATE_CMD_MAX; i++)
-			if (slice_is_nocase(word,
-			        mupdate_command_name((enum mupdate_command)i)))
-				msg->id = i;
+		msg->id = mupdate_command_find(word);
 		if (msg->id == -1)
 			wrong(m, "Unrecognized command");
 		return;
@@ -626,6 +626,14 @@ mupdate_line(const struct mupdate *m)
 
 /* --- the pull -------------------------------------------------------------- */
 
+/* No message has begun: an idle session holds no memory. */
+static void
+rest(struct mupdate *m)
+{
+	arena_reset(&m->arena);
+	buf_fini(&m->token);
+}
+
 enum mupdate_event
 mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 {
@@ -645,6 +653,8 @@ mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 			ev = octet(m, in[i++]);
 	}
 	*taken = i;
+	if (ev == MUPDATE_MORE && m->line == 0 && m->total == 0)
+		rest(m);
 	return ev;
 }
 

@@ -128,6 +128,9 @@ struct slice mupdate_line(const struct mupdate *m);
 /* --- the table ------------------------------------------------------------ */
 
 const char *mupdate_command_name(enum mupdate_command id);
+
+/* In any case; -1 if there is no such command. */
+int mupdate_command_find(struct slice word);
 unsigned mupdate_command_flags(enum mupdate_command id);
 
 /* Those of mupdate.def only. */

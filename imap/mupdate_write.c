@@ -16,11 +16,11 @@
 
 static const struct {
 	const char *name;
-	size_t least, most;
+	size_t len, least, most;
 	unsigned flags;
 } commands[] = {
 #define MUPDATE_COMMAND(id, name, least, most, flags) \
-	{ name, least, most, flags },
+	{ name, sizeof(name) - 1, least, most, flags },
 #include "imap/mupdate.def"
 #undef MUPDATE_COMMAND
 };
@@ -45,6 +45,16 @@ mupdate_command_name(enum mupdate_command id)
 {
 	MUST(id < MUPDATE_CMD_MAX);
 	return commands[id].name;
+}
+
+int
+mupdate_command_find(struct slice word)
+{
+	for (int i = 0; i < MUPDATE_CMD_MAX; i++)
+		if (word.len == commands[i].len &&
+		    slice_is_nocase(word, commands[i].name))
+			return i;
+	return -1;
 }
 
 unsigned

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/arena.h"
 #include "lib/must.h"
@@ -37,6 +38,20 @@ arena_reset(struct arena *a)
 		a->blocks = b->next;
 		free(b);
 	}
+	a->used = 0;
+}
+
+void
+arena_again(struct arena *a)
+{
+	struct arena_block *b = a->blocks;
+
+	if (b == NULL || b->next != NULL || b->size > ARENA_MIDDLE) {
+		arena_reset(a);
+		return;
+	}
+	memset(b->octets, 0, b->used);
+	b->used = 0;
 	a->used = 0;
 }
 

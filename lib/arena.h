@@ -26,6 +26,9 @@ void arena_init(struct arena *a);
 /* Gives everything back; the arena is empty and may be used again. */
 void arena_reset(struct arena *a);
 
+/* The same, but a small block is kept for what comes at once. */
+void arena_again(struct arena *a);
+
 /* Aligned for any type, zeroed.  Never NULL. */
 void *arena_alloc(struct arena *a, size_t n);
 

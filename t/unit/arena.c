@@ -69,6 +69,12 @@ main(void)
 	longish[sizeof(longish) - 1] = '\0';
 	is_str(arena_printf(&a, "%s", longish), longish, "long printf");
 	ok(zero(arena_array(&a, 10, 8), 80), "array");
+	arena_again(&a);
+	ok(arena_used(&a) == 0 && a.blocks == NULL, "again: no large blocks");
+	memset(arena_alloc(&a, 80), 1, 80);
+	arena_again(&a);
+	ok(arena_used(&a) == 0 && a.blocks != NULL, "but a small one");
+	ok(zero(arena_alloc(&a, 80), 80), "zeroed again");
 	arena_reset(&a);
 	return done_testing();
 }
