@@ -661,6 +661,8 @@ btree_seek(struct btree *bt, struct pages_set set, struct slice from,
 
 		if (more != 1)
 			return more;
+		if (leaf_of(bt)->place.at_end)
+			return damaged(err);
 		from = slice_of(NULL, 0);
 	}
 	bt->scan_set = set;

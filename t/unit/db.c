@@ -77,7 +77,8 @@ test_transactions(enum db_mode mode, const char *what)
 }
 
 static void
-write_state(const char *dir, const char *boot, const char *clean)
+write_state(const char *dir, unsigned format, const char *boot,
+    const char *clean)
 {
 	char path[80];
 	FILE *f;
@@ -85,8 +86,8 @@ write_state(const char *dir, const char *boot, const char *clean)
 	snprintf(path, sizeof(path), "%s/state", dir);
 	f = fopen(path, "w");
 	MUST(f != NULL);
-	fprintf(f, "murder-db 2\nshards 2\nboot %s\nclean %s\nmade yes\n", boot,
-	    clean);
+	fprintf(f, "murder-db %u\nshards 2\nboot %s\nclean %s\nmade yes\n",
+	    format, boot, clean);
 	fclose(f);
 }
 
@@ -95,11 +96,13 @@ static void
 test_cache(void)
 {
 	static const struct {
+		unsigned format;
 		const char *boot, *clean;
 		bool emptied;
 	} cases[] = {
-		{ "another-boot", "no", true },
-		{ "another-boot", "yes", false },
+		{ 2, "another-boot", "no", true },
+		{ 2, "another-boot", "yes", false },
+		{ 1, "another-boot", "yes", true },
 	};
 	char dir[64];
 	struct err err;
@@ -112,17 +115,40 @@ test_cache(void)
 		put(db, 1, "a", "1");
 		MUST(db_commit(db, &err) == 0);
 		db_close(&db);
-		write_state(dir, cases[i].boot, cases[i].clean);
+		write_state(dir, cases[i].format, cases[i].boot,
+		    cases[i].clean);
 		if (cases[i].emptied)
 			ok(db_open(&db, dir, 2, DB_READ, &err) == -1,
 			    "a reader does not trust it");
 		MUST(db_open(&db, dir, 2, DB_CACHE, &err) == 0);
 		ok(db_was_emptied(db) == cases[i].emptied &&
 		        holds(db, 1, "a", cases[i].emptied ? NULL : "1"),
-		    "boot %s clean %s", cases[i].boot, cases[i].clean);
+		    "format %u boot %s clean %s", cases[i].format,
+		    cases[i].boot, cases[i].clean);
 		db_close(&db);
 		tempdir_remove(dir);
 	}
+}
+
+/* What cannot be fetched again is not thrown away. */
+static void
+test_format(void)
+{
+	char dir[64];
+	struct err err;
+	struct db *db;
+
+	tempdir_make(dir);
+	MUST(db_open(&db, dir, 2, DB_DURABLE, &err) == 0);
+	db_close(&db);
+	write_state(dir, 1, "", "no");
+	ok(db_open(&db, dir, 2, DB_DURABLE, &err) == -1 &&
+	        strstr(err.text, "format 1") != NULL,
+	    "another format is refused: %s", err.text);
+	write_state(dir, 2, "", "no");
+	ok(db_open(&db, dir, 2, DB_DURABLE, &err) == 0, "ours is not");
+	db_close(&db);
+	tempdir_remove(dir);
 }
 
 /* A file of nonsense: a cache starts anew, what is durable refuses. */
@@ -193,6 +219,7 @@ main(int argc, char **argv)
 	test_transactions(DB_DURABLE, "durable");
 	test_transactions(DB_CACHE, "cache");
 	test_cache();
+	test_format();
 	test_damage(DB_CACHE);
 	test_damage(DB_DURABLE);
 	test_refusals(argv[0]);
