@@ -182,7 +182,7 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	struct list *l = arena_alloc(cmd->arena, sizeof(*l));
 
 	l->ss = ss;
-	l->view = (struct mboxname_view){ &session_server(ss)->layout,
+	l->view = (struct mboxname_view){ session_layout(ss),
 		slice_str(session_user(ss)) };
 	listing_parse(cmd->args, lsub, &l->request);
 	if (l->request.status != NULL)

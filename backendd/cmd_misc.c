@@ -111,6 +111,6 @@ backendd_NAMESPACE(struct session *ss, struct cmd *cmd)
 	if (!no_more(ss, cmd))
 		return;
 	write_init(&w, session_out(ss), WRITE_SERVER);
-	namespace_write(&w, &session_server(ss)->layout);
+	namespace_write(&w, session_layout(ss));
 	session_done(ss, SESSION_OK, NULL, "Done");
 }

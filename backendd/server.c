@@ -305,6 +305,9 @@ set_layout(struct backendd *bd)
 	bd->layout.shared = xstrdup(bd->layout.shared);
 	bd->layout.domain =
 	    conf->default_domain ? xstrdup(conf->default_domain) : NULL;
+	bd->admin_layout = bd->layout;
+	bd->admin_layout.altnamespace =
+	    mboxname_admin_layout_of(&conf->names).altnamespace;
 }
 
 /*

@@ -53,7 +53,8 @@ struct backendd {
 	struct tls *tls; /* for those who connect; NULL if there is none */
 	struct tls *tls_client; /* for the update server; NULL if not wanted */
 	const char *hostname;   /* in greetings and trace headers */
-	struct mboxname_layout layout; /* how clients see names */
+	struct mboxname_layout layout;       /* how clients see names */
+	struct mboxname_layout admin_layout; /* how admins do */
 
 	struct partition *partitions; /* the first is the default */
 	size_t npartitions;

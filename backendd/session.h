@@ -36,6 +36,7 @@ struct arena;
 struct backendd;
 struct blob;
 struct buf;
+struct mboxname_layout;
 struct mboxrec;
 struct parse;
 struct session;
@@ -109,6 +110,9 @@ const char *session_sid(const struct session *ss);
 /* Who: canonical; "" before login. */
 const char *session_user(const struct session *ss);
 bool session_is_admin(const struct session *ss);
+
+/* What names look like to this one. */
+const struct mboxname_layout *session_layout(const struct session *ss);
 
 /* Logged in as a proxy and acting for nobody else. */
 bool session_is_proxy(const struct session *ss);

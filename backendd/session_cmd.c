@@ -75,12 +75,18 @@ session_is_trusted(const struct session *ss)
 	return ss->trusted;
 }
 
+const struct mboxname_layout *
+session_layout(const struct session *ss)
+{
+	return ss->admin ? &ss->bd->admin_layout : &ss->bd->layout;
+}
+
 /* --- names and rights ------------------------------------------------------- */
 
 static struct mboxname_view
 name_view(struct session *ss)
 {
-	return (struct mboxname_view){ &ss->bd->layout,
+	return (struct mboxname_view){ session_layout(ss),
 		slice_str(session_user(ss)) };
 }
 

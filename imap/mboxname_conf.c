@@ -12,3 +12,12 @@ mboxname_layout_of(const struct mboxname_conf *c)
 	layout.shared = c->shared_prefix;
 	return layout;
 }
+
+struct mboxname_layout
+mboxname_admin_layout_of(const struct mboxname_conf *c)
+{
+	struct mboxname_layout layout = mboxname_layout_of(c);
+
+	layout.altnamespace = c->altnamespace && c->admin_altnamespace;
+	return layout;
+}

@@ -13,7 +13,7 @@ struct mboxname_layout;
 
 struct mboxname_conf {
 	int separator; /* index into "slash dot" */
-	bool altnamespace;
+	bool altnamespace, admin_altnamespace;
 	char *user_prefix, *shared_prefix;
 };
 
@@ -25,6 +25,10 @@ struct mboxname_conf {
 	    { "altnamespace", CONF_BOOL, offsetof(T, names.altnamespace),     \
 		    "yes", 0, 0, NULL,                                        \
 		    "A user's mailboxes stand beside INBOX, not below it." }, \
+	    { "admin_altnamespace", CONF_BOOL,                                \
+		    offsetof(T, names.admin_altnamespace), "yes", 0, 0, NULL, \
+		    "With altnamespace administrators see names so, too; no " \
+		    "is as Cyrus IMAP has it." },                             \
 	    { "user_prefix", CONF_STRING, offsetof(T, names.user_prefix),     \
 		    "Other Users", 0, 0, NULL,                                \
 		    "Where other users' mailboxes are shown." },              \
@@ -36,5 +40,8 @@ struct mboxname_conf {
 
 /* Borrows the strings. */
 struct mboxname_layout mboxname_layout_of(const struct mboxname_conf *c);
+
+/* The same, as administrators see names. */
+struct mboxname_layout mboxname_admin_layout_of(const struct mboxname_conf *c);
 
 #endif

@@ -322,7 +322,7 @@ proxyd_NAMESPACE(struct session *ss)
 	parse_end(&ss->cmd.args);
 	if (session_bad_args(ss))
 		return;
-	namespace_write(&w, &ss->worker->layout);
+	namespace_write(&w, session_layout(ss));
 	session_done(ss, WRITE_OK, RESPCODE_NONE, "Done");
 }
 

@@ -497,13 +497,13 @@ list(struct session *ss, bool lsub)
 	if (session_bad_args(ss))
 		return;
 	if (listing_is_separator_only(&l->request)) {
-		listing_write_separator(&w, &ss->worker->layout, &l->request);
+		listing_write_separator(&w, session_layout(ss), &l->request);
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Done");
 		return;
 	}
 	ss->cmd.state = l;
 	l->view =
-	    (struct mboxname_view){ &ss->worker->layout, slice_str(ss->user) };
+	    (struct mboxname_view){ session_layout(ss), slice_str(ss->user) };
 	l->listing = listing_new(&ss->arena, &l->view, &l->request);
 	if (route_list(ss->worker->route) == NULL)
 		ss->cmd.wait = route_sync(ss->worker->route, filled, ss);

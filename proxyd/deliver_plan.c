@@ -118,9 +118,8 @@ name_detail(struct recipient *r, struct slice *mailbox)
 {
 	struct worker *w = r->delivery->worker;
 
-	return r->detail.len > 0 &&
-	       mboxname_of_detail(&r->arena, &w->layout, slice_str(r->user),
-	           r->detail, mailbox);
+	return r->detail.len > 0 && mboxname_of_detail(&r->arena, &w->layout,
+	                                slice_str(r->user), r->detail, mailbox);
 }
 
 /* If it is there and anyone may put mail in it. */
@@ -161,8 +160,9 @@ static bool
 name_mailbox(struct recipient *r, struct slice text, struct slice *external,
     struct slice *name)
 {
-	struct mboxname_view view = { &r->delivery->worker->layout,
-		slice_str(r->user) };
+	struct mboxname_view view = {
+		worker_layout(r->delivery->worker, r->user), slice_str(r->user)
+	};
 	struct buf b;
 	bool good;
 

@@ -365,10 +365,16 @@ session_accept_stream(struct session *ss, struct leg *to,
 	session_soon(ss);
 }
 
+const struct mboxname_layout *
+session_layout(const struct session *ss)
+{
+	return ss->admin ? &ss->worker->admin_layout : &ss->worker->layout;
+}
+
 struct slice
 session_name(struct session *ss, struct slice external)
 {
-	const struct mboxname_view view = { &ss->worker->layout,
+	const struct mboxname_view view = { session_layout(ss),
 		slice_str(ss->user) };
 	struct slice name = { NULL, 0 };
 	const char *why;

@@ -34,6 +34,7 @@
 
 struct auth_line;
 struct imapd;
+struct mboxname_layout;
 struct route_wait;
 struct stream;
 struct timer;
@@ -155,6 +156,9 @@ void session_want_line(struct session *ss,
  */
 void session_accept_stream(struct session *ss, struct leg *to,
     void (*streamed)(struct session *ss));
+
+/* What names look like to this client. */
+const struct mboxname_layout *session_layout(const struct session *ss);
 
 /* The internal name; .ptr NULL, and it has been answered, if there is none. */
 struct slice session_name(struct session *ss, struct slice external);

@@ -66,6 +66,7 @@ worker_start(struct worker *w, struct child *c, struct err *err)
 	if (set_tls(w, err) == -1)
 		return -1;
 	w->layout = mboxname_layout_of(&w->conf->names);
+	w->admin_layout = mboxname_admin_layout_of(&w->conf->names);
 	w->jobs = jobs_new(w->loop, JOB_THREADS);
 	w->auth = auth_new(w->loop, w->log, &w->conf->auth);
 	w->route = route_new(w->loop, w->log, w->conf);
@@ -91,12 +92,19 @@ worker_reload(struct worker *w)
 
 	w->conf = child_conf(w->child);
 	w->layout = mboxname_layout_of(&w->conf->names);
+	w->admin_layout = mboxname_admin_layout_of(&w->conf->names);
 	if (set_tls(w, &err) == -1)
 		log_err(w->log, "certificate not reloaded", "why", err.text,
 		    NULL);
 	auth_reload(w->auth, &w->conf->auth);
 	route_reload(w->route, w->conf);
 	links_reload(w->links, w->conf, w->backend_tls);
+}
+
+const struct mboxname_layout *
+worker_layout(const struct worker *w, const char *user)
+{
+	return proxyd_is_admin(w->conf, user) ? &w->admin_layout : &w->layout;
 }
 
 void

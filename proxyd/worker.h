@@ -31,12 +31,17 @@ struct worker {
 	struct route *route;
 	struct links *links;
 	struct mboxname_layout layout;
+	struct mboxname_layout admin_layout; /* as administrators see names */
 };
 
 int worker_start(struct worker *w, struct child *c, struct err *err) MUST_CHECK;
 void worker_neighbour(struct worker *w, const char *name, unsigned index,
     int fd);
 void worker_reload(struct worker *w);
+
+/* What names look like to this user. */
+const struct mboxname_layout *worker_layout(const struct worker *w,
+    const char *user);
 
 /* A session id, unique among frontends: for the log and for backends. */
 void worker_new_sid(char sid[17]);

@@ -11,5 +11,5 @@ sys.path[1:1] = [os.path.join(HERE, "lib"),
 from cells import play  # noqa: E402
 from rig import Rig  # noqa: E402
 
-play(Rig("ours", separator="/", altnamespace=False),
+play(Rig("ours", separator="/", altnamespace=True),
      [("ofe", "ours"), ("cfe", "ours"), ("ofe", "cyrus"), ("cfe", "cyrus")])

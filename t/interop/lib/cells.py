@@ -339,11 +339,8 @@ def shared(rig, cells):
         admin = rig.imap(cell.first, "admin")
         name = "help-%s-%s" % (frontend, cell.backend)
         cell.shared = cell.shared_name(name)
-        cell.good(admin, 'CREATE "%s" %s!default' % (name if frontend == "cfe"
-                  or not rig.altnamespace else cell.shared, cell.server))
-        cell.good(admin, 'SETACL "%s" anyone lrsp' % (
-            name if frontend == "cfe" or not rig.altnamespace
-            else cell.shared))
+        cell.good(admin, 'CREATE "%s" %s!default' % (name, cell.server))
+        cell.good(admin, 'SETACL "%s" anyone lrsp' % name)
         admin.close()
         sent = cell.deliver("shared-" + name, "+" + name)
         user = rig.imap(cell.second, cell.user)
@@ -363,7 +360,8 @@ def shared(rig, cells):
              "for one of Cyrus's there is no ManageSieve here")
     session.close()
     admin = rig.imap(ours.first, "admin")
-    ours.good(admin, 'SETACL "%s" %s lrswip' % (other.shared, ours.user))
+    ours.good(admin, 'SETACL "%s" %s lrswip' % (
+        "help-ofe-cyrus", ours.user))
     admin.close()
     await_that(lambda: rig.may_insert(ours.first, ours.user, other.shared),
                "the frontend knows that", SECONDS)

@@ -94,7 +94,8 @@ class Rig:
         self.make_passwords()
         self.ours = Ours(self.dir, update_server == "ours", [
             "separator = " + ("slash" if separator == "/" else "dot"),
-            "altnamespace = " + ("yes" if altnamespace else "no")])
+            "altnamespace = " + ("yes" if altnamespace else "no"),
+            "admin_altnamespace = no"])
         self.cyrus = {name: self.cyrus_host(name) for name in SHORT
                       if name[0] == "c"}
         if update_server == "cyrus":
