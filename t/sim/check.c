@@ -6,6 +6,7 @@
 #include "t/sim/load.h"
 #include "t/sim/murder.h"
 #include "t/sim/store.h"
+#include "t/sim/trove.h"
 #include "t/sim/view.h"
 
 static char text[512];
@@ -158,6 +159,8 @@ check_collected(void)
 	}
 	for (unsigned i = 0; i < murder_fronts() && why == NULL; i++)
 		why = check_copy(i);
+	if (why == NULL)
+		why = trove_lacks();
 	return why != NULL ? why : load_disagrees();
 }
 

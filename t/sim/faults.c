@@ -58,20 +58,22 @@ mend(void *arg)
 	net_part(a, b, false);
 }
 
+/* a is the lower. */
 static void
-part(void)
+part_from(unsigned a, unsigned b)
 {
-	unsigned a = some_host(), b = some_peer(a), swap;
-
-	if (a > b) {
-		swap = a;
-		a = b;
-		b = swap;
-	}
 	world_trace("%s and %s are parted", murder_host_name(a),
 	    murder_host_name(b));
 	net_part(a, b, true);
 	event_set(&faults.mended[a][b], some_while());
+}
+
+static void
+part(void)
+{
+	unsigned a = some_host(), b = some_peer(a);
+
+	part_from(a < b ? a : b, a < b ? b : a);
 }
 
 static void
@@ -145,19 +147,24 @@ refuse(void)
 	event_set(&faults.works[host], some_while());
 }
 
+/* Somebody may be away when the others tell the new list what they have. */
 static void
 lose(void)
 {
-	if (faults.plan.list_lost && world_chance(300))
-		murder_lose_list();
-	else
+	if (!faults.plan.list_lost || world_chance(500)) {
 		murder_keep_list();
+		return;
+	}
+	if (world_chance(500))
+		part_from(HOST_UPDATE,
+		    HOST_BACKEND + (unsigned)world_below(murder_backends()));
+	murder_lose_list();
 }
 
 static void
 one(void)
 {
-	uint64_t chance = world_below(100);
+	uint64_t chance = world_below(faults.plan.list_lost ? 106 : 100);
 
 	if (chance < 14)
 		murder_kill(some_host());

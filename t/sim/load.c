@@ -12,6 +12,7 @@
 #include "t/sim/look.h"
 #include "t/sim/murder.h"
 #include "t/sim/net.h"
+#include "t/sim/trove.h"
 #include "t/sim/view.h"
 #include "t/sim/world.h"
 
@@ -209,6 +210,10 @@ check_answer(struct client *c, enum mblist_result r)
 	place_of(c->backend, place);
 	if (r == MBLIST_OK && c->kind != DELETE)
 		check_alone(c, c->kind == RENAME ? c->to : c->name);
+	if (c->shared && r == MBLIST_OK && c->kind == CREATE)
+		trove_made(c->backend, c->name);
+	else if (c->shared && r == MBLIST_OK)
+		trove_deleted(c->backend, c->name);
 	if (c->shared)
 		return;
 	if (r == MBLIST_OK)
@@ -292,7 +297,8 @@ deliver(void *arg)
 	c->asked++;
 	event_set(&c->deadline, ANSWER_MOST);
 	if (c->kind == RENAME && !load.plan.list_may_be_lost)
-		look_watch(c->number, c->name, c->to);
+		look_watch(c->number, c->name, c->to,
+		    view_find(&c->before, c->name)->id);
 	child_call(murder_backend_child(c->backend), 0, request, c);
 }
 
@@ -502,6 +508,9 @@ plan_some(struct client *c)
 {
 	uint64_t chance = world_below(100);
 
+	/* Those that two may come to have. */
+	if (load.plan.list_may_be_lost && world_chance(300))
+		chance = 99;
 	if (chance < 40)
 		return plan_create(c);
 	if (chance < 52)
@@ -536,6 +545,22 @@ think(void *arg)
 
 /* --- what becomes of it when the backend dies ------------------------------ */
 
+static void
+check_kept(struct client *c, unsigned backend)
+{
+	struct view there = { .boxes = NULL };
+	char place[VIEW_PLACE];
+	const char *why;
+
+	place_of(backend, place);
+	if (!look(c, backend, &there))
+		return;
+	why = differs(&c->before, &there, place);
+	if (why != NULL)
+		world_fail("what was answered OK is durable", "%s", why);
+	view_fini(&there);
+}
+
 /* All of it or nothing: which? */
 static void
 resolve(struct client *c)
@@ -544,6 +569,13 @@ resolve(struct client *c)
 	char place[VIEW_PLACE], first[512];
 	const char *why;
 
+	if (c->shared) {
+		if (c->kind == DELETE)
+			trove_deleted(c->backend, c->name);
+		check_kept(c, c->backend);
+		rest(c);
+		return;
+	}
 	place_of(c->backend, place);
 	if (!look(c, c->backend, &there))
 		return;
@@ -564,27 +596,10 @@ resolve(struct client *c)
 }
 
 static void
-check_kept(struct client *c, unsigned backend)
-{
-	struct view there = { .boxes = NULL };
-	char place[VIEW_PLACE];
-	const char *why;
-
-	place_of(backend, place);
-	if (!look(c, backend, &there))
-		return;
-	why = differs(&c->before, &there, place);
-	if (why != NULL)
-		world_fail("what was answered OK is durable", "%s", why);
-	view_fini(&there);
-}
-
-static void
 backend_changed(unsigned backend, bool up)
 {
 	for (unsigned i = 0; i < load.plan.clients; i++) {
 		struct client *c = &load.clients[i];
-		bool its = c->backend == backend && !c->shared;
 
 		if (!up && c->progress == GIVEN && c->backend == backend) {
 			world_trace("%s: lost", wish_text(c));
@@ -592,9 +607,7 @@ backend_changed(unsigned backend, bool up)
 			c->answered = c->asked;
 			event_stop(&c->deadline);
 			c->progress = LOST;
-			if (c->shared)
-				rest(c);
-		} else if (up && c->progress == LOST && its) {
+		} else if (up && c->progress == LOST && c->backend == backend) {
 			resolve(c);
 		} else if (up) {
 			check_kept(c, backend);

@@ -33,11 +33,70 @@ struct watch {
 	char from[VIEW_NAME], to[VIEW_NAME];
 };
 
+/* A name that is there at the update server and in the copy, both the same. */
+struct steady {
+	bool on;
+	char name[VIEW_NAME];
+};
+
 static struct {
+	struct steady steadies[FRONTS_MAX];
+	bool list_may_be_lost;
 	struct question questions[FRONTS_MAX];
 	struct watch watches[CLIENTS];
 	bool stopped;
 } looks;
+
+/* A copy that lags behind may have an earlier mailbox of that name. */
+static bool
+copy_is_of(unsigned front, const char *name, const char *id)
+{
+	struct view copy = { .boxes = NULL };
+	const struct box *b = NULL;
+	bool is;
+
+	if (view_front(&copy, front, name))
+		b = view_find(&copy, name);
+	is = b != NULL && b->active && id[0] != '\0' && strcmp(b->id, id) == 0;
+	view_fini(&copy);
+	return is;
+}
+
+/* --- what stays ------------------------------------------------------------- */
+
+/* A copy is never emptied, nor half full, nor does it lose what is there. */
+static void
+check_steady(unsigned front)
+{
+	struct steady *s = &looks.steadies[front];
+
+	if (s->on && !view_front_has(front, s->name))
+		world_fail("what is there stays in the copies",
+		    "fe%u has lost %s", front, s->name);
+}
+
+static void
+still_steady(struct steady *s)
+{
+	if (s->on && !view_update_state(s->name).active)
+		s->on = false;
+}
+
+static void
+choose_steady(unsigned front)
+{
+	struct steady *s = &looks.steadies[front];
+	struct view update = { .boxes = NULL };
+	const struct box *b;
+
+	s->on = false;
+	if (looks.list_may_be_lost || !view_update(&update))
+		return;
+	snprintf(s->name, sizeof(s->name), "%s", load_some_name());
+	b = view_find(&update, s->name);
+	s->on = b != NULL && b->active && copy_is_of(front, s->name, b->id);
+	view_fini(&update);
+}
 
 /* --- does it exist? -------------------------------------------------------- */
 
@@ -130,6 +189,8 @@ next(void *arg)
 		rest(q);
 		return;
 	}
+	if (!looks.steadies[q->front].on || world_chance(100))
+		choose_steady(q->front);
 	snprintf(q->name, sizeof(q->name), "%s", load_some_name());
 	q->out = true;
 	event_set(&q->deadline, ANSWER_MOST);
@@ -139,7 +200,7 @@ next(void *arg)
 /* --- neither name ---------------------------------------------------------- */
 
 void
-look_watch(unsigned c, const char *from, const char *to)
+look_watch(unsigned c, const char *from, const char *to, const char *id)
 {
 	struct watch *w = &looks.watches[c];
 
@@ -148,7 +209,7 @@ look_watch(unsigned c, const char *from, const char *to)
 	snprintf(w->from, sizeof(w->from), "%s", from);
 	snprintf(w->to, sizeof(w->to), "%s", to);
 	for (unsigned i = 0; i < murder_fronts(); i++)
-		w->seen[i] = view_front_has(i, from);
+		w->seen[i] = copy_is_of(i, from, id);
 }
 
 void
@@ -160,15 +221,10 @@ look_forget(unsigned c)
 static void
 check_watch(struct watch *w, unsigned front)
 {
-	bool has;
-
-	if (!w->on)
-		return;
-	has = view_front_has(front, w->from) || view_front_has(front, w->to);
-	if (w->seen[front] && !has)
+	if (w->on && w->seen[front] && !view_front_has(front, w->from) &&
+	    !view_front_has(front, w->to))
 		world_fail("one name of a rename is there",
 		    "fe%u has neither %s nor %s", front, w->from, w->to);
-	w->seen[front] = has;
 }
 
 /* --- turns ----------------------------------------------------------------- */
@@ -178,15 +234,19 @@ after_turn(struct proc *p)
 {
 	unsigned front = p->host - HOST_FRONT;
 
-	if (p->host == HOST_UPDATE)
-		for (unsigned i = 0; i < murder_fronts(); i++)
-			if (looks.questions[i].out)
-				observe(&looks.questions[i]);
+	for (unsigned i = 0; p->host == HOST_UPDATE && i < murder_fronts();
+	     i++) {
+		if (looks.questions[i].out)
+			observe(&looks.questions[i]);
+		still_steady(&looks.steadies[i]);
+	}
 	if (p->host >= HOST_FRONT && murder_front_child(front) != NULL &&
 	    child_proc(murder_front_child(front)) == p &&
-	    murder_route(front) != NULL)
+	    murder_route(front) != NULL) {
+		check_steady(front);
 		for (unsigned i = 0; i < CLIENTS; i++)
 			check_watch(&looks.watches[i], front);
+	}
 }
 
 void
@@ -198,14 +258,16 @@ look_host_died(unsigned host)
 	/* A copy may be lost with the power, and fetched anew. */
 	for (unsigned i = 0; i < CLIENTS; i++)
 		looks.watches[i].seen[front] = false;
+	looks.steadies[front].on = false;
 	if (q->out && murder_route(front) == NULL)
 		rest(q);
 }
 
 void
-look_begin(void)
+look_begin(bool list_may_be_lost)
 {
 	memset(&looks, 0, sizeof(looks));
+	looks.list_may_be_lost = list_may_be_lost;
 	for (unsigned i = 0; i < murder_fronts(); i++) {
 		struct question *q = &looks.questions[i];
 

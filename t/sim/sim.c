@@ -70,9 +70,10 @@ look(void *arg)
 	}
 	if (world_now() >= run.deadline)
 		world_fail("in the end all is well", "%s", why);
-	/* What came of a lost list may be too much to be believed. */
-	if (run.list_lost && ++run.looks % AGREE_EACH == 0)
-		murder_agree();
+	/* Who was away for long, or a list that was lost, may be too much for a
+	 * frontend to believe. */
+	if (++run.looks % AGREE_EACH == 0)
+		murder_agree(run.list_lost);
 	event_set(&run.look, SETTLE_LOOK);
 }
 
@@ -92,7 +93,7 @@ plan_run(void)
 	    world_chance(150);
 	murder_begin(&murder);
 	load_begin(&load);
-	look_begin();
+	look_begin(run.list_lost);
 	faults_begin(&faults);
 }
 
