@@ -160,6 +160,7 @@ gather_ended(void *arg, struct slice name, const struct mboxrec *r)
 	return ++e->seen < SLICE_ENTRIES && e->count < SLICE_ENDS;
 }
 
+/* LIST:lease, in t/model/murder.pml. */
 static void
 end_one(struct leases *l, struct slice name, uint64_t generation)
 {

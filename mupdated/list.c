@@ -93,6 +93,7 @@ recover(struct list *l)
 		    NULL);
 }
 
+/* LIST:sync, in t/model/murder.pml: durable, or never done. */
 static void
 settled(void *arg, uint64_t number, bool failed)
 {

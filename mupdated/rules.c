@@ -105,6 +105,7 @@ same_host(const struct mboxrec *a, const struct mboxrec *b)
 
 /* --- the commands ---------------------------------------------------------- */
 
+/* LIST:reserve, in t/model/murder.pml. */
 static struct rules_verdict
 reserve(const struct rules_request *rq, const struct mboxrec *old,
     const struct rules_who *who, const struct rules_now *now)
@@ -133,7 +134,7 @@ says_nothing_new(const struct mboxrec *old, const struct mboxrec *r)
 	       slice_equal(old->special_uses, r->special_uses);
 }
 
-/* RFC 3656's: it says nothing of what the extension knows. */
+/* LIST:activate, RFC 3656's: it says nothing of what the extension knows. */
 static struct rules_verdict
 activate(const struct rules_request *rq, const struct mboxrec *old,
     const struct rules_who *who, const struct rules_now *now)
@@ -165,6 +166,7 @@ activate(const struct rules_request *rq, const struct mboxrec *old,
 	return v;
 }
 
+/* LIST:takeover */
 static struct rules_verdict
 take_over(struct mboxrec *r, const struct mboxrec *old,
     const struct rules_now *now)
@@ -182,6 +184,7 @@ take_over(struct mboxrec *r, const struct mboxrec *old,
 	return v;
 }
 
+/* LIST:activate */
 static struct rules_verdict
 xactivate(const struct rules_request *rq, const struct mboxrec *old,
     const struct rules_now *now)
@@ -212,6 +215,7 @@ xactivate(const struct rules_request *rq, const struct mboxrec *old,
 	return put(&r, now);
 }
 
+/* LIST:deactivate */
 static struct rules_verdict
 deactivate(const struct rules_request *rq, const struct mboxrec *old,
     const struct rules_now *now)
@@ -231,6 +235,7 @@ deactivate(const struct rules_request *rq, const struct mboxrec *old,
 	return put(&r, now);
 }
 
+/* LIST:delete */
 static struct rules_verdict
 remove_entry(const struct mboxrec *old, const struct rules_who *who)
 {

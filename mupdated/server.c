@@ -159,6 +159,7 @@ is_of(const struct session *ss, const struct session *other, struct slice host)
 	       strcmp(other->user, ss->user) == 0;
 }
 
+/* SESSION:fence, in t/model/murder.pml. */
 bool
 server_claim(struct server *sv, struct session *ss, struct slice host)
 {
