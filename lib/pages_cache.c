@@ -31,6 +31,8 @@ struct root {
 struct cache {
 	struct db *db;
 	struct map pages;
+	struct page **changed; /* to be written */
+	size_t nchanged, max;
 	struct buf room;
 	struct root roots[];
 };
@@ -61,6 +63,20 @@ page_put(struct cache *c, struct pages_set set, uint64_t number,
 	p->block = block;
 	MUST(map_put(&c->pages, name_of(set, number, &n), p) == NULL);
 	return p;
+}
+
+static void
+note_changed(struct cache *c, struct page *p)
+{
+	if (p->changed)
+		return;
+	p->changed = true;
+	if (c->nchanged == c->max) {
+		c->max = c->max == 0 ? 64 : c->max * 2;
+		c->changed =
+		    xreallocarray(c->changed, c->max, sizeof(c->changed[0]));
+	}
+	c->changed[c->nchanged++] = p;
 }
 
 /* NULL: and *err. */
@@ -147,7 +163,7 @@ cache_add(struct cache *c, struct pages_set set, struct slice octets,
 		return -1;
 	*number = r->root.next++;
 	r->changed = true;
-	page_put(c, set, *number, block_new(octets))->changed = true;
+	note_changed(c, page_put(c, set, *number, block_new(octets)));
 	return 0;
 }
 
@@ -160,7 +176,7 @@ cache_change(struct cache *c, struct pages_set set, uint64_t number,
 	if (p == NULL)
 		return -1;
 	block_change(&p->block, from, to, octets);
-	p->changed = true;
+	note_changed(c, p);
 	return 0;
 }
 
@@ -174,17 +190,11 @@ cache_remove(struct cache *c, struct pages_set set, uint64_t number,
 		return -1;
 	free(p->block);
 	p->block = NULL;
-	p->changed = true;
+	note_changed(c, p);
 	return 0;
 }
 
 /* --- writing ----------------------------------------------------------------- */
-
-struct writing {
-	struct cache *cache;
-	struct err *err;
-	int failed;
-};
 
 static void
 page_free(struct page *p)
@@ -193,45 +203,41 @@ page_free(struct page *p)
 	free(p);
 }
 
-static bool
-write_page(void *arg, struct slice name, void *value)
+static int
+write_page(struct cache *c, struct page *p, struct err *err)
 {
-	struct writing *w = arg;
-	struct cache *c = w->cache;
-	struct page *p = value;
+	struct name n;
+	int rc;
 
-	if (!p->changed)
-		return true;
-	if (p->block == NULL)
-		w->failed = pages_disk_delete(c->db, p->set, p->number, w->err);
-	else
-		w->failed = pages_disk_put(c->db, p->set, p->number,
-		    block_slice(p->block), w->err);
-	p->changed = false;
-	if (p->block == NULL) {
-		(void)map_remove(&c->pages, name); /* it is p */
-		page_free(p);
+	if (p->block != NULL) {
+		p->changed = false;
+		return pages_disk_put(c->db, p->set, p->number,
+		    block_slice(p->block), err);
 	}
-	return w->failed == 0;
+	rc = pages_disk_delete(c->db, p->set, p->number, err);
+	MUST(map_remove(&c->pages, name_of(p->set, p->number, &n)) == p);
+	page_free(p);
+	return rc;
 }
 
 int
 cache_write(struct cache *c, struct err *err)
 {
-	struct writing w = { .cache = c, .err = err };
+	int rc = 0;
 
-	map_each(&c->pages, write_page, &w);
+	for (size_t i = 0; i < c->nchanged && rc == 0; i++)
+		rc = write_page(c, c->changed[i], err);
+	c->nchanged = 0;
 	for (unsigned i = 0; i < db_shards(c->db) * PAGES_LETTERS; i++) {
 		struct pages_set set = { i / PAGES_LETTERS,
 			(enum pages_letter)(i % PAGES_LETTERS) };
 		struct root *r = &c->roots[i];
 
-		if (w.failed == 0 && r->changed)
-			w.failed =
-			    pages_disk_root_put(c->db, set, &r->root, err);
+		if (rc == 0 && r->changed)
+			rc = pages_disk_root_put(c->db, set, &r->root, err);
 		r->changed = false;
 	}
-	return w.failed;
+	return rc;
 }
 
 static bool
@@ -246,6 +252,7 @@ forget_page(void *arg, struct slice name, void *value)
 static void
 forget_pages(struct cache *c)
 {
+	c->nchanged = 0;
 	map_each(&c->pages, forget_page, c);
 	map_fini(&c->pages);
 	map_init(&c->pages);
@@ -290,6 +297,7 @@ cache_free(struct cache **cp)
 	forget_pages(c);
 	map_fini(&c->pages);
 	buf_fini(&c->room);
+	free(c->changed);
 	free(c);
 	*cp = NULL;
 }
