@@ -634,11 +634,35 @@ rest(struct mupdate *m)
 	buf_fini(&m->token);
 }
 
+/*
+ * The next octets if they are a string's own, below the limits: a list of a
+ * million is mostly these.  What they are not is octet()'s to judge.
+ */
+static size_t
+take_own(struct mupdate *m, const uint8_t *in, size_t n)
+{
+	size_t line = m->limits.line - m->line, i = 0;
+	size_t total = m->limits.message - m->total;
+
+	if (m->place != PLACE_QUOTED)
+		return 0;
+	if (n > line)
+		n = line;
+	if (n > total)
+		n = total;
+	while (i < n && in[i] >= ' ' && in[i] != '"' && in[i] != '\\')
+		i++;
+	buf_put(&m->token, in, i);
+	m->line += i;
+	m->total += i;
+	return i;
+}
+
 enum mupdate_event
 mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 {
 	enum mupdate_event ev = MUPDATE_MORE;
-	size_t i = 0;
+	size_t i = 0, own;
 
 	if (m->done)
 		begin(m);
@@ -649,6 +673,8 @@ mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 			ev = raw_octet(m, in[i++]);
 		else if (m->place == PLACE_OCTETS)
 			i += take_octets(m, in + i, n - i);
+		else if ((own = take_own(m, in + i, n - i)) > 0)
+			i += own;
 		else
 			ev = octet(m, in[i++]);
 	}
