@@ -137,7 +137,7 @@ class Listed(Ours):
                     return
             except (OSError, urllib.error.URLError):
                 pass
-            time.sleep(0.005)  # between two looks
+            time.sleep(0.02)  # between two looks
         raise Failed("the frontend's copy is not complete")
 
 
@@ -275,6 +275,8 @@ class Lists:
         self.fill()
         self.fill_cyrus()
         said = [self.update("UPDATE") for _ in range(self.opt.reps)]
+        if any(s["entries"] < names for s in said):
+            raise Failed("not the whole list: %s" % said)
         theirs = [self.cyrus.load("mup", "update", "-u", "writer", "-t",
                                   "600000")
                   for _ in range(self.opt.reps if self.cyrus.child else 0)]
