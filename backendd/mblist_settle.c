@@ -137,6 +137,15 @@ drop(struct settle_name *n)
 	task_want(s->pump); /* there is room for another */
 }
 
+/* Wanted while it was asked about: as if it were wanted now. */
+static void
+renew(struct settle_name *n)
+{
+	n->again = false;
+	n->complained = false;
+	enter(n, STATE_READY);
+}
+
 /*
  * Those who wait may begin other changes, of this name too, which then is
  * wanted anew: so the name goes first.
@@ -145,16 +154,20 @@ static void
 finish(struct settle_name *n, enum settled how)
 {
 	struct wait_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
+	struct settle *s = n->settle;
 	struct settle_wait *w;
 
-	n->settle->pause_ms = PAUSE_FIRST_MS;
+	s->pause_ms = PAUSE_FIRST_MS;
 	if (n->again && how == SETTLED) {
 		n->again = false;
 		enter(n, STATE_READY);
 		return;
 	}
 	TAILQ_CONCAT(&waiters, &n->waiters, link);
-	drop(n);
+	if (n->again)
+		renew(n);
+	else
+		drop(n);
 	TAILQ_FOREACH (w, &waiters, link)
 		w->of = NULL;
 	while ((w = TAILQ_FIRST(&waiters)) != NULL) {
@@ -165,12 +178,16 @@ finish(struct settle_name *n, enum settled how)
 
 /* --- another has it --------------------------------------------------------- */
 
-/* The same grant under another host is this server's own, of another name. */
+/*
+ * Whatever the generations: what the update server calls taken it knows to be
+ * the other's.  But the same grant under another host is this server's own,
+ * which was called otherwise.
+ */
 static bool
 is_overtaken(const struct settle_name *n)
 {
 	if (n->found.generation > 0)
-		return n->found.generation > n->told.generation;
+		return n->found.generation != n->told.generation;
 	return !slice_equal(mboxrec_host(n->found.location),
 	    mboxrec_host(n->told.location));
 }

@@ -337,6 +337,8 @@ start(struct child *c, void **statep, struct err *err)
 	bd->mailboxes = mailboxes_new(bd->loop);
 	bd->seens = seens_new(bd->users);
 	start_announce(sv);
+	sv->admin = admin_new(c);
+	monitor_register(sv->admin, bd);
 	sv->listeners = listeners_new(c);
 	sv->ready = timer_new(bd->loop, poll_ready, sv);
 	timer_set(sv->ready, 0);

@@ -139,7 +139,7 @@ activate(struct announce *a, struct asked *q, struct announce_answer *answer)
 	const struct mboxrec *now = fake_announce_find(a, q->name);
 
 	if (now != NULL && !is_ours(a, now) &&
-	    q->rec.generation <= now->generation)
+	    (a->server.remembers || q->rec.generation <= now->generation))
 		return ANNOUNCE_TAKEN;
 	if (now != NULL && is_ours(a, now) && q->rec.generation > 0 &&
 	    q->rec.generation < now->generation)

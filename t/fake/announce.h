@@ -28,7 +28,8 @@ enum fake_fault {
 
 /* The test's own; see also fake_announce_put(). */
 struct fake_update_server {
-	bool extended; /* XMURDER */
+	bool extended;  /* XMURDER */
+	bool remembers; /* it has ended every grant but those it has */
 	uint64_t revision;
 	unsigned changes;  /* commands that change something, heard or not */
 	unsigned lists;    /* XLISTs and LISTs */

@@ -155,12 +155,21 @@ test_conflicts(void)
 	       "test!default"),
 	    "an earlier grant of another's: taken over");
 
+	published_server(&t)->remembers = true;
+	rec = published_as("elsewhere!x", generation_of(&t, "s5") - 1);
+	fake_announce_put(t.f.bd.announce, "s5", &rec);
+	meet_again(&t);
+	published_server(&t)->remembers = false;
+	ok(!published_exists(&t, "s5") &&
+	        mblist_counts(t.f.bd.list)->quarantined == 2,
+	    "unless it knows that our grant has ended: set aside");
+
 	ours = generation_of(&t, "s3");
 	rec = published_as("elsewhere!x", ours);
 	fake_announce_put(t.f.bd.announce, "s3", &rec);
 	meet_again(&t);
 	ok(published_exists(&t, "s3") &&
-	        mblist_counts(t.f.bd.list)->quarantined == 1,
+	        mblist_counts(t.f.bd.list)->quarantined == 2,
 	    "the same grant under another host's name stays");
 
 	rec = published_as("test!default", generation_of(&t, "s4") + 5);
