@@ -454,9 +454,7 @@ class Stage:
 
     def set_up(self, session):
         for name in NAMES:
-            root = name in ("old", "user.ann")
-            last = session.try_for("CREATE %s%s" % (
-                quoted(name), " backend1" if root else ""))
+            last = session.try_for("CREATE %s backend1" % quoted(name))
             if "OK" not in last and "ALREADYEXISTS" not in last:
                 raise RuntimeError("CREATE %s: %s" % (name, last))
         session.try_for("SETACL %s fred \"\"" % quoted("old"))
