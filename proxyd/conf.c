@@ -43,7 +43,7 @@ static const struct conf_item items[] = {
 	{ "list_shards", CONF_NUMBER, AT(list_shards), "1", 1, 256, NULL,
 	    "Files the mailbox list is divided over; fixed once made." },
 	{ "list_shrink", CONF_NUMBER, AT(list_shrink), "50", 1, 100, NULL,
-	    "Refuse a full list that lacks more than so many percent." },
+	    "Hold back removals of more than so many percent of the list." },
 	{ "backend", CONF_LIST, AT(backends), NULL, 0, 0, NULL,
 	    "NAME IMAP-ADDRESS [lmtp=ADDRESS] [weight=N]; one a backend." },
 	{ "proxy_user", CONF_STRING, AT(proxy_user), NULL, 0, 0, NULL,

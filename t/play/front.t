@@ -28,6 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from backend import BIN, free_ports, tap  # noqa: E402
 from middle import Middle  # noqa: E402
 from mupdate import Client, Server  # noqa: E402
+from wire import Wire  # noqa: E402
 
 SECONDS = 60
 HOST = b"b1!default"
@@ -66,7 +67,7 @@ class Front:
                  "imap_workers = 1", "admin = admin",
                  "mupdate_server = 127.0.0.1:%d" % middle.port,
                  "mupdate_user = frontend1", "mupdate_password = password",
-                 "mupdate_timeout = 1s", "sync_timeout = 500ms",
+                 "mupdate_timeout = 4s", "sync_timeout = 3s",
                  "backend = b1 127.0.0.1:%d" % nobody,
                  "proxy_user = x", "proxy_password = x",
                  "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
@@ -310,14 +311,19 @@ def filling(f, u, m):
     status, text = f.health()
     tap.ok(status == 503 and "not ok list: filling" in text,
            "an empty copy is not well: %r" % text)
+    asked = []
+    for command in ('LIST "" "*"', 'SELECT "Shared Folders/m00001"',
+                    "CREATE new", 'STATUS "Shared Folders/x" (MESSAGES)',
+                    'MYRIGHTS "Shared Folders/x"'):
+        w = Wire("127.0.0.1", f.imap, "reader")
+        asked.append((command, w, w.begin(command)))
+    tap.equal(f.rcpt("nobody"), 451, "RCPT cannot be answered yet")
+    for command, w, tag in asked:
+        found, last = w.answer(tag)
+        tap.ok(last.startswith("NO [UNAVAILABLE]") and not found,
+               "nor %s" % command)
+        w.close()
     c = f.client()
-    tap.ok(f.names(c) is None, "LIST cannot be answered yet")
-    status, got = c.select("\"Shared Folders/m00001\"")
-    tap.ok(status == "NO" and b"[UNAVAILABLE]" in got[0],
-           "nor where a mailbox is")
-    status, got = c.create("new")
-    tap.ok(status == "NO" and b"[UNAVAILABLE]" in got[0], "nor CREATE")
-    tap.equal(f.rcpt("nobody"), 451, "nor RCPT")
     m.cut_behind(100 * 1000)
     m.flow()
     await_that(lambda: m.limit < 0, "the list was cut in the midst")
@@ -369,6 +375,25 @@ def cut_off(f, u, m):
     m.cut()
     f.await_current(len(u.names))
     reader.end("reads go on")
+
+
+def shared(f, m):
+    """Many that miss at once are answered by one or two NOOPs."""
+    noops = m.noops
+    before = int(f.metrics()["murder_list_barriers_total"])
+    codes = []
+    m.stall()
+    askers = [threading.Thread(target=lambda: codes.append(f.rcpt("none")))
+              for _ in range(20)]
+    for a in askers:
+        a.start()
+    await_that(lambda: int(f.metrics()["murder_list_barriers_total"]) ==
+               before + 20, "all have asked")
+    m.flow()
+    for a in askers:
+        a.join(SECONDS)
+    tap.equal(codes, [550] * 20, "20 misses are certain")
+    tap.ok(m.noops - noops <= 3, "by %d NOOPs" % (m.noops - noops))
 
 
 def resume(f, u, m):
@@ -561,6 +586,7 @@ def main():
         u.add(*numbered(0, MANY))
         filling(f, u, m)
         cut_off(f, u, m)
+        shared(f, m)
         resume(f, u, m)
         killed(f, u, m)
         server_killed(f, u, m)

@@ -6,6 +6,7 @@
   m.down(); m.up()            # no connections
   m.cut()                     # those that are there end
   m.trap(True, rb"t1 OK")     # cut instead of passing this on: an answer
+  m.noops                     # asked by who connected, so far
   m.octets                    # passed on to who connected, so far
 """
 import re
@@ -17,6 +18,7 @@ class Middle:
     def __init__(self, to=None):
         self.to = to
         self.octets = 0
+        self.noops = 0  # of who connected
         self.pairs = set()
         self.is_up = True
         self.flowing = threading.Event()
@@ -54,6 +56,8 @@ class Middle:
                 self.flowing.wait()
                 if not octets:
                     break
+                if not back:
+                    self.noops += octets.count(b" NOOP\r\n")
                 if self.is_trap(back, octets) or \
                         back and not self.may_pass(octets):
                     break
