@@ -8,6 +8,11 @@
  * nothing.  The row has a ceiling, whatever the number of subscribers; who
  * holds up its beginning when it is reached is marked lost, and its session
  * says BYE.  The list waits for nobody.
+ *
+ * In RFC 3656's form a reservation is told a little later, and not at all if
+ * the next change of the name has come by then, which is the common case.
+ * Cyrus IMAP 3.6's frontend takes what it knows as reserved for unavailable
+ * without asking again, so that a mailbox just made would be refused there.
  */
 #ifndef MUPDATED_FEED_H
 #define MUPDATED_FEED_H
@@ -19,6 +24,7 @@
 #include "imap/mupdate.h"
 #include "lib/buf.h"
 #include "lib/list.h"
+#include "lib/map.h"
 
 struct feed_line;
 struct list_event;
@@ -46,6 +52,7 @@ struct feed {
 	TAILQ_HEAD(, subscriber) subscribers;
 	TAILQ_HEAD(, feed_line) lines;
 	size_t octets, max; /* of lines */
+	struct map quiet;   /* names just reserved, to their lines */
 	unsigned count[FEED_FORMS];
 	uint64_t lost; /* subscribers, so far */
 	struct buf scratch;
@@ -65,7 +72,15 @@ void feed_join(struct feed *f, struct subscriber *s, enum feed_form form,
 void feed_live(struct subscriber *s);
 
 /* What there is, as far as there is room in out. */
-void feed_take(struct feed *f, struct subscriber *s);
+enum feed_when {
+	FEED_IN_TIME,
+	FEED_NOW /* what is reserved as well: it waits for that */
+};
+void feed_take(struct feed *f, struct subscriber *s, enum feed_when when);
+
+/* Is something to be told later?  Then feed_ripen() is to be called. */
+bool feed_is_quiet(const struct feed *f);
+void feed_ripen(struct feed *f);
 
 /* Has it not taken a line of this commit or an earlier one? */
 bool feed_behind(const struct subscriber *s, uint64_t number);

@@ -47,6 +47,8 @@ struct server {
 	struct map addresses;         /* how many sessions: size_t */
 	uint64_t serial;              /* of the last session */
 	struct task *settle;
+	struct timer *ripen; /* what the feed is to tell a little later */
+	bool ripening;
 	/* Since the start: */
 	uint64_t accepted, refused, full, resumed, superseded, taken;
 };

@@ -114,8 +114,10 @@ set_waiting(struct session *ss, bool wait)
 
 /* Is all so, and told, that an answer of this commit depends on? */
 static bool
-is_settled(const struct session *ss, uint64_t number)
+is_settled(struct session *ss, uint64_t number)
 {
+	if (answers_empty(&ss->answers) && feed_behind(&ss->subscriber, number))
+		feed_take(&ss->server->feed, &ss->subscriber, FEED_NOW);
 	return answers_empty(&ss->answers) &&
 	       number <= list_durable(ss->server->list) &&
 	       !feed_behind(&ss->subscriber, number);
@@ -173,7 +175,8 @@ settle(struct session *ss)
 	uint64_t number = list_durable(ss->server->list);
 
 	/* An answer comes behind the changes it depends on. */
-	feed_take(&ss->server->feed, &ss->subscriber);
+	feed_take(&ss->server->feed, &ss->subscriber,
+	    answers_empty(&ss->answers) ? FEED_IN_TIME : FEED_NOW);
 	if (feed_behind(&ss->subscriber, number))
 		number = feed_before(&ss->subscriber);
 	if (!answers_settle(&ss->answers, stream_out(ss->stream), number))
@@ -336,7 +339,7 @@ step(struct session *ss)
 	} else if (ss->state == SESSION_SYNCED && !held) {
 		feed_live(&ss->subscriber);
 		session_enter(ss, SESSION_STREAMING);
-		feed_take(&ss->server->feed, &ss->subscriber);
+		feed_take(&ss->server->feed, &ss->subscriber, FEED_IN_TIME);
 	} else if (ss->state == SESSION_LEAVING && !held) {
 		session_close(ss, SESSION_END_LOGOUT, NULL);
 	}

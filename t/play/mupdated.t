@@ -182,11 +182,19 @@ def test_stream(server):
     w.ask(b"ACTIVATE", b"user.t", L1, b"y")
     w.ask(b"DELETE", b"user.s")
     for s in subs:
-        same([s.response() for _ in range(3)],
-             [reserve(b"user.t", L1, b"U01"),
-              mailbox(b"user.t", L1, b"y", b"U01"),
+        same([s.response() for _ in range(2)],
+             [mailbox(b"user.t", L1, b"y", b"U01"),
               [b"U01", b"DELETE", b"user.s"]],
-             "changes are pushed, in order")
+             "changes are pushed, in order; no reservation that is over")
+    w.ask(b"RESERVE", b"user.u", L1)
+    same(subs[0].ask(b"NOOP", tag=b"N1"),
+         [reserve(b"user.u", L1, b"U01"), [b"N1", b"OK", b"Noop done"]],
+         "a reservation comes before a NOOP's OK")
+    same(subs[1].response(), reserve(b"user.u", L1, b"U01"),
+         "and in a while to who does not ask")
+    w.ask(b"DELETE", b"user.u")
+    for s in subs:
+        same(s.response(), [b"U01", b"DELETE", b"user.u"], "and its end")
     same(subs[0].ask(b"LIST")[-1][1], b"BAD", "no LIST when streaming")
     # The barrier: whatever was sent before the NOOP comes before its OK.
     for i in range(50):

@@ -68,7 +68,7 @@ took(struct feed *f, struct reader *r, const char *want)
 {
 	bool same;
 
-	feed_take(f, &r->s);
+	feed_take(f, &r->s, FEED_IN_TIME);
 	same = slice_is(buf_slice(&r->out), want);
 	if (!same)
 		printf("# got: %.*s\n", (int)buf_len(&r->out),
@@ -132,7 +132,7 @@ test_ceiling(void)
 	for (uint64_t i = 1; i <= 20; i++) {
 		push(&f, i, true, 10000);
 		below = below && f.octets <= MAX;
-		feed_take(&f, &fast.s);
+		feed_take(&f, &fast.s, FEED_IN_TIME);
 		buf_clear(&fast.out);
 	}
 	ok(below, "never above the ceiling");
@@ -158,12 +158,12 @@ test_room(void)
 	feed_live(&r.s);
 	for (uint64_t i = 1; i <= 100; i++)
 		push(&f, i, true, 20000);
-	feed_take(&f, &r.s);
+	feed_take(&f, &r.s, FEED_IN_TIME);
 	ok(buf_len(&r.out) < 600 * 1024 && feed_behind(&r.s, 200),
 	    "it takes what it has room for");
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		buf_clear(&r.out);
-		feed_take(&f, &r.s);
+		feed_take(&f, &r.s, FEED_IN_TIME);
 	}
 	ok(!feed_behind(&r.s, 1000) && f.octets == 0, "and then the rest");
 	leave(&f, &r);
@@ -209,6 +209,64 @@ test_answers(void)
 	buf_fini(&out);
 }
 
+static void
+reserve(struct feed *f, uint64_t revision, const char *name)
+{
+	struct list_event ev = { .number = revision + 100,
+		.revision = revision,
+		.exists = true,
+		.name = slice_str(name) };
+
+	ev.record = (struct mboxrec){ .state = MBOXREC_RESERVED,
+		.revision = revision,
+		.location = slice_str("be1!p"),
+		.owner = slice_str("be1") };
+	feed_push(f, &ev);
+}
+
+/* The plain form's reservations wait, and are overtaken. */
+static void
+test_quiet(void)
+{
+	static const char mailbox[] =
+	    "U1 MAILBOX {6+}\r\nuser.x {5+}\r\nbe1!p {0+}\r\n\r\n";
+	static const char reserved[] =
+	    "U1 RESERVE {6+}\r\nuser.y {5+}\r\nbe1!p\r\n";
+	struct reader plain, ext;
+	struct feed f;
+
+	feed_init(&f, MAX);
+	join(&f, &plain, FEED_PLAIN, "U1", 0);
+	join(&f, &ext, FEED_EXT, "X1", 0);
+	feed_live(&plain.s);
+	feed_live(&ext.s);
+	reserve(&f, 1, "user.x");
+	ok(took(&f, &plain, "") && feed_is_quiet(&f), "not told yet");
+	feed_take(&f, &ext.s, FEED_IN_TIME);
+	ok(buf_len(&ext.out) > 0 && !feed_behind(&ext.s, 101),
+	    "the other form does not wait");
+	ok(feed_behind(&plain.s, 101), "which counts as being behind");
+	push(&f, 2, true, 0);
+	ok(took(&f, &plain, mailbox) && !feed_is_quiet(&f), "overtaken");
+	reserve(&f, 3, "user.y");
+	push(&f, 4, true, 0);
+	ok(took(&f, &plain, ""), "others behind it wait as well");
+	feed_take(&f, &plain.s, FEED_NOW);
+	ok(slice_starts(buf_slice(&plain.out), slice_str(reserved)) &&
+	        !feed_behind(&plain.s, 1000),
+	    "but not for who asks");
+	buf_clear(&plain.out);
+	buf_clear(&ext.out);
+	feed_take(&f, &ext.s, FEED_IN_TIME);
+	ok(!feed_is_quiet(&f), "nothing is kept for nobody");
+	reserve(&f, 5, "user.y");
+	feed_ripen(&f);
+	ok(took(&f, &plain, reserved) && !feed_is_quiet(&f), "nor for ever");
+	leave(&f, &plain);
+	leave(&f, &ext);
+	feed_fini(&f);
+}
+
 int
 main(void)
 {
@@ -216,5 +274,6 @@ main(void)
 	test_ceiling();
 	test_room();
 	test_answers();
+	test_quiet();
 	return done_testing();
 }
