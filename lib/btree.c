@@ -8,9 +8,15 @@
 #include "lib/xalloc.h"
 
 enum {
-	FULL = 2048,            /* octets of a page; larger is split */
-	SPARE = FULL / 4,       /* smaller is put to a neighbour */
-	DEPTH_MAX = 24,         /* deeper is damage */
+	/*
+	 * Octets of a page; larger is split.  Searching a page is going through
+	 * it, so in memory they are small; on disk each costs a record.
+	 */
+	FULL_MEMORY = 1024,
+	FULL_DISK = 2048,
+	CHILDREN_MIN = 4, /* of an inner page to be split, or there is no end */
+	SPARE = 4,        /* what fills less than a part is put to another */
+	DEPTH_MAX = 24,   /* deeper is damage */
 	PAGE_OCTETS = 64 * 1024 /* more than any page of entries has */
 };
 
@@ -28,9 +34,15 @@ struct step {
  */
 struct btree {
 	struct pages *pages;
+	size_t full;
 	struct pages_root root;
 	size_t depth; /* steps in use; the last is a leaf */
 	struct step steps[DEPTH_MAX];
+	/* What they lead to, as of a version of the pages; 0: to nothing.  Who
+	 * changes a record has mostly just looked it up. */
+	uint64_t version;
+	struct pages_set found_set;
+	struct buf found_key;
 	struct page_patch patch;
 	struct buf half, value, separator, taken; /* scratch */
 
@@ -65,6 +77,25 @@ step_read(struct btree *bt, struct pages_set set, uint64_t number,
 	return 0;
 }
 
+/* Is that where the last way down has led, and nothing has changed since? */
+static bool
+is_there(const struct btree *bt, struct pages_set set, struct slice key)
+{
+	return bt->version != 0 && bt->version == pages_version(bt->pages) &&
+	       bt->found_set.shard == set.shard &&
+	       bt->found_set.letter == set.letter &&
+	       slice_equal(buf_slice(&bt->found_key), key);
+}
+
+static void
+remember(struct btree *bt, struct pages_set set, struct slice key)
+{
+	bt->version = pages_version(bt->pages);
+	bt->found_set = set;
+	buf_clear(&bt->found_key);
+	buf_put_slice(&bt->found_key, key);
+}
+
 /* From the root, which has been read, to the leaf for key. */
 static int
 descend(struct btree *bt, struct pages_set set, struct slice key,
@@ -73,6 +104,9 @@ descend(struct btree *bt, struct pages_set set, struct slice key,
 	uint64_t number = bt->root.top;
 	unsigned level = 0;
 
+	if (is_there(bt, set, key))
+		return 0;
+	bt->version = 0;
 	bt->depth = 0;
 	while (step_read(bt, set, number, key, err) == 0) {
 		struct step *s = &bt->steps[bt->depth - 1];
@@ -81,8 +115,10 @@ descend(struct btree *bt, struct pages_set set, struct slice key,
 		if (bt->depth > 1 && here + 1 != level)
 			return damaged(err);
 		level = here;
-		if (level == 0)
+		if (level == 0) {
+			remember(bt, set, key);
 			return 0;
+		}
 		if (page_child(&s->place, &number) == -1)
 			return damaged(err);
 	}
@@ -156,7 +192,7 @@ patch_page(struct btree *bt, struct pages_set set, struct step *s,
 
 /*
  * The page in two: entries that end after "at" go into the second.  separator
- * is the shortest key above the first's keys.
+ * is the shortest key above the first's keys.  1; 0: it has too few; -1.
  */
 static int
 halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
@@ -166,6 +202,7 @@ halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
 	struct page_reader r;
 	struct page_value v;
 	struct slice key;
+	unsigned entries = 0;
 	bool split = false;
 	int more;
 
@@ -192,9 +229,12 @@ halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
 				key = slice_of(NULL, 0);
 		}
 		page_writer_put(&w, key, &v);
+		entries++;
 	}
 	page_reader_fini(&r);
-	return more != 0 || !split ? -1 : 0;
+	if (page_level(page) > 0 && entries < CHILDREN_MIN)
+		split = false;
+	return more != 0 ? -1 : split;
 }
 
 /*
@@ -207,26 +247,30 @@ split_at(struct slice page, const struct page_place *added)
 	return added->at_end ? page.len - 1 : page.len / 2;
 }
 
-/* Splits the step's page, which is too large; the new one's number in *right. */
+/*
+ * Splits the step's page, which is too large; the new one's number in *right.
+ * 1; 0 if it cannot be; -1.
+ */
 static int
 split(struct btree *bt, struct pages_set set, struct step *s, uint64_t *right,
     struct err *err)
 {
 	struct buf first;
 	struct slice page;
-	int rc = -1;
+	int rc;
 
 	if (pages_get(bt->pages, set, s->number, &s->octets, &page, err) == -1)
 		return -1;
 	buf_init(&first, PAGE_OCTETS);
 	buf_clear(&bt->half);
-	if (halve(bt, page, split_at(page, &s->place), &first, &bt->half) == -1)
+	rc = halve(bt, page, split_at(page, &s->place), &first, &bt->half);
+	if (rc == -1)
 		rc = damaged(err);
-	else if (pages_add(bt->pages, set, buf_slice(&bt->half), right, err) ==
-	             0 &&
-	         pages_change(bt->pages, set, s->number, 0, page.len,
-	             buf_slice(&first), err) == 0)
-		rc = 0;
+	if (rc == 1 && (pages_add(bt->pages, set, buf_slice(&bt->half), right,
+	                    err) == -1 ||
+	                   pages_change(bt->pages, set, s->number, 0, page.len,
+	                       buf_slice(&first), err) == -1))
+		rc = -1;
 	buf_fini(&first);
 	return rc;
 }
@@ -254,13 +298,15 @@ static int
 split_upwards(struct btree *bt, struct pages_set set, size_t len,
     struct err *err)
 {
-	for (size_t i = bt->depth; len > FULL; i--) {
+	for (size_t i = bt->depth; len > bt->full; i--) {
 		struct step *s = &bt->steps[i - 1], *above;
 		struct page_value v = { .far = true };
 		unsigned level = (unsigned)(bt->depth - i);
 
-		if (split(bt, set, s, &v.number, err) == -1)
-			return -1;
+		int rc = split(bt, set, s, &v.number, err);
+
+		if (rc != 1)
+			return rc;
 		if (i == 1)
 			return grow(bt, set, level + 1, v.number, err);
 		above = &bt->steps[i - 2];
@@ -310,7 +356,7 @@ put_value(struct btree *bt, struct pages_set set, struct slice key,
 	      buf_len(&bt->patch.octets);
 	if (patch_page(bt, set, s, err) == -1)
 		return -1;
-	return len > FULL ? split_upwards(bt, set, len, err) : 0;
+	return len > bt->full ? split_upwards(bt, set, len, err) : 0;
 }
 
 static int
@@ -453,7 +499,7 @@ join(struct btree *bt, struct slice page, struct slice behind, bool *fits)
 	struct page_value v;
 	int more = 0;
 
-	*fits = page.len + behind.len < FULL * 3 / 4;
+	*fits = page.len + behind.len < bt->full * 3 / 4;
 	if (!*fits)
 		return 0;
 	buf_clear(&bt->half);
@@ -563,7 +609,7 @@ tidy_upwards(struct btree *bt, struct pages_set set, size_t len,
 {
 	size_t i = bt->depth - 1;
 
-	for (; i > 0 && len < SPARE; i--) {
+	for (; i > 0 && len < bt->full / SPARE; i--) {
 		struct step *s = &bt->steps[i], *above = &bt->steps[i - 1];
 
 		if (len > PAGE_HEAD) {
@@ -599,9 +645,9 @@ btree_delete(struct btree *bt, struct pages_set set, struct slice key,
 		return found;
 	if (drop_entry(bt, set, leaf_of(bt), key, &len, err) == -1)
 		return -1;
-	if (len < SPARE)
+	if (len < bt->full / SPARE)
 		found = tidy_upwards(bt, set, len, err) == -1 ? -1 : 1;
-	else if (len > FULL)
+	else if (len > bt->full)
 		found = split_upwards(bt, set, len, err) == -1 ? -1 : 1;
 	if (found == -1 ||
 	    (was.far && pages_remove(bt->pages, set, was.number, err) == -1))
@@ -630,6 +676,7 @@ next_leaf(struct btree *bt, struct pages_set set, struct err *err)
 	uint64_t number;
 	int more = 0;
 
+	bt->version = 0;
 	while (more == 0 && bt->depth > 1)
 		more = page_after(&bt->steps[--bt->depth - 1].place, &number);
 	if (more == 0)
@@ -699,6 +746,7 @@ btree_new(struct pages *p)
 	struct btree *bt = xcalloc(1, sizeof(*bt));
 
 	bt->pages = p;
+	bt->full = pages_are_memory(p) ? FULL_MEMORY : FULL_DISK;
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		buf_init(&bt->steps[i].octets, PAGES_OCTETS_MAX);
 	buf_init(&bt->patch.octets, PAGE_OCTETS);
@@ -706,6 +754,7 @@ btree_new(struct pages *p)
 	buf_init(&bt->value, PAGES_OCTETS_MAX);
 	buf_init(&bt->separator, BTREE_KEY_MAX);
 	buf_init(&bt->taken, BTREE_KEY_MAX);
+	buf_init(&bt->found_key, BTREE_KEY_MAX);
 	buf_init(&bt->leaf, PAGE_OCTETS);
 	page_reader_init(&bt->reader, slice_of(NULL, 0));
 	return bt;
@@ -725,6 +774,7 @@ btree_free(struct btree **bp)
 	buf_fini(&bt->value);
 	buf_fini(&bt->separator);
 	buf_fini(&bt->taken);
+	buf_fini(&bt->found_key);
 	buf_fini(&bt->leaf);
 	page_reader_fini(&bt->reader);
 	free(bt);

@@ -62,6 +62,18 @@ pages_shards(const struct pages *p)
 	return p->shards;
 }
 
+bool
+pages_are_memory(const struct pages *p)
+{
+	return p->memory != NULL;
+}
+
+uint64_t
+pages_version(const struct pages *p)
+{
+	return p->memory == NULL ? 0 : memory_version(p->memory);
+}
+
 /* --- reading ----------------------------------------------------------------- */
 
 static bool

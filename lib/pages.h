@@ -56,6 +56,13 @@ struct pages *pages_new(unsigned shards);
 struct pages *pages_over(struct db *db, bool reader);
 void pages_free(struct pages **pp);
 unsigned pages_shards(const struct pages *p);
+bool pages_are_memory(const struct pages *p);
+
+/*
+ * While this is the same and not 0, what pages_get() gave is what it was, and
+ * where it was.  0 always, if not in memory.
+ */
+uint64_t pages_version(const struct pages *p);
 
 /*
  * In between, what is read of a shard is one state of it; only a reader needs

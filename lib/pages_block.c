@@ -7,7 +7,7 @@
 
 enum {
 	/* A page takes a few changes before it is to move, and wastes little. */
-	STEP = 256
+	STEP = 128
 };
 
 static uint32_t

@@ -46,7 +46,7 @@ struct undo {
 
 struct memory {
 	unsigned shards;
-	uint64_t turn, octets;
+	uint64_t turn, octets, version;
 	struct undo *undo;
 	size_t nundo, maxundo;
 	struct pages_snapshot *snapshot;
@@ -145,6 +145,12 @@ memory_get(const struct memory *m, struct pages_set set, uint64_t number,
 }
 
 uint64_t
+memory_version(const struct memory *m)
+{
+	return m->version;
+}
+
+uint64_t
 memory_octets(const struct memory *m)
 {
 	return m->octets;
@@ -181,6 +187,7 @@ memory_begin(struct memory *m)
 void
 memory_commit(struct memory *m)
 {
+	m->version += m->nundo > 0;
 	for (size_t i = 0; i < m->nundo; i++) {
 		struct undo *u = &m->undo[i];
 
@@ -207,6 +214,7 @@ block_drop(struct memory *m, struct block *b)
 void
 memory_cancel(struct memory *m)
 {
+	m->version++;
 	while (m->nundo > 0) {
 		struct undo *u = &m->undo[--m->nundo];
 
@@ -229,6 +237,7 @@ memory_root_put(struct memory *m, struct pages_set set, struct pages_root root)
 	struct set *s = set_of(m, set);
 
 	*undo_put(m) = (struct undo){ .set = s, .root = s->root };
+	m->version++;
 	s->root = root;
 	s->root_changed = true;
 }
@@ -241,6 +250,7 @@ memory_add(struct memory *m, struct pages_set set, struct slice octets)
 	struct block *b = block_new(octets);
 
 	b->turn = m->turn;
+	m->version++;
 	if (s->unused.count > 0) {
 		number = s->unused.list[--s->unused.count];
 	} else {
@@ -265,6 +275,7 @@ memory_change(struct memory *m, struct pages_set set, uint64_t number,
 	struct block *b;
 
 	MUST(slot != NULL && slot->block != NULL);
+	m->version++;
 	b = slot->block;
 	if (b->turn != m->turn || b->frozen) {
 		save(m, set_of(m, set), number, b);
@@ -284,6 +295,7 @@ memory_remove(struct memory *m, struct pages_set set, uint64_t number)
 	struct block *b;
 
 	MUST(slot != NULL && slot->block != NULL);
+	m->version++;
 	b = slot->block;
 	m->octets -= b->len;
 	if (b->turn != m->turn || b->frozen)
@@ -394,6 +406,7 @@ memory_snapshot_end(struct memory *m, struct pages_snapshot **sp, bool written)
 	struct pages_snapshot *t = *sp;
 
 	MUST(t == m->snapshot && m->nundo == 0);
+	m->version++;
 	for (size_t i = 0; i < m->shards * PAGES_LETTERS; i++)
 		end_set(&m->sets[i], &t->sets[i], written);
 	free(t);
@@ -453,6 +466,7 @@ memory_new(unsigned shards)
 	    sizeof(*m) + shards * PAGES_LETTERS * sizeof(struct set));
 
 	m->shards = shards;
+	m->version = 1;
 	return m;
 }
 

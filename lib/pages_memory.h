@@ -28,6 +28,7 @@ void memory_change(struct memory *m, struct pages_set set, uint64_t number,
     size_t from, size_t to, struct slice octets);
 void memory_remove(struct memory *m, struct pages_set set, uint64_t number);
 
+uint64_t memory_version(const struct memory *m);
 uint64_t memory_octets(const struct memory *m);
 struct pages_snapshot *memory_snapshot(struct memory *m);
 void memory_snapshot_end(struct memory *m, struct pages_snapshot **sp,
