@@ -30,11 +30,13 @@ enum {
 enum kind {
 	CREATE,
 	DELETE,
+	DELETE_TREE,
 	RENAME,
 	SET_ACL
 };
 
-static const char *const kinds[] = { "CREATE", "DELETE", "RENAME", "SETACL" };
+static const char *const kinds[] = { "CREATE", "DELETE", "DELETE all", "RENAME",
+	"SETACL" };
 
 enum progress {
 	THINKING,
@@ -208,7 +210,7 @@ check_answer(struct client *c, enum mblist_result r)
 	const char *why;
 
 	place_of(c->backend, place);
-	if (r == MBLIST_OK && c->kind != DELETE)
+	if (r == MBLIST_OK && (c->kind == CREATE || c->kind == RENAME))
 		check_alone(c, c->kind == RENAME ? c->to : c->name);
 	if (c->shared && r == MBLIST_OK && c->kind == CREATE)
 		trove_made(c->backend, c->name);
@@ -270,6 +272,9 @@ request(void *arg)
 		break;
 	case DELETE:
 		mblist_delete(l, c->name, answered, c);
+		break;
+	case DELETE_TREE:
+		mblist_delete_tree(l, c->name, answered, c);
 		break;
 	case RENAME:
 		mblist_rename(l, c->name, c->to, answered, c);
@@ -386,17 +391,28 @@ plan_create(struct client *c)
 	return true;
 }
 
+/* Alone, or with all below it if that is at the same backend. */
 static bool
 plan_delete(struct client *c)
 {
-	const struct box *b = some_box(c);
+	const struct box *b = some_box(c), *one;
 
 	c->kind = DELETE;
-	if (b == NULL || has_children(&c->before, b->name))
+	if (b == NULL)
 		return false;
+	if (has_children(&c->before, b->name))
+		c->kind = DELETE_TREE;
 	c->backend = backend_of(b);
 	memcpy(c->name, b->name, sizeof(c->name));
-	view_drop(&c->after, b->name);
+	for (size_t i = 0; i < c->before.count; i++) {
+		one = &c->before.boxes[i];
+		if (strcmp(one->name, b->name) != 0 &&
+		    !is_below(one->name, b->name))
+			continue;
+		if (strcmp(one->place, b->place) != 0)
+			return false;
+		view_drop(&c->after, one->name);
+	}
 	return true;
 }
 
