@@ -479,11 +479,11 @@ murder_lose_list(void)
 }
 
 void
-murder_agree(bool at_backends)
+murder_agree(void)
 {
 	char path[64];
 
-	for (unsigned i = 0; at_backends && i < murder.plan.backends; i++) {
+	for (unsigned i = 0; i < murder.plan.backends; i++) {
 		snprintf(path, sizeof(path), "/sim/be%u/dir/accept-list", i);
 		disk_touch(path);
 	}

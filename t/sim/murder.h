@@ -71,7 +71,7 @@ void murder_keep_list(void);
 void murder_lose_list(void);
 
 /* The operator agrees to what has been held back for a word of theirs. */
-void murder_agree(bool at_backends);
+void murder_agree(void);
 
 /* Nothing more goes wrong by itself; what is down comes back soon. */
 void murder_heal(void);

@@ -26,6 +26,7 @@
 #include "t/sim/look.h"
 #include "t/sim/murder.h"
 #include "t/sim/net.h"
+#include "t/sim/plain.h"
 #include "t/sim/world.h"
 
 enum {
@@ -40,7 +41,6 @@ static struct {
 	struct event stop, look;
 	int64_t deadline;
 	unsigned looks;
-	bool list_lost;
 } run;
 
 /* --- a run ----------------------------------------------------------------- */
@@ -70,10 +70,10 @@ look(void *arg)
 	}
 	if (world_now() >= run.deadline)
 		world_fail("in the end all is well", "%s", why);
-	/* Who was away for long, or a list that was lost, may be too much for a
-	 * frontend to believe. */
+	/* What happened while one was away, or what came of a list that was
+	 * lost, may be too much at once to be believed without a word. */
 	if (++run.looks % AGREE_EACH == 0)
-		murder_agree(run.list_lost);
+		murder_agree();
 	event_set(&run.look, SETTLE_LOOK);
 }
 
@@ -89,11 +89,12 @@ plan_run(void)
 	if (world_chance(80))
 		faults.pause = 0;
 	faults.disk_refuses = world_chance(200);
-	run.list_lost = faults.list_lost = load.list_may_be_lost =
-	    world_chance(150);
+	faults.list_lost = load.list_may_be_lost = world_chance(150);
+	/* Without generations an older list cannot be told from a newer. */
+	plain_begin(!faults.list_lost && world_chance(100));
 	murder_begin(&murder);
 	load_begin(&load);
-	look_begin(run.list_lost);
+	look_begin(faults.list_lost);
 	faults_begin(&faults);
 }
 
