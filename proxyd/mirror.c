@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <string.h>
 
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
@@ -8,9 +7,9 @@
 #include "lib/must.h"
 #include "lib/keyset.h"
 #include "lib/treedb.h"
-#include "lib/wire.h"
 #include "lib/xalloc.h"
 #include "proxyd/mirror.h"
+#include "proxyd/mirror_facts.h"
 #include "proxyd/mirror_merge.h"
 
 enum {
@@ -23,12 +22,6 @@ enum {
 
 /* Names of removals to come: of a hundred octets each, 20 million of them. */
 #define PENDING_MAX ((size_t)2000 * 1000 * 1000)
-
-/* Facts beside the records. */
-#define FACT_POSITION "position"
-#define FACT_COMPLETE "complete"
-#define FACT_WRITTEN  "written"
-#define FACT_REMOVALS "removals"
 
 enum state {
 	STATE_IDLE,
@@ -64,37 +57,13 @@ struct mirror {
 	struct buf key, value, old; /* scratch */
 };
 
-/* --- facts ---------------------------------------------------------------- */
-
-/* 0 if there is none. */
-static int
-get_number(struct treedb *list, const char *fact, uint64_t *n, struct err *err)
-{
-	struct buf b;
-	struct wire w;
-	int got;
-
-	buf_init(&b, 64);
-	got = treedb_get_fact(list, fact, &b, err);
-	wire_init(&w, buf_slice(&b));
-	*n = wire_u64(&w);
-	buf_fini(&b);
-	return got == -1 ? -1 : 0;
-}
-
-static int
-put_number(struct mirror *m, const char *fact, uint64_t n, struct err *err)
-{
-	buf_clear(&m->old);
-	wire_put_u64(&m->old, n);
-	return treedb_put_fact(m->list, fact, buf_slice(&m->old), err);
-}
+/* --- for readers ---------------------------------------------------------- */
 
 int
 mirror_complete(struct treedb *list, bool *complete, struct err *err)
 {
 	uint64_t n;
-	int rc = get_number(list, FACT_COMPLETE, &n, err);
+	int rc = facts_get(list, FACT_COMPLETE, &n, err);
 
 	*complete = n == 1;
 	return rc;
@@ -103,45 +72,7 @@ mirror_complete(struct treedb *list, bool *complete, struct err *err)
 int
 mirror_removals(struct treedb *list, uint64_t *n, struct err *err)
 {
-	return get_number(list, FACT_REMOVALS, n, err);
-}
-
-static int
-get_position(struct mirror *m, struct err *err)
-{
-	struct slice epoch;
-	struct wire w;
-
-	buf_clear(&m->old);
-	if (treedb_get_fact(m->list, FACT_POSITION, &m->old, err) == -1)
-		return -1;
-	wire_init(&w, buf_slice(&m->old));
-	epoch = wire_slice(&w);
-	m->st.revision = wire_u64(&w);
-	if (!wire_done(&w) || epoch.len > MIRROR_EPOCH_MAX)
-		epoch.len = m->st.revision = 0;
-	if (epoch.len > 0)
-		memcpy(m->st.epoch, epoch.ptr, epoch.len);
-	m->st.epoch[epoch.len] = '\0';
-	return 0;
-}
-
-static int
-put_position(struct mirror *m, struct slice epoch, uint64_t revision,
-    struct err *err)
-{
-	buf_clear(&m->old);
-	wire_put_slice(&m->old, epoch);
-	wire_put_u64(&m->old, revision);
-	if (treedb_put_fact(m->list, FACT_POSITION, buf_slice(&m->old), err) ==
-	    -1)
-		return -1;
-	MUST(epoch.len <= MIRROR_EPOCH_MAX);
-	if (epoch.len > 0)
-		memcpy(m->st.epoch, epoch.ptr, epoch.len);
-	m->st.epoch[epoch.len] = '\0';
-	m->st.revision = revision;
-	return 0;
+	return facts_get(list, FACT_REMOVALS, n, err);
 }
 
 /* --- transactions --------------------------------------------------------- */
@@ -164,7 +95,7 @@ commit(struct mirror *m, struct err *err)
 		return 0;
 	m->changes = 0;
 	m->st.written = m->now;
-	if (put_number(m, FACT_WRITTEN, m->now, err) == -1)
+	if (facts_put(m->list, FACT_WRITTEN, m->now, err) == -1)
 		return -1;
 	m->in_transaction = false;
 	return treedb_commit(m->list, err);
@@ -186,7 +117,8 @@ static int
 commit_all(struct mirror *m, struct err *err)
 {
 	if (m->in_transaction && buf_len(&m->epoch) > 0 &&
-	    put_position(m, buf_slice(&m->epoch), m->came, err) == -1)
+	    facts_put_position(m->list, buf_slice(&m->epoch), m->came, &m->st,
+	        err) == -1)
 		return -1;
 	return commit(m, err);
 }
@@ -387,7 +319,8 @@ mirror_whole(struct mirror *m, struct slice epoch, struct err *err)
 	/* What will be there is neither the old list nor yet the new. */
 	if (m->st.epoch[0] == '\0')
 		return 0;
-	if (begin(m, err) == -1 || put_position(m, none, 0, err) == -1)
+	if (begin(m, err) == -1 ||
+	    facts_put_position(m->list, none, 0, &m->st, err) == -1)
 		return -1;
 	return commit(m, err);
 }
@@ -437,7 +370,7 @@ finish(struct mirror *m, struct err *err)
 	m->state = STATE_STREAM;
 	if (begin(m, err) == -1)
 		return -1;
-	if (!m->st.complete && put_number(m, FACT_COMPLETE, 1, err) == -1)
+	if (!m->st.complete && facts_put(m->list, FACT_COMPLETE, 1, err) == -1)
 		return -1;
 	m->st.complete = true;
 	return held ? commit(m, err) : commit_all(m, err);
@@ -458,7 +391,8 @@ remove_some(struct mirror *m, struct err *err)
 		m->st.entries--;
 		n++;
 	}
-	if (n > 0 && put_number(m, FACT_REMOVALS, ++m->removals, err) == -1)
+	if (n > 0 &&
+	    facts_put(m->list, FACT_REMOVALS, ++m->removals, err) == -1)
 		return -1;
 	return n < BATCH ? finish(m, err) : commit(m, err);
 }
@@ -539,11 +473,11 @@ load(struct mirror *m, struct err *err)
 {
 	if (treedb_count(m->list, &m->st.entries, err) == -1 ||
 	    mirror_complete(m->list, &m->st.complete, err) == -1 ||
-	    get_number(m->list, FACT_WRITTEN, &m->st.written, err) == -1 ||
+	    facts_get(m->list, FACT_WRITTEN, &m->st.written, err) == -1 ||
 	    mirror_removals(m->list, &m->removals, err) == -1)
 		return -1;
 	m->high = m->st.entries;
-	return get_position(m, err);
+	return facts_get_position(m->list, &m->st, err);
 }
 
 int
