@@ -135,8 +135,8 @@ class Cell:
         self.ok(last.startswith("OK") and "APPENDUID" in last,
                 "APPEND (%s)" % last.strip()[:40])
         self.good(self.user2, 'SELECT "%s"' % self.own("Work"))
-        _, items = next(iter(list(self.user2.fetch(
-            "1", "(FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"))))
+        _, items = list(self.user2.fetch(
+            "1", "(FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"))[0]
         self.equal(items[b"BODY[]"], octets, "APPEND's octets come back")
         self.equal(sorted(f for f in items[b"FLAGS"] if f != b"\\Recent"),
                    [b"$Label1", b"\\Flagged"], "its flags")
@@ -172,6 +172,23 @@ class Cell:
             self.user2, self.own("Work/Old papers"))],
             ["first-" + self.user, "second-" + self.user],
             "what was copied and moved")
+
+    def condstore(self):
+        """What is switched on at the frontend holds at the backend."""
+        u = self.rig.imap(self.first, self.user)
+        found = self.good(u, "ENABLE CONDSTORE")
+        self.equal(found, [b"* ENABLED CONDSTORE\r\n"], "ENABLED, once")
+        u.want("SELECT INBOX")
+        _, items = list(u.fetch("1", "(UID MODSEQ)"))[0]
+        modseq = int(items[b"MODSEQ"][0])
+        self.equal([int(i[b"MODSEQ"][0]) > modseq for _, i in u.fetch_of(
+            "STORE 1 +FLAGS ($Label2)")], [True], "STORE tells the new MODSEQ")
+        tagged = u.ask("STORE 1 (UNCHANGEDSINCE %d) +FLAGS ($Label3)" %
+                       modseq)[1]
+        self.ok("[MODIFIED 1]" in tagged, "STORE UNCHANGEDSINCE (%s)" %
+                tagged.strip()[:40])
+        u.want("STORE 1 -FLAGS.SILENT ($Label2)")
+        u.close()
 
     def idle(self):
         """What comes while a client of the other frontend idles."""
@@ -354,7 +371,7 @@ def shared(rig, cells):
         '"subject" "script-" { fileinto :flags ["\\\\Flagged", "$Label1"] ' \
         '"%s"; }\r\n' % other.shared
     ours.ok(script(rig, ours.user, text), "a script for a user of ours")
-    session = Sieve((rig.address("SIEVE")), other.user)
+    session = Sieve(rig.address("SIEVE"), other.user)
     answer = session.use("keep;\r\n")[0]
     other.ok(answer.startswith("NO") and "itself" in answer,
              "for one of Cyrus's there is no ManageSieve here")
@@ -379,13 +396,37 @@ def shared(rig, cells):
     user.close()
 
 
-BEFORE = ["create", "mail", "address", "selected", "idle", "share"]
+BEFORE = ["create", "mail", "address", "selected", "condstore",
+          "idle", "share"]
 AFTER = ["after", "rename", "subscribe", "remove"]
+
+
+def place(rig):
+    """
+    Where there is the most room: Cyrus's backend is on a small disk, so that
+    is ours, if what ours says of its own was understood.
+    """
+    admin = rig.imap("cfe1", "admin")
+    name = rig.separator.join(["user", FRIEND])
+    found, last = admin.ask('CREATE "%s"' % name)
+    tap.ok(re.match(r"OK \[MAILBOXID \([0-9a-f]{24}\)\]", last),
+           "Cyrus's frontend places a user by free space (%s)" %
+           last.strip()[:50])
+    admin.close()
+
+
+def restart_backend(rig):
+    """Cyrus's compares its list with the update server's."""
+    before = rig.names()
+    rig.down("cbe")
+    rig.up("cbe")
+    tap.equal(rig.names(), before, "Cyrus's backend comes back with all")
 
 
 def play(rig, cells):
     """cells: (kind of frontend, kind of backend)."""
     with rig:
+        place(rig)
         made = [Cell(rig, frontend, backend, "user%d" % (i + 1))
                 for i, (frontend, backend) in enumerate(cells)]
         for cell in made:
@@ -395,6 +436,7 @@ def play(rig, cells):
             across(rig, frontend, ["user5", "user6"] if frontend == "cfe"
                    else ["user7", "user8"])
         rig.restart_update_server()
+        restart_backend(rig)
         for cell in made:
             for step in AFTER:
                 getattr(cell, step)()

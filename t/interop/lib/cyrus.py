@@ -84,10 +84,11 @@ def whoami():
 
 
 class Cyrus:
-    def __init__(self, where, name, address, role, options):
+    def __init__(self, where, name, address, role, options, size=None):
+        """size: of the disk that mail is kept on, made of memory."""
         self.name, self.address, self.role = name, address, role
         self.dir = os.path.join(where, name)
-        self.options = options
+        self.options, self.size = options, size
         self.child = None
 
     def path(self, *parts):
@@ -104,6 +105,9 @@ class Cyrus:
             f.write(self.imapd_conf())
         with open(self.path("cyrus.conf"), "w") as f:
             f.write(self.cyrus_conf())
+        if self.size is not None:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + self.size,
+                            "interop", self.path("spool")], check=True)
         if os.geteuid() == 0:
             user, group = whoami()
             subprocess.run(["chown", "-R", user + ":" + group, self.dir],

@@ -17,6 +17,7 @@ import sys
 import cyrus
 import namespaces
 from backend import tap
+from mupdate import Client
 from murder import await_that, machine
 from wire import Wire
 
@@ -134,7 +135,9 @@ class Rig:
                             "mupdate_username": name,
                             "mupdate_password": "password",
                             "mupdate_retry_delay": "2"})
+        size = None
         if role == "backend":
+            size = "64m"
             options.update({"proxyservers": "proxy", "lmtp_admins": "proxy"})
         if role == "frontend":
             options.update({
@@ -142,7 +145,7 @@ class Rig:
                 "serverlist": " ".join(self.backends.values()),
                 "proxyd_disable_mailbox_referrals": "yes"})
         return cyrus.Cyrus(self.dir, name + DOMAIN, HOSTS[name + DOMAIN],
-                           role, options)
+                           role, options, size)
 
     # --- life ---------------------------------------------------------------
 
@@ -184,6 +187,15 @@ class Rig:
         for name, count in before.items():
             await_that(lambda: self.synchronised(name) > count,
                        "%s has the list again" % name)
+
+    def names(self):
+        """What the update server has: (name, location, acl)."""
+        m = Client(3905, host=HOSTS["mup" + DOMAIN])
+        m.banner()
+        m.login("admin")
+        found = [line[2:] for line in m.ask(b"LIST")[:-1]]
+        m.close()
+        return found
 
     def synchronised(self, name):
         """How often a frontend of Cyrus's has fetched the list."""

@@ -22,8 +22,8 @@ class Closed(Exception):
 class Client:
     """Sends what it is told; reads one response at a time, as a list."""
 
-    def __init__(self, port, tls=False):
-        self.sock = socket.create_connection(("127.0.0.1", port), DEADLINE)
+    def __init__(self, port, tls=False, host="127.0.0.1"):
+        self.sock = socket.create_connection((host, port), DEADLINE)
         self.data = b""
         if tls:
             self.start_tls()

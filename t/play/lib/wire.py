@@ -113,8 +113,12 @@ class Wire:
 
     def fetch(self, which, items, uid=False):
         """Yields (number, {item: value})."""
-        tag = self.begin("%sFETCH %s %s" % ("UID " if uid else "", which,
-                                            items))
+        return self.fetch_of("%sFETCH %s %s" % ("UID " if uid else "", which,
+                                                items))
+
+    def fetch_of(self, command):
+        """The same of any command that is answered so, such as STORE."""
+        tag = self.begin(command)
         while True:
             line = self.response()
             if line.startswith(tag + b" "):
