@@ -224,6 +224,13 @@ is_owner(struct slice id, struct slice name)
 	return mboxname_is_owned_by(&layout, name, id);
 }
 
+/* What is to be found by a tag is what its users may see. */
+static bool
+shows(struct slice id, struct slice rights)
+{
+	return id.ptr[0] != '-' && slice_find(rights, 'l') < rights.len;
+}
+
 /* An identifier is every other of the strings between TABs. */
 size_t
 mboxrec_tags(const struct mboxrec *r, struct slice name, struct slice *tags,
@@ -234,18 +241,19 @@ mboxrec_tags(const struct mboxrec *r, struct slice name, struct slice *tags,
 
 	while (rest.len > 0 && n < max) {
 		size_t end = slice_find(rest, '\t');
-		struct slice id = slice_first(rest, end);
+		struct slice id = slice_first(rest, end), rights;
 
 		if (end == rest.len)
 			break; /* no rights */
 		rest = slice_skip(rest, end + 1);
 		end = slice_find(rest, '\t');
+		rights = slice_first(rest, end);
 		rest = slice_skip(rest, end == rest.len ? end : end + 1);
 		/* A tag is short and without NULs; no identifier that a user
 		 * could have is otherwise. */
 		if (id.len > 0 && id.len <= 255 &&
-		    slice_find(id, '\0') == id.len && !is_among(id, tags, n) &&
-		    !is_owner(id, name))
+		    slice_find(id, '\0') == id.len && shows(id, rights) &&
+		    !is_among(id, tags, n) && !is_owner(id, name))
 			tags[n++] = id;
 	}
 	return n;

@@ -63,8 +63,10 @@ struct slice mboxrec_host(struct slice location);
 struct slice mboxrec_partition(struct slice location);
 
 /*
- * The identifiers of the ACL, as tags for treedb_put(): borrowed from r, each
- * once, at most max of them (the rest are left out).  Returns how many.
+ * The identifiers to whom the ACL gives the lookup right, as tags for
+ * treedb_put(): borrowed from r, each once, at most max of them (the rest are
+ * left out).  Returns how many.  So a posting right for anyone, which every
+ * INBOX may have, makes nobody's LIST look at every INBOX.
  *
  * The owner of the mailbox called name is not among them: what is below one's
  * own INBOX is found by its name, and is most of any list.  An empty name has

@@ -106,12 +106,15 @@ main(void)
 	        mboxrec_partition(slice_str("be1")).len == 0,
 	    "no partition");
 	test_tags("", "", "");
-	test_tags("user.fred.Drafts", "fred\tlrs\tanyone\tp\t", "anyone");
+	test_tags("user.fred.Drafts", "fred\tlrs\tanyone\tl\t", "anyone");
 	test_tags("user.freda", "fred\tlrs\tfreda\tlrs\t", "fred");
 	test_tags("a.b!user.f^x", "f.x\tl\tf.x@a.b\tl\t", "f.x");
 	test_tags("shared.fred", "fred\tl\t", "fred");
-	test_tags("", "fred\tlrs\tanyone\tp\t", "fred anyone");
-	test_tags("", "fred\tlrs\tanyone\tp", "fred anyone");
+	test_tags("", "fred\tlrs\tanyone\tlp\t", "fred anyone");
+	test_tags("", "fred\tlrs\tanyone\tpl", "fred anyone");
+	test_tags("", "fred\tlrs\tanyone\tp\t", "fred");
+	test_tags("", "fred\tl\t-anyone\tl\t-fred\tl\t", "fred");
+	test_tags("", "anyone\tp\tanyone\tl\t", "anyone");
 	test_tags("", "fred\tlrs\tfred\tp\t", "fred");
 	test_tags("", "a\tl\tb\tl\tc\tl\td\tl\t", "a b c");
 	test_tags("", "anyone rls", "");
