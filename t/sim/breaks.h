@@ -10,4 +10,7 @@
 bool breaks_named(const char *name);
 void breaks_begin(void);
 
+/* Is every frontend's copy said to be current? */
+bool breaks_barrier(void);
+
 #endif

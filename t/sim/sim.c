@@ -5,9 +5,9 @@
  *
  * One seed is run as it is, many each in a process of its own; then the output
  * is TAP.  --break makes the simulator itself wrong, to see that the invariants
- * notice: "sync" is a disk that says it has synced and has not; "reserve" lets
- * a backend believe that every name is free; "commit" tells a backend that its
- * list is durable before it is.
+ * notice: "sync" is a disk that says it has synced and has not; "commit" tells
+ * of a list that it is durable before it is; "grant" gives a name that somebody
+ * has to the next who asks; "barrier" says of each copy that it is current.
  */
 #include <inttypes.h>
 #include <stdio.h>

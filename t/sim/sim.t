@@ -32,8 +32,8 @@ two=$("$sim" --seed 7)
 ok $? "a seed is the same run each time"
 
 # What the invariants are worth: a simulator that is wrong must be caught.
-for what in sync commit; do
-	"$sim" --from 1 --seeds 150 --break $what | grep -q '^not'
+for what in sync commit grant barrier; do
+	"$sim" --from 1 --seeds 100 --break $what | grep -q '^not'
 	ok $? "noticed: $what"
 done
 echo "1..$n"
