@@ -356,8 +356,10 @@ class Lists:
             if "fe" not in self.cyrus.up:
                 self.cyrus.tell("up", "fe", where="memory")
             calls.append(lambda: self.cyrus.load(
-                "fe", "command", "-u", "u000000", "-t", "2000", *ask))
+                "fe", "command", "-u", "u000000", "-t", "10000", *ask))
         said = self.in_turns(calls)
+        if any(s["done"] == 0 for one in said for s in one):
+            raise Failed("LIST: %s" % said)
         p50 = [statistics.median(s["p50"] for s in one) for one in said]
         self.row("list", 'LIST "" "*" of a user with %d mailboxes of %d' % (
             BOXES, self.opt.names), ours=milliseconds(p50[0]), raw=said,
