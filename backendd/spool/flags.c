@@ -74,20 +74,26 @@ change_one(struct change *ch, struct effect *e, const struct store_change *c,
 	return STORE_DONE;
 }
 
+/* NULL: it was refused, and the caller is told. */
+static struct effect *
+begin(struct change *ch, struct spool_mailbox *mb, size_t n)
+{
+	const char *why = change_refusal(mb->sp);
+
+	if (why == NULL)
+		return change_join(ch, 0, mb, 0, n);
+	change_refuse(ch, why);
+	return NULL;
+}
+
 void
 flags_change(struct store_mailbox *store, struct store_change *c, size_t n,
     uint64_t unchanged_since, store_cb *cb, void *arg)
 {
 	struct spool_mailbox *mb = spool_mailbox_of(store);
 	struct change *ch = change_new(mb->sp, cb, arg);
-	const char *why = change_refusal(mb->sp);
-	struct effect *e;
+	struct effect *e = begin(ch, mb, n);
 
-	if (why != NULL) {
-		change_refuse(ch, why);
-		return;
-	}
-	e = change_join(ch, 0, mb, 0, n);
 	if (e == NULL)
 		return;
 	e->news.changed = e->uids;
@@ -126,14 +132,8 @@ flags_expunge(struct store_mailbox *store, const uint32_t *uids, size_t n,
 {
 	struct spool_mailbox *mb = spool_mailbox_of(store);
 	struct change *ch = change_new(mb->sp, cb, arg);
-	const char *why = change_refusal(mb->sp);
-	struct effect *e;
+	struct effect *e = begin(ch, mb, n);
 
-	if (why != NULL) {
-		change_refuse(ch, why);
-		return;
-	}
-	e = change_join(ch, 0, mb, 0, n);
 	if (e == NULL)
 		return;
 	for (size_t i = 0; i < n; i++) {

@@ -12,36 +12,13 @@
 #include "lib/err.h"
 #include "lib/must.h"
 #include "t/crash.h"
+#include "t/db_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
 enum {
 	SHARDS = 3
 };
-
-static void
-put(struct db *db, unsigned shard, const char *key, const char *value)
-{
-	struct err err;
-
-	MUST(db_put(db, shard, slice_str(key), slice_str(value), &err) == 0);
-}
-
-static bool
-holds(struct db *db, unsigned shard, const char *key, const char *want)
-{
-	struct buf out;
-	struct err err;
-	int found;
-	bool same;
-
-	buf_init(&out, 100);
-	found = db_get(db, shard, slice_str(key), &out, &err);
-	same = want == NULL ? found == 0
-	                    : found == 1 && slice_is(buf_slice(&out), want);
-	buf_fini(&out);
-	return same;
-}
 
 static void
 before(struct db *db)
