@@ -5,10 +5,12 @@
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/seen.h"
+#include "backendd/userdata.h"
 #include "backendd/users.h"
 #include "imap/mboxrec.h"
 #include "lib/err.h"
 #include "lib/jobs.h"
+#include "lib/keeper.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
@@ -222,7 +224,9 @@ fake_backend_close(struct fake_backend *f)
 {
 	do
 		fake_backend_turn(f);
-	while (mblist_busy(f->bd.list) > 0);
+	while (mblist_busy(f->bd.list) > 0 ||
+	       keeper_durable(f->bd.users->keeper) <
+	           keeper_last(f->bd.users->keeper));
 	seens_free(&f->bd.seens);
 	mblist_close(&f->bd.list);
 	mailboxes_free(&f->bd.mailboxes);
