@@ -73,24 +73,45 @@ generation_of(struct published *t, const char *name)
 
 /* --- equal, wiped, odd ------------------------------------------------------------ */
 
+/* One of each change. */
+static void
+change_some(struct published *t)
+{
+	struct mblist *l = t->f.bd.list;
+
+	mblist_delete(l, "s1", published_answered, t);
+	published_await(t, t->answers + 1);
+	mblist_rename(l, "s2", "r2", published_answered, t);
+	published_await(t, t->answers + 1);
+	mblist_set_acl(l, "s3", "ann\tlr\t", published_answered, t);
+	published_await(t, t->answers + 1);
+	published_settle(t);
+	MUST(published_is_alike(t));
+}
+
 static void
 test_equal(void)
 {
 	struct published t;
-	unsigned changes;
+	unsigned changes, notes;
 
 	published_init(&t);
 	make_many(&t);
+	change_some(&t);
 	published_server(&t)->lists = 0;
 	changes = published_server(&t)->changes;
 	meet_again(&t);
 	ok(published_server(&t)->lists == 0 &&
 	        published_server(&t)->changes == changes,
 	    "what is equal is not asked for");
+	notes = t.f.store.notes;
 	published_restart(&t);
 	published_settle(&t);
 	ok(published_server(&t)->lists == 0 && published_is_alike(&t),
 	    "nor after a restart: the digest is counted anew");
+	published_restart(&t);
+	ok(t.f.store.notes == notes && notes == 2,
+	    "what RENAME and SETACL changed is noted in the store, once");
 	published_fini(&t);
 }
 
