@@ -380,6 +380,21 @@ test_busy_when_compared(void)
 	published_fini(&t);
 }
 
+static void
+test_refused_by_disk(void)
+{
+	struct published t;
+
+	published_init(&t);
+	t.f.store.refuse = 1;
+	ok(published_make(&t, "new", ACL) == MBLIST_FAILED,
+	    "the disk refuses a CREATE");
+	published_settle(&t);
+	ok(fake_announce_count(t.f.bd.announce) == 0,
+	    "and its name is released");
+	published_fini(&t);
+}
+
 int
 main(void)
 {
@@ -391,5 +406,6 @@ main(void)
 	test_lost_list();
 	test_busy();
 	test_busy_when_compared();
+	test_refused_by_disk();
 	return done_testing();
 }
