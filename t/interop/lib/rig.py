@@ -9,6 +9,7 @@ obe), two frontends and a backend of Cyrus's (cfe1, cfe2, cbe).  All have the
 same names of users and passwords, and the same layout of mailbox names.
 """
 import os
+import re
 import signal
 import smtplib
 import subprocess
@@ -162,10 +163,22 @@ class Rig:
         return self
 
     def __exit__(self, kind, value, trace):
+        self.stop()
+        tap.equal(self.mishaps(), [], "nothing went wrong inside")
         if kind is not None or tap.failed:
             self.show_logs()
-        self.stop()
         return False
+
+    def mishaps(self):
+        """What our daemons and Cyrus's should never say."""
+        wrong = re.compile("Sanitizer|runtime error|panic|child died|"
+                           r"signaled to death by signal (?!15 )")
+        found = []
+        for name in os.listdir(os.path.join(self.dir, "log")):
+            with open(os.path.join(self.dir, "log", name),
+                      errors="replace") as f:
+                found += [line.strip() for line in f if wrong.search(line)]
+        return found
 
     def up(self, name, wait=True):
         if name in self.cyrus:
