@@ -139,7 +139,7 @@ feed_take(struct feed *f, struct subscriber *s, enum feed_when when)
 bool
 feed_behind(const struct subscriber *s, uint64_t number)
 {
-	return s->next != NULL && s->next->number <= number;
+	return s->live && s->next != NULL && s->next->number <= number;
 }
 
 uint64_t

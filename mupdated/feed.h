@@ -82,7 +82,7 @@ void feed_take(struct feed *f, struct subscriber *s, enum feed_when when);
 bool feed_is_quiet(const struct feed *f);
 void feed_ripen(struct feed *f);
 
-/* Has it not taken a line of this commit or an earlier one? */
+/* Is it live, and has not taken a line of this commit or an earlier one? */
 bool feed_behind(const struct subscriber *s, uint64_t number);
 
 /* If it is behind: what comes before that. */

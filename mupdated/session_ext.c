@@ -192,9 +192,9 @@ session_xupdate(struct session *ss, const struct mupdate_message *m)
 	session_end(&room);
 	if (resumed) {
 		sv->resumed++;
-		walk_between(walk_begin(ss, WALK_CHANGES), revision, now);
+		walk_from(walk_begin(ss, WALK_CHANGES), revision);
 	} else {
 		sv->full++;
-		walk_upto(walk_begin(ss, WALK_FULL), now);
+		walk_from(walk_begin(ss, WALK_FULL), now);
 	}
 }

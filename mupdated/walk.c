@@ -19,17 +19,26 @@
 enum {
 	SLICE_OCTETS = 64 * 1024,
 	SLICE_ENTRIES = 1024, /* looked at, wanted or not */
+	SHARES_MAX = 32,      /* of these, that a turn may have in the end */
 	ENTRY_MAX = 512 * 1024
+};
+
+/* What a subscriber is sent, one after another. */
+enum pass {
+	PASS_TREE,   /* all there is */
+	PASS_ACTIVE, /* of what has changed: what is active */
+	PASS_REST    /* what is not, or not any more */
 };
 
 struct walk {
 	enum walk_kind kind;
+	enum pass pass;
 	char tag[MUPDATE_TAG_MAX + 1];
 	struct buf at;   /* as list_walk() has it */
 	struct slice of; /* ours to free */
 	bool wanted[MBOXDIGEST_BUCKETS];
-	uint64_t from, after, upto; /* revisions; from: first pass's after */
-	bool last;                  /* the second pass */
+	uint64_t from, after, upto; /* revisions; from: a pass's first after */
+	unsigned turns;             /* of PASS_ACTIVE */
 	/* Of the slice: */
 	struct session *ss;
 	struct buf *out;
@@ -74,16 +83,11 @@ walk_want(struct walk *w, uint8_t bucket)
 }
 
 void
-walk_between(struct walk *w, uint64_t after, uint64_t upto)
+walk_from(struct walk *w, uint64_t revision)
 {
-	w->from = w->after = after;
-	w->upto = upto;
-}
-
-void
-walk_upto(struct walk *w, uint64_t upto)
-{
-	w->upto = upto;
+	w->from = w->after = w->upto = revision;
+	if (w->kind == WALK_CHANGES)
+		w->pass = PASS_ACTIVE;
 }
 
 void
@@ -156,20 +160,16 @@ put_entry(void *arg, struct slice name, const struct mboxrec *r)
 
 /* --- a difference ---------------------------------------------------------- */
 
-/*
- * What has changed again since comes by the feed.  In the first pass names
- * that are active, in the second those that are not or not any more: so nobody
- * sees a moment in which a renamed mailbox is neither here nor there.
- */
 static int
 put_change(struct walk *w, const struct change *c, struct buf *room,
     struct err *err)
 {
 	struct slice tag = slice_str(w->tag);
+	bool rest = w->pass == PASS_REST;
 	struct mboxrec r;
 	int found;
 
-	if (c->gone && !w->last)
+	if (c->gone && !rest)
 		return 0;
 	buf_clear(room);
 	found = list_find(w->ss->server->list, c->name, &r, room, err);
@@ -178,12 +178,30 @@ put_change(struct walk *w, const struct change *c, struct buf *room,
 	if (found == 0 && c->gone)
 		mupdate_ext_put_gone(w->out, tag, c->revision, c->name);
 	else if (found == 1 && r.revision == c->revision &&
-	         (r.state != MBOXREC_ACTIVE) == w->last)
+	         (r.state != MBOXREC_ACTIVE) == rest)
 		mupdate_ext_put_entry(w->out, tag, c->name, &r);
 	return 0;
 }
 
-/* 1 if there is more, 0, or -1 and *err. */
+/* Those who write must not stay ahead of us: a turn takes ever more. */
+static bool
+is_enough(const struct walk *w)
+{
+	size_t share = w->turns < SHARES_MAX ? w->turns + 1 : SHARES_MAX;
+
+	return w->seen >= SLICE_ENTRIES * share ||
+	       buf_len(w->out) - w->begin >= SLICE_OCTETS * share;
+}
+
+/*
+ * Nobody is to see a moment in which a renamed mailbox is neither here nor
+ * there.  So first comes what is active, up to what is so now, not when we
+ * began: what a name became meanwhile must be there before the other one goes.
+ * When nothing more has changed, that is the position; in the second pass comes
+ * what is not active up to there, and the feed has what changes after it.
+ *
+ * 1 if there is more, 0, or -1 and *err.
+ */
 static int
 changes_slice(struct walk *w, struct err *err)
 {
@@ -194,20 +212,24 @@ changes_slice(struct walk *w, struct err *err)
 
 	buf_init(&room, ENTRY_MAX);
 	while (rc == 0) {
-		if (!list_changed_after(l, w->after, &c) ||
-		    c.revision > w->upto) {
-			if (w->last)
-				break;
-			w->last = true;
+		bool more = list_changed_after(l, w->after, &c);
+
+		if (w->pass == PASS_REST && (!more || c.revision > w->upto))
+			break;
+		if (!more) {
+			w->pass = PASS_REST;
+			w->upto = list_revision(l);
 			w->after = w->from;
 			continue;
 		}
 		rc = put_change(w, &c, &room, err);
 		w->after = c.revision;
-		if (rc == 0 && (++w->seen >= SLICE_ENTRIES ||
-		                   buf_len(w->out) - w->begin >= SLICE_OCTETS))
+		w->seen++;
+		if (rc == 0 && is_enough(w))
 			rc = 1;
 	}
+	if (w->pass == PASS_ACTIVE)
+		w->turns++;
 	buf_fini(&room);
 	return rc;
 }
@@ -216,7 +238,7 @@ changes_slice(struct walk *w, struct err *err)
 static bool
 is_overtaken(const struct walk *w)
 {
-	return w->kind == WALK_CHANGES &&
+	return w->pass != PASS_TREE &&
 	       !list_resumable(w->ss->server->list,
 	           list_epoch(w->ss->server->list), w->from);
 }
@@ -237,9 +259,40 @@ finish(struct walk *w)
 	};
 	struct slice tag = slice_str(w->tag);
 
-	if (w->kind == WALK_FULL || w->kind == WALK_CHANGES)
+	if (w->kind == WALK_FULL || w->kind == WALK_CHANGES) {
+		w->ss->subscriber.after = w->upto;
 		mupdate_ext_put_at(w->out, tag, w->upto);
+	}
 	mupdate_put_reply(w->out, tag, MUPDATE_OK, texts[w->kind]);
+}
+
+/* 1 if there is more, 0, or -1 and *err. */
+static int
+next_slice(struct walk *w, struct err *err)
+{
+	int more;
+
+	if (w->pass != PASS_TREE)
+		return changes_slice(w, err);
+	more = list_walk(w->ss->server->list, &w->at, put_entry, w, err);
+	if (more != 0 || w->kind != WALK_FULL)
+		return more;
+	w->pass = PASS_ACTIVE;
+	return 1;
+}
+
+/*
+ * There were more changes than the log holds.  Who is sent the whole list gets
+ * them from the feed, which has them all since the beginning; a difference
+ * cannot be had any more.  False then.
+ */
+static bool
+give_up_changes(struct walk *w)
+{
+	if (w->kind != WALK_FULL)
+		return false;
+	w->upto = w->from;
+	return true;
 }
 
 void
@@ -253,7 +306,7 @@ walk_advance(struct session *ss)
 
 	MUST(w != NULL);
 	w->ss = ss;
-	if (is_overtaken(w)) {
+	if (is_overtaken(w) && !give_up_changes(w)) {
 		session_close(ss, SESSION_END_BEHIND, "too far behind");
 		return;
 	}
@@ -261,9 +314,7 @@ walk_advance(struct session *ss)
 	w->out = room.out;
 	w->begin = buf_len(w->out);
 	w->seen = 0;
-	more = w->kind == WALK_CHANGES
-	           ? changes_slice(w, &err)
-	           : list_walk(l, &w->at, put_entry, w, &err);
+	more = is_overtaken(w) ? 0 : next_slice(w, &err);
 	if (more == 0)
 		finish(w);
 	session_end(&room);

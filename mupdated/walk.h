@@ -2,8 +2,8 @@
  * walk: the list, or a part of it, sent in slices.
  *
  * A slice is made of what the list is at that moment and given when that is
- * durable; between slices everybody else has their turn.  What changes
- * meanwhile a subscriber is told by the feed, which it has joined before.
+ * durable; between slices everybody else has their turn.  What changes after
+ * its position a subscriber is told by the feed, which it has joined before.
  */
 #ifndef MUPDATED_WALK_H
 #define MUPDATED_WALK_H
@@ -32,11 +32,11 @@ struct walk *walk_begin(struct session *ss, enum walk_kind kind);
 void walk_of(struct walk *w, struct slice location_or_host);
 void walk_want(struct walk *w, uint8_t bucket);
 
-/* What WALK_CHANGES is of: after the one, up to the other. */
-void walk_between(struct walk *w, uint64_t after, uint64_t upto);
-
-/* WALK_FULL's position in the end. */
-void walk_upto(struct walk *w, uint64_t upto);
+/*
+ * WALK_CHANGES: of what came after this revision.  WALK_FULL: that of the list
+ * now; the set is made of what is so, and then of what has changed meanwhile.
+ */
+void walk_from(struct walk *w, uint64_t revision);
 
 void walk_free(struct walk **wp);
 

@@ -496,6 +496,82 @@ def test_future():
     end(server)
 
 
+def synced(client):
+    """The lines of an XUPDATE that was begun, up to its OK."""
+    return client.until(b"U")[:-1]
+
+
+def test_changes_meanwhile():
+    """What is renamed, or changed again, while it is being sent."""
+    server = make()
+    w = server.connect("be1")
+    big = b"x" * 100000  # and 200 of them fill any socket's buffers
+    activate(w, b"user.old", L1)
+    activate(w, b"user.z", L1)
+    c = Copy(server)
+    c.connect()
+    c.close()
+    for i in range(200):
+        activate(w, b"user.m%03d" % i, L1, 0, big)
+    activate(w, b"user.new", L1)
+    w.ask(b"DELETE", b"user.old")
+    client = server.connect("front")
+    client.send(client.command(b"U", b"XUPDATE", c.epoch,
+                               b"%d" % c.revision))
+    same(client.response()[1], b"XSINCE", "a difference, not read yet")
+    activate(w, b"user.new", L1, 0, b"b\tl\t")
+    names = [(r[1], r[3]) for r in synced(client)[:-1]]
+    ok(names.index((b"XENTRY", b"user.new"))
+       < names.index((b"XGONE", b"user.old")),
+       "what changes meanwhile is there before its other name goes")
+    same(client.ask(b"NOOP", tag=b"N")[-1][1], b"OK", "and it streams")
+    client.close()
+
+    client = server.connect("front")
+    client.send(client.command(b"U", b"XUPDATE"))
+    same(client.response()[1], b"XFULL", "the whole list, not read yet")
+    activate(w, b"user.a", L1)
+    w.ask(b"DELETE", b"user.z")
+    w.ask(b"DEACTIVATE", b"user.m199", L1)
+    w.ask(b"DELETE", b"user.m000")
+    got = synced(client)
+    copy = Copy(server)
+    for r in got[:-1]:
+        copy.apply(r)
+    ok(b"user.a" in copy.entries, "has a new name that sorts behind us")
+    same(copy.entries, whole(server), "and is what the list is")
+    same(len(client.ask(b"NOOP", tag=b"N")), 1, "nothing is told twice")
+    w.ask(b"DELETE", b"user.a")
+    r = client.response()
+    ok(r[1] == b"XGONE" and int(r[2]) > int(got[-1][2]),
+       "what comes next is after the position")
+    client.close()
+    w.close()
+    end(server)
+
+
+def test_overtaken():
+    """More changes than the log holds, while the list is sent."""
+    server = make(change_log="20")
+    w = server.connect("be1")
+    big = b"x" * 100000
+    for i in range(200):
+        activate(w, b"user.m%03d" % i, L1, 0, big)
+    client = server.connect("front")
+    client.send(client.command(b"U", b"XUPDATE"))
+    client.response()
+    for i in range(50):
+        activate(w, b"user.a%02d" % i, L1)
+    got = synced(client)
+    copy = Copy(server)
+    for r in got[:-1] + client.ask(b"NOOP", tag=b"N")[:-1]:
+        copy.apply(r)
+    same(copy.entries, whole(server), "overtaken: the feed has it all")
+    client.close()
+    w.close()
+    end(server)
+
+
 def leases(c):
     return {r[2]: r[3:] for r in c.ask(b"XLEASES")[:-1]}
 
@@ -712,6 +788,8 @@ def main():
     test_past_the_log()
     test_restored(USERS)
     test_future()
+    test_changes_meanwhile()
+    test_overtaken()
     test_leases()
     test_many_leases()
     print(f"1..{count}")

@@ -92,10 +92,11 @@ test_forms(void)
 	push(&f, 3, true, 1);
 	push(&f, 4, false, 0);
 	ok(took(&f, &plain, "") && wakes == 0, "not before it is live");
+	ok(!feed_behind(&plain.s, 102), "nor does anything wait for it");
+	feed_live(&plain.s);
 	ok(feed_behind(&plain.s, 102) && !feed_behind(&plain.s, 101) &&
 	        feed_before(&plain.s) == 101,
-	    "it is behind");
-	feed_live(&plain.s);
+	    "then it is behind");
 	feed_live(&ext.s);
 	ok(took(&f, &plain,
 	       "U1 MAILBOX {6+}\r\nuser.x {5+}\r\nbe1!p {1+}\r\nx\r\n"
