@@ -154,6 +154,8 @@ delta_apply(struct slice base, struct slice delta, struct buf *out)
 {
 	size_t at = 0, from = 0, total = 0;
 
+	if (base.len == 0)
+		return false;
 	while (at < delta.len) {
 		uint64_t copy, skip, put;
 
@@ -359,6 +361,8 @@ page_find(struct page_place *p, struct slice page, struct slice key)
 	*p = (struct page_place){ .page = page };
 	if (page.len < PAGE_HEAD)
 		return -1;
+	if (key.len == 0)
+		key.ptr = page.ptr; /* NULL is not to be added to */
 	for (;;) {
 		size_t matched = p->common;
 		int order;
@@ -662,7 +666,7 @@ page_put(const struct page_place *p, struct slice key,
 	struct told t;
 
 	MUST(key.len <= PAGE_KEY_MAX);
-	leant = leaf && is_leant_on(p->page, p->found ? p->end : p->at);
+	leant = is_leant_on(p->page, p->found ? p->end : p->at);
 	if (p->found && p->kind == KIND_BASE && leant)
 		return patch_all(p, key, v, patch);
 	tell(&t, v, leaf, in_page(p, p->earlier));
