@@ -546,6 +546,20 @@ def test_changes_meanwhile():
     ok(r[1] == b"XGONE" and int(r[2]) > int(got[-1][2]),
        "what comes next is after the position")
     client.close()
+
+    client = server.connect("front")
+    client.send(client.command(b"U", b"UPDATE"))
+    names = {client.response()[2]}
+    activate(w, b"user.a", L1)
+    w.ask(b"DELETE", b"user.m001")
+    lines = synced(client) + client.ask(b"NOOP", tag=b"N")[:-1]
+    for r in lines:
+        if r[1] == b"DELETE":
+            names.discard(r[2])
+        else:
+            names.add(r[2])
+    same(names, set(whole(server)), "old peers have it all after the OK")
+    client.close()
     w.close()
     end(server)
 
