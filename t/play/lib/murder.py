@@ -72,6 +72,7 @@ def deliver(lmtp, recipients, octets, sender="sender@example.org"):
     codes = [lmtp.docmd("RCPT TO:<%s>" % r)[0] for r in recipients]
     accepted = codes.count(250)
     if accepted == 0:
+        lmtp.rset()
         return codes
     replies = [lmtp.data(octets)[0]]
     replies += [lmtp.getreply()[0] for _ in range(accepted - 1)]
