@@ -152,10 +152,10 @@ look(struct slice page, struct slice key)
 	if (page_find(&p, page, key) == -1)
 		return;
 	buf_init(&room, ROOM);
-	if (p.found)
-		(void)page_read(&p, &room, &v); /* either may be */
-	(void)page_child(&p, &number);
-	(void)page_after(&p, &number);
+	/* Damage is one answer, and so is anything else. */
+	if ((p.found && page_read(&p, &room, &v) == -1) ||
+	    page_child(&p, &number) == -1 || page_after(&p, &number) == -1)
+		MUST(p.page.ptr == page.ptr);
 	if (!p.at_end) {
 		struct page_reader r;
 		struct slice k;
