@@ -76,12 +76,19 @@ release(void *arg)
 }
 
 static void
+free_state(struct session *ss)
+{
+	if (ss->cmd.fini != NULL)
+		ss->cmd.fini(ss);
+	ss->cmd.fini = NULL;
+}
+
+static void
 forget_command(struct session *ss)
 {
 	struct leg *g;
 
-	if (ss->cmd.fini != NULL)
-		ss->cmd.fini(ss);
+	free_state(ss);
 	route_cancel(&ss->cmd.wait);
 	TAILQ_FOREACH (g, &ss->legs, entry)
 		leg_forget(g);
@@ -227,6 +234,7 @@ end_stream(struct session *ss)
 static void
 end_command(struct session *ss)
 {
+	free_state(ss); /* it may be in the arena, which goes first */
 	if (ss->phase == PHASE_HELD || ss->phase == PHASE_DATA)
 		end_stream(ss);
 	else if (ss->phase != PHASE_CLOSING) {
