@@ -9,41 +9,54 @@
  *
  * Steps, as the comments in the code name them:
  *
- *   backendd/mblist_change.c
+ *   backendd/mblist_create.c
  *     CREATE:reserve      ask for the name; granted with a generation
  *     CREATE:make         the mailbox in the store
- *     CREATE:commit       the local list, durable; not shown yet
- *     CREATE:activate     the update server lists it
- *     CREATE:undo         any other answer: the local list as it was, then
- *                         release the name without waiting, then NO
+ *     CREATE:commit       the local list, durable
+ *     CREATE:publish      OK when the update server has acknowledged it
+ *     CREATE:undo         it has not in time, or the name is another's by now:
+ *                         the local list as it was, NO, then release the name
+ *   backendd/mblist_delete.c
  *     DELETE:deactivate   nobody sees it, nobody else may have it
  *     DELETE:commit       gone from the local list
  *     DELETE:release      the name is free
- *   backendd/mblist_rename.c
+ *   backendd/mblist_rename.c, mblist_note.c
  *     RENAME:reserve      the new name
- *     RENAME:commit       old to new in the local list, in one
- *     RENAME:activate     the new name; its answer is waited for
- *     RENAME:release      the old name, only after that
- *     RENAME:undo         any other answer: new to old, release the new
+ *     RENAME:both         listed here under both names, and a note of it
+ *     RENAME:publish      the new name
+ *     RENAME:commit       the old one unlisted here: now it counts
+ *     RENAME:release      the old name
+ *     RENAME:undo         the new one unlisted here, and released
+ *     RENAME:recover      the same, after a crash
+ *   backendd/mblist_settle.c
+ *     SETTLE:want         the update server may not say of it what the list
+ *                         says
+ *     SETTLE:say          activate or delete, by what the list says now
+ *     SETTLE:conflict     another has it: tell who waits, or
+ *     SETTLE:aside        to quarantine
  *   backendd/mblist_sync.c
  *     RECONCILE:list      what does the update server say is ours?
- *     RECONCILE:activate  here, and not so there
- *     RECONCILE:release   there, and not here; after all that is activated
- *     RECONCILE:back      a rename nobody was told of, and the name is taken
- *     RECONCILE:aside     here, but another's: to quarantine
- *   mupdated/list.c
+ *     RECONCILE:want      what differs
+ *     RECONCILE:release   what is there and not here, when that is said
+ *   mupdated/rules.c, list.c, leases.c
  *     LIST:reserve LIST:activate LIST:deactivate LIST:delete
  *     LIST:takeover       by a generation that the list does not remember
  *     LIST:lease          a reservation ends, its owner being away
  *     LIST:sync           durable; only now is it answered and told
- *   mupdated/session*.c
+ *   mupdated/server.c
  *     SESSION:fence       a host's new session ends its old one
- *   proxyd/front*.c
- *     FRONT:difference FRONT:entry FRONT:gone FRONT:barrier
+ *     SESSION:loser       who loses a name behind its back comes again
+ *   proxyd/front*.c, mirror.c
+ *     FRONT:difference    what can be seen, then what no longer can
+ *     FRONT:entry FRONT:gone FRONT:barrier
  *
  * model.t runs this file once for each of its configurations, and once for
  * each of the M_ macros, the mutations: each leaves out one thing that matters,
  * and must fail.
+ *
+ * Not here: ACLs, subtrees, comparing by digest (here always in full) and again
+ * from time to time, and the frontend's own repeating of a change whose answer
+ * was lost.
  */
 
 /* --- configurations: one of these, by -D ------------------------------------ */
@@ -88,6 +101,7 @@
 #define LOOKS 0
 #endif
 #define OPS_B 0
+#define LATE (!conn[b])
 #define MAY_RENAME(b, n, m) (b == A)
 #define INIT \
 	put(0, ACTIVE, A, 1); exists(A, 0, 1); dead[B] = 1; \
@@ -136,6 +150,9 @@ byte fences = 1;
 #ifndef MAY_RENAME
 #define MAY_RENAME(b, n, m) false
 #endif
+#ifndef LATE
+#define LATE true /* waited for long enough */
+#endif
 #ifndef MAY_FAIL
 #define MAY_FAIL false
 #endif
@@ -167,11 +184,12 @@ byte fences = 1;
 #define EXISTS 1
 #define GONE 2
 
-mtype = { reserve, activate, deactivate, delete, list };
-mtype = { idle, create_reserve, create_make, create_activate, create_undo,
-	delete_deactivate, delete_commit, delete_release, rename_reserve,
-	rename_commit, rename_activate, rename_release, rename_undo,
-	sync_list, sync_activate, sync_activated, sync_release, sync_released };
+mtype = { reserve, activate, deactivate, delete, list, find };
+mtype = { idle, create_reserve, create_early, create_make, create_publish,
+	create_undo, delete_deactivate, delete_commit, delete_release,
+	rename_reserve, rename_both, rename_publish, rename_commit,
+	rename_release, rename_undo, sync_list, sync_said,
+	walk_seen, walk_unseen };
 
 /* --- what is where --------------------------------------------------------- */
 
@@ -186,7 +204,9 @@ entry u[NAMES];
 #ifdef SYNC
 entry disk[NAMES];
 bit changed; /* u is not what disk is */
-byte held_op[BOTH], held_gen[BOTH], held_rec[BOTH]; /* answers */
+byte held_op[BOTH], held_gen[BOTH]; /* answers */
+bit held_list[BOTH];
+byte held_settle[BOTH * NAMES];
 #endif
 byte granted;    /* the last generation */
 byte first;      /* the first of this run; none below it is remembered... */
@@ -194,31 +214,47 @@ byte remembered; /* ...but those up to this, from a backup */
 
 /* A backend's disk. */
 byte l_gen[BOTH * NAMES];  /* of the mailbox's location; 0: no mailbox */
-bit l_told[BOTH * NAMES];  /* the update server has acknowledged it */
-byte l_from[BOTH * NAMES]; /* until then: the name it had before, + 1... */
-byte l_back[BOTH * NAMES]; /* ...and that one's generation */
+byte l_note[BOTH * NAMES]; /* it is here under this name too, + 1: RENAME */
 byte aside[BOTH * NAMES];  /* in quarantine, of this generation */
+bit acked[BOTH * NAMES];   /* the update server has acknowledged it; kept for
+                              judge alone */
 
-/* A backend's memory: the change under way, the comparison, what it found. */
+/* A backend's memory: the change under way. */
 bit conn[BOTH];
 bit dead[BOTH]; /* for ever */
 mtype op[BOTH] = idle;
 byte op_name[BOTH], op_to[BOTH], op_gen[BOTH], op_answer[BOTH];
 byte ops[BOTH];
-mtype rec[BOTH] = idle;
-byte rec_name[BOTH], rec_answer[BOTH];
-byte snap_state[BOTH * NAMES], snap_gen[BOTH * NAMES]; /* as it was sent */
-mtype want[BOTH * NAMES] = idle;                       /* to be done */
 
-/*
- * On the wire.  An answer waits in op_answer or rec_answer; what breaks the
- * connection takes it away.
- */
+/* mblist_settle: what is wanted of a name, and how far that is. */
+#define READY 1  /* to be said */
+#define ASKING 2 /* said */
+#define FINDING 3 /* it was taken: by whom? */
+byte want[BOTH * NAMES];
+bit again[BOTH * NAMES];    /* wanted since it was said */
+byte said_gen[BOTH * NAMES]; /* 0: DELETE */
+byte answered[BOTH * NAMES];
+
+/* mblist_sync: the comparison, and what there is to be deleted. */
+mtype sync[BOTH] = idle;
+bit listed[BOTH];
+byte snap_state[BOTH * NAMES], snap_gen[BOTH * NAMES]; /* as it was sent */
+bit lacking[BOTH * NAMES];
+
+/* For whom an answer is; what breaks the connection takes it away. */
 #define FOR_OP 0
-#define FOR_REC 1
-#define FOR_NOBODY 2
-chan request[BOTH] = [4] of { mtype, byte, byte, byte };
-chan old[BOTH] = [4] of { mtype, byte, byte, byte }; /* of an old session */
+#define FOR_SYNC 1
+#define FOR_SETTLE 2
+#define FOR_NOBODY 3
+chan request[BOTH] = [5] of { mtype, byte, byte, byte };
+chan old[BOTH] = [5] of { mtype, byte, byte, byte }; /* of an old session */
+
+/* Answers to find. */
+#define FREE_NOW 1
+#define OURS 2
+#define HELD 3      /* reserved by another */
+#define OVERTAKEN 4 /* another's */
+#define BEHIND 5    /* another's, by an older grant */
 
 /* What the clients were told last, and before the change under way. */
 byte told[BOTH * NAMES];
@@ -237,6 +273,17 @@ hidden mtype s_command, d_command;
 hidden byte s_name, s_gen, s_for, s_i, answer, answer_gen;
 hidden byte d_name, d_gen, d_for, d_i;
 
+#if NAMES == 1
+#define ANY(p) (p(0))
+#define ALL(p) (p(0))
+#elif NAMES == 2
+#define ANY(p) (p(0) || p(1))
+#define ALL(p) (p(0) && p(1))
+#else
+#define ANY(p) (p(0) || p(1) || p(2))
+#define ALL(p) (p(0) && p(1) && p(2))
+#endif
+
 /* A step: all of it, when it may. */
 #define STEP(when, what) d_step { when -> what; skip }
 
@@ -251,6 +298,10 @@ byte f_state[NAMES], f_position;
 bit f_conn;
 /* Revision, name, state; a name of NONE: that is all, or NOOP's OK. */
 chan stream = [8] of { byte, byte, byte };
+/* The list, or the difference, is sent in several turns, and holds it up. */
+chan held_up = [6] of { byte, byte, byte };
+mtype walk = idle;
+byte walk_after, walk_from, walk_upto;
 bit f_noop; /* on its way up */
 /* What a difference takes away is kept for its end: the state, + 1. */
 byte f_kept[NAMES];
@@ -266,6 +317,14 @@ inline cut_stream()
 {
 	f_conn = 0;
 	f_noop = 0;
+	walk = idle;
+	walk_after = 0;
+	walk_from = 0;
+	walk_upto = 0;
+	do
+	:: nempty(held_up) -> held_up?f_r, f_i, f_state_is
+	:: empty(held_up) -> break
+	od;
 	f_differs = 0;
 	looking = 0;
 	looked = 0;
@@ -280,6 +339,13 @@ inline cut_stream()
 	}
 }
 
+/* Changes made during a walk: are they to come behind it? */
+#ifdef M_JOIN_EARLY
+#define JOINED (walk != idle)
+#else
+#define JOINED (walk == walk_unseen)
+#endif
+
 /* Who does not read is cut off. */
 inline tell(n)
 {
@@ -290,43 +356,82 @@ inline tell(n)
 	:: else
 	fi;
 	if
-	:: f_conn && len(stream) < 8 -> stream!revision, n, u[n].state
-	:: f_conn && len(stream) >= 8 -> cut_stream()
+	:: f_conn && walk == idle && len(stream) < 8 ->
+		stream!revision, n, u[n].state
+	:: f_conn && JOINED && len(held_up) < 6 ->
+		held_up!revision, n, u[n].state
+	:: f_conn && ((walk == idle && len(stream) >= 8) ||
+	       (JOINED && len(held_up) >= 6)) -> cut_stream()
 	:: else
 	fi
 }
 
-/* FRONT:difference: what can be seen, then what cannot, then the position. */
-inline send(visible)
-{
-	for (f_r : f_position + 1 .. revision) {
-		for (f_i : 0 .. NAMES - 1) {
-			if
-#ifdef M_GONE_IN_ORDER
-			:: u_revision[f_i] == f_r && visible ->
-#else
-			:: u_revision[f_i] == f_r &&
-			   (u[f_i].state == ACTIVE) == visible ->
-#endif
-				stream!f_r, f_i, u[f_i].state
-			:: else
-			fi
-		}
-	}
-}
-
-/* If not all changes since are known any more, all of it is sent. */
+/*
+ * FRONT:difference: what can be seen, until that has caught up with what is so
+ * now: from there on changes come in order, behind it.  Then what cannot be
+ * seen, up to there; then the position.  If not all changes since are known any
+ * more it is since the beginning of time: the whole list, and what is not in
+ * it.
+ */
 inline subscribe(all)
 {
 	f_conn = 1;
 	f_differs = 1;
+	f_position = (all -> 0 : f_position);
+	walk = walk_seen;
+	walk_from = f_position;
+	walk_after = f_position;
+	walk_upto = revision
+}
+
+#ifdef M_JOIN_EARLY
+#define WALK_END walk_upto
+#else
+#define WALK_END revision
+#endif
+#define WALKS_ON \
+	((walk == walk_seen && walk_after < WALK_END) || \
+	    (walk == walk_unseen && walk_after < walk_upto))
+
+/* The name whose last change is the next, if it is one of this pass. */
+inline walk_on()
+{
+	walk_after++;
+	for (f_i : 0 .. NAMES - 1) {
+		if
+#ifdef M_GONE_IN_ORDER
+		:: u_revision[f_i] == walk_after && walk == walk_seen ->
+#else
+		:: u_revision[f_i] == walk_after &&
+		   (u[f_i].state == ACTIVE) == (walk == walk_seen) ->
+#endif
+			stream!walk_after, f_i, u[f_i].state
+		:: else
+		fi
+	}
+}
+
+inline walk_ends()
+{
 	if
-	:: all -> f_position = 0
-	:: else
-	fi;
-	send(1);
-	send(0);
-	stream!revision, NONE, 0
+	:: walk == walk_seen ->
+		walk = walk_unseen;
+		walk_upto = WALK_END;
+		walk_after = walk_from
+	:: else ->
+		walk = idle;
+		stream!walk_upto, NONE, 0;
+		do
+		:: nempty(held_up) && len(stream) < 8 ->
+			held_up?f_r, f_i, f_state_is;
+			stream!f_r, f_i, f_state_is
+		:: empty(held_up) -> break
+		:: nempty(held_up) && len(stream) >= 8 -> cut_stream(); break
+		od;
+		walk_after = 0;
+		walk_from = 0;
+		walk_upto = 0
+	fi
 }
 
 inline apply()
@@ -397,10 +502,13 @@ proctype frontend()
 	:: STEP(f_conn && !looking && looks > 0 && f_state[2] != ACTIVE, look(2))
 	:: STEP(looking && looked, see())
 	/* the update server's part of it */
-	:: STEP(f_noop && len(stream) < 8, answer_noop())
+	:: STEP(f_noop && walk == idle && len(stream) < 8, answer_noop())
+	:: STEP(WALKS_ON && len(stream) < 7, walk_on())
+	:: STEP(walk != idle && !WALKS_ON && len(stream) < 7, walk_ends())
 	od
 }
-#define FRONT_QUIET (f_conn && !looking && len(stream) == 0)
+#define FRONT_QUIET \
+	(f_conn && !looking && len(stream) == 0 && walk == idle)
 #define DIFFERS(n) (f_state[n] != u[n].state)
 #else
 #define FRONT_QUIET true
@@ -425,6 +533,10 @@ inline put(at, is, by, number)
 	tell(at)
 }
 
+#define WAITS_ANSWER(b) \
+	(op[b] == create_reserve || op[b] == create_early || \
+	    op[b] == delete_deactivate || op[b] == rename_reserve)
+
 /* Octets that were received may be read yet. */
 inline disconnect(b, received)
 {
@@ -433,33 +545,33 @@ inline disconnect(b, received)
 	:: nempty(request[b]) ->
 		request[b]?d_command, d_name, d_gen, d_for;
 		if
-		:: received && len(old[b]) < 4 ->
+		:: received && len(old[b]) < 5 ->
 			old[b]!d_command, d_name, d_gen, FOR_NOBODY
 		:: else
 		fi
 	:: empty(request[b]) -> break
 	od;
-	if
-	:: op_answer[b] == 0 &&
-	   (op[b] == create_reserve || op[b] == create_activate ||
-	       op[b] == delete_deactivate || op[b] == delete_release ||
-	       op[b] == rename_reserve || op[b] == rename_activate ||
-	       op[b] == rename_release) ->
-		op_answer[b] = UNHEARD
-	:: else
-	fi;
-	rec[b] = idle;
-	rec_name[b] = 0;
-	rec_answer[b] = 0;
+	op_answer[b] =
+	    (WAITS_ANSWER(b) && op_answer[b] == 0 -> UNHEARD : op_answer[b]);
+	sync[b] = idle;
+	listed[b] = 0;
 #ifdef SYNC
 	held_op[b] = 0;
 	held_gen[b] = 0;
-	held_rec[b] = 0;
+	held_list[b] = 0;
 #endif
 	for (d_i : 0 .. NAMES - 1) {
 		snap_state[AT(b, d_i)] = 0;
 		snap_gen[AT(b, d_i)] = 0;
-		want[AT(b, d_i)] = idle
+		lacking[AT(b, d_i)] = 0;
+		/* said again when it is back */
+		want[AT(b, d_i)] = (want[AT(b, d_i)] != 0 -> READY : 0);
+		again[AT(b, d_i)] = 0;
+		answered[AT(b, d_i)] = 0;
+		said_gen[AT(b, d_i)] = 0;
+#ifdef SYNC
+		held_settle[AT(b, d_i)] = 0;
+#endif
 	}
 }
 
@@ -478,7 +590,7 @@ inline disconnect(b, received)
 inline take_over(b, n, g)
 {
 #ifndef M_SILENT_TAKEOVER
-	/* The loser comes again, and compares. */
+	/* SESSION:loser */
 	disconnect(u[n].host, false);
 #endif
 	put(n, ACTIVE, b, g)
@@ -512,10 +624,21 @@ inline serve(b, command, n, g)
 	:: command == deactivate && LISTED(b, n) -> /* LIST:deactivate */
 		put(n, MOVING, b, u[n].generation);
 		answer = OK
+	:: command == deactivate && !LISTED(b, n) &&
+	   !(u[n].state == MOVING && u[n].host == b) ->
+		answer = OK /* a NO, and FIND says that nobody sees it here */
 	:: command == delete && u[n].state != ABSENT && u[n].host == b ->
 		/* LIST:delete */
 		put(n, ABSENT, 0, 0);
 		answer = OK
+	:: command == delete && (u[n].state == ABSENT || u[n].host != b) ->
+		answer = OK /* a NO, and FIND says that it is not ours */
+	:: command == find ->
+		answer = (u[n].state == ABSENT -> FREE_NOW :
+		    (u[n].host == b -> OURS :
+		    (u[n].state == RESERVED -> HELD :
+		    (u[n].generation > g -> OVERTAKEN : BEHIND))));
+		answer_gen = u[n].generation
 	:: command == list ->
 		for (s_i : 0 .. NAMES - 1) {
 			if
@@ -536,7 +659,12 @@ inline reply(b)
 	:: s_for == FOR_OP ->
 		op_answer[b] = answer;
 		op_gen[b] = (answer_gen != 0 -> answer_gen : op_gen[b])
-	:: s_for == FOR_REC -> rec_answer[b] = answer
+	:: s_for == FOR_SYNC -> listed[b] = 1
+	:: s_for == FOR_SETTLE ->
+		answered[AT(b, s_name)] = answer;
+		/* of a find that says it is ours: which grant */
+		said_gen[AT(b, s_name)] = (s_command == find && answer == OURS ->
+		    answer_gen : said_gen[AT(b, s_name)])
 	:: else
 	fi
 }
@@ -548,7 +676,11 @@ inline hold(b)
 	:: s_for == FOR_OP ->
 		held_op[b] = answer;
 		held_gen[b] = answer_gen
-	:: s_for == FOR_REC -> held_rec[b] = answer
+	:: s_for == FOR_SYNC -> held_list[b] = 1
+	:: s_for == FOR_SETTLE ->
+		held_settle[AT(b, s_name)] = answer;
+		said_gen[AT(b, s_name)] = (s_command == find && answer == OURS ->
+		    answer_gen : said_gen[AT(b, s_name)])
 	:: else
 	fi
 }
@@ -557,14 +689,19 @@ inline let_go(b)
 {
 	op_answer[b] = (held_op[b] != 0 -> held_op[b] : op_answer[b]);
 	op_gen[b] = (held_gen[b] != 0 -> held_gen[b] : op_gen[b]);
-	rec_answer[b] = (held_rec[b] != 0 -> held_rec[b] : rec_answer[b]);
+	listed[b] = listed[b] || held_list[b];
 	held_op[b] = 0;
 	held_gen[b] = 0;
-	held_rec[b] = 0
+	held_list[b] = 0;
+	for (d_i : 0 .. NAMES - 1) {
+		answered[AT(b, d_i)] = (held_settle[AT(b, d_i)] != 0 ->
+		    held_settle[AT(b, d_i)] : answered[AT(b, d_i)]);
+		held_settle[AT(b, d_i)] = 0
+	}
 }
 
 /* LIST:sync */
-inline sync()
+inline sync_disk()
 {
 	for (s_i : 0 .. NAMES - 1) {
 		disk[s_i].state = u[s_i].state;
@@ -575,8 +712,10 @@ inline sync()
 	let_go(A);
 	let_go(B)
 }
+#define HELD_BACK(n) (held_settle[AT(A, n)] || held_settle[AT(B, n)])
 #define UNSYNCED \
-	(changed || held_op[A] || held_op[B] || held_rec[A] || held_rec[B])
+	(changed || held_op[A] || held_op[B] || held_list[A] || held_list[B] || \
+	    HELD_BACK(0))
 #endif
 
 inline serve_next(b)
@@ -605,13 +744,18 @@ inline serve_old(b)
 #define ENDS(n) OVERDUE(n)
 #endif
 
-proctype update_server()
+/* Sessions, timers and the disk go on each for itself. */
+proctype session(bit b)
 {
 	do
-	:: STEP(nempty(request[A]), serve_next(A))
-	:: STEP(nempty(request[B]), serve_next(B))
-	:: STEP(nempty(old[A]), serve_old(A))
-	:: STEP(nempty(old[B]), serve_old(B))
+	:: STEP(nempty(request[b]), serve_next(b))
+	:: STEP(nempty(old[b]), serve_old(b))
+	od
+}
+
+proctype leases()
+{
+	do
 	:: STEP(ENDS(0), put(0, ABSENT, 0, 0))
 #if NAMES > 1
 	:: STEP(ENDS(1), put(1, ABSENT, 0, 0))
@@ -620,7 +764,7 @@ proctype update_server()
 	:: STEP(ENDS(2), put(2, ABSENT, 0, 0))
 #endif
 #ifdef SYNC
-	:: STEP(UNSYNCED, sync())
+	:: STEP(UNSYNCED, sync_disk())
 #endif
 	od
 }
@@ -650,8 +794,8 @@ inline connect()
 	od;
 #endif
 	/* RECONCILE:list */
-	rec[b] = sync_list;
-	ask(list, 0, 0, FOR_REC)
+	sync[b] = sync_list;
+	ask(list, 0, 0, FOR_SYNC)
 }
 
 /* --- a backend: changes ---------------------------------------------------- */
@@ -710,12 +854,22 @@ inline next(o)
 	op_answer[b] = 0
 }
 
-inline store(n, g, is_told)
+inline store(n, g)
 {
 	l_gen[AT(b, n)] = g;
-	l_told[AT(b, n)] = is_told;
-	l_from[AT(b, n)] = 0;
-	l_back[AT(b, n)] = 0
+	l_note[AT(b, n)] = 0;
+	acked[AT(b, n)] = 0
+}
+
+/* SETTLE:want */
+inline settle_want(n)
+{
+	if
+	:: want[AT(b, n)] == 0 -> want[AT(b, n)] = READY
+	:: want[AT(b, n)] == ASKING || want[AT(b, n)] == FINDING ->
+		again[AT(b, n)] = 1
+	:: else
+	fi
 }
 
 #define ANSWERED(o) (op[b] == o && op_answer[b] != 0)
@@ -723,69 +877,61 @@ inline store(n, g, is_told)
 #define MINE op_name[b]
 #define TO op_to[b]
 
+/* What may have been heard has to be unsaid. */
+inline unreserve(n)
+{
+	if
+	:: op_answer[b] == UNHEARD -> settle_want(n)
+	:: else
+	fi
+}
+
 inline create_reserved()
 {
 	if
 #ifdef M_ACTIVATE_FIRST
 	:: IS_OK ->
-		next(create_activate);
+		next(create_early);
 		ask(activate, MINE, op_gen[b], FOR_OP)
 #else
 	:: IS_OK -> next(create_make)
 #endif
-	:: else -> say_no()
+	:: else ->
+		unreserve(MINE);
+		say_no()
+	fi
+}
+
+inline create_was_early()
+{
+	if
+	:: IS_OK -> next(create_make)
+	:: else ->
+		settle_want(MINE);
+		say_no()
 	fi
 }
 
 inline create_commit()
 {
-#ifdef M_ACTIVATE_FIRST
-	store(MINE, op_gen[b], 1);
-	say_ok(EXISTS, 0)
-#else
-	store(MINE, op_gen[b], 0);
-	next(create_activate);
-	ask(activate, MINE, op_gen[b], FOR_OP)
-#endif
-}
-
-inline create_activated()
-{
-	if
-#ifdef M_ACTIVATE_FIRST
-	:: IS_OK -> next(create_make)
-#else
-	:: IS_OK ->
-		l_told[AT(b, MINE)] = 1;
-		say_ok(EXISTS, 0)
-#endif
-#ifdef M_OK_ANYWAY
-	:: else -> say_ok(EXISTS, 0)
-#else
-	:: else -> next(create_undo)
-#endif
-	fi
+	store(MINE, op_gen[b]);
+	next(create_publish);
+	settle_want(MINE)
 }
 
 inline create_undone()
 {
-	store(MINE, 0, 0);
+	store(MINE, 0);
 #ifndef M_NO_RELEASE
-	ask(delete, MINE, 0, FOR_NOBODY);
+	settle_want(MINE);
 #endif
 	say_no()
 }
 
 /* The disk is full: nothing was made, or changed. */
-inline make_failed(n)
+inline failed(n)
 {
-	ask(delete, n, 0, FOR_NOBODY);
-	say_no()
-}
-
-inline delete_failed()
-{
-	ask(activate, MINE, l_gen[AT(b, MINE)], FOR_NOBODY);
+	settle_want(n);
 	say_no()
 }
 
@@ -793,196 +939,275 @@ inline delete_deactivated()
 {
 	if
 	:: IS_OK -> next(delete_commit)
-	:: else -> say_no()
+	:: else ->
+		settle_want(MINE);
+		say_no()
 	fi
 }
 
 inline delete_committed()
 {
-	store(MINE, 0, 0);
+	store(MINE, 0);
 #ifdef M_RELEASE_FIRST
 	say_ok(GONE, 0)
 #else
 	next(delete_release);
-	ask(delete, MINE, 0, FOR_OP)
+	settle_want(MINE)
 #endif
 }
 
 inline rename_reserved()
 {
 	if
-	:: IS_OK -> next(rename_commit)
-	:: else -> say_no()
+	:: IS_OK -> next(rename_both)
+	:: else ->
+		unreserve(TO);
+		say_no()
 	fi
+}
+
+inline rename_listed()
+{
+	store(TO, op_gen[b]);
+	l_note[AT(b, TO)] = MINE + 1;
+#if defined(M_DELETE_FIRST) || defined(M_PIPELINED)
+	store(MINE, 0);
+	l_note[AT(b, TO)] = 0;
+#endif
+#ifdef M_DELETE_FIRST
+	ask(delete, MINE, 0, FOR_NOBODY);
+#endif
+	next(rename_publish);
+	settle_want(TO);
+#ifdef M_PIPELINED
+	settle_want(MINE)
+#endif
 }
 
 inline rename_committed()
 {
-	l_gen[AT(b, TO)] = op_gen[b];
-	l_told[AT(b, TO)] = 0;
-	l_from[AT(b, TO)] = MINE + 1;
-	l_back[AT(b, TO)] = l_gen[AT(b, MINE)];
-	store(MINE, 0, 0);
-#ifdef M_DELETE_FIRST
-	ask(delete, MINE, 0, FOR_NOBODY);
-#endif
-	next(rename_activate);
-	ask(activate, TO, op_gen[b], FOR_OP);
-#ifdef M_PIPELINED
-	ask(delete, MINE, 0, FOR_NOBODY)
-#else
-	skip
-#endif
-}
-
-inline rename_activated()
-{
-	if
-	:: IS_OK ->
-		store(TO, l_gen[AT(b, TO)], 1);
-		next(rename_release);
-		ask(delete, MINE, 0, FOR_OP)
-#ifdef M_OK_ANYWAY
-	:: else -> say_ok(GONE, EXISTS)
-#else
-	:: else -> next(rename_undo)
-#endif
-	fi
+	l_note[AT(b, TO)] = 0;
+	store(MINE, 0);
+	next(rename_release);
+	settle_want(MINE)
 }
 
 inline rename_undone()
 {
-	store(MINE, l_back[AT(b, TO)], 0);
-	store(TO, 0, 0);
-	/* Was it compared when it was not there? */
+	store(TO, 0);
 #ifdef M_UNDO_BACKWARDS
-	ask(delete, TO, 0, FOR_NOBODY);
-	ask(activate, MINE, l_gen[AT(b, MINE)], FOR_NOBODY);
+	settle_want(TO);
+	settle_want(MINE);
 #else
-	ask(activate, MINE, l_gen[AT(b, MINE)], FOR_NOBODY);
-	ask(delete, TO, 0, FOR_NOBODY);
+	settle_want(MINE);
+	settle_want(TO);
 #endif
 	say_no()
 }
 
+/* --- a backend: the update server is made to say what the list says -------- */
+
+#define WAITS_HERE(n) \
+	((op[b] == create_publish && op_name[b] == n) || \
+	    (op[b] == delete_release && op_name[b] == n) || \
+	    (op[b] == rename_publish && op_to[b] == n) || \
+	    (op[b] == rename_release && op_name[b] == n))
+/* A name with a change under way is left alone, unless that waits for it. */
+#define MAY_SAY(n) \
+	(want[AT(b, n)] == READY && conn[b] && (!BUSY(b, n) || WAITS_HERE(n)))
+
+/* SETTLE:say */
+inline say(n)
+{
+	said_gen[AT(b, n)] = l_gen[AT(b, n)];
+	want[AT(b, n)] = ASKING;
+	again[AT(b, n)] = 0;
+	if
+	:: HAS(b, n) -> ask(activate, n, l_gen[AT(b, n)], FOR_SETTLE)
+	:: !HAS(b, n) -> ask(delete, n, 0, FOR_SETTLE)
+	fi
+}
+
+inline forget(n, state)
+{
+	want[AT(b, n)] = state;
+	again[AT(b, n)] = 0;
+	answered[AT(b, n)] = 0;
+	said_gen[AT(b, n)] = 0
+}
+
+/* It is as it was said: who waits goes on. */
+inline settled(n)
+{
+	acked[AT(b, n)] =
+	    (l_gen[AT(b, n)] != 0 && l_gen[AT(b, n)] == said_gen[AT(b, n)] ->
+	    1 : acked[AT(b, n)]);
+	if
+	:: again[AT(b, n)] -> forget(n, READY)
+	:: else ->
+		forget(n, 0);
+		if
+		:: op[b] == create_publish && op_name[b] == n ->
+			say_ok(EXISTS, 0)
+		:: op[b] == delete_release && op_name[b] == n ->
+			say_ok(GONE, 0)
+		:: op[b] == rename_publish && op_to[b] == n ->
+#if defined(M_DELETE_FIRST) || defined(M_PIPELINED)
+			say_ok(GONE, EXISTS)
+#else
+			next(rename_commit)
+#endif
+		:: op[b] == rename_release && op_name[b] == n ->
+			say_ok(GONE, EXISTS)
+		:: else
+		fi
+	fi
+}
+
+inline taken(n)
+{
+	if
+	:: op[b] == create_publish -> next(create_undo)
+	:: op[b] == rename_publish -> next(rename_undo)
+	:: op[b] == delete_release -> say_ok(GONE, 0)
+	:: op[b] == rename_release -> say_ok(GONE, EXISTS)
+	fi
+}
+
+/* RECONCILE:aside */
+inline set_aside(n)
+{
+	if
+	:: BUSY(b, n) -> settle_want(n)
+	:: !BUSY(b, n) && l_gen[AT(b, n)] == d_gen ->
+#ifndef M_DESTROY
+		aside[AT(b, n)] = l_gen[AT(b, n)];
+#endif
+		store(n, 0)
+	:: else
+	fi
+}
+
+#ifdef M_ASIDE_IF_OLDER
+#define IS_ASIDE (d_name == OVERTAKEN)
+#else
+#define IS_ASIDE (d_name == OVERTAKEN || d_name == BEHIND)
+#endif
+#ifdef M_FORGET_AGAIN
+#define ELSE_AGAIN(n) 0
+#else
+#define ELSE_AGAIN(n) (again[AT(b, n)] -> READY : 0)
+#endif
+
+/* SETTLE:conflict */
+inline found_taken(n)
+{
+	d_name = answered[AT(b, n)];
+	d_gen = said_gen[AT(b, n)];
+	if
+	:: d_name == OURS ->
+		/* a later grant to this server: it is this mailbox's */
+		l_gen[AT(b, n)] = (HAS(b, n) && l_gen[AT(b, n)] < d_gen ->
+		    d_gen : l_gen[AT(b, n)]);
+		forget(n, READY)
+	:: d_name == FREE_NOW || (d_name == HELD && !WAITS_HERE(n)) ->
+		forget(n, READY)
+	:: d_name >= HELD && WAITS_HERE(n) ->
+		forget(n, ELSE_AGAIN(n));
+		taken(n)
+	:: d_name > HELD && !WAITS_HERE(n) ->
+		forget(n, ELSE_AGAIN(n));
+		if
+		:: IS_ASIDE -> set_aside(n)
+		:: else
+		fi
+	fi
+}
+
+#define IS_SAID(n) (want[AT(b, n)] == ASKING && answered[AT(b, n)] != 0)
+
+inline hear(n)
+{
+	if
+	:: answered[AT(b, n)] == OK -> settled(n)
+	:: else ->
+		answered[AT(b, n)] = 0;
+		want[AT(b, n)] = FINDING;
+		ask(find, n, said_gen[AT(b, n)], FOR_SETTLE)
+	fi
+}
+
 /* --- a backend: comparing -------------------------------------------------- */
+
+#define SAME(n) \
+	(snap_state[AT(b, n)] == ACTIVE && \
+	    snap_gen[AT(b, n)] == l_gen[AT(b, n)])
+
+#ifdef M_RELEASE_BLIND
+#define MAY_BE_LACKING(n) true
+#else
+#define MAY_BE_LACKING(n) (!BUSY(b, n))
+#endif
+
+inline compare_one(n)
+{
+	if
+	:: snap_state[AT(b, n)] == ABSENT && HAS(b, n) -> settle_want(n)
+	:: snap_state[AT(b, n)] != ABSENT && HAS(b, n) && !SAME(n) ->
+		settle_want(n)
+	:: snap_state[AT(b, n)] != ABSENT && !HAS(b, n) && MAY_BE_LACKING(n) ->
+		if
+		:: snap_state[AT(b, n)] == RESERVED -> settle_want(n)
+		:: snap_state[AT(b, n)] != RESERVED -> lacking[AT(b, n)] = 1
+		fi
+#ifndef M_SKIP_BUSY
+	:: snap_state[AT(b, n)] != ABSENT && !HAS(b, n) && !MAY_BE_LACKING(n) ->
+		settle_want(n)
+#endif
+	:: else
+	fi;
+	snap_state[AT(b, n)] = 0;
+	snap_gen[AT(b, n)] = 0
+}
 
 inline compare()
 {
 	for (d_i : 0 .. NAMES - 1) {
-		if
-		:: HAS(b, d_i) && (snap_state[AT(b, d_i)] != ACTIVE ||
-		       !l_told[AT(b, d_i)] ||
-		       snap_gen[AT(b, d_i)] != l_gen[AT(b, d_i)]) ->
-			want[AT(b, d_i)] = activate
-		:: !HAS(b, d_i) && snap_state[AT(b, d_i)] != ABSENT ->
-			want[AT(b, d_i)] = delete
-		:: else
-		fi;
-		snap_state[AT(b, d_i)] = 0;
-		snap_gen[AT(b, d_i)] = 0
+		compare_one(d_i)
 	};
-	rec[b] = sync_activate;
-	rec_name[b] = 0;
-	rec_answer[b] = 0
+	listed[b] = 0;
+	sync[b] = sync_said
 }
 
-#define REC rec_name[b]
-#define WANTS(what) (want[AT(b, REC)] == what)
-
-/* While a change is under way, that does the telling; then we look again. */
-#ifdef M_SKIP_BUSY
-#define WAITS false
+/* What is here is said before what is not goes. */
+#ifdef M_DELETE_UNSAID
+#define SAID(n) true
 #else
-#define WAITS BUSY(b, REC)
+#define SAID(n) (want[AT(b, n)] == 0 || lacking[AT(b, n)])
 #endif
 
-inline rec_next(phase, after)
+/* RECONCILE:release */
+inline release()
 {
-	rec_answer[b] = 0;
-	if
-	:: REC < NAMES - 1 ->
-		REC++;
-		rec[b] = phase
-	:: else ->
-		REC = 0;
-		rec[b] = after
-	fi
-}
-
-inline rec_activate()
-{
-	if
-	:: WANTS(activate) && HAS(b, REC) && !BUSY(b, REC) ->
-		/* RECONCILE:activate */
-		want[AT(b, REC)] = idle;
-		rec[b] = sync_activated;
-		ask(activate, REC, l_gen[AT(b, REC)], FOR_REC)
-	:: else -> rec_next(sync_activate, sync_release)
-	fi
-}
-
-/* Not a mailbox of another, and not one that was changed meanwhile. */
-inline rec_refused()
-{
-	if
-#ifndef M_NO_BACK
-	:: l_from[AT(b, REC)] != 0 && !HAS(b, l_from[AT(b, REC)] - 1) &&
-	   !BUSY(b, l_from[AT(b, REC)] - 1) ->
-		/* RECONCILE:back */
-		d_i = l_from[AT(b, REC)] - 1;
-		store(d_i, l_back[AT(b, REC)], 0);
-		store(REC, 0, 0);
-		REC = d_i;
-		want[AT(b, REC)] = activate;
-		rec[b] = sync_activate;
-		rec_answer[b] = 0
-#endif
-	:: else ->
-		/* RECONCILE:aside */
-#ifndef M_DESTROY
-		aside[AT(b, REC)] = l_gen[AT(b, REC)];
-#endif
-		store(REC, 0, 0);
-		rec_next(sync_activate, sync_release)
-	fi
-}
-
-inline rec_activated()
-{
-	if
-	:: rec_answer[b] == OK ->
+	for (d_i : 0 .. NAMES - 1) {
 		if
-		:: HAS(b, REC) && !BUSY(b, REC) ->
-			store(REC, l_gen[AT(b, REC)], 1)
-		:: else
-		fi;
-		rec_next(sync_activate, sync_release)
-	:: rec_answer[b] == NO && HAS(b, REC) && !BUSY(b, REC) -> rec_refused()
-	:: else -> rec_next(sync_activate, sync_release)
-	fi
-}
-
-inline rec_release()
-{
-	if
+		:: lacking[AT(b, d_i)] ->
+			lacking[AT(b, d_i)] = 0;
 #ifdef M_RELEASE_BLIND
-	:: WANTS(delete) ->
+			ask(delete, d_i, 0, FOR_NOBODY)
 #else
-	:: WANTS(delete) && !HAS(b, REC) && !BUSY(b, REC) ->
+			settle_want(d_i)
 #endif
-		/* RECONCILE:release */
-		ask(delete, REC, 0, FOR_NOBODY)
-	:: else
-	fi;
-	want[AT(b, REC)] = idle;
-	rec_next(sync_release, idle)
+		:: else
+		fi
+	};
+	sync[b] = idle
 }
 
 /* --- a backend ------------------------------------------------------------- */
 
-#define FREE(n) (op[b] == idle && ops[b] > 0 && !dead[b] && !HAS(b, n))
-#define HERE(n) (op[b] == idle && ops[b] > 0 && !dead[b] && HAS(b, n))
+#define FREE(n) (op[b] == idle && ops[b] > 0 && conn[b] && !HAS(b, n))
+#define HERE(n) (op[b] == idle && ops[b] > 0 && conn[b] && HAS(b, n))
 
 inline start_create(n)
 {
@@ -1006,11 +1231,19 @@ inline start_rename(n, to)
 	ask(reserve, to, 0, FOR_OP)
 }
 
-proctype backend(bit b)
+/* Apart, as they are in the code: none holds up another. */
+proctype comparing(bit b)
 {
 	do
 	:: STEP(MAY_CONNECT, connect())
+	:: STEP(sync[b] == sync_list && listed[b], compare())
+	:: STEP(sync[b] == sync_said && ALL(SAID), release())
+	od
+}
 
+proctype changing(bit b)
+{
+	do
 	:: STEP(MAY_CREATE(b, 0) && FREE(0), start_create(0))
 	:: STEP(MAY_DELETE(b, 0) && HERE(0), start_delete(0))
 #if NAMES > 1
@@ -1029,37 +1262,76 @@ proctype backend(bit b)
 #endif
 
 	:: STEP(ANSWERED(create_reserve), create_reserved())
+	:: STEP(ANSWERED(create_early), create_was_early())
 	:: STEP(op[b] == create_make, create_commit())
-	:: STEP(op[b] == create_make && MAY_FAIL, make_failed(MINE))
-	:: STEP(ANSWERED(create_activate), create_activated())
+	:: STEP(op[b] == create_make && MAY_FAIL, failed(MINE))
+#ifdef M_OK_ANYWAY
+	:: STEP(op[b] == create_publish, say_ok(EXISTS, 0))
+#else
+	:: STEP(op[b] == create_publish && LATE, next(create_undo))
+#endif
 	:: STEP(op[b] == create_undo, create_undone())
 
 	:: STEP(ANSWERED(delete_deactivate), delete_deactivated())
 	:: STEP(op[b] == delete_commit, delete_committed())
-	:: STEP(op[b] == delete_commit && MAY_FAIL, delete_failed())
-	:: STEP(ANSWERED(delete_release), say_ok(GONE, 0))
+	:: STEP(op[b] == delete_commit && MAY_FAIL, failed(MINE))
+	:: STEP(op[b] == delete_release && LATE, say_ok(GONE, 0))
 
 	:: STEP(ANSWERED(rename_reserve), rename_reserved())
+	:: STEP(op[b] == rename_both, rename_listed())
+	:: STEP(op[b] == rename_both && MAY_FAIL, failed(TO))
+#if !defined(M_DELETE_FIRST) && !defined(M_PIPELINED)
+	:: STEP(op[b] == rename_publish && LATE, next(rename_undo))
+#endif
 	:: STEP(op[b] == rename_commit, rename_committed())
-	:: STEP(op[b] == rename_commit && MAY_FAIL, make_failed(TO))
-	:: STEP(ANSWERED(rename_activate), rename_activated())
-	:: STEP(ANSWERED(rename_release), say_ok(GONE, EXISTS))
+	:: STEP(op[b] == rename_commit && MAY_FAIL, next(rename_undo))
+	:: STEP(op[b] == rename_release && LATE, say_ok(GONE, EXISTS))
 	:: STEP(op[b] == rename_undo, rename_undone())
+	od
+}
 
-	:: STEP(rec[b] == sync_list && rec_answer[b] != 0, compare())
-	:: STEP(rec[b] == sync_activate && !WAITS, rec_activate())
-	:: STEP(rec[b] == sync_activated && rec_answer[b] != 0 && !WAITS,
-		rec_activated())
-	:: STEP(rec[b] == sync_release && !WAITS, rec_release())
+proctype settling(bit b)
+{
+	do
+	:: STEP(MAY_SAY(0), say(0))
+	:: STEP(IS_SAID(0), hear(0))
+	:: STEP(want[AT(b, 0)] == FINDING && answered[AT(b, 0)] != 0,
+		found_taken(0))
+#if NAMES > 1
+	:: STEP(MAY_SAY(1), say(1))
+	:: STEP(IS_SAID(1), hear(1))
+	:: STEP(want[AT(b, 1)] == FINDING && answered[AT(b, 1)] != 0,
+		found_taken(1))
+#endif
+#if NAMES > 2
+	:: STEP(MAY_SAY(2), say(2))
+	:: STEP(IS_SAID(2), hear(2))
+	:: STEP(want[AT(b, 2)] == FINDING && answered[AT(b, 2)] != 0,
+		found_taken(2))
+#endif
 	od
 }
 
 /* --- what goes wrong ------------------------------------------------------- */
 
-/* Its client has no answer. */
+/* Its client has no answer; a RENAME that did not count is taken back. */
 inline crash(b, received)
 {
 	disconnect(b, received);
+	for (d_i : 0 .. NAMES - 1) {
+		want[AT(b, d_i)] = 0;
+#ifndef M_NO_BACK
+		/* RENAME:recover */
+		if
+		:: l_note[AT(b, d_i)] != 0 ->
+			l_gen[AT(b, d_i)] = 0;
+			l_note[AT(b, d_i)] = 0;
+			acked[AT(b, d_i)] = 0;
+			want[AT(b, d_i)] = READY
+		:: else
+		fi
+#endif
+	};
 	op[b] = idle;
 	op_name[b] = 0;
 	op_to[b] = 0;
@@ -1140,6 +1412,7 @@ inline fence()
 proctype chaos()
 {
 	do
+#if !defined(FRONT) || defined(BARRIER)
 	:: STEP(faults > 0 && !dead[A], faults--; crash(A, true))
 	:: STEP(faults > 0 && !dead[B], faults--; crash(B, true))
 	:: STEP(faults > 0 && conn[A], faults--; disconnect(A, true))
@@ -1148,6 +1421,7 @@ proctype chaos()
 		faults--; disconnect(A, false))
 	:: STEP(faults > 0 && conn[B] && len(request[B]) > 0,
 		faults--; disconnect(B, false))
+#endif
 	:: STEP(faults > 0, faults--; crash_update_server())
 #ifdef FRONT
 	:: STEP(faults > 0 && f_conn, faults--; cut_stream())
@@ -1177,18 +1451,18 @@ proctype chaos()
 
 /* --- what must not be ------------------------------------------------------ */
 
-#if NAMES == 1
-#define ANY(p) (p(0))
-#elif NAMES == 2
-#define ANY(p) (p(0) || p(1))
-#else
-#define ANY(p) (p(0) || p(1) || p(2))
-#endif
-
 /* Nothing under way, and nothing to come. */
 #define QUIET(b) \
 	(len(request[b]) == 0 && len(old[b]) == 0 && op[b] == idle && \
-	    rec[b] == idle && (conn[b] || dead[b]))
+	    sync[b] == idle && (dead[b] || (conn[b] && UNWANTED(b))))
+#if NAMES == 1
+#define UNWANTED(b) (want[AT(b, 0)] == 0)
+#elif NAMES == 2
+#define UNWANTED(b) (want[AT(b, 0)] == 0 && want[AT(b, 1)] == 0)
+#else
+#define UNWANTED(b) \
+	(want[AT(b, 0)] == 0 && want[AT(b, 1)] == 0 && want[AT(b, 2)] == 0)
+#endif
 #define SETTLED (FRONT_QUIET && QUIET(A) && QUIET(B) && !ANY(OVERDUE))
 
 /* When settled. */
@@ -1208,6 +1482,8 @@ proctype chaos()
 #define LIES(n) \
 	(STUCK(n) || UNLISTED(A, n) || UNLISTED(B, n) || EMPTY(A, n) || \
 	    EMPTY(B, n) || DIFFERS(n))
+/* One mailbox under two names. */
+#define TWICE(n) (l_note[AT(A, n)] != 0 || l_note[AT(B, n)] != 0)
 #define BREACH(n) (BROKEN(A, n) || BROKEN(B, n))
 
 /* The list was lost, and they came again: the later grant counts. */
@@ -1225,11 +1501,12 @@ proctype chaos()
 #define TWO(n) false
 #else
 #define TWO(n) \
-	(HAS(A, n) && l_told[AT(A, n)] && HAS(B, n) && l_told[AT(B, n)])
+	(HAS(A, n) && acked[AT(A, n)] && HAS(B, n) && acked[AT(B, n)])
 #endif
 /* ...as long as nothing goes wrong, and but for what is being renamed. */
 #define CALM(b) \
-	(conn[b] && rec[b] == idle && len(request[b]) == 0 && len(old[b]) == 0)
+	(conn[b] && sync[b] == idle && UNWANTED(b) && \
+	    len(request[b]) == 0 && len(old[b]) == 0)
 #define RENAMES(b, n) (BUSY(b, n) && op_name[b] != op_to[b])
 #define EARLY(b, n) \
 	(CALM(b) && LISTED(b, n) && !HAS(b, n) && !RENAMES(b, n))
@@ -1238,7 +1515,7 @@ proctype chaos()
 /* True, so that a failing assertion has a name. */
 bit two_have_the_name = 1, listed_without_mailbox = 1, neither_name_listed = 1,
     neither_name_seen = 1, reservation_leaked = 1, list_lies = 1,
-    ok_or_no_lied = 1, the_stale_one_won = 1, stuck = 1;
+    ok_or_no_lied = 1, the_stale_one_won = 1, two_names = 1, stuck = 1;
 
 #ifdef PROGRESS
 /*
@@ -1257,6 +1534,7 @@ proctype judge()
 	:: SETTLED && ANY(LEAKED) -> assert(!reservation_leaked)
 	:: SETTLED && ANY(LIES) -> assert(!list_lies)
 	:: SETTLED && ANY(BREACH) -> assert(!ok_or_no_lied)
+	:: SETTLED && ANY(TWICE) -> assert(!two_names)
 	:: SETTLED && ANY(STALE) -> assert(!the_stale_one_won)
 	:: timeout && !SETTLED -> assert(!stuck)
 	od
@@ -1266,7 +1544,7 @@ proctype judge()
 inline exists(b, n, g)
 {
 	l_gen[AT(b, n)] = g;
-	l_told[AT(b, n)] = 1;
+	acked[AT(b, n)] = 1;
 	told[AT(b, n)] = EXISTS
 }
 
@@ -1281,13 +1559,19 @@ init {
 		};
 		INIT;
 #ifdef SYNC
-		sync();
+		sync_disk();
 #endif
 	}
 	atomic {
-		run update_server();
-		run backend(A);
-		run backend(B);
+		run session(A);
+		run session(B);
+		run leases();
+		run comparing(A);
+		run changing(A);
+		run settling(A);
+		run comparing(B);
+		run changing(B);
+		run settling(B);
 		run chaos();
 #ifdef FRONT
 		run frontend();
