@@ -65,6 +65,7 @@ keep(struct op *op)
 	op_unpublish(op, OP_OLD);
 }
 
+/* CREATE:undo */
 static void
 unlisted(struct op *op, bool failed)
 {
@@ -103,6 +104,7 @@ evicted(void *arg)
 	store_open(store_for(op), id_of(op), looked_into, op);
 }
 
+/* CREATE:publish, answered or not */
 static void
 published(struct op *op, enum op_published how)
 {
@@ -129,6 +131,7 @@ destroyed(void *arg, const char *why)
 	give_up(op, MBLIST_FAILED, "the list cannot be written");
 }
 
+/* CREATE:commit, done */
 static void
 listed(struct op *op, bool failed)
 {
@@ -155,6 +158,7 @@ made(void *arg, const char *why)
 	op_commit(op, listed);
 }
 
+/* CREATE:make */
 static void
 make(struct op *op)
 {
@@ -211,6 +215,7 @@ noted(struct op *op, bool failed)
 	prepared(op);
 }
 
+/* CREATE:reserve, as the model (t/model/murder.pml) calls the steps. */
 static void
 reserve(struct op *op)
 {

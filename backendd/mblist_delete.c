@@ -40,6 +40,7 @@ give_up(struct op *op, enum mblist_result r, const char *text)
 
 /* --- the last: the names are free ---------------------------------------------- */
 
+/* DELETE:release, answered or not */
 static void
 released(struct op *op, enum op_published how)
 {
@@ -82,6 +83,7 @@ removed(void *arg, const char *why)
 	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
 }
 
+/* DELETE:commit, done */
 static void
 unlisted(struct op *op, bool failed)
 {
@@ -148,6 +150,7 @@ withdrawn(void *arg, const struct announce_answer *answer)
 		give_up(op, MBLIST_UNAVAILABLE, op->text);
 }
 
+/* DELETE:deactivate, as the model (t/model/murder.pml) calls the steps. */
 static void
 withdraw_all(struct op *op)
 {

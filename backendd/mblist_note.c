@@ -103,6 +103,7 @@ take_back_one(void *arg, const char *name, const struct mboxrec *rec)
 	return true;
 }
 
+/* RENAME:recover, in t/model/murder.pml. */
 static void
 take_back(struct recovery *r, const struct rename_note *n)
 {

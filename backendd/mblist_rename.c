@@ -117,6 +117,7 @@ unlist_new(void *arg)
 	op_commit(op, taken_back);
 }
 
+/* RENAME:undo */
 static void
 take_back(struct op *op, enum announce_result why, const char *text)
 {
@@ -136,6 +137,7 @@ released(struct op *op, enum op_published how)
 	op_finish(op, MBLIST_OK, "");
 }
 
+/* RENAME:release */
 static void
 release(struct op *op)
 {
@@ -189,7 +191,7 @@ old_unlisted(struct op *op, bool failed)
 		release(op);
 }
 
-/* The commit that counts. */
+/* RENAME:commit, the one that counts. */
 static void
 unlist_old(struct op *op)
 {
@@ -217,6 +219,7 @@ unlist_old(struct op *op)
 	op_commit(op, old_unlisted);
 }
 
+/* RENAME:publish, answered or not */
 static void
 published(struct op *op, enum op_published how)
 {
@@ -248,6 +251,7 @@ both_listed(struct op *op, bool failed)
 	unmake_inbox(op);
 }
 
+/* RENAME:both */
 static void
 list_both(struct op *op)
 {
@@ -330,6 +334,7 @@ reserved(void *arg, const struct announce_answer *answer)
 		reserved_all(op);
 }
 
+/* RENAME:reserve, as the model (t/model/murder.pml) calls the steps. */
 static void
 reserve_all(struct op *op)
 {

@@ -192,7 +192,10 @@ is_overtaken(const struct settle_name *n)
 	    mboxrec_host(n->told.location));
 }
 
-/* Set aside when nobody waits for it, who would know better what to do. */
+/*
+ * SETTLE:conflict.  Set aside (SETTLE:aside) when nobody waits for it, who
+ * would know better what to do.
+ */
 static void
 conflict(struct settle_name *n)
 {
@@ -324,6 +327,7 @@ answered(void *arg, const struct announce_answer *answer)
 	}
 }
 
+/* SETTLE:say */
 static void
 say(struct settle_name *n)
 {
@@ -373,6 +377,7 @@ pump(void *arg)
 
 /* --- wanting ---------------------------------------------------------------- */
 
+/* SETTLE:want, as the model (t/model/murder.pml) calls the steps. */
 static struct settle_name *
 want(struct settle *s, const char *name, enum announce_title title)
 {

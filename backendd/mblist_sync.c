@@ -105,6 +105,7 @@ give_up(struct sync *s, const char *why)
 	finish(s);
 }
 
+/* RECONCILE:want */
 static void
 want(struct sync *s, const char *name)
 {
@@ -142,6 +143,7 @@ may_delete(struct sync *s)
 	return false;
 }
 
+/* RECONCILE:release */
 static void
 compared(struct sync *s)
 {
@@ -276,6 +278,7 @@ listed(void *arg, const struct announce_answer *answer)
 	let_go(s);
 }
 
+/* RECONCILE:list, as the model (t/model/murder.pml) calls the steps. */
 static void
 ask_next(struct sync *s)
 {

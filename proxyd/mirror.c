@@ -238,6 +238,7 @@ note_revision(struct mirror *m, uint64_t revision)
 		m->came = revision;
 }
 
+/* FRONT:entry, in t/model/murder.pml. */
 int
 mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
     struct err *err)
@@ -376,7 +377,7 @@ finish(struct mirror *m, struct err *err)
 	return held ? commit(m, err) : commit_all(m, err);
 }
 
-/* One transaction's worth of what is pending. */
+/* FRONT:gone: one transaction's worth of what is pending. */
 static int
 remove_some(struct mirror *m, struct err *err)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The model of the murder's protocol, murder.pml: spin searches each of its
 # configurations whole and finds nothing; and finds a way to break the murder
-# in each mutation.  An argument (M_SKIP_BUSY) runs only what has it.
+# in each mutation.  An argument (M_NO_LEASE) runs only what has it.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/murder.XXXXXX") || exit 1
@@ -15,7 +15,7 @@ and the update server's disk is slow|CREATE SYNC FAULTS=1|-
 a mailbox is deleted, its name wanted|DELETE|-
 a mailbox is renamed, the new name wanted|RENAME|-
 an administrator breaks what is held|FENCE|-
-the list is lost, or restored|LOST|-
+the list is lost, or restored|LOST FAULTS=1|-
 a backend never comes back|DEATH|-
 a frontend sees two renames|FRONT FAULTS=0|-
 a client looks for a name|FRONT BARRIER FAULTS=1|-
@@ -27,11 +27,11 @@ all settles: a backend never comes back|PROGRESS DEATH FAULTS=0|-
 all settles: a frontend|PROGRESS FRONT BARRIER FAULTS=0|-
 active before the local commit|CREATE M_ACTIVATE_FIRST|listed_without_mailbox
 OK although it is not active|CREATE M_OK_ANYWAY|ok_or_no_lied
-what is undone is not released|CREATE M_NO_RELEASE|reservation_leaked
+what is undone is not released|CREATE M_NO_RELEASE|listed_without_mailbox
 wanted while it is asked, and forgotten|CREATE M_FORGET_AGAIN|reservation_leaked
 released without looking|CREATE M_RELEASE_BLIND|list_lies
-a busy name is not compared|DELETE M_SKIP_BUSY|list_lies
-released before the local commit|DELETE M_RELEASE_FIRST|two_have_the_name
+a name is settled amid a change|CREATE M_SAY_BUSY|list_lies
+released before the local commit|DELETE M_RELEASE_FIRST|ok_or_no_lied
 an old session is heard after the new|CREATE M_OLD_SESSION|reservation_leaked
 activation asks for no generation|CREATE M_NO_GENERATION|two_have_the_name
 a grant that ended takes over|CREATE M_ANY_TAKEOVER|two_have_the_name

@@ -1013,8 +1013,12 @@ inline rename_undone()
 	    (op[b] == rename_publish && op_to[b] == n) || \
 	    (op[b] == rename_release && op_name[b] == n))
 /* A name with a change under way is left alone, unless that waits for it. */
+#ifdef M_SAY_BUSY
+#define MAY_SAY(n) (want[AT(b, n)] == READY && conn[b])
+#else
 #define MAY_SAY(n) \
 	(want[AT(b, n)] == READY && conn[b] && (!BUSY(b, n) || WAITS_HERE(n)))
+#endif
 
 /* SETTLE:say */
 inline say(n)
@@ -1160,10 +1164,8 @@ inline compare_one(n)
 		:: snap_state[AT(b, n)] == RESERVED -> settle_want(n)
 		:: snap_state[AT(b, n)] != RESERVED -> lacking[AT(b, n)] = 1
 		fi
-#ifndef M_SKIP_BUSY
 	:: snap_state[AT(b, n)] != ABSENT && !HAS(b, n) && !MAY_BE_LACKING(n) ->
 		settle_want(n)
-#endif
 	:: else
 	fi;
 	snap_state[AT(b, n)] = 0;
