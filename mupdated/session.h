@@ -134,6 +134,15 @@ void session_refuse(struct session *ss, enum mupdate_code code,
 /* The list cannot be read. */
 void session_unreadable(struct session *ss, const struct err *err);
 
+/* Does it, and answers OK or NO. */
+void session_change(struct session *ss, const struct rules_request *rq);
+
+/* The entry named by the command, if it is there, and OK. */
+typedef void session_put(struct buf *b, struct slice tag, struct slice name,
+    const struct mboxrec *r);
+void session_find(struct session *ss, const struct mupdate_message *m,
+    session_put *put);
+
 /* Runs the command that the parser holds. */
 void session_command(struct session *ss, const struct mupdate_message *m);
 

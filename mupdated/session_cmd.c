@@ -20,8 +20,8 @@ typedef void handler(struct session *ss, const struct mupdate_message *m);
 
 /* --- changes --------------------------------------------------------------- */
 
-static void
-change(struct session *ss, const struct rules_request *rq)
+void
+session_change(struct session *ss, const struct rules_request *rq)
 {
 	const struct rules_who who = session_who(ss);
 	struct list_answer a = list_change(ss->server->list, rq, &who);
@@ -39,7 +39,7 @@ cmd_RESERVE(struct session *ss, const struct mupdate_message *m)
 		.name = m->args[0],
 		.wanted.location = m->args[1] };
 
-	change(ss, &rq);
+	session_change(ss, &rq);
 }
 
 static void
@@ -50,7 +50,7 @@ cmd_ACTIVATE(struct session *ss, const struct mupdate_message *m)
 		.wanted.location = m->args[1],
 		.wanted.acl = m->args[2] };
 
-	change(ss, &rq);
+	session_change(ss, &rq);
 }
 
 static void
@@ -60,7 +60,7 @@ cmd_DEACTIVATE(struct session *ss, const struct mupdate_message *m)
 		.name = m->args[0],
 		.wanted.location = m->args[1] };
 
-	change(ss, &rq);
+	session_change(ss, &rq);
 }
 
 static void
@@ -69,13 +69,14 @@ cmd_DELETE(struct session *ss, const struct mupdate_message *m)
 	struct rules_request rq = { .id = MUPDATE_CMD_DELETE,
 		.name = m->args[0] };
 
-	change(ss, &rq);
+	session_change(ss, &rq);
 }
 
 /* --- reading --------------------------------------------------------------- */
 
-static void
-cmd_FIND(struct session *ss, const struct mupdate_message *m)
+void
+session_find(struct session *ss, const struct mupdate_message *m,
+    session_put *put)
 {
 	struct list *l = ss->server->list;
 	struct session_room room;
@@ -90,17 +91,29 @@ cmd_FIND(struct session *ss, const struct mupdate_message *m)
 		session_unreadable(ss, &err);
 	} else {
 		room = session_begin(ss, list_last(l), false);
-		if (found == 1 && r.state == MBOXREC_ACTIVE)
-			mupdate_put_mailbox(room.out, m->tag, m->args[0],
-			    r.location, r.acl);
-		else if (found == 1)
-			mupdate_put_reserve(room.out, m->tag, m->args[0],
-			    r.location);
+		if (found == 1)
+			put(room.out, m->tag, m->args[0], &r);
 		mupdate_put_reply(room.out, m->tag, MUPDATE_OK,
 		    "Search completed");
 		session_end(&room);
 	}
 	buf_fini(&record);
+}
+
+static void
+put_plain(struct buf *b, struct slice tag, struct slice name,
+    const struct mboxrec *r)
+{
+	if (r->state == MBOXREC_ACTIVE)
+		mupdate_put_mailbox(b, tag, name, r->location, r->acl);
+	else
+		mupdate_put_reserve(b, tag, name, r->location);
+}
+
+static void
+cmd_FIND(struct session *ss, const struct mupdate_message *m)
+{
+	session_find(ss, m, put_plain);
 }
 
 static void

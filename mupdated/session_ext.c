@@ -11,10 +11,6 @@
 #include "mupdated/session.h"
 #include "mupdated/walk.h"
 
-enum {
-	ENTRY_MAX = 512 * 1024
-};
-
 static void
 not_in_form(struct session *ss)
 {
@@ -67,18 +63,11 @@ void
 session_xbreak(struct session *ss, const struct mupdate_message *m)
 {
 	struct rules_request rq = { .id = MUPDATE_CMD_XBREAK };
-	const struct rules_who who = session_who(ss);
-	struct list_answer a;
 
-	if (!mupdate_ext_get_break(m, &rq.name, &rq.wanted.generation)) {
-		not_in_form(ss);
-		return;
-	}
-	a = list_change(ss->server->list, &rq, &who);
-	if (a.done)
-		session_answer(ss, MUPDATE_OK, a.text, a.number, true);
+	if (mupdate_ext_get_break(m, &rq.name, &rq.wanted.generation))
+		session_change(ss, &rq);
 	else
-		session_refuse(ss, a.code, a.text);
+		not_in_form(ss);
 }
 
 /* --- looking --------------------------------------------------------------- */
@@ -86,26 +75,7 @@ session_xbreak(struct session *ss, const struct mupdate_message *m)
 void
 session_xfind(struct session *ss, const struct mupdate_message *m)
 {
-	struct list *l = ss->server->list;
-	struct session_room room;
-	struct mboxrec r;
-	struct buf record;
-	struct err err;
-	int found;
-
-	buf_init(&record, ENTRY_MAX);
-	found = list_find(l, m->args[0], &r, &record, &err);
-	if (found == -1) {
-		session_unreadable(ss, &err);
-	} else {
-		room = session_begin(ss, list_last(l), false);
-		if (found == 1)
-			mupdate_ext_put_entry(room.out, m->tag, m->args[0], &r);
-		mupdate_put_reply(room.out, m->tag, MUPDATE_OK,
-		    "Search completed");
-		session_end(&room);
-	}
-	buf_fini(&record);
+	session_find(ss, m, mupdate_ext_put_entry);
 }
 
 /*
