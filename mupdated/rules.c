@@ -5,9 +5,9 @@
 #include "mupdated/runs.h"
 
 enum {
-	/* A generation may be ahead of us by a year of revisions: a list was
-	 * lost and the clock set back.  More is nonsense, and would use up
-	 * the numbers. */
+	/* A generation may be ahead of the clock by a year of revisions: a list
+	 * was lost and the clock set back.  More is nonsense, and would use up
+	 * the numbers: at once, or a year each time. */
 	AHEAD_DAYS = 366,
 	DAY_MS = 24 * 3600 * 1000
 };
@@ -184,6 +184,16 @@ take_over(struct mboxrec *r, const struct mboxrec *old,
 	return v;
 }
 
+/* None that we have given, and none that a list before ours can have given. */
+static bool
+is_absurd(uint64_t generation, const struct rules_now *now)
+{
+	uint64_t latest = now->seconds * 1000 + (uint64_t)AHEAD_DAYS * DAY_MS;
+
+	return generation > now->revision &&
+	       generation >> RUNS_MS_BITS > latest;
+}
+
 /* LIST:activate */
 static struct rules_verdict
 xactivate(const struct rules_request *rq, const struct mboxrec *old,
@@ -197,9 +207,7 @@ xactivate(const struct rules_request *rq, const struct mboxrec *old,
 		.special_uses = rq->wanted.special_uses,
 		.type = rq->wanted.type };
 
-	if (r.generation > now->revision && (r.generation - now->revision) >>
-	                                        RUNS_MS_BITS >
-	                                        (uint64_t)AHEAD_DAYS * DAY_MS)
+	if (is_absurd(r.generation, now))
 		return refuse(MUPDATE_CODE_LIMIT, "generation out of range");
 	if (old != NULL && !same_host(old, &r))
 		return take_over(&r, old, now);
@@ -218,8 +226,9 @@ xactivate(const struct rules_request *rq, const struct mboxrec *old,
 /* LIST:deactivate */
 static struct rules_verdict
 deactivate(const struct rules_request *rq, const struct mboxrec *old,
-    const struct rules_now *now)
+    const struct rules_who *who, const struct rules_now *now)
 {
+	struct rules_verdict v;
 	struct mboxrec r;
 
 	if (old == NULL)
@@ -232,7 +241,9 @@ deactivate(const struct rules_request *rq, const struct mboxrec *old,
 	r.location = rq->wanted.location;
 	if (r.generation == 0 || !same_host(old, &r))
 		r.generation = now->revision;
-	return put(&r, now);
+	v = put(&r, now);
+	v.taken = !same_host(old, &r) && is_behind_its_back(who, old);
+	return v;
 }
 
 /* LIST:delete */
@@ -307,7 +318,7 @@ rules_apply(const struct rules_request *rq, const struct mboxrec *old,
 	case MUPDATE_CMD_XACTIVATE:
 		return xactivate(rq, old, now);
 	case MUPDATE_CMD_DEACTIVATE:
-		return deactivate(rq, old, now);
+		return deactivate(rq, old, who, now);
 	case MUPDATE_CMD_DELETE:
 		return remove_entry(old, who);
 	case MUPDATE_CMD_XBREAK:

@@ -272,6 +272,32 @@ test_said_again(void)
 	    "what has no generation is granted one");
 }
 
+/* Each goes on from where the one before it has got. */
+static void
+test_ahead(void)
+{
+	static const uint64_t year_ms = (uint64_t)366 * 24 * 3600 * 1000;
+	const struct rules_who who = who_is(OWNER);
+	struct rules_now now = { .revision = NOW,
+		.seconds = 88,
+		.runs = &runs };
+	struct rules_request rq = { .id = MUPDATE_CMD_XACTIVATE,
+		.name = slice_str("user.x"),
+		.wanted = entry(ACTIVE) };
+	const uint64_t most = ((88000 + year_ms + 1) << RUNS_MS_BITS) - 1;
+
+	rq.wanted.generation = most;
+	ok(rules_apply(&rq, NULL, &who, &now).outcome == RULES_PUT,
+	    "a generation a year ahead of the clock");
+	now.revision = most;
+	rq.wanted.generation = most + 1;
+	ok(rules_apply(&rq, NULL, &who, &now).code == MUPDATE_CODE_LIMIT,
+	    "and none beyond, wherever the list is");
+	now.revision = 2 * most;
+	ok(rules_apply(&rq, NULL, &who, &now).outcome == RULES_PUT,
+	    "unless the list has given it");
+}
+
 static void
 test_names(void)
 {
@@ -301,7 +327,10 @@ main(void)
 	test_taken(MUPDATE_CMD_ACTIVATE, ACTIVE, OWNER, L1, false);
 	test_taken(MUPDATE_CMD_ACTIVATE, MOVING, OTHER, L2, true);
 	test_taken(MUPDATE_CMD_DEACTIVATE, ACTIVE, OWNER, L1, false);
+	test_taken(MUPDATE_CMD_DEACTIVATE, ACTIVE, ADMIN, L1, false);
+	test_taken(MUPDATE_CMD_DEACTIVATE, ACTIVE, ADMIN, L2, true);
 	test_said_again();
+	test_ahead();
 	test_names();
 	return done_testing();
 }
