@@ -355,20 +355,30 @@ place(struct session *ss)
 		go(ss, server);
 }
 
-/* The copy was being filled for the first time. */
+/* The copy is current, or cannot be made so. */
 static void
 filled(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
 
-	(void)answer;
 	(void)rec;
 	ss->cmd.wait = NULL;
-	if (route_list(ss->worker->route) != NULL)
+	if (answer == ROUTE_FOUND && route_list(ss->worker->route) != NULL)
 		place(ss);
 	else
 		session_unavailable(ss,
 		    "The mailbox list is not available, try again later");
+}
+
+static bool
+parent_is_listed(struct session *ss, struct slice name)
+{
+	struct route *route = ss->worker->route;
+	struct mboxrec rec;
+
+	name = mboxname_parent(name);
+	return route_list(route) != NULL && name.len > 0 &&
+	       route_look(route, name, &rec) == ROUTE_FOUND;
 }
 
 void
@@ -380,8 +390,8 @@ proxyd_CREATE(struct session *ss)
 	if (c == NULL)
 		return;
 	c->fresh = name;
-	/* Without a list nobody knows where the parent is. */
-	if (route_list(ss->worker->route) != NULL)
+	/* A parent may have been made elsewhere a moment ago. */
+	if (parent_is_listed(ss, name))
 		place(ss);
 	else
 		ss->cmd.wait = route_sync(ss->worker->route, filled, ss);
