@@ -248,7 +248,8 @@ take_entry(void *arg, struct slice name, const struct mboxrec *there)
 	struct arena a;
 	const char *n;
 
-	if (s->list == NULL)
+	/* Names that cannot be are deleted there, if they can be noted. */
+	if (s->list == NULL || name.len > KEYSET_NAME_MAX)
 		return;
 	if (!s->by_bucket)
 		s->there += there->state != MBOXREC_RESERVED;

@@ -144,6 +144,27 @@ test_differences(bool extended)
 	published_fini(&t);
 }
 
+/* It may be out of its mind; a name of ours is never so long. */
+static void
+test_long_name(void)
+{
+	static char name[40000];
+	struct mboxrec rec = published_as("test!default", 7);
+	struct published t;
+
+	memset(name, 'x', sizeof(name) - 1);
+	published_init(&t);
+	make_many(&t);
+	fake_announce_put(t.f.bd.announce, name, &rec);
+	fake_announce_put(t.f.bd.announce, "s7", NULL);
+	meet_again(&t);
+	ok(fake_announce_find(t.f.bd.announce, "s7") != NULL,
+	    "a name that is far too long is passed over");
+	fake_announce_put(t.f.bd.announce, name, NULL);
+	published_settle(&t);
+	published_fini(&t);
+}
+
 /* --- conflicts --------------------------------------------------------------------- */
 
 static void
@@ -401,6 +422,7 @@ main(void)
 	test_equal();
 	test_differences(true);
 	test_differences(false);
+	test_long_name();
 	test_conflicts();
 	test_lacking();
 	test_lost_list();
