@@ -174,27 +174,6 @@ mblist_each_shared(struct mblist *l, const char *identifier,
 	         walk_one, &w, &err) == 0);
 }
 
-static bool
-found_one(void *arg, const char *name, const struct mboxrec *rec)
-{
-	(void)name; /* that there is one is enough */
-	(void)rec;
-	*(bool *)arg = true;
-	return false;
-}
-
-bool
-mblist_has_children(struct mblist *l, const char *name)
-{
-	bool found = false;
-	struct arena a;
-
-	arena_init(&a);
-	mblist_each(l, arena_printf(&a, "%s.", name), found_one, &found);
-	arena_reset(&a);
-	return found;
-}
-
 const char *
 mblist_parent(struct mblist *l, const char *name, struct arena *a)
 {

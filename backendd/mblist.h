@@ -41,9 +41,6 @@ void mblist_close(struct mblist **lp);
 const struct mboxrec *mblist_get(struct mblist *l, const char *name,
     struct arena *a);
 
-/* Is there a mailbox below it? */
-bool mblist_has_children(struct mblist *l, const char *name);
-
 /*
  * The mailboxes whose internal name begins with these octets, in order.
  * Returning false stops.  No change may be begun from inside.

@@ -186,12 +186,6 @@ pages_cancel(struct pages *p)
 	cache_forget(p->cache);
 }
 
-bool
-pages_in_transaction(const struct pages *p)
-{
-	return p->in_transaction;
-}
-
 int
 pages_root_put(struct pages *p, struct pages_set set, struct pages_root root,
     struct err *err)

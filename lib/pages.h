@@ -87,7 +87,6 @@ int pages_begin(struct pages *p, struct err *err) MUST_CHECK;
 /* -1: nothing has changed, or pages_begin() will finish it before all else. */
 int pages_commit(struct pages *p, struct err *err) MUST_CHECK;
 void pages_cancel(struct pages *p);
-bool pages_in_transaction(const struct pages *p);
 
 int pages_root_put(struct pages *p, struct pages_set set,
     struct pages_root root, struct err *err) MUST_CHECK;

@@ -83,12 +83,6 @@ treedb_shards(const struct treedb *t)
 	return pages_shards(t->pages);
 }
 
-bool
-treedb_was_emptied(const struct treedb *t)
-{
-	return t->db != NULL && db_was_emptied(t->db);
-}
-
 int
 treedb_begin(struct treedb *t, struct err *err)
 {

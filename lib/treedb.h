@@ -42,7 +42,6 @@ int treedb_open(struct treedb **tp, const char *dir, unsigned shards,
 void treedb_close(struct treedb **tp);
 struct pages *treedb_pages(struct treedb *t);
 unsigned treedb_shards(const struct treedb *t);
-bool treedb_was_emptied(const struct treedb *t); /* as db_was_emptied() */
 
 /*
  * One transaction at a time, as of db: after a crash all of it is there or
