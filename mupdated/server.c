@@ -33,6 +33,8 @@ settle(void *arg)
 }
 
 /*
+ * SESSION:loser, in t/model/murder.pml.
+ *
  * An entry of this host is not its own any more, by somebody else's command.
  * The host finds out when it compares its list with ours, which it does when it
  * connects again; until then it would serve the name.

@@ -194,6 +194,8 @@ is_enough(const struct walk *w)
 }
 
 /*
+ * FRONT:difference, in t/model/murder.pml.
+ *
  * Nobody is to see a moment in which a renamed mailbox is neither here nor
  * there.  So first comes what is active, up to what is so now, not when we
  * began: what a name became meanwhile must be there before the other one goes.

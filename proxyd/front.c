@@ -88,6 +88,7 @@ answer_all(struct front *f, unsigned noop, bool current)
 			answer(w, current);
 }
 
+/* FRONT:barrier, in t/model/murder.pml. */
 void
 front_send_noop(struct front *f)
 {
