@@ -9,7 +9,8 @@
  * and NO would say that nothing changed.  So it is asked again, for a while
  * (outcome_timeout): these commands may be repeated.  To OK there is nothing to
  * add; of NO, which the second gets if the first was done, the list has the
- * last word: what was to be there is there, what was to go is gone.  If it
+ * last word: what was to be there is there, what was to go is gone.  Of ACLs
+ * it says nothing: NO, for want of a right, may come of the first try.  If it
  * cannot be found out the client is told BYE without an answer, which is what
  * it would see had it been connected to that backend itself.
  */
@@ -46,6 +47,7 @@ struct change {
 	char server[64];
 	struct slice old, fresh; /* names to go and to come; .ptr may be NULL */
 	bool had_fresh;          /* before */
+	bool denied;             /* NO, for want of a right */
 	struct timer *timer;     /* CHANGE_PAUSE, CHANGE_AGAIN */
 	struct mono until;
 
@@ -123,6 +125,19 @@ try_failed(struct session *ss, struct leg *g)
 }
 
 static void
+give_up(struct session *ss)
+{
+	struct change *c = ss->cmd.state;
+
+	log_warn(ss->worker->log, "outcome of a change not known", "sid",
+	    ss->sid, "user", ss->user, "command", ss->cmd.what->name, "backend",
+	    c->server, NULL);
+	session_bye(ss, CLOSE_BACKEND, RESPCODE_UNAVAILABLE,
+	    "The server of this mailbox was lost; what became of the command "
+	    "is not known");
+}
+
+static void
 on_timer(void *arg)
 {
 	struct session *ss = arg;
@@ -130,12 +145,7 @@ on_timer(void *arg)
 	struct mono now = loop_now(ss->worker->loop);
 
 	if (mono_reached(c->until, now)) {
-		log_warn(ss->worker->log, "outcome of a change not known",
-		    "sid", ss->sid, "user", ss->user, "command",
-		    ss->cmd.what->name, "backend", c->server, NULL);
-		session_bye(ss, CLOSE_BACKEND, RESPCODE_UNAVAILABLE,
-		    "The server of this mailbox was lost; what became of the "
-		    "command is not known");
+		give_up(ss);
 		return;
 	}
 	MUST(c->state == CHANGE_PAUSE);
@@ -167,13 +177,19 @@ is_there(struct session *ss, struct slice name)
 	return route_look(ss->worker->route, name, &rec) == ROUTE_FOUND;
 }
 
+static bool
+names_nothing(const struct change *c)
+{
+	return c->old.ptr == NULL && c->fresh.ptr == NULL;
+}
+
 /* The list is current: was it done the first time? */
 static bool
 was_done(struct session *ss)
 {
 	struct change *c = ss->cmd.state;
 
-	if (c->old.ptr == NULL && c->fresh.ptr == NULL)
+	if (names_nothing(c))
 		return false;
 	/* RENAME of INBOX moves what is in it, and leaves it. */
 	if (c->old.ptr != NULL && is_there(ss, c->old) &&
@@ -187,10 +203,13 @@ static void
 looked(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
+	struct change *c = ss->cmd.state;
 
 	(void)rec;
 	ss->cmd.wait = NULL;
-	if (answer != ROUTE_FOUND)
+	if (names_nothing(c) && c->denied)
+		give_up(ss);
+	else if (answer != ROUTE_FOUND)
 		pause_a_moment(ss);
 	else if (was_done(ss))
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Completed");
@@ -217,6 +236,8 @@ answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 		return;
 	}
 	c->status = a->status;
+	c->denied = a->text->code == RESPCODE_NOPERM ||
+	            a->text->code == RESPCODE_NONEXISTENT;
 	c->code = code_text(ss, a->text);
 	c->text = arena_string(&ss->arena, a->text->text);
 	if (a->status == WRITE_OK)

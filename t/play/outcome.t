@@ -76,20 +76,39 @@ def refused(w, ask):
     tap.ok({"there", "other"} <= names(w), "and nothing has changed")
 
 
-def unknown(m, w, ask):
-    """The backend stays away: BYE, and no answer."""
-    open_leg(w)
-    ask.trap(False, b" CREATE ", stays_down=True)
-    tag = w.begin("CREATE never")
+def bye(w, command, what):
+    """BYE, and no answer."""
+    tag = w.begin(command)
     lines = []
     try:
-        while True:
+        while not lines or not lines[-1].startswith(tag):
             lines.append(w.response())
     except EOFError:
         pass
     tap.ok(lines and lines[-1].startswith(b"* BYE [UNAVAILABLE]"),
-           "BYE when it cannot be found out: %r" % lines[-1:])
+           "BYE when it cannot be found out, %s: %r" % (what, lines[-1:]))
     tap.ok(not any(x.startswith(tag) for x in lines), "and no answer")
+
+
+def renounced(m, ask):
+    """SETACL that takes the right to repeat it: NO would be a lie."""
+    club = '"Shared Folders/club"'
+    admin = Wire(*m.address("IMAP", "frontend1"), user="admin")
+    admin.want("CREATE %s" % club)
+    admin.want("SETACL %s user1 lrswipkxtea" % club)
+    w = Wire(*m.address("IMAP", "frontend2"), user="user1")
+    w.want("STATUS %s (MESSAGES)" % club)
+    ask.trap(True, rb"(?m)^\S+ OK ")
+    bye(w, "SETACL %s user1 lr" % club, "the right to ask being gone")
+    tap.equal(acl(admin, club).get("user1"), "lr", "and it is done")
+    admin.close()
+
+
+def unknown(m, w, ask):
+    """The backend stays away."""
+    open_leg(w)
+    ask.trap(False, b" CREATE ", stays_down=True)
+    bye(w, "CREATE never", "the backend being away")
     tap.ok("outcome of a change not known" in m.log("frontend2"),
            "the log says so")
 
@@ -103,5 +122,6 @@ with Murder(backends=1, frontends=2, users=1,
     client = Wire(*murder.address("IMAP", "frontend2"), user="user1")
     done(client, between)
     refused(client, between)
+    renounced(murder, between)
     unknown(murder, client, between)
 tap.done()
