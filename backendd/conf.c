@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "imap/mboxrec.h"
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/tls_conf.h"
@@ -165,7 +166,9 @@ check(const void *conf, struct err *err)
 		const char *use = c->special_use.items[i];
 		const char *space = strchr(use, ' ');
 
-		if (use[0] != '\\' || space == NULL || space[1] == '\0')
+		if (space == NULL || space[1] == '\0' ||
+		    !mboxrec_is_special_use(
+		        slice_of(use, (size_t)(space - use))))
 			return err_set(err,
 			    "special_use = %s: not \"\\USE NAME\"", use);
 	}

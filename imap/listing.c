@@ -434,14 +434,17 @@ put_attribute(struct attributes *a, struct slice name)
 	write_atom(a->w, name);
 }
 
-/* RFC 6154: may always be said; clients look for it in plain LIST. */
+/*
+ * RFC 6154: may always be said; clients look for it in plain LIST.  What the
+ * list has of another host may be anything.
+ */
 static void
 put_special_uses(struct attributes *a, struct slice uses)
 {
 	while (uses.len > 0) {
 		struct slice one = slice_first(uses, slice_find(uses, ' '));
 
-		if (one.len > 0)
+		if (mboxrec_is_special_use(one))
 			put_attribute(a, one);
 		uses = slice_skip(uses,
 		    one.len < uses.len ? one.len + 1 : one.len);

@@ -1,5 +1,8 @@
+#include <string.h>
+
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
+#include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/must.h"
@@ -187,6 +190,28 @@ mboxrec_equal(const struct mboxrec *a, const struct mboxrec *b)
 	       slice_equal(a->acl, b->acl) &&
 	       slice_equal(a->mailboxid, b->mailboxid) &&
 	       slice_equal(a->special_uses, b->special_uses);
+}
+
+bool
+mboxrec_is_mailboxid(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!ascii_alnum(s.ptr[i]) && s.ptr[i] != '-' &&
+		    s.ptr[i] != '_')
+			return false;
+	return s.len > 0;
+}
+
+bool
+mboxrec_is_special_use(struct slice s)
+{
+	if (s.len < 2 || s.ptr[0] != '\\')
+		return false;
+	for (size_t i = 1; i < s.len; i++)
+		if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f ||
+		    strchr("(){%*\"\\]", s.ptr[i]) != NULL)
+			return false;
+	return true;
 }
 
 struct slice

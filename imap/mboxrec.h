@@ -58,6 +58,13 @@ int mboxrec_parse(struct mboxrec *r, struct slice s,
 
 bool mboxrec_equal(const struct mboxrec *a, const struct mboxrec *b);
 
+/*
+ * May clients be shown it?  A MAILBOXID (RFC 8474), and one special use: '\' and
+ * an atom (RFC 6154).
+ */
+bool mboxrec_is_mailboxid(struct slice s);
+bool mboxrec_is_special_use(struct slice s);
+
 /* Parts of "host!partition"; without '!' all of it is host. */
 struct slice mboxrec_host(struct slice location);
 struct slice mboxrec_partition(struct slice location);

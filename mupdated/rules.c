@@ -71,6 +71,31 @@ is_location(struct slice location)
 	       !has_controls(location);
 }
 
+/* With a space between them. */
+static bool
+are_special_uses(struct slice uses)
+{
+	bool more = uses.len > 0;
+
+	while (more) {
+		size_t end = slice_find(uses, ' ');
+
+		if (!mboxrec_is_special_use(slice_first(uses, end)))
+			return false;
+		more = end < uses.len;
+		if (more)
+			uses = slice_skip(uses, end + 1);
+	}
+	return true;
+}
+
+static bool
+are_attributes(const struct mboxrec *r)
+{
+	return (r->mailboxid.len == 0 || mboxrec_is_mailboxid(r->mailboxid)) &&
+	       are_special_uses(r->special_uses);
+}
+
 /* --- verdicts -------------------------------------------------------------- */
 
 static struct rules_verdict
@@ -286,6 +311,8 @@ check_wanted(const struct rules_request *rq, const struct rules_who *who)
 	if (r->mailboxid.len > RULES_MAILBOXID_MAX ||
 	    r->special_uses.len > RULES_SPECIAL_USES_MAX)
 		return refuse(MUPDATE_CODE_LIMIT, "attributes too long");
+	if (!are_attributes(r))
+		return refuse(MUPDATE_CODE_NONE, "not attributes");
 	if (!may(who, r->location))
 		return refuse(MUPDATE_CODE_NOTOWNER,
 		    "location is of another server");

@@ -11,6 +11,7 @@
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/must.h"
 #include "t/tap.h"
 
 static struct arena arena;
@@ -377,6 +378,33 @@ test_attributes(void)
 	arena_reset(&arena);
 }
 
+/* Whatever another host's entries have for special uses, lines stay lines. */
+static void
+test_odd_uses(void)
+{
+	struct asked q;
+	struct listing *l;
+	struct listing_item item;
+	struct buf out;
+	struct write w;
+
+	ok(ask(&q, "LIST \"\" *") == NULL, "parsed");
+	l = listing_new(&arena, fred(), &q.request);
+	add_mailbox(l, slice_str("user.fred.a"),
+	    slice_str("\\Sent) \"/\" x\r\n* BYE \\ \\a\x7f \\\"b  \\Junk"), "");
+	listing_end(l);
+	MUST(listing_next(l, &item));
+	buf_init(&out, 1000);
+	write_init(&w, &out, WRITE_SERVER);
+	listing_write(&w, l, &item);
+	buf_putc(&out, '\0');
+	is_str((const char *)buf_data(&out),
+	    "* LIST (\\HasNoChildren \\Junk) \"/\" a\r\n",
+	    "of special uses, those that are none are left out");
+	buf_fini(&out);
+	arena_reset(&arena);
+}
+
 static void
 test_many(void)
 {
@@ -561,6 +589,7 @@ main(void)
 	test_separator();
 	test_layouts();
 	test_attributes();
+	test_odd_uses();
 	test_many();
 	test_plans();
 	test_too_many();

@@ -313,6 +313,32 @@ test_names(void)
 	    "names");
 }
 
+static void
+test_attributes(void)
+{
+	static const char *const odd[] = { "\\", "Sent", "\\Sent ", " \\Sent",
+		"\\Sent  \\Junk", "\\Sent\r\n* BYE", "\\Sent) \"/\" x",
+		"\\\xc3\xa4" };
+	const struct rules_who who = who_is(OWNER);
+	const struct rules_now now = { .revision = NOW, .runs = &runs };
+	struct rules_request rq = { .id = MUPDATE_CMD_XACTIVATE,
+		.name = slice_str("user.x"),
+		.wanted = entry(ACTIVE) };
+
+	rq.wanted.special_uses = slice_str("\\Sent \\X-Own");
+	ok(rules_apply(&rq, NULL, &who, &now).outcome == RULES_PUT,
+	    "special uses");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		rq.wanted.special_uses = slice_str(odd[i]);
+		ok(rules_apply(&rq, NULL, &who, &now).outcome == RULES_REFUSE,
+		    "no special uses: %zu", i);
+	}
+	rq.wanted.special_uses = slice_str("");
+	rq.wanted.mailboxid = slice_str("a) x\r\n");
+	ok(rules_apply(&rq, NULL, &who, &now).outcome == RULES_REFUSE,
+	    "no MAILBOXID");
+}
+
 int
 main(void)
 {
@@ -332,5 +358,6 @@ main(void)
 	test_said_again();
 	test_ahead();
 	test_names();
+	test_attributes();
 	return done_testing();
 }
