@@ -42,7 +42,7 @@ static const struct conf_item items[] = {
 	{ "max_backlog", CONF_SIZE, AT(max_backlog), "64M", 1 << 20, 1 << 30,
 	    NULL, "Octets of changes kept for subscribers that are behind." },
 	{ "login_timeout", CONF_DURATION, AT(login_ms), "60s", 1000, 0, NULL,
-	    "How long a connection may be idle before it has logged in." },
+	    "How long a connection may take to log in." },
 	{ "idle_timeout", CONF_DURATION, AT(idle_ms), "30m", 15 * 60 * 1000,
 	    0, NULL, "How long a connection may be idle." },
 	{ "lease_time", CONF_DURATION, AT(lease_ms), "15m", 1000, 0, NULL,

@@ -320,9 +320,10 @@ answer(struct session *ss)
 /* --- what only the user's home knows ------------------------------------------------------ */
 
 /*
- * Subscriptions, and the special uses of mailboxes, which MUPDATE has no place
- * for.  Without the former there is no answer, nor if special uses are what is
- * selected by; any other LIST does without when home is down.
+ * Subscriptions, and the special uses of mailboxes, which the copy has only if
+ * both the update server and the mailbox's backend have XMURDER.  Without the
+ * former there is no answer, nor if special uses are what is selected by; any
+ * other LIST does without when home is down.
  */
 static bool
 needs_home(const struct list *l)
