@@ -54,6 +54,7 @@ struct mblist {
 	struct meta *meta;
 	struct mblist_counts counts;
 	bool unproven; /* it began empty, and may have been lost */
+	bool given_up; /* the last comparison was, before its end */
 };
 
 typedef void op_step(struct op *op, bool failed);

@@ -92,6 +92,7 @@ finish(struct sync *s)
 
 	MUST(l->sync == s);
 	l->counts.compared++;
+	l->given_up = false;
 	timer_set(l->compare, (int64_t)l->bd->conf->compare_ms);
 	l->sync = NULL;
 	stop(s);
@@ -100,9 +101,11 @@ finish(struct sync *s)
 static void
 give_up(struct sync *s, const char *why)
 {
-	log_warn(s->list->bd->log, "mailbox list not compared", "why", why,
-	    NULL);
+	struct mblist *l = s->list;
+
+	log_warn(l->bd->log, "mailbox list not compared", "why", why, NULL);
 	finish(s);
+	l->given_up = true;
 }
 
 /* RECONCILE:want */

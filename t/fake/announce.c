@@ -233,7 +233,10 @@ answer(struct announce *a, struct asked *q)
 		break;
 	case VERB_LIST:
 		a->server.lists++;
-		map_each(&a->entries, list_one, &l);
+		if (a->server.no_lists)
+			answer.result = ANNOUNCE_REFUSED;
+		else
+			map_each(&a->entries, list_one, &l);
 		break;
 	case VERB_DIGEST:
 		map_each(&a->entries, list_one, &l);

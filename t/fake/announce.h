@@ -30,6 +30,7 @@ enum fake_fault {
 struct fake_update_server {
 	bool extended;  /* XMURDER */
 	bool remembers; /* it has ended every grant but those it has */
+	bool no_lists;  /* XLIST and LIST are answered NO */
 	uint64_t revision;
 	unsigned changes;  /* commands that change something, heard or not */
 	unsigned lists;    /* XLISTs and LISTs */

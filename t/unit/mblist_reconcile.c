@@ -20,7 +20,8 @@
 #define ACL "joe\tlrsa\t"
 
 enum {
-	MANY = 40
+	MANY = 40,
+	TURNS = 1000 * 1000
 };
 
 static void
@@ -141,6 +142,35 @@ test_differences(bool extended)
 	}
 	meet_again(&t);
 	ok(published_is_alike(&t), "%s: all of it was lost", words);
+	published_fini(&t);
+}
+
+/* It cannot answer just now: asked again, though it is not asked for fun. */
+static void
+test_given_up(void)
+{
+	struct published t;
+
+	published_init(&t);
+	make_many(&t);
+	t.f.conf.compare_ms = 5;
+	published_server(&t)->extended = false;
+	published_server(&t)->no_lists = true;
+	fake_announce_put(t.f.bd.announce, "s7", NULL);
+	published_server(&t)->lists = 0;
+	meet_again(&t);
+	for (int i = 0; i < TURNS && published_server(&t)->lists < 2; i++)
+		published_turn(&t);
+	ok(published_server(&t)->lists >= 2, "what was refused is asked again");
+	published_server(&t)->no_lists = false;
+	for (int i = 0; i < TURNS && !published_is_alike(&t); i++)
+		published_turn(&t);
+	published_settle(&t);
+	ok(published_is_alike(&t), "till it is made equal");
+	published_server(&t)->lists = 0;
+	while (timer_is_set(t.f.bd.list->compare))
+		published_turn(&t);
+	ok(published_server(&t)->lists == 0, "and then no more");
 	published_fini(&t);
 }
 
@@ -422,6 +452,7 @@ main(void)
 	test_equal();
 	test_differences(true);
 	test_differences(false);
+	test_given_up();
 	test_long_name();
 	test_conflicts();
 	test_lacking();
