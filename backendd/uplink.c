@@ -8,6 +8,7 @@
 #include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/dial.h"
+#include "lib/endpoint.h"
 #include "lib/err.h"
 #include "lib/list.h"
 #include "lib/log.h"
@@ -260,18 +261,19 @@ take_message(struct uplink *u)
 static void
 start_tls(struct uplink *u)
 {
+	char host[ENDPOINT_HOST], port[ENDPOINT_PORT];
+	const char *name = host;
 	struct err err;
-	const char *colon = strrchr(u->conf->server, ':');
-	char *host = colon == NULL ? xstrdup(u->conf->server)
-	                           : xstrndup(u->conf->server,
-	                                 (size_t)(colon - u->conf->server));
 
 	enter(u, STATE_TLS);
+	/* A path has no name that a certificate could bear. */
+	if (endpoint_is_path(u->conf->server) ||
+	    endpoint_split(u->conf->server, host, port, &err) == -1)
+		name = NULL;
 	if (u->conf->tls == NULL)
 		fail(u, "TLS is not set up here");
-	else if (stream_start_tls(u->stream, u->conf->tls, host, &err) == -1)
+	else if (stream_start_tls(u->stream, u->conf->tls, name, &err) == -1)
 		fail(u, err.text);
-	free(host);
 }
 
 static void
