@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/conf.h"
 #include "lib/daemon.h"
+#include "lib/endpoint.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/must.h"
@@ -82,6 +83,23 @@ give_up(struct settings *s)
 	return NULL;
 }
 
+static int
+check_addresses(const struct settings *s, struct err *err)
+{
+	const struct daemon_listen *l = s->spec->listens;
+	struct endpoint at;
+
+	for (; l != NULL && l->name != NULL; l++) {
+		const struct conf_list *list =
+		    (const void *)((const char *)s->conf + l->offset);
+
+		for (size_t i = 0; i < list->count; i++)
+			if (endpoint_parse(&at, list->items[i], err) == -1)
+				return err_add(err, "%s", s->file);
+	}
+	return 0;
+}
+
 /* What is in s->text becomes s->conf. */
 static int
 parse(struct settings *s, struct err *err)
@@ -97,7 +115,7 @@ parse(struct settings *s, struct err *err)
 	    !log_level_named(daemon->log_level, &level))
 		return err_set(err,
 		    "%s: log_level must be err, warn, info or debug", s->file);
-	return 0;
+	return check_addresses(s, err);
 }
 
 static int

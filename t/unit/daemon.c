@@ -543,6 +543,10 @@ test_check(struct stage *s)
 	ok(status_of(launch(s, "-n")) == 0, "checked");
 	ok(strstr(log_text(s), "value = first\n") != NULL, "and printed");
 	ok(s->seen[0] == '\0', "and not started");
+	configure(s, "first", "listen = 127.0.0.1:99999\n");
+	ok(status_of(launch(s, "-n")) == 1 &&
+	        strstr(log_text(s), "127.0.0.1:99999") != NULL,
+	    "an address that is none");
 	teardown(s);
 }
 
