@@ -48,6 +48,7 @@ struct change {
 	struct slice old, fresh; /* names to go and to come; .ptr may be NULL */
 	bool had_fresh;          /* before */
 	bool denied;             /* NO, for want of a right */
+	bool absent;             /* NO, it is not there */
 	struct timer *timer;     /* CHANGE_PAUSE, CHANGE_AGAIN */
 	struct mono until;
 
@@ -213,6 +214,8 @@ looked(void *arg, enum route_answer answer, const struct mboxrec *rec)
 		pause_a_moment(ss);
 	else if (was_done(ss))
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Completed");
+	else if (c->absent && c->old.ptr != NULL && is_there(ss, c->old))
+		pause_a_moment(ss); /* gone there, and listed for a while yet */
 	else
 		repeat_answer(ss);
 }
@@ -238,6 +241,7 @@ answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 	c->status = a->status;
 	c->denied = a->text->code == RESPCODE_NOPERM ||
 	            a->text->code == RESPCODE_NONEXISTENT;
+	c->absent = a->text->code == RESPCODE_NONEXISTENT;
 	c->code = code_text(ss, a->text);
 	c->text = arena_string(&ss->arena, a->text->text);
 	if (a->status == WRITE_OK)

@@ -7,12 +7,14 @@ if it cannot be found out, it says BYE and gives no answer.
 """
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import tap  # noqa: E402
 from middle import Middle  # noqa: E402
-from murder import Murder  # noqa: E402
+from mupdate import Client  # noqa: E402
+from murder import Murder, await_that  # noqa: E402
 from wire import Wire, parse  # noqa: E402
 
 
@@ -104,6 +106,28 @@ def renounced(m, ask):
     admin.close()
 
 
+def half_gone(m, w, ask):
+    """The backend has it no more, and the list has not heard of it yet."""
+    editor = Client(int(m.run.plan["mupdate"].split(":")[1]))
+    editor.banner()
+    editor.login("admin")
+    name = b"user.user1.half"
+    editor.ask(b"ACTIVATE", name, b"backend1!default",
+               b"user1\tlrswipkxtea\t")
+    await_that(lambda: "half" in names(w), "it is listed")
+    open_leg(w)
+    ask.trap(False, b" DELETE ")
+    tag = w.begin("DELETE half")
+    await_that(lambda: ask.trapped is None, "the first try is lost")
+    threading.Timer(1, editor.ask, (b"DELETE", name)).start()
+    lines = [w.response()]
+    while not lines[-1].startswith(tag):
+        lines.append(w.response())
+    tap.ok(b" OK " in lines[-1], "gone from the backend, then from the list: "
+           "%r" % lines[-1])
+    tap.ok("half" not in names(w), "and it is gone")
+
+
 def unknown(m, w, ask):
     """The backend stays away."""
     open_leg(w)
@@ -123,5 +147,6 @@ with Murder(backends=1, frontends=2, users=1,
     done(client, between)
     refused(client, between)
     renounced(murder, between)
+    half_gone(murder, client, between)
     unknown(murder, client, between)
 tap.done()
