@@ -307,7 +307,8 @@ def test_slow_subscriber(users):
         r = fast.response()
         entries[r[3]] = r[5]
     grown = memory(server) - before
-    ok(grown < 8 << 20, f"20 MB of changes, {grown} octets kept")
+    # The journal's and the list's buffers are in it.
+    ok(grown < 16 << 20, f"20 MB of changes, {grown} octets kept")
     for s in slow:
         seen = {}
         while (r := s.response())[1] == b"XENTRY":
