@@ -191,14 +191,17 @@ activate(const struct rules_request *rq, const struct mboxrec *old,
 	return v;
 }
 
-/* LIST:takeover */
+/*
+ * LIST:takeover.  Ours to give back is what a list before ours granted: of no
+ * run that we know, and not of times to come, which any writer could name.
+ */
 static struct rules_verdict
 take_over(struct mboxrec *r, const struct mboxrec *old,
     const struct rules_now *now)
 {
 	struct rules_verdict v;
 
-	if (r->generation <= old->generation ||
+	if (r->generation <= old->generation || r->generation > now->revision ||
 	    runs_know(now->runs, r->generation))
 		return refuse(MUPDATE_CODE_TAKEN,
 		    old->state == MBOXREC_ACTIVE

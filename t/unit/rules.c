@@ -11,7 +11,9 @@
 #include "t/tap.h"
 
 enum {
-	KNOWN = 1000, /* the run is from here to the revision before NOW */
+	KNOWN = 1000, /* the run is from here */
+	LAST = 1800,  /* to here */
+	LOST = 1900,  /* granted by a list that was lost */
 	OLD = 1100,   /* the generation of what is there */
 	NOW = 2000,
 	BEFORE = 500, /* of no known run */
@@ -144,12 +146,14 @@ static const struct cell cells[] = {
 	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       OLD,     TAKEN,    0 },
 	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       OLD + 1, TAKEN,    0 },
 	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       BEFORE,  TAKEN,    0 },
-	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       AHEAD,   PUT,      AHEAD },
+	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       AHEAD,   TAKEN,    0 },
+	{ C(XACTIVATE),  RESERVED, OTHER,  L2,       LOST,    PUT,      LOST },
 	{ C(XACTIVATE),  ACTIVE,   OWNER,  L1,       OLD,     PUT,      OLD },
 	{ C(XACTIVATE),  ACTIVE,   OWNER,  L1,       OLD - 1, FENCED,   0 },
 	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       0,       TAKEN,    0 },
-	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       NOW - 1, TAKEN,    0 },
-	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       AHEAD,   PUT,      AHEAD },
+	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       LAST,    TAKEN,    0 },
+	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       AHEAD,   TAKEN,    0 },
+	{ C(XACTIVATE),  ACTIVE,   OTHER,  L2,       LOST,    PUT,      LOST },
 	{ C(XACTIVATE),  ACTIVE,   ADMIN,  L2,       0,       TAKEN,    0 },
 	{ C(XACTIVATE),  MOVING,   OWNER,  L1,       OLD,     PUT,      OLD },
 	{ C(XACTIVATE),  MOVING,   OTHER,  L2,       0,       TAKEN,    0 },
@@ -343,7 +347,7 @@ int
 main(void)
 {
 	runs.count = 1;
-	runs.run[0] = (struct run){ KNOWN, NOW - 1 };
+	runs.run[0] = (struct run){ KNOWN, LAST };
 	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
 		test_cell(&cells[i]);
 	test_taken(MUPDATE_CMD_DELETE, ACTIVE, OWNER, "", false);
