@@ -28,23 +28,6 @@ take_word(struct slice *s)
 	return word;
 }
 
-/* Where the ">" is that ends the path; s.len if nowhere. */
-static size_t
-path_end(struct slice s)
-{
-	bool quoted = false;
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (quoted && s.ptr[i] == '\\')
-			i++;
-		else if (s.ptr[i] == '"')
-			quoted = !quoted;
-		else if (s.ptr[i] == '>' && !quoted)
-			return i;
-	}
-	return s.len;
-}
-
 static void
 parse_params(struct slice s, struct lmtp_command *c)
 {
@@ -82,7 +65,7 @@ parse_envelope(struct arena *a, struct slice s, const char *word,
 	s = slice_skip(s, strlen(word));
 	while (s.len > 0 && s.ptr[0] == ' ')
 		s = slice_skip(s, 1);
-	end = path_end(s);
+	end = slice_find_unquoted(s, '>');
 	if (s.len == 0 || s.ptr[0] != '<' || end == s.len) {
 		wrong(c, 501, "5.1.3 An address is to be in <>");
 		return;

@@ -444,23 +444,6 @@ skip_word(struct slice s)
 	return slice_skip(s, n < s.len ? n + 1 : n);
 }
 
-/* Where the "]" of a code is: not in a quoted string.  s.len if nowhere. */
-static size_t
-find_bracket(struct slice s)
-{
-	bool quoted = false;
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (quoted && s.ptr[i] == '\\')
-			i++;
-		else if (s.ptr[i] == '"')
-			quoted = !quoted;
-		else if (s.ptr[i] == ']' && !quoted)
-			return i;
-	}
-	return s.len;
-}
-
 void
 reply_parse_text(const struct piece *pieces, struct reply_text *t)
 {
@@ -473,7 +456,7 @@ reply_parse_text(const struct piece *pieces, struct reply_text *t)
 	*t = (struct reply_text){ .code = RESPCODE_NONE, .text = s };
 	if (s.len == 0 || s.ptr[0] != '[')
 		return;
-	end = find_bracket(s);
+	end = slice_find_unquoted(s, ']');
 	if (end == s.len)
 		return;
 	code = slice_skip(slice_first(s, end), 1);

@@ -109,13 +109,12 @@ read_found(struct btree *bt, struct pages_set set, struct page_value *v,
 	return 0;
 }
 
-int
-btree_get(struct btree *bt, struct pages_set set, struct slice key,
-    struct buf *out, struct err *err)
+/* 1 and what there is; 0; -1.  The steps to it are kept. */
+static int
+find(struct btree *bt, struct pages_set set, struct slice key,
+    struct page_value *v, struct buf *out, struct err *err)
 {
-	struct page_value v;
-
-	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
+	*v = (struct page_value){ .far = false };
 	if (pages_root(bt->pages, set, &bt->root, err) == -1)
 		return -1;
 	if (bt->root.top == 0)
@@ -124,7 +123,17 @@ btree_get(struct btree *bt, struct pages_set set, struct slice key,
 		return -1;
 	if (!leaf_of(bt)->place.found)
 		return 0;
-	return read_found(bt, set, &v, out, err) == -1 ? -1 : 1;
+	return read_found(bt, set, v, out, err) == -1 ? -1 : 1;
+}
+
+int
+btree_get(struct btree *bt, struct pages_set set, struct slice key,
+    struct buf *out, struct err *err)
+{
+	struct page_value v;
+
+	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
+	return find(bt, set, key, &v, out, err);
 }
 
 /* --- putting ------------------------------------------------------------------ */
@@ -173,23 +182,6 @@ put_far(struct btree *bt, struct pages_set set, struct page_value *v,
 	return 0;
 }
 
-/* 1 and what there was; 0; -1. */
-static int
-find_old(struct btree *bt, struct pages_set set, struct slice key,
-    struct page_value *was, struct buf *old, struct err *err)
-{
-	*was = (struct page_value){ .far = false };
-	if (pages_root(bt->pages, set, &bt->root, err) == -1)
-		return -1;
-	if (bt->root.top == 0)
-		return 0;
-	if (descend(bt, set, key, err) == -1)
-		return -1;
-	if (!leaf_of(bt)->place.found)
-		return 0;
-	return read_found(bt, set, was, old, err) == -1 ? -1 : 1;
-}
-
 int
 btree_put(struct btree *bt, struct pages_set set, struct slice key,
     struct slice value, struct buf *old, struct err *err)
@@ -200,7 +192,7 @@ btree_put(struct btree *bt, struct pages_set set, struct slice key,
 
 	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
 	MUST(value.len <= PAGES_OCTETS_MAX);
-	found = find_old(bt, set, key, &was, old, err);
+	found = find(bt, set, key, &was, old, err);
 	if (found == -1 || put_far(bt, set, &v, err) == -1)
 		return -1;
 	before = bt->root;
@@ -227,7 +219,7 @@ btree_delete(struct btree *bt, struct pages_set set, struct slice key,
 	size_t len;
 
 	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
-	found = find_old(bt, set, key, &was, old, err);
+	found = find(bt, set, key, &was, old, err);
 	if (found != 1)
 		return found;
 	if (shape_drop(bt, set, leaf_of(bt), key, &len, err) == -1)

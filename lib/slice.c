@@ -94,6 +94,22 @@ slice_find(struct slice a, uint8_t c)
 }
 
 size_t
+slice_find_unquoted(struct slice a, uint8_t c)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < a.len; i++) {
+		if (quoted && a.ptr[i] == '\\')
+			i++;
+		else if (a.ptr[i] == '"')
+			quoted = !quoted;
+		else if (a.ptr[i] == c && !quoted)
+			return i;
+	}
+	return a.len;
+}
+
+size_t
 slice_rfind(struct slice a, uint8_t c)
 {
 	for (size_t i = a.len; i > 0; i--)

@@ -59,6 +59,9 @@ size_t slice_common(struct slice a, struct slice b);
 size_t slice_find(struct slice a, uint8_t c);
 size_t slice_rfind(struct slice a, uint8_t c);
 
+/* Where c is first outside "quoted strings" (with \ and \"); else a.len. */
+size_t slice_find_unquoted(struct slice a, uint8_t c);
+
 /* Without spaces and tabs (CR and LF too) at either end. */
 struct slice slice_trim(struct slice a);
 

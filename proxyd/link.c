@@ -669,12 +669,6 @@ link_why(const struct link *k)
 }
 
 bool
-link_was_refused(const struct link *k)
-{
-	return k->refused;
-}
-
-bool
 link_has(const struct link *k, const char *capability)
 {
 	const char *words = k->server->capabilities;

@@ -67,9 +67,6 @@ void link_free(struct link **kp);
 bool link_is_open(const struct link *k);
 const char *link_why(const struct link *k);
 
-/* Did the server refuse the login?  Then asking again is no use. */
-bool link_was_refused(const struct link *k);
-
 /* What the server offers after login, in any case. */
 bool link_has(const struct link *k, const char *capability);
 
