@@ -68,6 +68,16 @@ store_destroy(struct store *st, const char *id, store_cb *cb, void *arg)
 }
 
 void
+store_peek(struct store *st, struct store_peek *p, size_t n, store_peek_cb *cb,
+    void *arg)
+{
+	MUST(n <= STORE_ITEMS_MAX);
+	for (size_t i = 0; i < n; i++)
+		MUST(is_id(p[i].id));
+	st->module->peek(st, p, n, cb, arg);
+}
+
+void
 store_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 {
 	MUST(is_id(id));

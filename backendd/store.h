@@ -173,6 +173,24 @@ void store_create(struct store *st, const struct store_create *c, store_cb *cb,
  */
 void store_destroy(struct store *st, const char *id, store_cb *cb, void *arg);
 
+/* The numbers of a mailbox, open or not. */
+struct store_peek {
+	const char *id;
+
+	struct store_numbers numbers; /* results */
+	uint32_t recent;              /* messages not shown to a session yet */
+	const char *why;              /* NULL, or why there are no numbers */
+};
+
+typedef void store_peek_cb(void *arg);
+
+/*
+ * n mailboxes (at most STORE_ITEMS_MAX) in one job, without opening them.
+ * Each is as at some moment between the call and the call back.
+ */
+void store_peek(struct store *st, struct store_peek *p, size_t n,
+    store_peek_cb *cb, void *arg);
+
 /* --------------------------------------------------------------- mailbox */
 
 /* Gives mb; NULL, and why, if it cannot be opened. */
@@ -409,6 +427,8 @@ struct store_module {
 	    store_cb *cb, void *arg);
 	void (*destroy)(struct store *st, const char *id, store_cb *cb,
 	    void *arg);
+	void (*peek)(struct store *st, struct store_peek *p, size_t n,
+	    store_peek_cb *cb, void *arg);
 	void (*open)(struct store *st, const char *id, store_open_cb *cb,
 	    void *arg);
 	void (*close)(struct store_mailbox *mb);

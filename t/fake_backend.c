@@ -126,6 +126,40 @@ fake_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 	loop_at_end(fs->loop, open_now, o);
 }
 
+struct peeking {
+	store_peek_cb *cb;
+	void *arg;
+};
+
+static void
+peek_now(void *arg)
+{
+	struct peeking *pk = arg;
+
+	pk->cb(pk->arg);
+	free(pk);
+}
+
+static void
+fake_peek(struct store *st, struct store_peek *p, size_t n, store_peek_cb *cb,
+    void *arg)
+{
+	struct fake_store *fs = (struct fake_store *)st;
+	struct peeking *pk = xcalloc(1, sizeof(*pk));
+
+	*pk = (struct peeking){ cb, arg };
+	for (size_t i = 0; i < n; i++) {
+		p[i].numbers = (struct store_numbers){ .uidvalidity = 1,
+			.uidnext = is_used(fs, p[i].id) ? 2 : 1,
+			.highestmodseq = 1 };
+		p[i].recent = 0;
+		p[i].why = map_find(&fs->ids, slice_str(p[i].id)) != NULL
+		               ? NULL
+		               : "There is none";
+	}
+	loop_at_end(fs->loop, peek_now, pk);
+}
+
 static void
 fake_close(struct store_mailbox *mb)
 {
@@ -180,6 +214,7 @@ static const struct store_module fake_module = {
 	.name = "fake",
 	.create = fake_create,
 	.destroy = fake_destroy,
+	.peek = fake_peek,
 	.open = fake_open,
 	.close = fake_close,
 	.set_meta = fake_set_meta,

@@ -293,12 +293,10 @@ end_compaction(struct opening *o, struct spool *sp)
 		sp->ailing = true;
 }
 
-static void
-take_numbers(struct spool_mailbox *mb)
+struct store_numbers
+box_numbers(const struct spool_header *h)
 {
-	const struct spool_header *h = &mb->now;
-
-	mb->store.numbers = (struct store_numbers){
+	return (struct store_numbers){
 		.uidvalidity = h->uidvalidity,
 		.uidnext = h->uidnext,
 		.highestmodseq = h->highestmodseq,
@@ -343,7 +341,7 @@ opening_done(void *arg)
 		mb->cache_end = o->header.cache_end;
 		mb->store.names = o->names;
 		mb->store.recent = o->header.recent;
-		take_numbers(mb);
+		mb->store.numbers = box_numbers(&mb->now);
 		box_release(mb);
 		o->cb(o->arg, &mb->store, NULL);
 	}
@@ -540,7 +538,7 @@ box_become(struct spool_mailbox *mb, const struct spool_header *h,
 	}
 	mb->now = *h;
 	MUST(mb->now.ndead >= old);
-	take_numbers(mb);
+	mb->store.numbers = box_numbers(&mb->now);
 }
 
 /* ---- names ---- */

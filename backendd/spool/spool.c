@@ -345,6 +345,7 @@ const struct store_module spool_module = {
 	.each = spool_each,
 	.create = spool_create,
 	.destroy = spool_destroy,
+	.peek = peek_peek,
 	.open = box_open,
 	.close = box_close,
 	.at = box_at,

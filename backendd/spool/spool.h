@@ -264,6 +264,14 @@ int redo_apply(struct spool *sp, uint64_t number, struct slice record,
 int redo_replay(struct spool *sp, uint64_t number, struct slice record,
     struct err *err) MUST_CHECK;
 
+/* -------------------------------------------------------------- peek.c */
+
+/* The header of an index, looked at while others may be writing it. */
+int peek_header(int fd, struct spool_header *h, struct err *err) MUST_CHECK;
+
+void peek_peek(struct store *st, struct store_peek *p, size_t n,
+    store_peek_cb *cb, void *arg);
+
 /* -------------------------------------------------------- checkpoint.c */
 
 /* What a mailbox has that is not synced. */
@@ -322,6 +330,9 @@ uint32_t box_claim_recent(struct store_mailbox *mb);
 /* Before what must not see it freed; _release may free it. */
 void box_hold(struct spool_mailbox *mb);
 void box_release(struct spool_mailbox *mb);
+
+/* What h says of the mailbox. */
+struct store_numbers box_numbers(const struct spool_header *h);
 
 /* Slot s, below now.nslots, as applied. */
 const struct store_msg *box_slot(const struct spool_mailbox *mb, uint32_t s);

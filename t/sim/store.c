@@ -61,6 +61,7 @@ struct work {
 	const char *why;
 	store_cb *cb;
 	store_open_cb *opened;
+	store_peek_cb *peeked;
 	void *arg;
 };
 
@@ -321,6 +322,37 @@ open_one(struct store *st, const char *id, store_open_cb *cb, void *arg)
 }
 
 static void
+tell_peeked(void *arg)
+{
+	struct work *w = arg;
+
+	w->store->busy--;
+	w->peeked(w->arg);
+	free(w);
+}
+
+static void
+peek(struct store *st, struct store_peek *p, size_t n, store_peek_cb *cb,
+    void *arg)
+{
+	struct work *w = work_new(st, "", NULL, arg);
+
+	w->end = KEPT_MAKING;
+	w->peeked = cb;
+	w->ready.fn = tell_peeked;
+	for (size_t i = 0; i < n; i++) {
+		struct one *o = one_find(store_here(st)->shelf, p[i].id);
+
+		p[i].recent = 0;
+		p[i].why = o == NULL ? "No such mailbox" : NULL;
+		if (o != NULL)
+			p[i].numbers = (struct store_numbers){ .uidnext = 1,
+				.highestmodseq = 1,
+				.uidvalidity = o->uidvalidity };
+	}
+}
+
+static void
 close_one(struct store_mailbox *mb)
 {
 	free((void *)(uintptr_t)mb->names->meta.ptr);
@@ -352,6 +384,7 @@ const struct store_module spool_module = {
 	.each = each,
 	.create = create,
 	.destroy = destroy,
+	.peek = peek,
 	.open = open_one,
 	.close = close_one,
 	.set_meta = set_meta,

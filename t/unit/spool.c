@@ -509,6 +509,59 @@ test_meta(void)
 }
 
 static void
+rig_peek_cb(void *arg)
+{
+	rig_cb(arg, NULL);
+}
+
+static bool
+peek_says(struct store_peek *p, uint32_t exists, uint32_t unseen,
+    uint32_t recent)
+{
+	rig_ask(&rig);
+	store_peek(rig.store, p, 1, rig_peek_cb, &rig);
+	rig_wait(&rig);
+	return p->why == NULL && p->numbers.exists == exists &&
+	       p->numbers.unseen == unseen && p->recent == recent;
+}
+
+static void
+test_peek(void)
+{
+	struct store_peek p = { .id = "peek" };
+	struct store_peek two[2] = { { .id = "no-such" }, { .id = "peek" } };
+	static const uint32_t some[] = { 4, 50 };
+	struct store_numbers before;
+	struct store_mailbox *mb;
+
+	rig_create(&rig, "peek", "");
+	ok(peek_says(&p, 0, 0, 0) && p.numbers.uidvalidity == 77 &&
+	        p.numbers.uidnext == 1 && p.numbers.highestmodseq == 1,
+	    "the numbers of an empty mailbox that is not open");
+	mb = rig_open(&rig, "peek");
+	append_text(mb, "one", STORE_SEEN);
+	store_claim_recent(mb);
+	for (int i = 2; i <= 70; i++)
+		append_text(mb, "more", 0);
+	ok(peek_says(&p, 70, 69, 69), "of one that is open");
+	rig_ask(&rig);
+	store_expunge(mb, some, 2, 0, rig_cb, &rig);
+	rig_wait(&rig);
+	before = *store_numbers(mb);
+	store_close(&mb);
+	ok(peek_says(&p, 68, 67, 67) && p.numbers.uidnext == before.uidnext &&
+	        p.numbers.highestmodseq == before.highestmodseq &&
+	        p.numbers.size == before.size,
+	    "and of one closed, as when it was open");
+	rig_ask(&rig);
+	store_peek(rig.store, two, 2, rig_peek_cb, &rig);
+	rig_wait(&rig);
+	ok(two[0].why != NULL && two[1].why == NULL &&
+	        two[1].numbers.size == p.numbers.size,
+	    "one that is not there does not take those of others");
+}
+
+static void
 flip(const char *id, enum spool_file file, off_t at)
 {
 	char path[SPOOL_PATH], whole[SPOOL_PATH + 65];
@@ -633,6 +686,7 @@ main(void)
 	test_keys();
 	test_close();
 	test_meta();
+	test_peek();
 	test_damage();
 	store_chunk_free(&rig.chunk);
 	rig_stop(&rig);
