@@ -1,0 +1,110 @@
+/*
+ * quota: quota roots, their limits and usage (RFC 9208).
+ *
+ * A root is a name: of a mailbox, of a level of the tree above some
+ * ("shared"), or of a domain ("example.org!").  A mailbox belongs to the
+ * nearest root at or above its own name, and to no other.  Limits are kept in
+ * the list of mailboxes, so that a RENAME moves them in the same change.
+ *
+ * Usage is counted: when a root's is first asked for its mailboxes' numbers
+ * are gathered (ledger), and from then on it follows the news of changes.
+ * After a restart nothing is counted until somebody asks.
+ *
+ * Limits are hard: what would exceed one is refused.  Each time usage comes to
+ * one of the percentages of quota_warning, that is logged ("overquota").
+ *
+ * Who adds messages asks first:
+ *
+ *	switch (quota_check(q, name, &need, checked, me)) {
+ *	case QUOTA_LATER: return;             ... checked(me, verdict)
+ *	case QUOTA_OVER: quota_refuse(ss); return;
+ *	case QUOTA_SOFT: quota_warn(ss);      ... and go on, as with
+ *	case QUOTA_FITS: ...
+ *	}
+ */
+#ifndef BACKENDD_QUOTA_H
+#define BACKENDD_QUOTA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imap/quota.h"
+#include "lib/slice.h"
+
+struct arena;
+struct backendd;
+struct buf;
+struct mboxrec;
+struct quotas;
+struct session;
+
+struct quotas *quotas_new(struct backendd *bd);
+void quotas_free(struct quotas **qp);
+
+/* --- may it be added? --- */
+
+enum quota_verdict {
+	QUOTA_FITS,
+	QUOTA_SOFT, /* it fits, and a warning is due */
+	QUOTA_OVER,
+	QUOTA_LATER /* the call back will say */
+};
+
+struct quota_need {
+	uint64_t octets;
+	uint64_t messages, mailboxes;
+	const char *from; /* internal name of the mailbox they leave (MOVE);
+	                     NULL: they are new */
+};
+
+/*
+ * For a mailbox, which need not exist, by its internal name; mostly answered
+ * at once.  Only after QUOTA_LATER cb comes, once, and not from inside.
+ */
+typedef void quota_check_cb(void *arg, enum quota_verdict v);
+enum quota_verdict quota_check(struct quotas *q, const char *name,
+    const struct quota_need *need, quota_check_cb *cb, void *arg);
+
+/* The tagged NO [OVERQUOTA] / the untagged one, before a command's OK. */
+void quota_refuse(struct session *ss);
+void quota_warn(struct session *ss);
+
+/* --- roots --- */
+
+/* The root's internal name, in the arena; NULL: none. */
+const char *quota_root_of(struct quotas *q, const char *name, struct arena *a);
+
+/* false: there is no such root. */
+bool quota_limits(struct quotas *q, const char *root,
+    struct quota_limits *limits);
+
+/* Durable when called back.  Makes the root; no limits is a root, too. */
+typedef void quota_set_cb(void *arg, bool failed);
+void quota_set(struct quotas *q, const char *root,
+    const struct quota_limits *limits, quota_set_cb *cb, void *arg);
+
+/* Never called back from inside. */
+typedef void quota_usage_cb(void *arg, const struct quota_usage *usage);
+void quota_usage(struct quotas *q, const char *root, quota_usage_cb *cb,
+    void *arg);
+
+/* "STORAGE 91 MESSAGE 80": what is above a warning's percentage. */
+void quota_put_warnings(struct quotas *q, const char *name, struct buf *out);
+
+/* --- for the list of mailboxes: gathered with its own changes --- */
+
+/* A record of that name is going to be put / to go. */
+void quotas_listed(struct quotas *q, const char *name,
+    const struct mboxrec *rec);
+void quotas_unlisted(struct quotas *q, const char *name,
+    const struct mboxrec *rec);
+
+/* A change was taken back: count anew what was counted. */
+void quotas_doubt(struct quotas *q);
+
+/* The roots at and below a name: get another's / go. */
+void quotas_move(struct quotas *q, const char *from, const char *to);
+void quotas_drop(struct quotas *q, const char *name);
+
+#endif
