@@ -21,6 +21,11 @@ class Failed(Exception):
     """Says to a person what went wrong."""
 
 
+def text_of(value, unit):
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return "%.*f %s" % (digits, value, unit)
+
+
 def free_ports(count):
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in held]
@@ -65,6 +70,20 @@ def own_of(pid):
     return pss_of(pid, ("Pss_Anon:", "Pss_Shmem:"))
 
 
+def forget(where):
+    """What the kernel remembers of the files below a directory."""
+    os.sync()
+    for base, _, names in os.walk(where):
+        for name in names:
+            try:
+                fd = os.open(os.path.join(base, name), os.O_RDONLY |
+                             os.O_NONBLOCK | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+
 def seed(address, users, size, mailbox):
     """One message of a size in a mailbox of each user."""
     line = b"The quick brown fox jumps over the lazy dog; so it goes on.\r\n"
@@ -96,9 +115,12 @@ class Ours:
         if done.returncode != 0:
             raise Failed("t/murder %s: %s" % (verb, done.stdout))
 
-    def read_env(self):
+    def env(self):
         with open(os.path.join(self.dir, "env")) as f:
-            env = dict(line.strip().split("=", 1) for line in f)
+            return dict(line.strip().split("=", 1) for line in f)
+
+    def read_env(self):
+        env = self.env()
         self.cert = env["CA"]
         self.key = os.path.join(self.dir, "tls", "key.pem")
         self.at = {"imap": env["FRONTEND1_IMAP"],
@@ -126,6 +148,30 @@ class Ours:
                                "--dirty"], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
         return "murder " + (done.stdout.strip() or "unknown")
+
+
+class Alone(Ours):
+    """One backend, without a murder around it."""
+
+    def __init__(self, where, users, more=()):
+        self.dir = where
+        self.murder("start", "--backends", "1", "--frontends", "0",
+                    "--no-mupdate", "--users", str(users), *more)
+        self.read_env()
+        self.mail = os.path.join(where, "data", "backend1", "spool")
+
+    def read_env(self):
+        env = self.env()
+        self.cert = env["CA"]
+        self.key = os.path.join(self.dir, "tls", "key.pem")
+        self.at = {"imap": env["BACKEND1_IMAP"], "lmtp": env["BACKEND1_LMTP"]}
+        self.tree = int(env["BACKEND1_PID"])
+
+    def restart(self, between=lambda: None, signal="TERM"):
+        self.murder("down", "backend1", signal)
+        between()
+        self.murder("up", "backend1")
+        self.read_env()
 
 
 class Program:
@@ -182,7 +228,7 @@ default_client_limit = 20000
 default_process_limit = 20000
 default_vsz_limit = 0
 first_valid_uid = 1
-mail_location = maildir:~/Maildir
+mail_location = {location}
 passdb {{
   {passdb}
 }}
@@ -219,6 +265,7 @@ service lmtp {{
 class Dovecot:
     """Its proxy before its backend."""
     name = "Dovecot"
+    location = "maildir:~/Maildir"
 
     @staticmethod
     def installed():
@@ -237,14 +284,9 @@ class Dovecot:
             raise
 
     def start(self, users, ours):
-        passwd = os.path.join(self.dir, "passwd")
-        with open(passwd, "w") as f:
-            for i in range(1, users + 1):
-                f.write("user%d:{PLAIN}password::::::\n" % i)
         ports = free_ports(6)
         be, fe = ports[:3], ports[3:]
-        self.run("backend", be, ours,
-                 "driver = passwd-file\n  args = %s" % passwd)
+        self.run_backend(be, users, ours)
         self.run("proxy", fe, ours,
                  "driver = static\n  args = proxy=y host=127.0.0.1 "
                  "port=%%{if;%%s;eq;lmtp;%d;%d} nopassword=y" % (be[2], be[0]),
@@ -255,29 +297,68 @@ class Dovecot:
         self.trees = {"backend": self.programs[0].child.pid,
                       "proxy": self.programs[1].child.pid}
 
+    def run_backend(self, ports, users, ours):
+        passwd = os.path.join(self.dir, "passwd")
+        with open(passwd, "w") as f:
+            for i in range(1, users + 1):
+                f.write("user%d:{PLAIN}password::::::\n" % i)
+        self.run("backend", ports, ours,
+                 "driver = passwd-file\n  args = %s" % passwd)
+
     def run(self, name, ports, ours, passdb, more=""):
         where = os.path.join(self.dir, name)
         mail = os.path.join(where, "mail")
         os.makedirs(mail)
         nobody = pwd.getpwnam("nobody")
         os.chown(mail, nobody.pw_uid, nobody.pw_gid)
-        conf = os.path.join(where, "dovecot.conf")
-        with open(conf, "w") as f:
+        with open(os.path.join(where, "dovecot.conf"), "w") as f:
             f.write(DOVECOT.format(
                 dir=where, name=name, cert=ours.cert, key=ours.key,
                 passdb=passdb, uid=nobody.pw_uid, gid=nobody.pw_gid,
-                imap=ports[0], imaps=ports[1], lmtp=ports[2]) + more)
+                imap=ports[0], imaps=ports[1], lmtp=ports[2],
+                location=self.location) + more)
+        self.up(where, ports)
+
+    def up(self, where, ports):
+        conf = os.path.join(where, "dovecot.conf")
         self.programs.append(
             Program(where, ["dovecot", "-F", "-c", conf], ports))
 
     def stop(self):
         for p in reversed(self.programs):
             p.stop()
+        self.programs = []
 
     def version(self):
         done = subprocess.run(["dovecot", "--version"], text=True,
                               stdout=subprocess.PIPE)
         return "Dovecot " + done.stdout.strip()
+
+
+class DovecotStore(Dovecot):
+    """Its backend alone, with mail as one of its formats has it."""
+
+    def __init__(self, where, users, ours, kind):
+        self.name = "Dovecot " + kind
+        self.location = {"Maildir": "maildir:~/Maildir",
+                         "sdbox": "sdbox:~/mail"}[kind]
+        super().__init__(where, users, ours)
+
+    def start(self, users, ours):
+        self.ports = free_ports(3)
+        self.run_backend(self.ports, users, ours)
+        at = lambda port: "127.0.0.1:%d" % port
+        self.at = {"imap": at(self.ports[0]), "lmtp": at(self.ports[2])}
+        self.mail = os.path.join(self.dir, "backend", "mail")
+
+    @property
+    def tree(self):
+        return self.programs[0].child.pid
+
+    def restart(self, between=lambda: None):
+        self.stop()
+        between()
+        self.up(os.path.join(self.dir, "backend"), self.ports)
 
 
 NGINX = """

@@ -1,8 +1,9 @@
 #!/bin/sh
 # What 'make bench' runs, for moments, on ours alone: it measures what it says.
 top=$(cd "$(dirname "$0")/../.." && pwd)
-out=$("$top/t/bench/run" --quick --no-peers --only \
-    login,noop,lmtp,mupdate,propagation,fulllist,resume,list,scale --json /dev/stdout 2>&1)
+groups=login,noop,lmtp,mupdate,propagation,fulllist,resume,list,scale
+groups=$groups,append,longbox,find,counts,sessions,recover
+out=$("$top/t/bench/run" --quick --no-peers --only $groups --json /dev/stdout 2>&1)
 n=0
 has() { # has DESCRIPTION PATTERN
 	n=$((n + 1))
@@ -23,6 +24,12 @@ has "a frontend's copy" '^| 2000 names in an empty frontend.* | [0-9.]* s |'
 has "resuming" '^| 100 missed changes, list of 2000 | [0-9.e+-]* ms |'
 has "LIST" '^| LIST .* with 50 mailboxes of 2000 | [0-9.e+-]* ms |'
 has "a copy at scale" '^| 10000 mailboxes, as a frontend.* file [0-9]* MB |'
+has "appending" '^| MULTIAPPEND of 10 of 4 kB, messages | [0-9.]* /s |'
+has "a long mailbox" '^| SELECT of 1000 messages, cold | [0-9.]* ms |'
+has "searching" '^| SEARCH by body, 100 messages | [0-9.]* ms |'
+has "counting" '^| LIST-STATUS of 10 | [0-9.]* ms |'
+has "idle sessions" '^| memory of each of 20 idle selected .* | [0-9.-]* kB |'
+has "recovery" '^| kill -9 behind 1 MB, .* | [0-9.]* s |'
 has "every single figure, to be worked on" '"raw": \['
 n=$((n + 1))
 if echo "$out" | grep -q '"failed": [1-9]'; then

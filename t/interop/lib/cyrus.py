@@ -5,7 +5,8 @@
 
 One object is one host: an imapd.conf, a cyrus.conf and a master.  What a host
 is follows from its options, as in Cyrus itself: mupdate_server makes it one
-of a murder, with proxyservers a backend, without a frontend.
+of a murder, with proxyservers a backend, without a frontend; neither, and
+it is alone.
 """
 import glob
 import grp
@@ -30,11 +31,14 @@ SERVICES = {
     "backend": {"imap": ("imapd", 143, 1),
                 "lmtp": ("lmtpd", 24, 1),
                 "sieve": ("timsieved", 4190, 0)},
+    "alone": {"imap": ("imapd", 143, 1),
+              "lmtp": ("lmtpd -a", 24, 1)},
 }
 START = {
     "master": ["ctl_cyrusdb -r"],
     "frontend": ["ctl_cyrusdb -r"],
     "backend": ["ctl_cyrusdb -r", "ctl_mboxlist -m"],
+    "alone": ["ctl_cyrusdb -r"],
 }
 
 
