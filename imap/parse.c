@@ -138,6 +138,12 @@ is_set_char(uint8_t c)
 	return ascii_digit(c) || c == ':' || c == ',' || c == '*';
 }
 
+static bool
+is_saved_set_char(uint8_t c)
+{
+	return c == '$' || is_set_char(c);
+}
+
 static struct slice
 take_while(struct parse *p, bool (*is)(uint8_t))
 {
@@ -517,17 +523,30 @@ parse_date(struct parse *p)
 	return p->error == NULL ? day : 0;
 }
 
-void
-parse_seqset(struct parse *p, struct seqset *s)
+static void
+end_set(struct parse *p, struct seqset *s, const char *why)
 {
-	const char *why;
-
-	next(p);
-	why = seqset_parse(p->arena, take_while(p, is_set_char), s);
 	if (why != NULL)
 		parse_fail(p, why);
 	if (p->error != NULL)
 		*s = (struct seqset){ 0 };
+}
+
+void
+parse_seqset(struct parse *p, struct seqset *s)
+{
+	next(p);
+	end_set(p, s, seqset_parse(p->arena, take_while(p, is_set_char), s));
+}
+
+void
+parse_seqset_saved(struct parse *p, struct seqset *s)
+{
+	struct slice text;
+
+	next(p);
+	text = take_while(p, is_saved_set_char);
+	end_set(p, s, seqset_parse_saved(p->arena, text, s));
 }
 
 struct slice

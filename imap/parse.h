@@ -129,6 +129,9 @@ int64_t parse_date(struct parse *p);
 /* Not resolved: may hold "*". */
 void parse_seqset(struct parse *p, struct seqset *s);
 
+/* The same, where "$" may be in it. */
+void parse_seqset_saved(struct parse *p, struct seqset *s);
+
 /* Octets of text up to, not including, the next of these or the end. */
 struct slice parse_until(struct parse *p, const char *stops);
 

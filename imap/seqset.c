@@ -40,8 +40,29 @@ take_range(struct slice *s, struct seqrange *r)
 	return take_number(s, &r->last);
 }
 
-const char *
-seqset_parse(struct arena *a, struct slice s, struct seqset *set)
+enum dollar {
+	DOLLAR_REFUSED,
+	DOLLAR_TAKEN
+};
+
+/* A range, or "$", and what follows is "," or the end. */
+static bool
+take_item(struct slice *s, enum dollar dollar, struct seqset *set)
+{
+	if (dollar == DOLLAR_TAKEN && s->len > 0 && s->ptr[0] == '$') {
+		set->saved = true;
+		*s = slice_skip(*s, 1);
+	} else if (take_range(s, &set->ranges[set->n])) {
+		set->n++;
+	} else {
+		return false;
+	}
+	return s->len == 0 || s->ptr[0] == ',';
+}
+
+static const char *
+parse_set(struct arena *a, struct slice s, enum dollar dollar,
+    struct seqset *set)
 {
 	size_t n = 1;
 
@@ -53,15 +74,24 @@ seqset_parse(struct arena *a, struct slice s, struct seqset *set)
 	set->ranges = arena_array(a, n, sizeof(*set->ranges));
 	set->size = n;
 	for (;;) {
-		if (!take_range(&s, &set->ranges[set->n]))
+		if (!take_item(&s, dollar, set))
 			return "Invalid sequence set";
-		set->n++;
 		if (s.len == 0)
 			return NULL;
-		if (s.ptr[0] != ',')
-			return "Invalid sequence set";
 		s = slice_skip(s, 1);
 	}
+}
+
+const char *
+seqset_parse(struct arena *a, struct slice s, struct seqset *set)
+{
+	return parse_set(a, s, DOLLAR_REFUSED, set);
+}
+
+const char *
+seqset_parse_saved(struct arena *a, struct slice s, struct seqset *set)
+{
+	return parse_set(a, s, DOLLAR_TAKEN, set);
 }
 
 static int

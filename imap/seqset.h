@@ -4,6 +4,9 @@
  * As parsed a set is in the client's order and may hold "*".  seqset_resolve()
  * replaces "*" by the largest number there is, and sorts and joins the ranges;
  * the other functions want a set that is resolved (or was built ascending).
+ *
+ * "$" is the saved result of a search (RFC 5182): what it means is the
+ * caller's to know, here it is a mark on the set, beside its ranges.
  */
 #ifndef IMAP_SEQSET_H
 #define IMAP_SEQSET_H
@@ -30,10 +33,15 @@ struct seqrange {
 struct seqset {
 	struct seqrange *ranges;
 	size_t n, size;
+	bool saved; /* "$" is in it, too */
 };
 
 /* NULL, or why it is none: static text. */
 const char *seqset_parse(struct arena *a, struct slice s, struct seqset *set);
+
+/* The same, where "$" may be in it. */
+const char *seqset_parse_saved(struct arena *a, struct slice s,
+    struct seqset *set);
 
 /*
  * In place.  largest 0 (an empty mailbox) leaves only what was said in
@@ -61,7 +69,10 @@ uint64_t seqset_count(const struct seqset *set);
 void seqset_intersect(struct arena *arena, const struct seqset *a,
     const struct seqset *b, struct seqset *out);
 
-/* "1:3,5", and "*" if it is not resolved; an empty set writes nothing. */
+/*
+ * "1:3,5", and "*" if it is not resolved; an empty set writes nothing, nor does
+ * "$".
+ */
 void seqset_put(struct buf *out, const struct seqset *set);
 
 /* for (struct seqiter it = seqiter_of(&set); seqiter_next(&it, &n);) */
