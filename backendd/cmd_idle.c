@@ -54,6 +54,10 @@ tell(struct idling *id)
 	if (v == NULL || id->waits || id->ended)
 		return;
 	if (!view_tell(v, VIEW_EVERYTHING, session_out(id->ss))) {
+		if (session_room(id->ss) >= VIEW_ROOM) {
+			task_want(id->turn);
+			return;
+		}
 		id->waits = true;
 		session_wait_room(id->ss, VIEW_ROOM, on_room, id);
 	}

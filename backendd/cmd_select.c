@@ -174,11 +174,9 @@ on_room(struct session *ss, void *arg)
 	}
 	o.access = !sel->examine && (t->rights & CHANGING) ? VIEW_READ_WRITE
 	                                                   : VIEW_READ_ONLY;
-	o.recent_wanted = !(session_enabled(ss) & ENABLED_REV2);
+	o.says = session_says(ss);
 	o.seen = target_seen(ss, t);
 	v = view_new(t->m, &o);
-	if (session_enabled(ss) & ENABLED_CONDSTORE)
-		view_set_condstore(v);
 	session_set_view(ss, v);
 	say_selected(sel, v);
 }

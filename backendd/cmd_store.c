@@ -2,6 +2,7 @@
 #include "backendd/handlers.h"
 #include "backendd/mailbox.h"
 #include "backendd/msgset.h"
+#include "backendd/seen.h"
 #include "backendd/session.h"
 #include "backendd/target.h"
 #include "backendd/view.h"
@@ -103,7 +104,7 @@ put_response(struct storing *st, const struct view *v,
 		view_put_flags(v, msg, out);
 		buf_putc(out, ')');
 	}
-	if (view_condstore(v)) {
+	if (view_says(v) & VIEW_SAYS_MODSEQ) {
 		buf_puts(out, " MODSEQ (");
 		buf_put_number(out, msg->modseq);
 		buf_putc(out, ')');
@@ -118,7 +119,8 @@ is_answered(const struct storing *st, const struct view *v,
 {
 	if (c->outcome == STORE_GONE || c->outcome == STORE_MODIFIED)
 		return false;
-	return !st->silent || (view_condstore(v) && c->outcome == STORE_DONE);
+	return !st->silent ||
+	       ((view_says(v) & VIEW_SAYS_MODSEQ) && c->outcome == STORE_DONE);
 }
 
 static void
@@ -207,8 +209,7 @@ change_seen(struct storing *st, struct view *v)
 	if (n == 0)
 		return;
 	st->waiting++;
-	view_change_seen(v, VIEW_SILENT, st->uids, n, st->sets_seen, on_changed,
-	    st);
+	seen_change(view_seen(v), st->uids, n, st->sets_seen, on_changed, st);
 }
 
 static void

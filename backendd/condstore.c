@@ -11,9 +11,9 @@ condstore_enable(struct session *ss)
 	struct write w;
 
 	session_enable(ss, ENABLED_CONDSTORE);
-	if (v == NULL || view_lost(v) || view_condstore(v))
+	if (v == NULL || view_lost(v) || (view_says(v) & VIEW_SAYS_MODSEQ))
 		return;
-	view_set_condstore(v);
+	view_set_says(v, view_says(v) | VIEW_SAYS_MODSEQ);
 	write_init(&w, session_out(ss), WRITE_SERVER);
 	write_status(&w, slice_of(NULL, 0), WRITE_OK);
 	write_code_open(&w, RESPCODE_HIGHESTMODSEQ);

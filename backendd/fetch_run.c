@@ -3,6 +3,7 @@
 #include "backendd/emailid.h"
 #include "backendd/fetch_run.h"
 #include "backendd/mailbox.h"
+#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/summarise.h"
@@ -125,7 +126,7 @@ set_seen(struct fetching *fe, struct seeing *see)
 			.touch = view_seen(v) != NULL };
 	if (view_seen(v) != NULL) {
 		see->due++;
-		view_change_seen(v, VIEW_SAY, see->uids, see->n, true, on_seen,
+		seen_change(view_seen(v), see->uids, see->n, true, on_seen,
 		    see);
 	}
 	store_change(mailbox_store(fe->m), see->changes, see->n, UINT64_MAX,

@@ -12,6 +12,8 @@
 enum {
 	LINGER_MS = 10 * 1000, /* open without a hold */
 	LINGER_MAX = 256,      /* mailboxes that are */
+	CHANGES_FIRST = 16,
+	CHANGES_MAX = 4096, /* remembered */
 	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
 };
 
@@ -50,6 +52,9 @@ struct mailbox {
 	struct waiters waiters; /* while OPENING */
 	struct watchers watchers;
 	struct mono idle_since;
+	struct mailbox_change *changes; /* with MODSEQs above changes_from */
+	size_t nchanges, changes_size;
+	uint64_t changes_from;
 	char id[STORE_ID_MAX + 1];
 };
 
@@ -105,6 +110,7 @@ drop(struct mailbox *m)
 	MUST(TAILQ_EMPTY(&m->waiters) && m->evict_done == NULL);
 	store_close(&m->mb);
 	map_remove(&m->all->open, key_of(room, m->store, slice_str(m->id)));
+	free(m->changes);
 	free(m);
 }
 
@@ -213,6 +219,63 @@ later_run(void *arg)
 	}
 }
 
+/* Makes room for n more: the older half, or more, is forgotten. */
+static void
+forget_changes(struct mailbox *m, size_t n)
+{
+	size_t drop = m->nchanges / 2;
+
+	if (m->nchanges + n <= CHANGES_MAX)
+		return;
+	if (m->nchanges - drop + n > CHANGES_MAX)
+		drop = m->nchanges;
+	m->changes_from = m->changes[drop - 1].modseq;
+	m->nchanges -= drop;
+	memmove(m->changes, m->changes + drop,
+	    m->nchanges * sizeof(m->changes[0]));
+}
+
+static void
+remember_changes(struct mailbox *m, const struct store_news *n)
+{
+	MUST(
+	    m->nchanges == 0 || m->changes[m->nchanges - 1].modseq < n->modseq);
+	if (n->nchanged > CHANGES_MAX) {
+		m->nchanges = 0;
+		m->changes_from = n->modseq;
+		return;
+	}
+	forget_changes(m, n->nchanged);
+	if (m->nchanges + n->nchanged > m->changes_size) {
+		m->changes_size =
+		    (m->nchanges + n->nchanged) * 2 + CHANGES_FIRST;
+		m->changes = xreallocarray(m->changes, m->changes_size,
+		    sizeof(m->changes[0]));
+	}
+	for (size_t i = 0; i < n->nchanged; i++)
+		m->changes[m->nchanges++] =
+		    (struct mailbox_change){ n->modseq, n->changed[i] };
+}
+
+bool
+mailbox_changes(const struct mailbox *m, uint64_t since,
+    const struct mailbox_change **changes, size_t *n)
+{
+	size_t low = 0, high = m->nchanges;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (m->changes[mid].modseq <= since)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*changes = m->changes + low;
+	*n = m->nchanges - low;
+	return since >= m->changes_from;
+}
+
 /*
  * A watcher may go while it is told, but no other: views only take note, and
  * act in a turn of their own.
@@ -223,6 +286,8 @@ on_news(void *arg, const struct store_news *n)
 	struct mailbox *m = arg;
 	struct mailbox_watcher *w, *next;
 
+	if (n->nchanged > 0)
+		remember_changes(m, n);
 	TAILQ_FOREACH_SAFE (w, &m->watchers, link, next)
 		w->news(w, n);
 }
@@ -236,8 +301,11 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 
 	m->mb = mb;
 	m->state = mb != NULL ? MAILBOX_OPEN : MAILBOX_CLOSED;
-	if (mb != NULL)
+	if (mb != NULL) {
 		store_observe(mb, on_news, m);
+		m->changes_from = store_numbers(mb)->highestmodseq;
+		m->nchanges = 0;
+	}
 	TAILQ_CONCAT(&waiters, &m->waiters, link);
 	m->holds++; /* so that it settles once, below */
 	while ((w = TAILQ_FIRST(&waiters)) != NULL) {

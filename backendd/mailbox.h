@@ -74,6 +74,23 @@ struct mailbox_watcher {
 void mailbox_watch(struct mailbox *m, struct mailbox_watcher *w);
 void mailbox_unwatch(struct mailbox *m, struct mailbox_watcher *w);
 
+/*
+ * The changes of flags that news were of, oldest first, for a while: what many
+ * views have still to tell is here once.  A message may be in it several
+ * times; its record has the MODSEQ of the last.
+ */
+struct mailbox_change {
+	uint64_t modseq;
+	uint32_t uid;
+};
+
+/*
+ * Gives those with a MODSEQ above since, borrowed until the next turn.  false:
+ * not all of them are remembered; look at the messages.
+ */
+bool mailbox_changes(const struct mailbox *m, uint64_t since,
+    const struct mailbox_change **changes, size_t *n) MUST_CHECK;
+
 /* --- messages that come in: APPEND and LMTP --- */
 
 struct mailbox_append {

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "backendd/seen.h"
 #include "backendd/store.h"
@@ -36,7 +37,6 @@ struct seen {
 	unsigned holds;
 	struct range *ranges;
 	size_t n;
-	TAILQ_HEAD(, seen_watcher) watchers;
 	bool writing;           /* a record is on its way */
 	struct waiters waiting; /* for the next one */
 	struct waiters written; /* for that one */
@@ -141,7 +141,6 @@ seen_open(struct seens *all, const char *user, struct slice mailboxid)
 	}
 	s->all = all;
 	s->holds = 1;
-	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->waiting);
 	TAILQ_INIT(&s->written);
 	arena_init(&a);
@@ -159,7 +158,7 @@ seen_close(struct seen **sp)
 	*sp = NULL;
 	if (s == NULL || --s->holds > 0)
 		return;
-	MUST(!s->writing && TAILQ_EMPTY(&s->watchers));
+	MUST(!s->writing);
 	if (map_find(&s->all->open, key_of(s)) == s)
 		map_remove(&s->all->open, key_of(s));
 	free(s->ranges);
@@ -337,14 +336,9 @@ seen_change(struct seen *s, const uint32_t *uids, size_t n, bool now_seen,
     seen_cb *cb, void *arg)
 {
 	struct range *ranges = xcalloc(s->n + n + 1, sizeof(*ranges));
-	uint32_t *changed = xcalloc(n + 1, sizeof(*changed));
 	struct waiter *w = xcalloc(1, sizeof(*w));
-	struct seen_watcher *watcher;
-	size_t nchanged = 0, made;
+	size_t made;
 
-	for (size_t i = 0; i < n; i++)
-		if (seen_has(s, uids[i]) != now_seen)
-			changed[nchanged++] = uids[i];
 	made =
 	    now_seen ? add(s, uids, n, ranges) : subtract(s, uids, n, ranges);
 	if (made <= SEEN_RANGES_MAX) {
@@ -353,27 +347,10 @@ seen_change(struct seen *s, const uint32_t *uids, size_t n, bool now_seen,
 		s->n = made;
 	} else {
 		free(ranges);
-		nchanged = 0;
 	}
-	TAILQ_FOREACH (watcher, &s->watchers, link)
-		if (nchanged > 0)
-			watcher->changed(watcher, changed, nchanged);
-	free(changed);
 	w->cb = cb;
 	w->arg = arg;
 	TAILQ_INSERT_TAIL(&s->waiting, w, link);
 	if (!s->writing)
 		write_record(s);
-}
-
-void
-seen_watch(struct seen *s, struct seen_watcher *w)
-{
-	TAILQ_INSERT_TAIL(&s->watchers, w, link);
-}
-
-void
-seen_unwatch(struct seen *s, struct seen_watcher *w)
-{
-	TAILQ_REMOVE(&s->watchers, w, link);
 }

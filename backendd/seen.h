@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "lib/slice.h"
 
@@ -42,17 +41,11 @@ uint32_t seen_count(const struct seen *s, const struct store_mailbox *mb);
 typedef void seen_cb(void *arg, const char *why);
 
 /*
- * Ascending UIDs; watchers hear of those that change, at once.  cb when it is
- * durable, never from inside.  uids are borrowed for the call only.
+ * Ascending UIDs.  cb when it is durable, never from inside.  uids are borrowed
+ * for the call only.  His other sessions hear of it by the messages' MODSEQ: a
+ * change of messages they may have looked at goes with store_change.touch.
  */
 void seen_change(struct seen *s, const uint32_t *uids, size_t n, bool now_seen,
     seen_cb *cb, void *arg);
-
-struct seen_watcher {
-	TAILQ_ENTRY(seen_watcher) link;
-	void (*changed)(struct seen_watcher *w, const uint32_t *uids, size_t n);
-};
-void seen_watch(struct seen *s, struct seen_watcher *w);
-void seen_unwatch(struct seen *s, struct seen_watcher *w);
 
 #endif

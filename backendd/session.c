@@ -456,18 +456,22 @@ what_to_tell(const struct session *ss)
 	return VIEW_EVERYTHING;
 }
 
-/* What is new in the mailbox.  False: no room for it and the reply yet. */
+/*
+ * What is new in the mailbox.  False: not all yet, or no room for the reply;
+ * if there is room, it is looked for in a turn of its own.
+ */
 static bool
 tell_news(struct session *ss)
 {
 	struct buf *out = stream_out(ss->stream);
 
-	if (buf_room(out) < REPLY_ROOM)
+	if (ss->view != NULL && ss->cmd != NULL && !view_lost(ss->view) &&
+	    !view_tell(ss->view, what_to_tell(ss), out)) {
+		if (buf_room(out) >= VIEW_ROOM)
+			task_want(ss->turn);
 		return false;
-	if (ss->view == NULL || ss->cmd == NULL || view_lost(ss->view))
-		return true;
-	return view_tell(ss->view, what_to_tell(ss), out) &&
-	       buf_room(out) >= REPLY_ROOM;
+	}
+	return buf_room(out) >= REPLY_ROOM;
 }
 
 static void

@@ -77,7 +77,9 @@ enum session_result {
 enum session_enabled {
 	ENABLED_CONDSTORE = 1 << 0,
 	ENABLED_REV2 = 1 << 1,
-	ENABLED_QRESYNC = 1 << 2
+	ENABLED_QRESYNC = 1 << 2, /* comes with CONDSTORE */
+	ENABLED_UTF8 = 1 << 3,    /* UTF8=ACCEPT */
+	ENABLED_UIDONLY = 1 << 4  /* UIDFETCH for FETCH, no numbers at all */
 };
 
 /* Accepts fd.  secure: TLS from the first octet. */
@@ -182,6 +184,9 @@ void session_set_view(struct session *ss, struct view *v);
 
 unsigned session_enabled(const struct session *ss);
 void session_enable(struct session *ss, unsigned bits);
+
+/* What that makes of a view: bits of enum view_says. */
+unsigned session_says(const struct session *ss);
 
 /* --- for cmd_auth and cmd_misc ---------------------------------------------
  */

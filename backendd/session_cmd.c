@@ -216,10 +216,28 @@ session_enabled(const struct session *ss)
 	return ss->enabled;
 }
 
+unsigned
+session_says(const struct session *ss)
+{
+	unsigned says = 0;
+
+	if (!(ss->enabled & ENABLED_REV2))
+		says |= VIEW_SAYS_RECENT;
+	if (ss->enabled & ENABLED_CONDSTORE)
+		says |= VIEW_SAYS_MODSEQ;
+	if (ss->enabled & (ENABLED_QRESYNC | ENABLED_UIDONLY))
+		says |= VIEW_SAYS_VANISHED;
+	if (ss->enabled & ENABLED_UIDONLY)
+		says |= VIEW_SAYS_UIDFETCH;
+	return says;
+}
+
 void
 session_enable(struct session *ss, unsigned bits)
 {
 	ss->enabled |= bits;
+	if (ss->view != NULL)
+		view_set_says(ss->view, session_says(ss));
 }
 
 /* --- who it is --------------------------------------------------------------- */

@@ -2,10 +2,12 @@
  * view: what one session's client knows of its selected mailbox.
  *
  * Sequence numbers, the count the client was told, what it must still be told.
- * The messages themselves are the mailbox's, shared by all its views: a view
- * keeps only the UID and MODSEQ up to which it has spoken, and the UIDs that
- * are gone and that its client still counts.  While nothing is pending that is
- * nothing, and a view is its struct.
+ * The messages themselves and their latest changes are the mailbox's, shared
+ * by all its views: a view keeps only the UID and MODSEQ up to which it has
+ * spoken, and the UIDs that are gone and that its client still counts.  While
+ * nothing is pending that is nothing, and a view is its struct; and from those
+ * numbers alone (struct view_parked) one can be made that goes on where another
+ * has ended.
  *
  * Number n of the client is the n-th of (messages of the mailbox up to the UID
  * it was told of) and (messages gone that it was not told of), by UID.  So a
@@ -47,12 +49,20 @@ enum view_access {
 	VIEW_READ_ONLY /* EXAMINE, or no right to change anything */
 };
 
+/* How things are said to this client; bits. */
+enum view_says {
+	VIEW_SAYS_RECENT = 1 << 0,   /* \Recent and RECENT: IMAP4rev1 */
+	VIEW_SAYS_MODSEQ = 1 << 1,   /* with each FETCH: CONDSTORE */
+	VIEW_SAYS_VANISHED = 1 << 2, /* for EXPUNGE: QRESYNC, UIDONLY */
+	VIEW_SAYS_UIDFETCH = 1 << 3  /* for FETCH: UIDONLY */
+};
+
 struct view_options {
 	enum view_access access;
-	unsigned rights;    /* imap/acl bits, as at SELECT */
-	const char *name;   /* the mailbox's internal name; copied */
-	struct seen *seen;  /* takes: this user's own \Seen; NULL: shared */
-	bool recent_wanted; /* \Recent and RECENT are said (rev1) */
+	unsigned rights;   /* imap/acl bits, as at SELECT */
+	const char *name;  /* the mailbox's internal name; copied */
+	struct seen *seen; /* takes: this user's own \Seen; NULL: shared */
+	unsigned says;     /* of enum view_says */
 };
 
 /* Takes the hold on m.  Nothing is said yet: SELECT calls view_begin(). */
@@ -63,6 +73,27 @@ void view_free(struct view **vp);
 
 /* SELECT is about to say how many messages there are: they are counted now. */
 void view_begin(struct view *v);
+
+/* All that is needed to go on later, but for \Recent, which is a hint. */
+struct view_parked {
+	uint32_t uidvalidity;
+	uint32_t uid;         /* the client counts messages up to it */
+	uint64_t modseq;      /* of the changes it was told of */
+	uint64_t gone_modseq; /* of the expunges */
+	unsigned keywords;    /* that it has heard of */
+};
+
+/* false: not before view_tell() has said all expunges. */
+bool view_park(const struct view *v, struct view_parked *p) MUST_CHECK;
+
+/*
+ * view_new() and view_begin() for a client that knows what p says.  cb tells
+ * when that is done, or why it cannot be (then free the view); not if the view
+ * is freed before.  Until then it is asked nothing.
+ */
+typedef void view_cb(void *arg, const char *why);
+struct view *view_resume(struct mailbox *m, const struct view_options *o,
+    const struct view_parked *p, view_cb *cb, void *arg);
 
 struct mailbox *view_mailbox(const struct view *v); /* borrowed */
 struct seen *view_seen(const struct view *v);       /* borrowed, or NULL */
@@ -97,36 +128,33 @@ void view_put_flags(const struct view *v, const struct store_msg *msg,
 bool view_is_recent(const struct view *v, uint32_t uid);
 bool view_is_seen(const struct view *v, const struct store_msg *msg);
 
-/* MODSEQ and UID with each FETCH from now on; a CONDSTORE enabling command. */
-void view_set_condstore(struct view *v);
-bool view_condstore(const struct view *v);
+/* "* 3 FETCH (UID 7 FLAGS (\Seen))" and CRLF, as this client is to hear it. */
+void view_put_fetch(const struct view *v, const struct store_msg *msg,
+    struct buf *out);
+
+/* Of enum view_says, from now on. */
+void view_set_says(struct view *v, unsigned says);
+unsigned view_says(const struct view *v);
 
 /* Is there anything view_tell() would say? */
 bool view_pending(const struct view *v, enum view_tell how);
 
 /*
  * Says what is new: EXPUNGE if allowed, FLAGS if there are new keywords, FETCH
- * of changed flags, then EXISTS and RECENT.  Whole responses, as long as at least VIEW_ROOM octets may still be
- * put.  True if all was said; else ask again when there is as much room.
+ * of changed flags, then EXISTS and RECENT.  Whole responses, as long as at
+ * least VIEW_ROOM octets may still be put.  True if all was said; else ask
+ * again: when there is as much room, or if there is, in a turn of your own.
  */
 bool view_tell(struct view *v, enum view_tell how, struct buf *out) MUST_CHECK;
+
+/* The command's reply will have HIGHESTMODSEQ: view_tell() need not say it. */
+void view_reply_has_modseq(struct view *v);
 
 /*
  * The change with this MODSEQ is the client's own and has just been made: it
  * is told of it by the command's response, not by view_tell().
  */
 void view_own_change(struct view *v, uint64_t modseq);
-
-/*
- * seen_change() on behalf of this client, with a \Seen of his own.  Its other
- * sessions hear of it, and with VIEW_SAY view_tell() says it here too.
- */
-enum view_own {
-	VIEW_SILENT,
-	VIEW_SAY
-};
-void view_change_seen(struct view *v, enum view_own how, const uint32_t *uids,
-    size_t n, bool now_seen, void (*cb)(void *arg, const char *why), void *arg);
 
 /*
  * changed(arg) whenever something is new, for IDLE; NULL: no more.  Called from

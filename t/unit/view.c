@@ -32,6 +32,8 @@ struct client {
 	uint32_t n;
 	struct mirrored msgs[MESSAGES_MAX];
 	bool wrong;
+	bool parks; /* is broken off now and then */
+	bool owed;  /* HIGHESTMODSEQ was said to be less than it is */
 	unsigned expunges, fetches;
 };
 
@@ -133,17 +135,51 @@ open_box(const char *id)
 	return m;
 }
 
-static struct view *
-open_view(const char *id, enum view_access access, struct seen *seen)
+static struct view_options
+options(const char *id, enum view_access access, struct seen *seen)
 {
-	struct view_options o = { .access = access,
+	return (struct view_options){ .access = access,
 		.rights = ACL_ALL,
 		.name = id,
 		.seen = seen,
-		.recent_wanted = true };
+		.says = VIEW_SAYS_RECENT };
+}
+
+static struct view *
+open_view(const char *id, enum view_access access, struct seen *seen)
+{
+	struct view_options o = options(id, access, seen);
 	struct view *v = view_new(open_box(id), &o);
 
 	view_begin(v);
+	return v;
+}
+
+static void
+resumed(void *arg, const char *why)
+{
+	(void)arg;
+	rig_cb(&rig, why);
+}
+
+/* What the client's connection was to is gone but for a few numbers. */
+static struct view *
+park_and_resume(struct view *v, void (*meanwhile)(void *arg), void *arg)
+{
+	const char *id = store_id(mailbox_store(view_mailbox(v)));
+	struct view_options o = options(id, view_access(v), NULL);
+	struct view_parked p;
+	struct mailbox *m;
+
+	o.says = view_says(v);
+	MUST(view_seen(v) == NULL && view_park(v, &p));
+	m = mailbox_hold(view_mailbox(v));
+	view_free(&v);
+	if (meanwhile != NULL)
+		meanwhile(arg);
+	rig_ask(&rig);
+	v = view_resume(m, &o, &p, resumed, NULL);
+	rig_wait(&rig);
 	return v;
 }
 
@@ -183,19 +219,11 @@ number(struct slice *s)
 	return n;
 }
 
-/* " (UID u[ MODSEQ (m)] FLAGS (...))" */
 static void
-hear_fetch(struct client *c, uint32_t seq, struct slice s)
+take_flags(struct mirrored *m, struct slice s)
 {
-	struct mirrored *m = &c->msgs[seq - 1];
 	size_t at = 0;
 
-	c->fetches++;
-	s = slice_skip(s, strlen(" (UID "));
-	if (number(&s) != m->uid) {
-		c->wrong = true;
-		return;
-	}
 	while (!slice_starts(slice_skip(s, at), slice_str("FLAGS (")))
 		at++;
 	s = slice_skip(s, at + 7);
@@ -207,15 +235,75 @@ hear_fetch(struct client *c, uint32_t seq, struct slice s)
 	m->known = true;
 }
 
+/* " (UID u[ MODSEQ (m)] FLAGS (...))" */
 static void
-hear_line(struct client *c, struct slice s)
+hear_fetch(struct client *c, uint32_t seq, struct slice s)
 {
-	uint32_t seq;
+	struct mirrored *m = &c->msgs[seq - 1];
 
-	s = slice_skip(s, 2);
-	if (slice_starts(s, slice_str("FLAGS")))
-		return;
-	seq = number(&s);
+	c->fetches++;
+	s = slice_skip(s, strlen(" (UID "));
+	if (number(&s) != m->uid)
+		c->wrong = true;
+	else
+		take_flags(m, s);
+}
+
+static void
+remove_one(struct client *c, uint32_t seq)
+{
+	c->expunges++;
+	memmove(&c->msgs[seq - 1], &c->msgs[seq],
+	    (--c->n - (seq - 1)) * sizeof c->msgs[0]);
+}
+
+/* 0 if it has none such. */
+static uint32_t
+seq_of(const struct client *c, uint32_t uid)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->msgs[i].uid == uid)
+			return i + 1;
+	return 0;
+}
+
+static void
+hear_vanished(struct client *c, struct slice s)
+{
+	while (s.len > 0) {
+		uint32_t first = number(&s), last = first;
+
+		if (s.len > 0 && s.ptr[0] == ':') {
+			s = slice_skip(s, 1);
+			last = number(&s);
+		}
+		for (; first <= last; first++) {
+			uint32_t seq = seq_of(c, first);
+
+			c->wrong |= seq == 0;
+			if (seq != 0)
+				remove_one(c, seq);
+		}
+		s = slice_skip(s, s.len > 0); /* the comma */
+	}
+}
+
+static void
+hear_uidfetch(struct client *c, uint32_t uid, struct slice s)
+{
+	uint32_t seq = seq_of(c, uid);
+
+	c->wrong |= seq == 0;
+	c->fetches++;
+	if (seq != 0)
+		take_flags(&c->msgs[seq - 1], s);
+}
+
+static void
+hear_number(struct client *c, struct slice s)
+{
+	uint32_t seq = number(&s);
+
 	s = slice_skip(s, 1);
 	if (slice_is(s, "RECENT"))
 		return;
@@ -223,19 +311,32 @@ hear_line(struct client *c, struct slice s)
 		c->wrong |= seq < c->n;
 		while (c->n < seq)
 			look(c, ++c->n);
-		return;
-	}
-	if (seq == 0 || seq > c->n) {
+	} else if (slice_starts(s, slice_str("UIDFETCH"))) {
+		hear_uidfetch(c, seq, slice_skip(s, 8));
+	} else if (seq == 0 || seq > c->n) {
 		c->wrong = true;
 	} else if (slice_is(s, "EXPUNGE")) {
-		c->expunges++;
-		memmove(&c->msgs[seq - 1], &c->msgs[seq],
-		    (--c->n - (seq - 1)) * sizeof c->msgs[0]);
+		remove_one(c, seq);
 	} else if (slice_starts(s, slice_str("FETCH"))) {
 		hear_fetch(c, seq, slice_skip(s, 5));
 	} else {
 		c->wrong = true;
 	}
+}
+
+static void
+hear_line(struct client *c, struct slice s)
+{
+	s = slice_skip(s, 2);
+	if (slice_starts(s, slice_str("FLAGS")))
+		return;
+	if (slice_starts(s, slice_str("VANISHED ")))
+		hear_vanished(c, slice_skip(s, 9));
+	else if (slice_starts(s, slice_str("OK [HIGHESTMODSEQ ")))
+		c->owed = slice_starts(slice_skip(s, slice_find(s, ']')),
+		    slice_str("] Expunges"));
+	else
+		hear_number(c, s);
 }
 
 static void
@@ -296,7 +397,7 @@ agrees(const struct client *c)
 	static struct client truth;
 
 	truth.v = c->v;
-	if (c->n != store_numbers(mb)->exists ||
+	if (c->n != store_numbers(mb)->exists || c->owed ||
 	    view_pending(c->v, VIEW_EVERYTHING))
 		return false;
 	for (uint32_t i = 0; i < c->n; i++) {
@@ -311,6 +412,14 @@ agrees(const struct client *c)
 		}
 	}
 	return true;
+}
+
+static void
+rig_change(struct store_change *c, struct mailbox *m)
+{
+	rig_ask(&rig);
+	store_change(mailbox_store(m), c, 1, UINT64_MAX, rig_cb, &rig);
+	rig_wait(&rig);
 }
 
 static void
@@ -384,12 +493,29 @@ random_expunge(struct store_mailbox *mb)
 static void
 random_seen(struct client *c)
 {
+	struct store_mailbox *mb = mailbox_store(view_mailbox(c->v));
+	struct store_change touch[40] = { 0 };
 	uint32_t uids[40];
-	size_t n = random_uids(mailbox_store(view_mailbox(c->v)), uids,
-	    below(2) ? 3 : NITEMS(uids));
+	size_t n = random_uids(mb, uids, below(2) ? 3 : NITEMS(uids));
 
-	view_change_seen(c->v, VIEW_SAY, uids, n, below(2), ignore, NULL);
+	for (size_t i = 0; i < n; i++)
+		touch[i] =
+		    (struct store_change){ .uid = uids[i], .touch = true };
+	seen_change(view_seen(c->v), uids, n, below(2), ignore, NULL);
 	write_seen();
+	rig_ask(&rig);
+	store_change(mb, touch, n, UINT64_MAX, rig_cb, &rig);
+	rig_wait(&rig);
+}
+
+/* While a client is parked. */
+static void
+random_others(void *arg)
+{
+	if (below(2))
+		random_append(arg);
+	random_change(arg, NULL);
+	random_expunge(arg);
 }
 
 static void
@@ -397,6 +523,7 @@ random_step(struct client *clients, struct store_mailbox *mb)
 {
 	struct client *c = &clients[below(CLIENTS)];
 	uint32_t dice = below(100);
+	struct view_parked p;
 
 	if (dice < 25 && store_numbers(mb)->exists < 150)
 		random_append(mb);
@@ -406,11 +533,24 @@ random_step(struct client *clients, struct store_mailbox *mb)
 		random_expunge(mb);
 	else if (dice < 62 && view_seen(c->v) != NULL)
 		random_seen(c);
+	else if (dice < 70 && c->parks && view_park(c->v, &p))
+		c->v = park_and_resume(c->v, random_others, mb);
 	else if (dice < 80)
 		(void)tell_some(c, VIEW_NUMBERS_HOLD);
 	else
 		(void)tell_some(c, VIEW_EVERYTHING);
 }
+
+/* As the clients of test_law() want it said. */
+static const struct {
+	bool seen, parks;
+	unsigned says;
+} kinds[CLIENTS] = {
+	{ false, true, VIEW_SAYS_RECENT },
+	{ false, true, VIEW_SAYS_MODSEQ | VIEW_SAYS_VANISHED },
+	{ true, false, VIEW_SAYS_RECENT | VIEW_SAYS_MODSEQ },
+	{ true, false, VIEW_SAYS_VANISHED | VIEW_SAYS_UIDFETCH },
+};
 
 static void
 test_law(uint32_t seed)
@@ -431,9 +571,10 @@ test_law(uint32_t seed)
 		clients[i] = (struct client){ 0 };
 		clients[i].v =
 		    open_view(id, i == 0 ? VIEW_READ_ONLY : VIEW_READ_WRITE,
-		        i < 2 ? NULL : seen_open(seens, "joe", slice_str(id)));
-		if (i == 1)
-			view_set_condstore(clients[i].v);
+		        kinds[i].seen ? seen_open(seens, "joe", slice_str(id))
+		                      : NULL);
+		view_set_says(clients[i].v, kinds[i].says);
+		clients[i].parks = kinds[i].parks;
 		while (clients[i].n < view_count(clients[i].v))
 			look(&clients[i], ++clients[i].n);
 	}
@@ -496,6 +637,144 @@ test_recent(void)
 	view_free(&second);
 	view_free(&looker);
 	mailbox_release(&m);
+}
+
+/* Everything that is to be said, in words. */
+static void
+put_all(struct view *v, struct buf *out)
+{
+	while (!view_tell(v, VIEW_EVERYTHING, out))
+		continue;
+}
+
+/* Changes of which one client hears at once, and the other when resumed. */
+static void
+changes(void *arg)
+{
+	struct store_mailbox *mb = arg;
+
+	for (unsigned i = 0; i < 3; i++) {
+		random_append(mb);
+		random_change(mb, NULL);
+		random_expunge(mb);
+	}
+}
+
+static void
+test_parked(void)
+{
+	struct mailbox *m;
+	struct view *whole, *broken;
+	struct buf a, b;
+	bool same = true;
+
+	rig_create(&rig, "parked", "");
+	m = open_box("parked");
+	state = 7;
+	for (unsigned i = 0; i < 40; i++)
+		random_append(mailbox_store(m));
+	whole = open_view("parked", VIEW_READ_ONLY, NULL);
+	broken = open_view("parked", VIEW_READ_ONLY, NULL);
+	buf_init(&a, 1 << 20);
+	buf_init(&b, 1 << 20);
+	for (unsigned i = 0; i < 30 && same; i++) {
+		view_set_says(whole, i < 15 ? 0 : kinds[1].says);
+		view_set_says(broken, view_says(whole));
+		if (i % 3 == 0)
+			random_expunge(mailbox_store(m));
+		broken = park_and_resume(broken, changes, mailbox_store(m));
+		for (uint32_t n = 0; n <= view_count(whole); n++)
+			same = same &&
+			       view_uid_of(whole, n) == view_uid_of(broken, n);
+		buf_clear(&a);
+		buf_clear(&b);
+		put_all(whole, &a);
+		put_all(broken, &b);
+		same = same && buf_len(&a) > 0 && buf_len(&a) == buf_len(&b) &&
+		       view_count(whole) == view_count(broken);
+	}
+	ok(same, "a view that was parked says as much as one that was not");
+	ok(view_count(whole) > 0, "of a mailbox that is not empty");
+	view_free(&whole);
+	broken = park_and_resume(broken, NULL, NULL);
+	ok(!view_pending(broken, VIEW_EVERYTHING), "nothing is new to it then");
+	view_free(&broken);
+	buf_fini(&a);
+	buf_fini(&b);
+	mailbox_release(&m);
+}
+
+/* Others' changes and one's own, told and not told. */
+static void
+test_own(void)
+{
+	struct store_change c = { .uid = 1, .touch = true };
+	struct mailbox *m;
+	struct view *v;
+	struct buf out;
+
+	rig_create(&rig, "own", "");
+	m = open_box("own");
+	random_append(mailbox_store(m));
+	v = open_view("own", VIEW_READ_WRITE, NULL);
+	view_set_says(v, 0);
+	buf_init(&out, 1 << 20);
+	rig_change(&c, m);
+	view_own_change(v, store_find(mailbox_store(m), 1)->modseq);
+	put_all(v, &out);
+	ok(buf_len(&out) == 0, "one's own change is not told");
+	rig_change(&c, m);
+	rig_change(&c, m);
+	view_own_change(v, store_find(mailbox_store(m), 1)->modseq);
+	put_all(v, &out);
+	ok(buf_len(&out) > 0, "another's before it is");
+	buf_fini(&out);
+	view_free(&v);
+	mailbox_release(&m);
+}
+
+/* More changes than a mailbox remembers. */
+static void
+test_many(void)
+{
+	enum {
+		MANY = 5000
+	};
+	struct store_append *a = xcalloc(MANY, sizeof *a);
+	struct store_change *c = xcalloc(MANY, sizeof *c);
+	struct mailbox *m;
+	struct view *v;
+	struct buf out;
+	unsigned lines = 0;
+
+	rig_create(&rig, "many", "");
+	m = open_box("many");
+	for (uint32_t i = 0; i < MANY; i++) {
+		a[i].octets = slice_str("x");
+		c[i] = (struct store_change){ .uid = i + 1, .set = 1 };
+	}
+	for (size_t i = 0; i < MANY; i += 1000) {
+		rig_ask(&rig);
+		store_append(mailbox_store(m), a + i, 1000, rig_cb, &rig);
+		rig_wait(&rig);
+	}
+	v = open_view("many", VIEW_READ_ONLY, NULL);
+	for (size_t i = 0; i < MANY; i += 1000) {
+		rig_ask(&rig);
+		store_change(mailbox_store(m), c + i, 1000, UINT64_MAX, rig_cb,
+		    &rig);
+		rig_wait(&rig);
+	}
+	buf_init(&out, 1 << 20);
+	put_all(v, &out);
+	for (size_t i = 0; i < buf_len(&out); i++)
+		lines += buf_data(&out)[i] == '\n';
+	ok(lines == MANY, "many changes are all told, and once");
+	buf_fini(&out);
+	view_free(&v);
+	mailbox_release(&m);
+	free(a);
+	free(c);
 }
 
 static void
@@ -572,6 +851,9 @@ main(void)
 	test_open_once();
 	test_recent();
 	test_lost();
+	test_parked();
+	test_own();
+	test_many();
 	for (uint32_t seed = 1; seed <= 12; seed++)
 		test_law(seed);
 	mailboxes_free(&boxes);

@@ -1,0 +1,339 @@
+/*
+ * What a view says, and what it has still to say.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/view_state.h"
+#include "imap/flag.h"
+#include "imap/seqset.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	SCAN_MAX = 8192,   /* messages looked at in one call */
+	VANISHED_MAX = 400 /* UIDs of one response: fits VIEW_ROOM */
+};
+
+enum progress {
+	PROGRESS_DONE,
+	PROGRESS_WAIT /* for room, or for another turn */
+};
+
+static const struct store_mailbox *
+store_of_view(const struct view *v)
+{
+	return mailbox_store(v->m);
+}
+
+bool
+view_pending(const struct view *v, enum view_tell how)
+{
+	const struct mailbox_change *c;
+	size_t n;
+
+	if (v->m == NULL || !v->begun)
+		return false;
+	return (how == VIEW_EVERYTHING && v->ngone > 0) || v->scan_to != 0 ||
+	       !mailbox_changes(v->m, v->told, &c, &n) || n > 0 ||
+	       view_has_new(v);
+}
+
+/* Flags are listed before they are first seen on a message. */
+static enum progress
+tell_keywords(struct view *v, struct buf *out)
+{
+	const struct store_mailbox *mb = store_of_view(v);
+
+	if (v->nkeywords == store_keywords(mb))
+		return PROGRESS_DONE;
+	if (buf_room(out) < VIEW_ROOM)
+		return PROGRESS_WAIT;
+	v->nkeywords = (uint8_t)store_keywords(mb);
+	buf_puts(out, "* FLAGS (");
+	for (unsigned bit = 1; bit <= STORE_DRAFT; bit <<= 1) {
+		buf_puts(out, flag_name(bit));
+		if (bit < STORE_DRAFT || v->nkeywords > 0)
+			buf_putc(out, ' ');
+	}
+	for (unsigned i = 0; i < v->nkeywords; i++) {
+		buf_puts(out, store_keyword(mb, i));
+		if (i + 1u < v->nkeywords)
+			buf_putc(out, ' ');
+	}
+	buf_puts(out, ")\r\n");
+	return PROGRESS_DONE;
+}
+
+/* --- expunges ------------------------------------------------------------- */
+
+/* The last of those that are gone, in one response. */
+static void
+put_vanished(struct view *v, struct buf *out)
+{
+	uint32_t n = v->ngone < VANISHED_MAX ? v->ngone : VANISHED_MAX;
+	const uint32_t *uids = v->gone + v->ngone - n;
+	struct seqset set = { 0 };
+	struct arena a;
+
+	arena_init(&a);
+	for (uint32_t i = 0; i < n; i++)
+		seqset_add(&a, &set, uids[i]);
+	buf_puts(out, "* VANISHED ");
+	seqset_put(out, &set);
+	buf_puts(out, "\r\n");
+	arena_reset(&a);
+	v->ngone -= n;
+}
+
+static void
+put_expunge(struct view *v, struct buf *out)
+{
+	buf_puts(out, "* ");
+	buf_put_number(out, view_counted_up_to(v, v->gone[v->ngone - 1]));
+	buf_puts(out, " EXPUNGE\r\n");
+	v->ngone--;
+}
+
+/* From the last to the first, so that none renumbers another. */
+static enum progress
+tell_gone(struct view *v, struct buf *out)
+{
+	if (v->ngone > 0 && (v->says & VIEW_SAYS_VANISHED) &&
+	    (v->says & VIEW_SAYS_MODSEQ))
+		v->modseq_owed = true;
+	while (v->ngone > 0) {
+		if (buf_room(out) < VIEW_ROOM)
+			return PROGRESS_WAIT;
+		v->telling = true;
+		if (v->says & VIEW_SAYS_VANISHED)
+			put_vanished(v, out);
+		else
+			put_expunge(v, out);
+	}
+	v->telling = v->mixed = false;
+	free(v->gone);
+	v->gone = NULL;
+	v->gone_size = 0;
+	return PROGRESS_DONE;
+}
+
+/*
+ * A client that has heard of higher MODSEQs than that of an expunge it is not
+ * yet to hear of must not take itself to know everything (RFC 7162 3.2).
+ */
+static enum progress
+tell_modseq(struct view *v, struct buf *out)
+{
+	uint64_t modseq = store_numbers(store_of_view(v))->highestmodseq;
+
+	if (v->ngone > 0 && (v->says & VIEW_SAYS_MODSEQ)) {
+		modseq = v->gone_modseq - 1;
+	} else if (!v->modseq_owed || v->modseq_in_reply) {
+		v->modseq_owed = v->modseq_in_reply = false;
+		return PROGRESS_DONE;
+	}
+	if (buf_room(out) < VIEW_ROOM)
+		return PROGRESS_WAIT;
+	buf_puts(out, "* OK [HIGHESTMODSEQ ");
+	buf_put_number(out, modseq);
+	buf_puts(out,
+	    v->ngone > 0 ? "] Expunges are to come\r\n" : "] Highest\r\n");
+	v->modseq_owed = v->ngone > 0;
+	v->modseq_in_reply = false;
+	return PROGRESS_DONE;
+}
+
+/* --- flags ---------------------------------------------------------------- */
+
+void
+view_put_fetch(const struct view *v, const struct store_msg *msg,
+    struct buf *out)
+{
+	bool by_uid = v->says & VIEW_SAYS_UIDFETCH;
+
+	buf_puts(out, "* ");
+	buf_put_number(out,
+	    by_uid ? msg->uid : view_counted_up_to(v, msg->uid));
+	buf_puts(out, by_uid ? " UIDFETCH (" : " FETCH (UID ");
+	if (!by_uid) {
+		buf_put_number(out, msg->uid);
+		buf_putc(out, ' ');
+	}
+	if (v->says & VIEW_SAYS_MODSEQ) {
+		buf_puts(out, "MODSEQ (");
+		buf_put_number(out, msg->modseq);
+		buf_puts(out, ") ");
+	}
+	buf_puts(out, "FLAGS (");
+	view_put_flags(v, msg, out);
+	buf_puts(out, "))\r\n");
+}
+
+static bool
+is_own(const struct view *v, uint64_t modseq)
+{
+	for (size_t i = 0; v->own != NULL && i < v->own->n; i++)
+		if (v->own->modseqs[i] == modseq)
+			return true;
+	return false;
+}
+
+static void
+told_up_to(struct view *v, uint64_t modseq)
+{
+	v->told = modseq;
+	v->at_uid = 0;
+	v->scan_to = 0;
+	free(v->own);
+	v->own = NULL;
+}
+
+/*
+ * The last change of a message is the one that is told, unless that was the
+ * client's own: then it may not have heard of those before.
+ */
+static bool
+is_told_of(const struct view *v, const struct mailbox_change *c,
+    const struct store_msg *msg)
+{
+	if (msg == NULL || is_own(v, c->modseq))
+		return false;
+	return msg->modseq == c->modseq || is_own(v, msg->modseq);
+}
+
+static enum progress
+tell_remembered(struct view *v, const struct mailbox_change *c, size_t n,
+    struct buf *out)
+{
+	uint64_t first = n > 0 ? c[0].modseq : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct store_msg *msg;
+
+		if (c[i].uid > v->known_uid ||
+		    (c[i].modseq == first && c[i].uid <= v->at_uid))
+			continue;
+		msg = store_find(store_of_view(v), c[i].uid);
+		if (!is_told_of(v, &c[i], msg))
+			continue;
+		if (buf_room(out) < VIEW_ROOM) {
+			v->told = c[i].modseq - 1;
+			v->at_uid = c[i].uid - 1;
+			return PROGRESS_WAIT;
+		}
+		view_put_fetch(v, msg, out);
+	}
+	told_up_to(v, store_numbers(store_of_view(v))->highestmodseq);
+	return PROGRESS_DONE;
+}
+
+/* Changes later than the scan are for what comes after it. */
+static enum progress
+tell_scan(struct view *v, struct buf *out)
+{
+	const struct store_mailbox *mb = store_of_view(v);
+	uint32_t exists = store_numbers(mb)->exists, i, end;
+
+	if (v->scan_to == 0) {
+		v->scan_to = store_numbers(mb)->highestmodseq;
+		v->at_uid = 0;
+	}
+	i = v->at_uid == UINT32_MAX ? exists : store_index(mb, v->at_uid + 1);
+	end = exists - i < SCAN_MAX ? exists : i + SCAN_MAX;
+	for (; i < end; i++) {
+		const struct store_msg *msg = store_at(mb, i);
+
+		if (msg->uid > v->known_uid)
+			break;
+		if (msg->modseq > v->told && msg->modseq <= v->scan_to) {
+			if (buf_room(out) < VIEW_ROOM)
+				return PROGRESS_WAIT;
+			view_put_fetch(v, msg, out);
+		}
+		v->at_uid = msg->uid;
+	}
+	if (i == end && end < exists)
+		return PROGRESS_WAIT;
+	told_up_to(v, v->scan_to);
+	return PROGRESS_DONE;
+}
+
+static enum progress
+tell_changed(struct view *v, struct buf *out)
+{
+	const struct mailbox_change *c;
+	size_t n;
+
+	while (v->scan_to != 0 || !mailbox_changes(v->m, v->told, &c, &n))
+		if (tell_scan(v, out) == PROGRESS_WAIT)
+			return PROGRESS_WAIT;
+	return tell_remembered(v, c, n, out);
+}
+
+void
+view_own_change(struct view *v, uint64_t modseq)
+{
+	const struct mailbox_change *c;
+	size_t n;
+
+	if (v->m == NULL || v->scan_to != 0 ||
+	    !mailbox_changes(v->m, v->told, &c, &n) || n == 0)
+		return; /* told once more */
+	if (c[0].modseq == modseq) {
+		told_up_to(v, modseq);
+		return;
+	}
+	if (v->own == NULL || v->own->n == v->own->size) {
+		size_t size = v->own == NULL ? 4 : v->own->size * 2;
+		size_t had = v->own == NULL ? 0 : v->own->n;
+
+		v->own = xrealloc(v->own,
+		    sizeof(*v->own) + size * sizeof(v->own->modseqs[0]));
+		v->own->n = had;
+		v->own->size = size;
+	}
+	v->own->modseqs[v->own->n++] = modseq;
+}
+
+/* --- all of it ------------------------------------------------------------ */
+
+static enum progress
+tell_new(struct view *v, struct buf *out)
+{
+	if (!view_has_new(v))
+		return PROGRESS_DONE;
+	if (buf_room(out) < VIEW_ROOM)
+		return PROGRESS_WAIT;
+	view_count_all(v);
+	buf_puts(out, "* ");
+	buf_put_number(out, view_count(v));
+	buf_puts(out, " EXISTS\r\n");
+	if (v->says & VIEW_SAYS_RECENT) {
+		buf_puts(out, "* ");
+		buf_put_number(out, view_recent(v));
+		buf_puts(out, " RECENT\r\n");
+	}
+	return PROGRESS_DONE;
+}
+
+void
+view_reply_has_modseq(struct view *v)
+{
+	v->modseq_in_reply = true;
+}
+
+bool
+view_tell(struct view *v, enum view_tell how, struct buf *out)
+{
+	if (v->m == NULL || !v->begun)
+		return true;
+	return (how == VIEW_NUMBERS_HOLD ||
+	           tell_gone(v, out) == PROGRESS_DONE) &&
+	       tell_keywords(v, out) == PROGRESS_DONE &&
+	       tell_changed(v, out) == PROGRESS_DONE &&
+	       tell_new(v, out) == PROGRESS_DONE &&
+	       tell_modseq(v, out) == PROGRESS_DONE;
+}
