@@ -1,5 +1,5 @@
 /*
- * emailid: a message's EMAILID (RFC 8474) as it is sent.
+ * emailid: a message's EMAILID and THREADID (RFC 8474) as they are sent.
  */
 #ifndef BACKENDD_EMAILID_H
 #define BACKENDD_EMAILID_H
@@ -8,7 +8,8 @@
 
 struct arena;
 
-/* "M" and hexadecimal digits, in the arena. */
+/* "M", "T", and hexadecimal digits, in the arena. */
 struct slice emailid_text(struct arena *a, const uint8_t id[16]);
+struct slice threadid_text(struct arena *a, const uint8_t id[16]);
 
 #endif

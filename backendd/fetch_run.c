@@ -10,6 +10,7 @@
 #include "backendd/view.h"
 #include "imap/acl.h"
 #include "imap/fetch.h"
+#include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/loop.h"
@@ -177,8 +178,13 @@ on_summaries(void *arg)
 	struct fetching *fe = arg;
 
 	for (size_t i = 0; i < fe->n; i++) {
-		fe->items[i].facts.summary = fe->summaries[i].summary;
-		if (fe->summaries[i].summary == NULL)
+		struct fetch_facts *facts = &fe->items[i].facts;
+
+		facts->summary = fe->summaries[i].summary;
+		if (facts->summary != NULL)
+			facts->threadid =
+			    threadid_text(&fe->arena, facts->summary->threadid);
+		else if (fe->needs & FETCH_SUMMARY)
 			fe->items[i].failed = fe->unreadable = true;
 	}
 	fe->state = STATE_HEADERS;
@@ -213,10 +219,14 @@ gather(struct fetching *fe)
 	} else if (fe->n == 0) {
 		fe->state = STATE_WAIT;
 		task_want(fe->turn);
-	} else if (fe->needs & FETCH_SUMMARY) {
+	} else if (fe->needs & (FETCH_SUMMARY | FETCH_LAZY)) {
 		fe->state = STATE_WAIT;
-		summarise(fe->m, session_server(fe->ss)->jobs, &fe->arena,
-		    fe->summaries, fe->n, on_summaries, fe);
+		if (fe->needs & FETCH_SUMMARY)
+			summarise(fe->m, session_server(fe->ss)->jobs,
+			    &fe->arena, fe->summaries, fe->n, on_summaries, fe);
+		else
+			summarise_cached(fe->m, session_server(fe->ss)->jobs,
+			    &fe->arena, fe->summaries, fe->n, on_summaries, fe);
 	} else {
 		fe->state = STATE_HEADERS;
 	}

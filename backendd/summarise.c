@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "backendd/mailbox.h"
@@ -15,6 +16,7 @@ struct summarising {
 	struct arena *arena;
 	struct summarise_item *items;
 	size_t n, at; /* at: being made */
+	bool cached_only;
 	summarise_cb *cb;
 	void *arg;
 	struct store_part parts[SUMMARISE_MAX];
@@ -111,11 +113,13 @@ on_cached(void *arg, struct store_chunk *chunk)
 			sm->items[i].summary =
 			    decode(sm->arena, sm->parts[i].octets);
 	store_chunk_free(&chunk);
+	if (sm->cached_only)
+		sm->at = sm->n;
 	make_next(sm);
 }
 
-void
-summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
+static struct summarising *
+start(struct mailbox *m, struct jobs *jobs, struct arena *a,
     struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
 {
 	struct summarising *sm = xcalloc(1, sizeof(*sm));
@@ -137,4 +141,19 @@ summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
 		};
 	}
 	store_read(mailbox_store(m), sm->parts, n, on_cached, sm);
+	return sm;
+}
+
+void
+summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
+    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
+{
+	(void)start(m, jobs, a, items, n, cb, arg);
+}
+
+void
+summarise_cached(struct mailbox *m, struct jobs *jobs, struct arena *a,
+    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
+{
+	start(m, jobs, a, items, n, cb, arg)->cached_only = true;
 }

@@ -19,7 +19,8 @@ struct summary;
 struct summarise_item {
 	uint32_t uid;
 	const struct summary *summary; /* result, in the arena; NULL: the
-	                                  message is gone or cannot be read */
+	                                  message is gone or cannot be read,
+	                                  or was not to be */
 };
 
 typedef void summarise_cb(void *arg);
@@ -33,6 +34,10 @@ enum {
  * else uses the arena meanwhile.
  */
 void summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
+    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg);
+
+/* The same, but only from the cache: no message is read. */
+void summarise_cached(struct mailbox *m, struct jobs *jobs, struct arena *a,
     struct summarise_item *items, size_t n, summarise_cb *cb, void *arg);
 
 #endif

@@ -28,6 +28,7 @@ static const struct item_name names[] = {
 	{ "RFC822.PEEK", FETCH_RFC822, false }, /* Cyrus IMAP's frontend */
 	{ "RFC822.HEADER", FETCH_RFC822_HEADER, false },
 	{ "RFC822.TEXT", FETCH_RFC822_TEXT, true },
+	{ "PREVIEW", FETCH_PREVIEW, false },
 };
 
 static const struct {
@@ -62,14 +63,20 @@ add(struct fetch *f, enum fetch_kind kind)
 	return &f->items[f->count++];
 }
 
-void
-fetch_want(struct fetch *f, enum fetch_kind kind)
+static struct fetch_item *
+want(struct fetch *f, enum fetch_kind kind)
 {
 	MUST(kind != FETCH_SECTION && kind < FETCH_KINDS);
 	for (unsigned i = 0; i < f->count; i++)
 		if (f->items[i].kind == kind)
-			return;
-	add(f, kind);
+			return &f->items[i];
+	return add(f, kind);
+}
+
+void
+fetch_want(struct fetch *f, enum fetch_kind kind)
+{
+	(void)want(f, kind);
 }
 
 void
@@ -113,6 +120,23 @@ parse_section_item(struct parse *p, struct fetch *f, bool sets_seen)
 	f->sets_seen |= sets_seen;
 }
 
+/* "PREVIEW (LAZY)"; asked for both ways it is not lazy. */
+static void
+parse_preview(struct parse *p, struct fetch *f)
+{
+	unsigned n = f->count;
+	struct fetch_item *item = want(f, FETCH_PREVIEW);
+	bool lazy = false;
+
+	if (parse_try_word(p, " (LAZY")) {
+		while (parse_try_word(p, " LAZY"))
+			;
+		parse_char(p, ')');
+		lazy = true;
+	}
+	item->lazy = lazy && (f->count > n || item->lazy);
+}
+
 static void
 parse_item(struct parse *p, struct fetch *f)
 {
@@ -130,7 +154,10 @@ parse_item(struct parse *p, struct fetch *f)
 	for (size_t i = 0; i < NITEMS(names); i++) {
 		if (!slice_is_nocase(name, names[i].name))
 			continue;
-		fetch_want(f, names[i].kind);
+		if (names[i].kind == FETCH_PREVIEW)
+			parse_preview(p, f);
+		else
+			fetch_want(f, names[i].kind);
 		f->sets_seen |= names[i].sets_seen;
 		return;
 	}
@@ -193,10 +220,13 @@ static unsigned
 needs_of(const struct fetch_item *item)
 {
 	switch (item->kind) {
+	case FETCH_THREADID:
 	case FETCH_ENVELOPE:
 	case FETCH_BODY:
 	case FETCH_BODYSTRUCTURE:
 		return FETCH_SUMMARY;
+	case FETCH_PREVIEW:
+		return item->lazy ? FETCH_LAZY : FETCH_SUMMARY;
 	case FETCH_RFC822:
 		return FETCH_OCTETS;
 	case FETCH_RFC822_HEADER:
@@ -215,7 +245,6 @@ needs_of(const struct fetch_item *item)
 	case FETCH_SIZE:
 	case FETCH_MODSEQ:
 	case FETCH_EMAILID:
-	case FETCH_THREADID:
 	case FETCH_SAVEDATE:
 	case FETCH_KINDS:
 		break;

@@ -46,12 +46,14 @@ enum fetch_kind {
 	FETCH_RFC822,
 	FETCH_RFC822_HEADER,
 	FETCH_RFC822_TEXT,
+	FETCH_PREVIEW, /* RFC 8970 */
 	FETCH_KINDS
 };
 
 enum fetch_need {               /* bits */
 	FETCH_SUMMARY = 1 << 0, /* facts.summary */
-	FETCH_OCTETS = 1 << 1   /* the plan may have ranges of the message */
+	FETCH_OCTETS = 1 << 1,  /* the plan may have ranges of the message */
+	FETCH_LAZY = 1 << 2     /* facts.summary, if it costs nothing */
 };
 
 enum {
@@ -62,6 +64,7 @@ enum {
 struct fetch_item {
 	enum fetch_kind kind;
 	struct section section; /* SECTION */
+	bool lazy;              /* PREVIEW (LAZY) */
 	bool partial;           /* <offset.count> was given */
 	uint32_t offset;
 	uint32_t count;
@@ -107,7 +110,8 @@ struct fetch_facts {
 	struct slice flags;    /* ready: "\Seen $Junk", no parentheses */
 	struct slice emailid;  /* len 0: none */
 	struct slice threadid; /* len 0: none, NIL */
-	const struct summary *summary; /* NULL if not needed */
+	const struct summary *summary; /* NULL if not needed, or only by what
+	                                  is lazy, and not at hand */
 	struct slice header; /* the octets asked for, ptr NULL if none */
 	struct section_range header_range; /* ...where they are from */
 };

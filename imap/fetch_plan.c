@@ -222,6 +222,22 @@ put_listed(struct planner *pl, const char *name, struct slice text, bool some)
 	write_close(&pl->w);
 }
 
+/* NIL only where it was to cost nothing. */
+static void
+put_preview(struct planner *pl)
+{
+	struct slice text = { 0 };
+
+	if (pl->facts->summary != NULL)
+		text = pl->facts->summary->preview;
+	write_word(&pl->w, "PREVIEW");
+	write_sp(&pl->w);
+	if (pl->facts->summary == NULL)
+		write_word(&pl->w, "NIL");
+	else
+		write_string(&pl->w, text);
+}
+
 static void
 put_item(struct planner *pl, const struct fetch_item *item)
 {
@@ -281,6 +297,9 @@ put_item(struct planner *pl, const struct fetch_item *item)
 		break;
 	case FETCH_RFC822_TEXT:
 		put_rfc822(pl, "RFC822.TEXT", SECTION_TEXT);
+		break;
+	case FETCH_PREVIEW:
+		put_preview(pl);
 		break;
 	case FETCH_KINDS:
 		must_fail("an item", __FILE__, __LINE__, __func__);

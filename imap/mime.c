@@ -2,6 +2,7 @@
 #include "imap/mime.h"
 #include "imap/transfer.h"
 #include "lib/arena.h"
+#include "lib/cdefs.h"
 #include "lib/must.h"
 
 enum {
@@ -122,13 +123,27 @@ pop(struct scan *s, uint64_t end, uint32_t lines)
 	s->depth--;
 }
 
-static bool
-is_opaque(struct slice header)
+static enum mime_encoding
+encoding_of(struct slice header)
 {
+	static const char *const identities[] = { "7bit", "8bit", "binary" };
 	struct header_field f;
 
-	return header_find(header, "Content-Transfer-Encoding", &f) &&
-	       transfer_encoding_of(f.value) != TRANSFER_BINARY;
+	if (!header_find(header, "Content-Transfer-Encoding", &f))
+		return MIME_IDENTITY;
+	f.value = slice_trim(f.value);
+	switch (transfer_encoding_of(f.value)) {
+	case TRANSFER_BASE64:
+		return MIME_BASE64;
+	case TRANSFER_QUOTED:
+		return MIME_QUOTED;
+	case TRANSFER_BINARY:
+		break;
+	}
+	for (size_t i = 0; i < NITEMS(identities); i++)
+		if (slice_starts_nocase(f.value, identities[i]))
+			return MIME_IDENTITY;
+	return f.value.len == 0 ? MIME_IDENTITY : MIME_UNKNOWN;
 }
 
 /* Also as RFC 2231 writes it, boundary*=us-ascii''text: undecoded. */
@@ -156,13 +171,15 @@ begin_body(struct scan *s, uint64_t at)
 	struct mime_part *p = part_of(s, o);
 	struct mime_value v;
 	struct slice header;
-	bool multipart, message;
+	bool multipart, message, is_encoded;
 
 	p->header_len = at - p->header_at;
 	p->body_at = at;
 	o->lines = s->lines;
 	s->in_header = false;
 	header = mime_header(p, s->message);
+	p->encoding = encoding_of(header);
+	is_encoded = p->encoding == MIME_BASE64 || p->encoding == MIME_QUOTED;
 	mime_type_of(s->arena, header, p->fallback, &v);
 	multipart = slice_is_nocase(v.type, "multipart");
 	message = slice_is_nocase(v.type, "message") &&
@@ -171,7 +188,7 @@ begin_body(struct scan *s, uint64_t at)
 	if (multipart)
 		o->boundary = slice_trim(boundary_of(&v));
 	if ((multipart && o->boundary.len == 0) || (!multipart && !message) ||
-	    (message && is_opaque(header)))
+	    (message && is_encoded))
 		return;
 	if (s->depth > s->limits->depth || s->count >= s->limits->parts) {
 		o->boundary.len = 0;

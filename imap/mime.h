@@ -49,6 +49,15 @@ enum mime_default {
 	MIME_DEFAULT_MESSAGE /* in multipart/digest */
 };
 
+/* How a part's body is encoded, for who decodes it. */
+enum mime_encoding {
+	MIME_IDENTITY, /* 7bit, 8bit, binary, or not said */
+	MIME_BASE64,
+	MIME_QUOTED,
+	MIME_UNKNOWN, /* something else */
+	MIME_ENCODINGS
+};
+
 /* Offsets are from the message's first octet. */
 struct mime_part {
 	uint64_t header_at;
@@ -61,6 +70,7 @@ struct mime_part {
 	uint16_t depth;
 	enum mime_kind kind;
 	enum mime_default fallback;
+	enum mime_encoding encoding;
 };
 
 struct mime {

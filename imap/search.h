@@ -88,7 +88,8 @@ struct search_facts {
 	int64_t saved_seconds;
 	unsigned flags;    /* of enum flag_bits, FLAG_RECENT too */
 	uint64_t keywords; /* bit i: has search.keywords[i] */
-	struct slice emailid, threadid;
+	struct slice emailid;
+	struct slice threadid;         /* ptr NULL: the summary has it */
 	const struct summary *summary; /* NULL: not at hand */
 	struct slice message;          /* ptr NULL: not at hand */
 };

@@ -124,7 +124,9 @@ test_facts(const struct search_node *n, const struct search_facts *f)
 	case OP_EMAILID:
 		return truth(slice_equal(f->emailid, n->name));
 	case OP_THREADID:
-		return truth(slice_equal(f->threadid, n->name));
+		if (f->threadid.ptr != NULL)
+			return truth(slice_equal(f->threadid, n->name));
+		break;
 	case OP_SENTBEFORE:
 	case OP_SENTON:
 	case OP_SENTSINCE:
@@ -178,6 +180,8 @@ test_summary(const struct search_node *n, const struct summary *s)
 {
 	if (n->op == OP_HEADER && summary_keeps(n->name) && !s->headers_cut)
 		return test_header(n, s->headers);
+	if (n->op == OP_THREADID)
+		return truth(summary_is_thread(s, n->name));
 	if (n->op == OP_SENTBEFORE || n->op == OP_SENTON ||
 	    n->op == OP_SENTSINCE)
 		return s->sent_known
@@ -295,6 +299,8 @@ test_message(struct run *r)
 			continue;
 		if (n->op == OP_HEADER)
 			r->value[i] = (uint8_t)test_header(n, header);
+		else if (n->op == OP_THREADID)
+			r->value[i] = FALSE; /* only a summary tells */
 		else if (is_leaf(n) && n->op != OP_BODY && n->op != OP_TEXT)
 			r->value[i] = (uint8_t)test_sent(n, header);
 	}

@@ -4,16 +4,19 @@
 #include "imap/date.h"
 #include "imap/envelope.h"
 #include "imap/header.h"
+#include "imap/preview.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
 #include "lib/buf.h"
+#include "lib/hash.h"
 #include "lib/must.h"
 #include "lib/wire.h"
 
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	TEXT_MAX = 2 * 1024 * 1024, /* one response text */
+	THREAD_MAX = 16 * 1024,     /* octets of a Message-ID that counts */
 	DAY_SECONDS = 24 * 60 * 60
 };
 
@@ -87,6 +90,42 @@ find_sent(struct slice header, struct summary *s)
 	s->sent_day = (int32_t)(date_day_of(&t) / DAY_SECONDS);
 }
 
+/* The first "<id>", its brackets and what folding put into it off. */
+static void
+first_id(struct slice value, struct buf *out)
+{
+	value = slice_skip(value, slice_find(value, '<'));
+	value = slice_first(value, slice_find(value, '>'));
+	for (size_t i = 1; i < value.len; i++)
+		if (value.ptr[i] > ' ')
+			buf_putc(out, value.ptr[i]);
+}
+
+static void
+find_thread(struct slice header, struct summary *s)
+{
+	static const char *const names[] = { "References", "In-Reply-To",
+		"Message-ID" };
+	struct hash_sha256 *h = hash_sha256_new();
+	uint8_t digest[32];
+	struct header_field f;
+	struct buf id;
+
+	buf_init(&id, THREAD_MAX);
+	for (size_t i = 0; i < NITEMS(names) && buf_len(&id) == 0; i++)
+		if (header_find(header, names[i], &f))
+			first_id(f.value, &id);
+	if (buf_failed(&id))
+		buf_clear(&id);
+	if (buf_len(&id) == 0)
+		hash_sha256_put(h, s->envelope.ptr, s->envelope.len);
+	else
+		hash_sha256_put(h, buf_data(&id), buf_len(&id));
+	hash_sha256_end(&h, digest);
+	memcpy(s->threadid, digest, sizeof(s->threadid));
+	buf_fini(&id);
+}
+
 /* Both structures, or false if they are too long for anybody. */
 static bool
 make_structures(struct arena *a, struct slice message, struct summary *s)
@@ -144,6 +183,8 @@ summary_make(struct arena *a, struct slice message, struct summary *s)
 	make_envelope(a, header, s);
 	keep_headers(a, header, s);
 	find_sent(header, s);
+	find_thread(header, s);
+	s->preview = preview_make(a, message, &s->mime);
 }
 
 static void
@@ -160,6 +201,7 @@ put_part(struct buf *out, const struct mime_part *p)
 	wire_put_u16(out, p->depth);
 	wire_put_u8(out, (uint8_t)p->kind);
 	wire_put_u8(out, (uint8_t)p->fallback);
+	wire_put_u8(out, (uint8_t)p->encoding);
 }
 
 void
@@ -181,6 +223,8 @@ summary_encode(struct buf *out, const struct summary *s)
 	wire_put_slice(out, s->body);
 	wire_put_slice(out, s->bodystructure);
 	wire_put_slice(out, s->headers);
+	wire_put_slice(out, s->preview);
+	buf_put(out, s->threadid, sizeof(s->threadid));
 	wire_put_u16(out, (uint16_t)s->mime.count);
 	for (unsigned i = 0; i < s->mime.count; i++)
 		put_part(out, &s->mime.parts[i]);
@@ -197,7 +241,7 @@ is_sound(const struct mime_part *p, unsigned i, unsigned count)
 		return false;
 	if (p->next != MIME_NONE && (p->next <= i || p->next >= count))
 		return false;
-	return p->kind < MIME_KINDS &&
+	return p->kind < MIME_KINDS && p->encoding < MIME_ENCODINGS &&
 	       (p->kind == MIME_LEAF) == (p->child == MIME_NONE) &&
 	       p->header_at <= INT64_MAX && p->header_len <= INT64_MAX &&
 	       p->body_at <= INT64_MAX && p->body_len <= INT64_MAX;
@@ -228,11 +272,23 @@ take_parts(struct wire *w, struct arena *a, struct mime *m)
 		p->fallback = wire_u8(w) == MIME_DEFAULT_MESSAGE
 		                  ? MIME_DEFAULT_MESSAGE
 		                  : MIME_DEFAULT_TEXT;
+		p->encoding = wire_u8(w);
 		if (w->failed || !is_sound(p, i, m->count))
 			return -1;
 	}
 	m->parts = parts;
 	return 0;
+}
+
+static void
+take_thread(struct wire *w, struct summary *s)
+{
+	if (w->failed || w->rest.len < sizeof(s->threadid)) {
+		w->failed = true;
+		return;
+	}
+	memcpy(s->threadid, w->rest.ptr, sizeof(s->threadid));
+	w->rest = slice_skip(w->rest, sizeof(s->threadid));
 }
 
 int
@@ -255,6 +311,8 @@ summary_decode(struct arena *a, struct slice octets, struct summary *s)
 	s->body = wire_slice(&w);
 	s->bodystructure = wire_slice(&w);
 	s->headers = wire_slice(&w);
+	s->preview = wire_slice(&w);
+	take_thread(&w, s);
 	if (bits >= BITS || take_parts(&w, a, &s->mime) == -1 || !wire_done(&w))
 		return -1;
 	return 0;
@@ -272,5 +330,19 @@ summary_fits(const struct summary *s, uint64_t size_octets)
 		    p->body_len > size_octets - p->body_at)
 			return false;
 	}
+	return true;
+}
+
+bool
+summary_is_thread(const struct summary *s, struct slice objectid)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (objectid.len != 1 + 2 * SUMMARY_THREADID || objectid.ptr[0] != 'T')
+		return false;
+	for (size_t i = 0; i < SUMMARY_THREADID; i++)
+		if (objectid.ptr[1 + 2 * i] != digits[s->threadid[i] >> 4] ||
+		    objectid.ptr[2 + 2 * i] != digits[s->threadid[i] & 15])
+			return false;
 	return true;
 }

@@ -7,6 +7,11 @@
  * is listed.  The octets of a message never change, so neither does this.  A
  * record of another version does not decode: make it again from the message.
  *
+ * A thread is known by its first message: the first Message-ID of References,
+ * else of In-Reply-To, else the message's own; of a message without any, by
+ * its envelope.  So copies and answers agree without anybody keeping a list,
+ * and an answer that names nothing but another answer is a thread of its own.
+ *
  * The law: decode(encode(s)) is s, and what is answered from a summary is what
  * would be answered from the message.
  */
@@ -25,7 +30,8 @@ struct buf;
 
 enum {
 	SUMMARY_HEADERS_MAX = 32 * 1024, /* kept fields, octets */
-	SUMMARY_MAX = 8 * 1024 * 1024    /* ceiling for one encoded summary */
+	SUMMARY_MAX = 8 * 1024 * 1024,   /* ceiling for one encoded summary */
+	SUMMARY_THREADID = 16
 };
 
 struct summary {
@@ -37,6 +43,8 @@ struct summary {
 	int64_t sent;         /* Date: as seconds since 1970 UTC */
 	int32_t sent_day;     /* ...and its day as written, since 1970-01-01 */
 	bool sent_known;      /* there was a Date: that made sense */
+	uint8_t threadid[SUMMARY_THREADID]; /* RFC 8474; never zeros */
+	struct slice preview;               /* RFC 8970: UTF-8, may be empty */
 	struct mime mime;
 };
 
@@ -54,6 +62,9 @@ int summary_decode(struct arena *a, struct slice octets,
 
 /* Are its parts within a message of this many octets? */
 bool summary_fits(const struct summary *s, uint64_t size_octets);
+
+/* Is this its THREADID: "T" and the digits of threadid in hexadecimal? */
+bool summary_is_thread(const struct summary *s, struct slice objectid);
 
 /* Is this field among those kept in headers (if the message has it)? */
 bool summary_keeps(struct slice name);

@@ -106,7 +106,7 @@ def free_port():
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, conf=""):
         self.dir = tempfile.mkdtemp(prefix="backend_imap.")
         self.port = free_port()
         for name in ("state", "spool", "spool2", "tmp"):
@@ -127,7 +127,7 @@ auth_failure_delay = 0s
 listen = 127.0.0.1:{p}
 admin = admin
 drain_timeout = 20s
-""".format(d=self.dir, p=self.port))
+""".format(d=self.dir, p=self.port) + conf)
         self.start()
 
     def start(self):

@@ -82,6 +82,13 @@ static const struct {
 	{ "MODSEQ", "MODSEQ (12)" },
 	{ "(EMAILID THREADID SAVEDATE)",
 	    "EMAILID (M1) THREADID NIL SAVEDATE NIL" },
+	{ "PREVIEW", "PREVIEW \"one two\"" },
+	{ "(RFC822.SIZE PREVIEW (LAZY))", "RFC822.SIZE 114 PREVIEW NIL" },
+	{ "(PREVIEW (LAZY LAZY) preview UID)", "PREVIEW \"one two\" UID 4827" },
+	{ "PREVIEW (LAZY)", "PREVIEW NIL" }, /* not at hand in this test */
+	{ "PREVIEW (EAGER)", NULL },
+	{ "PREVIEW (LAZY", NULL },
+	{ "PREVIEW (LAZY) (CHANGEDSINCE 1)", "PREVIEW NIL MODSEQ (12)" },
 	{ "ENVELOPE", "ENVELOPE (\"Wed, 17 Jul 1996 02:23:25 -0700\" \"hello\" "
 	              "((\"Fred\" NIL \"fred\" \"example.org\")) "
 	              "((\"Fred\" NIL \"fred\" \"example.org\")) "
@@ -186,6 +193,11 @@ test_asked(void)
 		{ "BODY.PEEK[1]", false, FETCH_OCTETS | FETCH_SUMMARY },
 		{ "BODY.PEEK[HEADER.FIELDS (DATE)]", false, FETCH_SUMMARY },
 		{ "ALL", false, FETCH_SUMMARY },
+		{ "PREVIEW", false, FETCH_SUMMARY },
+		{ "PREVIEW (LAZY)", false, FETCH_LAZY },
+		{ "(PREVIEW (LAZY) PREVIEW)", false, FETCH_SUMMARY },
+		{ "(PREVIEW PREVIEW (LAZY))", false, FETCH_SUMMARY },
+		{ "THREADID", false, FETCH_SUMMARY },
 		{ "RFC822", true, FETCH_OCTETS },
 		{ "Rfc822.peek", false, FETCH_OCTETS },
 		{ "RFC822.HEADER", false, FETCH_OCTETS | FETCH_SUMMARY },
@@ -252,6 +264,8 @@ is_same(const struct summary *a, const struct summary *b)
 	    slice_equal(a->headers, b->headers) &&
 	    a->headers_cut == b->headers_cut && a->sent == b->sent &&
 	    a->sent_day == b->sent_day && a->sent_known == b->sent_known &&
+	    slice_equal(a->preview, b->preview) &&
+	    memcmp(a->threadid, b->threadid, sizeof(a->threadid)) == 0 &&
 	    a->mime.count == b->mime.count && a->mime.cut == b->mime.cut;
 
 	for (unsigned i = 0; same && i < a->mime.count; i++) {
@@ -264,7 +278,8 @@ is_same(const struct summary *a, const struct summary *b)
 		       p->body_lines == q->body_lines &&
 		       p->parent == q->parent && p->child == q->child &&
 		       p->next == q->next && p->depth == q->depth &&
-		       p->kind == q->kind && p->fallback == q->fallback;
+		       p->kind == q->kind && p->fallback == q->fallback &&
+		       p->encoding == q->encoding;
 	}
 	return same;
 }

@@ -85,7 +85,7 @@ static const struct {
 	{ "MODSEQ 77", true, SEARCH_YES },
 	{ "MODSEQ \"/flags/\\\\draft\" all 78", false, SEARCH_NO },
 	{ "EMAILID M1", true, SEARCH_YES },
-	{ "THREADID T1", false, SEARCH_NO },
+	{ "THREADID T1", false, SEARCH_NEEDS_SUMMARY },
 	{ "SENTON 17-Jul-1996", true, SEARCH_NEEDS_SUMMARY },
 	{ "SENTON 18-Jul-1996", false, SEARCH_NEEDS_SUMMARY },
 	{ "SENTBEFORE 18-Jul-1996", true, SEARCH_NEEDS_SUMMARY },

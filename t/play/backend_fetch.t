@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""A stand-alone backendd: what FETCH says beyond RFC 3501, with the examples
+of PREVIEW (RFC 8970), OBJECTID (RFC 8474) and SAVEDATE (RFC 8514)."""
+import datetime
+import os
+import re
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from backend_help import Client, Server, has, ok, plan, simple  # noqa
+
+LOREM = ("Lorem ipsum dolor sit amet, consectetur adipiscing elit.\r\n"
+         "Curabitur aliquam turpis et ante dictum, et pulvinar dui congue.\r\n"
+         "Maecenas hendrerit, lorem non imperdiet pellentesque, nulla\r\n"
+         "ligula nullam et cetera et cetera et cetera.\r\n")
+
+
+def message(head, body):
+    return (head + "\r\n\r\n" + body).encode()
+
+
+def test_preview(c):
+    has(c.must("CAPABILITY"), r" PREVIEW( |$)", "PREVIEW is offered")
+    c.must("CREATE previews")
+    c.append("previews", simple("a", "Preview text!"))
+    c.append("previews", message("Subject: b", LOREM))
+    c.append("previews", message("Content-Type: image/gif", "R0lGODdh"))
+    c.append("previews", message(
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        "Content-Transfer-Encoding: quoted-printable", "caf=C3=A9"))
+    c.must("SELECT previews")
+    r = c.must("FETCH 1 (PREVIEW)")
+    ok(r[0] == '* 1 FETCH (PREVIEW "Preview text!")', "RFC 8970 3.2")
+    r = c.must("FETCH 2 (RFC822.SIZE PREVIEW)")
+    text = " ".join(LOREM.split())[:200]
+    has(r, r"^\* 2 FETCH \(RFC822.SIZE \d+ PREVIEW \"%s\"\)$" %
+        re.escape(text), "RFC 8970, example 1: 200 characters")
+    r = c.must("FETCH 1:4 (ENVELOPE PREVIEW (LAZY))")
+    has(r, r'^\* 1 FETCH \(ENVELOPE \(.*\) PREVIEW "Preview text!"\)$',
+        "example 2: made before")
+    has(r, r'^\* 3 FETCH \(ENVELOPE \(.*\) PREVIEW ""\)$',
+        "example 2: nothing to see")
+    has(r, r'PREVIEW \{5\}\r\ncaf\xc3\xa9\)$', "other than ASCII in a literal")
+    r = c.must("UID FETCH 1 (PREVIEW)")
+    has(r, r'^\* 1 FETCH \(UID 1 PREVIEW "Preview text!"\)$', "example 3")
+    has(c.do("FETCH 1 (PREVIEW (EAGER))"), r"^a\d+ BAD", "no other modifier")
+
+
+def caches(directory):
+    for path, _, names in os.walk(directory):
+        for name in names:
+            if name == "cache":
+                yield os.path.join(path, name)
+
+
+def test_lazy(c):
+    """Without its cache a message has no preview until it is read."""
+    for path in caches(server.dir + "/spool"):
+        with open(path, "r+b") as f:
+            f.write(b"\xff" * os.path.getsize(path))
+    c.must("SELECT previews")
+    r = c.must("FETCH 1 (UID PREVIEW (LAZY))")
+    ok(r[0] == "* 1 FETCH (UID 1 PREVIEW NIL)", "LAZY reads no message")
+    r = c.must("FETCH 1 PREVIEW")
+    ok(r[0] == '* 1 FETCH (PREVIEW "Preview text!")', "without LAZY it does")
+    r = c.must("FETCH 1 PREVIEW (LAZY)")
+    ok(r[0] == '* 1 FETCH (PREVIEW "Preview text!")', "and keeps it")
+
+
+def ids(c, box):
+    """EMAILID and THREADID of each."""
+    c.must("SELECT " + box)
+    r = c.must("FETCH 1:* (EMAILID THREADID)")
+    return re.findall(r"EMAILID \((M\w+)\) THREADID \((T\w+)\)", "\n".join(r))
+
+
+def test_objectid(c):
+    """The example of RFC 8474 5.3."""
+    has(c.must("CAPABILITY"), r" OBJECTID( |$)", "OBJECTID is offered")
+    for box in ("ids", "Scratch"):
+        c.must("CREATE " + box)
+    c.append("ids", message("Message-ID: <fake.1@x>\r\nSubject: Fake", "a"))
+    c.append("ids", message("Message-ID: <fake.2@x>\r\nSubject: Re: Fake\r\n"
+                            "In-Reply-To: <fake.1@x>", "b"))
+    c.append("ids", message("Message-ID: <fake.3@x>\r\nSubject: Other", "c"))
+    c.append("ids", message("Message-ID: <fake.4@x>\r\nSubject: Re: Fake\r\n"
+                            "References: <fake.1@x>\r\n <fake.2@x>", "d"))
+    first = ids(c, "ids")
+    ok(len(first) == 4 and len({e for e, _ in first}) == 4,
+       "an EMAILID each")
+    t = [x for _, x in first]
+    ok(t[0] == t[1] == t[3] != t[2], "a THREADID for what belongs together")
+    r = c.must("SEARCH THREADID " + t[0])
+    has(r, r"^\* SEARCH 1 2 4$", "SEARCH THREADID")
+    has(c.must("SEARCH EMAILID " + first[2][0]), r"^\* SEARCH 3$",
+        "SEARCH EMAILID")
+    has(c.must("SEARCH OR THREADID Tnone EMAILID " + first[0][0]),
+        r"^\* SEARCH 1$", "of several")
+    c.must("COPY 1 Scratch")
+    c.must("MOVE 3 Scratch")
+    ok(ids(c, "Scratch") == [first[0], first[2]],
+       "both the same in COPY and MOVE")
+    ok(ids(c, "ids") == [first[0], first[1], first[3]], "and where it was")
+    c.append("Scratch", message(
+        "Message-ID: <fake.2@x>\r\nSubject: Re: Fake\r\n"
+        "In-Reply-To: <fake.1@x>", "b"))
+    ok(ids(c, "Scratch")[2] == first[1], "and when appended again")
+
+
+def test_savedate(c):
+    has(c.must("CAPABILITY"), r" SAVEDATE( |$)", "SAVEDATE is offered")
+    c.must("CREATE saved")
+    c.append("saved", simple("old"), "", " 1-Feb-1996 02:44:25 -0700")
+    c.must("SELECT saved")
+    r = c.must("FETCH 1 (SAVEDATE)")
+    m = re.search(r'SAVEDATE "(.{26})"', r[0])
+    when = datetime.datetime.strptime(m.group(1).strip(),
+                                      "%d-%b-%Y %H:%M:%S %z")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    ok(abs((now - when).total_seconds()) < 3600, "the day it was saved")
+    before = (when - datetime.timedelta(1)).strftime("%d-%b-%Y")
+    after = (when + datetime.timedelta(1)).strftime("%d-%b-%Y")
+    day = when.strftime("%d-%b-%Y")
+    for key, want in (("SAVEDON " + day, " 1"), ("SAVEDON " + before, ""),
+                      ("SAVEDSINCE " + day, " 1"),
+                      ("SAVEDSINCE " + after, ""),
+                      ("SAVEDBEFORE " + after, " 1"),
+                      ("SAVEDBEFORE " + day, ""),
+                      ("BEFORE 1-Jan-2000", " 1"),
+                      ("SAVEDATESUPPORTED", " 1"),
+                      ("NOT SAVEDATESUPPORTED", "")):
+        has(c.must("SEARCH " + key), r"^\* SEARCH%s$" % want,
+            "SEARCH " + key.split()[0] + want)
+
+
+server = Server()
+try:
+    joe = Client(server.port, "joe")
+    for test in (test_preview, test_objectid, test_savedate,
+                 test_lazy):
+        try:
+            test(joe)
+        except (EOFError, OSError, IndexError, AttributeError) as e:
+            ok(False, "%s: %r" % (test.__name__, e))
+            joe = Client(server.port, "joe")
+    joe.close()
+    server.stop()
+    ok(server.proc.returncode == 0, "and ends when told to")
+finally:
+    if server.proc.poll() is None:
+        server.stop()
+    server.remove()
+plan()
