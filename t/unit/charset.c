@@ -11,7 +11,11 @@
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/hash.h"
+#include "lib/utf8.h"
 #include "t/tap.h"
+
+#define FOLD_CRC 0xd5bbee68u
 
 static const struct {
 	const char *name, *in, *out;
@@ -157,20 +161,66 @@ test_transfers(void)
 static void
 test_fold(void)
 {
-	bool same = true;
+	static const struct {
+		const char *text, *want, *what;
+	} folds[] = {
+		{ "AbZ[\xff z", "ABZ[\xff Z", "ASCII, malformed" },
+		{ "\u00e9\u00c9", "E\u0301E\u0301", "both cases, decomposed" },
+		/* RFC 5051 2's example: its z stays small */
+		{ "\u01c4", "Dz\u030c", "titlecase, and decomposed again" },
+		{ "\u03c3\u03c2\u03a3", "\u03a3\u03a3\u03a3", "Greek" },
+		{ "\u043f\u041f\u0439", "\u041f\u041f\u0418\u0306",
+		    "Cyrillic" },
+		{ "\uff41\uff21\ufb01", "AAfi", "compatibility forms" },
+		{ "\u00df\u1e9e", "\u00df\u1e9e", "no titlecase of one" },
+		{ "\ud55c\uac00", "\u1112\u1161\u11ab\u1100\u1161", "Hangul" },
+		{ "\u4e2d\uf900", "\u4e2d\u8c48", "ideographs" },
+		{ "\U00010428\U0001d400", "\U00010400A", "planes" },
+		{ "\u0100\u0101\u0102\u00ff", "A\u0304A\u0304A\u0306Y\u0308",
+		    "last of a span" },
+	};
+	uint8_t letters[1500];
 	struct buf b;
 
-	for (uint32_t c = 0; c < 0x11000; c++)
-		same &= casefold(casefold(c)) == casefold(c);
-	ok(same, "folding twice is folding once");
 	buf_init(&b, 4096);
-	casefold_put(&b, slice_str("AbZ[\xc3\x96\xce\xa3\xd0\x9f\xff"));
-	ok(slice_is(buf_slice(&b), "abz[\xc3\xb6\xcf\x83\xd0\xbf\xff"),
-	    "latin, greek, cyrillic, malformed");
+	for (size_t i = 0; i < NITEMS(folds); i++) {
+		casefold_put(&b, slice_str(folds[i].text));
+		ok(slice_is(buf_slice(&b), folds[i].want), "%s", folds[i].what);
+		buf_clear(&b);
+	}
+	memset(letters, 'a', sizeof(letters));
+	casefold_put(&b, slice_of(letters, sizeof(letters)));
+	ok(buf_len(&b) == sizeof(letters) && buf_data(&b)[0] == 'A' &&
+	        buf_data(&b)[sizeof(letters) - 1] == 'A',
+	    "long ASCII");
 	buf_fini(&b);
-	ok(casefold(0x100) == 0x101 && casefold(0x101) == 0x101 &&
-	        casefold(0x10400) == 0x10428 && casefold(0x1e9e) == 0xdf,
-	    "pairs, planes");
+}
+
+/* As Python's unicodedata has it, all in one digest. */
+static void
+test_fold_table(void)
+{
+	uint32_t crc = 0;
+	size_t longest = 0;
+
+	for (uint32_t c = 1; c < 0x110000; c++) {
+		struct buf in, out;
+
+		if (c >= 0xd800 && c < 0xe000)
+			continue;
+		buf_init(&in, 8);
+		buf_init(&out, 100);
+		utf8_put(&in, c);
+		casefold_put(&out, buf_slice(&in));
+		crc = hash_crc32c(crc, buf_data(&out), buf_len(&out));
+		if (buf_len(&out) > longest * buf_len(&in))
+			longest =
+			    (buf_len(&out) + buf_len(&in) - 1) / buf_len(&in);
+		buf_fini(&in);
+		buf_fini(&out);
+	}
+	ok(crc == FOLD_CRC, "every character (%08x)", (unsigned)crc);
+	ok(longest == CASEFOLD_GROWTH, "how long it becomes (%zu)", longest);
 }
 
 static bool
@@ -221,6 +271,7 @@ main(void)
 	test_words();
 	test_transfers();
 	test_fold();
+	test_fold_table();
 	test_needle();
 	return done_testing();
 }
