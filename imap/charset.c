@@ -30,6 +30,7 @@ struct charset {
 	iconv_t cd; /* KIND_ICONV */
 	uint8_t held[HELD_MAX];
 	size_t nheld;
+	bool replaced; /* something has become U+FFFD */
 };
 
 /*
@@ -132,6 +133,13 @@ charset_free(struct charset **cp)
 	*cp = NULL;
 }
 
+static void
+put_replacement(struct charset *c, struct buf *out)
+{
+	c->replaced = true;
+	utf8_put(out, REPLACEMENT);
+}
+
 static uint32_t
 single_octet(enum kind kind, uint8_t o)
 {
@@ -143,6 +151,17 @@ single_octet(enum kind kind, uint8_t o)
 			if (only_8859_15[i].octet == o)
 				return only_8859_15[i].codepoint;
 	return o;
+}
+
+static void
+put_single(struct charset *c, uint8_t o, struct buf *out)
+{
+	uint32_t codepoint = single_octet(c->kind, o);
+
+	if (codepoint == REPLACEMENT)
+		put_replacement(c, out);
+	else
+		utf8_put(out, codepoint);
 }
 
 /* Could s be the beginning of a character that is cut off? */
@@ -161,7 +180,7 @@ is_utf8_start(struct slice s)
 
 /* Gives how many octets were used; the rest is an incomplete character. */
 static size_t
-put_utf8(struct slice in, struct buf *out)
+put_utf8(struct charset *c, struct slice in, struct buf *out)
 {
 	size_t all = in.len;
 
@@ -181,7 +200,7 @@ put_utf8(struct slice in, struct buf *out)
 		} else if (is_utf8_start(in)) {
 			break;
 		} else {
-			utf8_put(out, REPLACEMENT);
+			put_replacement(c, out);
 			in = slice_skip(in, 1);
 		}
 	}
@@ -206,7 +225,7 @@ put_iconv(struct charset *c, struct slice in, struct buf *out)
 			break;
 		if (why == EILSEQ || why == EINVAL ||
 		    (why == E2BIG && left == before && room == sizeof(area))) {
-			utf8_put(out, REPLACEMENT);
+			put_replacement(c, out);
 			from++;
 			left--;
 		}
@@ -219,7 +238,7 @@ put_some(struct charset *c, struct slice in, struct buf *out)
 {
 	switch (c->kind) {
 	case KIND_UTF8:
-		return put_utf8(in, out);
+		return put_utf8(c, in, out);
 	case KIND_ICONV:
 		return put_iconv(c, in, out);
 	case KIND_1252:
@@ -233,7 +252,7 @@ put_some(struct charset *c, struct slice in, struct buf *out)
 			n++;
 		buf_put(out, in.ptr + i, n - i);
 		if (n < in.len)
-			utf8_put(out, single_octet(c->kind, in.ptr[n++]));
+			put_single(c, in.ptr[n++], out);
 		i = n;
 	}
 	return in.len;
@@ -275,7 +294,7 @@ void
 charset_end(struct charset *c, struct buf *out)
 {
 	if (c->nheld > 0)
-		utf8_put(out, REPLACEMENT);
+		put_replacement(c, out);
 	c->nheld = 0;
 	if (c->kind == KIND_ICONV)
 		iconv(c->cd, NULL, NULL, NULL, NULL);
@@ -339,6 +358,7 @@ word_at(struct slice s, struct word *w)
 	return true;
 }
 
+/* c NULL: the octets as they are. */
 static void
 put_word(struct buf *out, struct charset *c, const struct word *w)
 {
@@ -355,7 +375,10 @@ put_word(struct buf *out, struct charset *c, const struct word *w)
 		transfer_put(&t, slice_of(&o, 1), &octets);
 	}
 	transfer_end(&t, &octets);
-	charset_put(c, buf_slice(&octets), out);
+	if (c != NULL)
+		charset_put(c, buf_slice(&octets), out);
+	else
+		buf_put_slice(out, buf_slice(&octets));
 	buf_fini(&octets);
 }
 
@@ -364,13 +387,10 @@ put_word(struct buf *out, struct charset *c, const struct word *w)
  * characters in two, though RFC 2047 5 forbids it.
  */
 static void
-put_words(struct buf *out, struct slice *s, struct word w)
+put_words(struct buf *out, struct charset *c, struct slice *s, struct word w)
 {
 	struct slice charset = w.charset, rest;
-	struct charset *c = charset_new(charset);
 
-	if (c == NULL)
-		c = charset_new(slice_str("us-ascii"));
 	do {
 		put_word(out, c, &w);
 		rest = *s = slice_skip(*s, w.len);
@@ -381,33 +401,82 @@ put_words(struct buf *out, struct slice *s, struct word w)
 			break;
 		*s = rest; /* the spaces between two words go */
 	} while (slice_equal_nocase(charset, w.charset));
-	charset_end(c, out);
-	charset_free(&c);
 }
 
-void
-charset_header(struct buf *out, struct slice value)
+/* False: not all of it could be converted. */
+static bool
+convert_words(struct buf *out, struct slice *s, struct word w)
 {
-	struct charset *plain = charset_new(slice_str("us-ascii"));
+	struct charset *c = charset_new(w.charset);
+	bool good = c != NULL;
+
+	if (c == NULL)
+		c = charset_new(slice_str("us-ascii"));
+	put_words(out, c, s, w);
+	charset_end(c, out);
+	good &= !c->replaced;
+	charset_free(&c);
+	return good;
+}
+
+/* Octets up to a line end or to what may be a word. */
+static size_t
+plain_length(struct slice value)
+{
+	size_t n = 0;
+
+	while (n < value.len && value.ptr[n] != '\r' && value.ptr[n] != '\n' &&
+	       (n == 0 || value.ptr[n] != '='))
+		n++;
+	return n;
+}
+
+/* plain NULL: octets as they are. */
+static bool
+put_header(struct buf *out, struct charset *plain, struct slice value)
+{
+	bool good = true;
 	struct word w;
 
 	value = slice_trim(value);
 	while (value.len > 0) {
-		size_t n = 0;
+		size_t n;
 
 		if (word_at(value, &w)) {
+			if (plain == NULL) {
+				put_words(out, NULL, &value, w);
+				continue;
+			}
 			charset_end(plain, out);
-			put_words(out, &value, w);
+			good &= convert_words(out, &value, w);
 			continue;
 		}
-		while (n < value.len && value.ptr[n] != '\r' &&
-		       value.ptr[n] != '\n' && (n == 0 || value.ptr[n] != '='))
-			n++;
-		charset_put(plain, slice_first(value, n), out);
+		n = plain_length(value);
+		if (plain != NULL)
+			charset_put(plain, slice_first(value, n), out);
+		else
+			buf_put(out, value.ptr, n);
 		value = slice_skip(value, n);
 		if (value.len > 0 && value.ptr[0] != '=')
 			value = slice_skip(value, 1);
 	}
+	return good;
+}
+
+bool
+charset_header(struct buf *out, struct slice value)
+{
+	struct charset *plain = charset_new(slice_str("us-ascii"));
+	bool good = put_header(out, plain, value);
+
 	charset_end(plain, out);
+	good &= !plain->replaced;
 	charset_free(&plain);
+	return good;
+}
+
+void
+charset_header_octets(struct buf *out, struct slice value)
+{
+	put_header(out, NULL, value);
 }

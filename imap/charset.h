@@ -39,8 +39,12 @@ int charset_convert(struct buf *out, struct slice name,
 
 /*
  * A header's value: unfolded, encoded words (RFC 2047) decoded, spaces between
- * two of them dropped.
+ * two of them dropped.  False: something became U+FFFD, or a word was in a
+ * charset that is not known.
  */
-void charset_header(struct buf *out, struct slice value);
+bool charset_header(struct buf *out, struct slice value);
+
+/* The same with the words' octets as they are, in whatever charset. */
+void charset_header_octets(struct buf *out, struct slice value);
 
 #endif
