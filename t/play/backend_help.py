@@ -9,16 +9,12 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from tap import tap  # noqa: E402
+
 B = os.environ.get("B", "build")
-count = failed = 0
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%sok %d - %s" % ("" if good else "not ", count, what), flush=True)
-    return good
+ok, plan = tap.ok, tap.done
 
 
 def has(lines, want, what):
@@ -163,7 +159,7 @@ drain_timeout = 20s
         self.log.close()
 
     def remove(self):
-        if failed:
+        if tap.failed:
             text = open(self.dir + "/log", errors="replace").read()
             for line in text.splitlines()[-40:]:
                 print("# " + line)
@@ -173,8 +169,3 @@ drain_timeout = 20s
 def simple(subject, text="hello"):
     return ("From: a@example.org\r\nSubject: %s\r\n\r\n%s\r\n" %
             (subject, text)).encode()
-
-
-def plan():
-    print("1..%d" % count)
-    sys.exit(failed != 0)

@@ -7,24 +7,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mupdate import Client, Closed, Server  # noqa: E402
+from tap import tap  # noqa: E402
 
-count = 0
-failed = 0
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'' if good else 'not '}ok {count} - {what}", flush=True)
-
-
-def same(got, want, what):
-    ok(got == want, what)
-    if got != want:
-        print(f"#  got: {got}\n# want: {want}", flush=True)
-
-
+ok, same = tap.ok, tap.equal
 N = b"user.x"
 L1 = b"be1!p"
 L2 = b"be2!p"
@@ -412,15 +397,14 @@ def main():
     test_restart(server)
     test_kill(server)
     server.stop()
-    if failed:
+    if tap.failed:
         sys.stderr.buffer.write(server.log()[-3000:])
     server.remove()
     test_slow_subscriber(users)
     test_connection_limit(users)
     test_connection_limit_tls(users)
     test_slow_login(users)
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
-sys.exit(main())
+main()

@@ -9,26 +9,13 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mupdate import Closed, Server  # noqa: E402
 from mboxdigest import Digest  # noqa: E402
+from tap import tap  # noqa: E402
 
-count = 0
-failed = 0
+ok, same = tap.ok, tap.equal
 USERS = ["admin", "be1", "be2", "front"]
 L1 = b"be1!p"
 L2 = b"be2!p"
 ACL = b"a\tlrs\t"
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'' if good else 'not '}ok {count} - {what}", flush=True)
-
-
-def same(got, want, what):
-    ok(got == want, what)
-    if got != want:
-        print(f"#  got: {got}\n# want: {want}", flush=True)
 
 
 def make(**options):
@@ -806,8 +793,7 @@ def main():
     test_overtaken()
     test_leases()
     test_many_leases()
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
-sys.exit(main())
+main()

@@ -13,9 +13,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mboxdigest import Digest  # noqa: E402
 from mupdate import Client, Closed, Server  # noqa: E402
+from tap import tap  # noqa: E402
 
-count = 0
-failed = 0
+ok, same = tap.ok, tap.equal
 L1 = b"be1!p"
 
 # Every command: fewest and most arguments
@@ -27,19 +27,6 @@ COMMANDS = {
     b"XLIST": (2, 31), b"XRESERVE": (2, 2), b"XUPDATE": (0, 2),
     b"LOGOUT": (0, 0), b"STARTTLS": (0, 0), b"AUTHENTICATE": (1, 2),
 }
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'' if good else 'not '}ok {count} - {what}", flush=True)
-
-
-def same(got, want, what):
-    ok(got == want, what)
-    if got != want:
-        print(f"#  got: {got}\n# want: {want}", flush=True)
 
 
 def is_well(server, what):
@@ -408,7 +395,7 @@ def test_disk(users):
     for c in (sub, again, a):
         c.close()
     ok(server.stop() == 0, "it ends well")
-    if failed:
+    if tap.failed:
         sys.stderr.buffer.write(server.log()[-3000:])
     server.remove()
 
@@ -447,14 +434,13 @@ def main():
     for i in range(3):
         test_noise(server, seed + i)
     ok(server.stop() == 0, "it ends well")
-    if failed:
+    if tap.failed:
         sys.stderr.buffer.write(server.log()[-3000:])
     server.remove()
     test_limits(users)
     test_slow_subscriber(users)
     test_disk(users)
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
-sys.exit(main())
+main()

@@ -10,20 +10,13 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mboxdigest import Digest  # noqa: E402
 from mupdate import Closed, Server  # noqa: E402
+from tap import tap  # noqa: E402
 
+ok = tap.ok
 ROUNDS = 8
 WRITERS = 4
 NAMES = 12
 WINDOW = 200
-count = 0
-failed = 0
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'' if good else 'not '}ok {count} - {what}", flush=True)
 
 
 class Writer:
@@ -203,8 +196,7 @@ def main():
     ok(answered > 500 * ROUNDS // 4, f"{answered} answers in all")
     ok(server.stop() == 0, "it ends well")
     server.remove()
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
-sys.exit(main())
+main()

@@ -15,26 +15,13 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mupdate import Server  # noqa: E402
+from tap import tap  # noqa: E402
 
-count = 0
-failed = 0
+ok, same = tap.ok, tap.equal
 B = os.environ.get("B", "build")
 PROGRAM = os.path.join(B, "bin", "murderctl")
 SECONDS = 60
 ACL = b"fred\tlrs\tanyone\tp\t"
-
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'' if good else 'not '}ok {count} - {what}", flush=True)
-
-
-def same(got, want, what):
-    ok(got == want, what)
-    if got != want:
-        print(f"#  got: {got}\n# want: {want}", flush=True)
 
 
 class Ctl:
@@ -344,8 +331,7 @@ def main():
     server.remove()
     test_tls()
     test_long()
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
-sys.exit(main())
+main()

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 
+from tap import tap  # noqa: F401
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.path.abspath(os.environ.get("MURDER_BIN") or
                       os.path.join(HERE, "..", "..", "..",
@@ -29,32 +31,6 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 imaplib._MAXLINE = 100 * 1000 * 1000
-
-
-class Tap:
-    """Counts results as prove wants them."""
-
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, what):
-        self.count += 1
-        if not good:
-            self.failed += 1
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, what),
-              flush=True)
-        return good
-
-    def equal(self, got, want, what):
-        if not self.ok(got == want, what):
-            print("# got:  %r\n# want: %r" % (got, want), flush=True)
-
-    def done(self):
-        print("1..%d" % self.count)
-        sys.exit(1 if self.failed else 0)
-
-
-tap = Tap()
 
 
 def free_ports(count):
