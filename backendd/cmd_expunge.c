@@ -8,6 +8,7 @@
 #include "backendd/view.h"
 #include "imap/acl.h"
 #include "imap/parse.h"
+#include "imap/respcode.h"
 #include "lib/arena.h"
 #include "lib/must.h"
 
@@ -19,12 +20,30 @@ struct expunging {
 	bool by_set, close;
 	uint32_t next_uid; /* to look at, if not by_set */
 	uint32_t *uids;
+	bool expunged; /* any */
 };
+
+/* RFC 7162 3.2.7; after CLOSE it would hide what the client was not told. */
+static const char *
+modseq_code(struct expunging *ex)
+{
+	struct session *ss = ex->ss;
+
+	if (!ex->expunged || ex->close ||
+	    !(session_enabled(ss) & ENABLED_QRESYNC) ||
+	    view_lost(session_view(ss)))
+		return NULL;
+	view_reply_has_modseq(session_view(ss));
+	return arena_printf(session_cmd(ss)->arena, "%s %llu",
+	    respcode_name(RESPCODE_HIGHESTMODSEQ),
+	    (unsigned long long)mailbox_numbers(ex->m)->highestmodseq);
+}
 
 static void
 finish(struct expunging *ex, const char *why)
 {
 	struct session *ss = ex->ss;
+	const char *code = modseq_code(ex);
 
 	mailbox_release(&ex->m);
 	if (ex->close)
@@ -33,7 +52,7 @@ finish(struct expunging *ex, const char *why)
 		session_done(ss, SESSION_NO, "UNAVAILABLE",
 		    arena_printf(session_cmd(ss)->arena, "%s", why));
 	else
-		session_done(ss, SESSION_OK, NULL,
+		session_done(ss, SESSION_OK, code,
 		    ex->close ? "Close completed" : "Expunge completed");
 }
 
@@ -74,10 +93,13 @@ next_batch(struct expunging *ex)
 static void
 on_expunged(void *arg, const char *why)
 {
+	struct expunging *ex = arg;
+
+	ex->expunged = true;
 	if (why != NULL)
-		finish(arg, why);
+		finish(ex, why);
 	else
-		next_batch(arg);
+		next_batch(ex);
 }
 
 static struct expunging *

@@ -74,30 +74,47 @@ backendd_ID(struct session *ss, struct cmd *cmd)
 	session_done(ss, SESSION_OK, NULL, "Done");
 }
 
+static const struct {
+	const char *name;
+	unsigned bit, more; /* more: what comes with it */
+} enables[] = {
+	{ "CONDSTORE", ENABLED_CONDSTORE, 0 },
+	{ "QRESYNC", ENABLED_QRESYNC, ENABLED_CONDSTORE },
+};
+
+/* What is not known is passed over (RFC 5161 3.1). */
 static unsigned
-enable_bit(struct slice word)
+enable_bits(struct slice word, unsigned *more)
 {
-	return slice_is_nocase(word, "CONDSTORE") ? ENABLED_CONDSTORE : 0;
+	for (size_t i = 0; i < NITEMS(enables); i++) {
+		if (!slice_is_nocase(word, enables[i].name))
+			continue;
+		*more |= enables[i].more;
+		return enables[i].bit;
+	}
+	return 0;
 }
 
 void
 backendd_ENABLE(struct session *ss, struct cmd *cmd)
 {
-	unsigned bits = 0;
+	unsigned bits = 0, more = 0;
 	struct write w;
 
 	do
-		bits |= enable_bit(parse_atom(cmd->args));
+		bits |= enable_bits(parse_atom(cmd->args), &more);
 	while (parse_try(cmd->args, ' '));
 	if (!no_more(ss, cmd))
 		return;
 	bits &= ~session_enabled(ss);
-	session_enable(ss, bits);
+	session_enable(ss, bits | more);
 	write_init(&w, session_out(ss), WRITE_SERVER);
 	write_untagged(&w, "ENABLED");
-	if (bits & ENABLED_CONDSTORE) {
+	for (size_t i = 0; i < NITEMS(enables); i++) {
+		if (!(bits & enables[i].bit))
+			continue;
 		write_sp(&w);
-		write_word(&w, "CONDSTORE");
+		write_word(&w, enables[i].name);
 	}
 	write_end(&w);
 	session_done(ss, SESSION_OK, NULL, "Done");

@@ -1,5 +1,6 @@
 #include "backendd/handlers.h"
 #include "backendd/mailbox.h"
+#include "backendd/qresync.h"
 #include "backendd/seen.h"
 #include "backendd/session.h"
 #include "backendd/target.h"
@@ -8,6 +9,7 @@
 #include "imap/flag.h"
 #include "imap/mboxrec.h"
 #include "imap/parse.h"
+#include "imap/seqset.h"
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -20,10 +22,20 @@ enum {
 	SELECT_ROOM = 24 * 1024
 };
 
+/* What a client knows that comes back (RFC 7162 3.2.5). */
+struct known {
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	struct seqset *uids; /* NULL: all */
+	struct seqset seqs;  /* numbers and UIDs of some messages */
+	struct seqset seq_uids;
+};
+
 struct selecting {
 	struct session *ss;
 	bool examine;
 	bool condstore;
+	struct known *known; /* QRESYNC; NULL: no */
 	struct target *t;
 };
 
@@ -144,10 +156,117 @@ put_mailboxid(struct write *w, struct selecting *sel)
 }
 
 static void
+finish(struct selecting *sel, const struct view *v)
+{
+	bool writable = view_access(v) == VIEW_READ_WRITE;
+
+	session_done(sel->ss, SESSION_OK, writable ? "READ-WRITE" : "READ-ONLY",
+	    sel->examine ? "Examine completed" : "Select completed");
+}
+
+/* --- QRESYNC -------------------------------------------------------------- */
+
+/* The last of the pairs of number and UID that are here as the client says. */
+static uint32_t
+match(const struct known *k, const struct view *v)
+{
+	struct seqiter seqs = seqiter_of(&k->seqs);
+	struct seqiter uids = seqiter_of(&k->seq_uids);
+	uint32_t seq, uid, same = 0;
+
+	while (seqiter_next(&seqs, &seq) && seqiter_next(&uids, &uid) &&
+	       view_uid_of(v, seq) == uid)
+		same = uid;
+	return same;
+}
+
+static void
+on_changed(struct session *ss, void *arg, const char *why)
+{
+	struct selecting *sel = arg;
+
+	(void)why; /* what has been found was said */
+	finish(sel, session_view(ss));
+}
+
+static void
+on_vanished(struct session *ss, void *arg, const char *why)
+{
+	struct selecting *sel = arg;
+	const struct known *k = sel->known;
+
+	if (why == NULL) {
+		qresync_changed(ss, k->modseq, k->uids, on_changed, sel);
+		return;
+	}
+	session_set_view(ss, NULL);
+	session_done(ss, SESSION_NO, "UNAVAILABLE", why);
+}
+
+/* True: there is more to be said. */
+static bool
+resync(struct selecting *sel, const struct view *v)
+{
+	const struct store_numbers *n = mailbox_numbers(view_mailbox(v));
+	struct known *k = sel->known;
+
+	if (k == NULL || k->uidvalidity != n->uidvalidity ||
+	    k->modseq >= n->highestmodseq)
+		return false;
+	qresync_vanished(sel->ss, k->modseq, k->uids, match(k, v), on_vanished,
+	    sel);
+	return true;
+}
+
+/* A set of numbers; "*" means nothing to who is away. */
+static void
+parse_known_set(struct parse *p, struct seqset *set)
+{
+	parse_seqset(p, set);
+	for (size_t i = 0; i < set->n; i++)
+		if (set->ranges[i].first == SEQSET_STAR ||
+		    set->ranges[i].last == SEQSET_STAR)
+			parse_fail(p, "\"*\" is not known");
+	seqset_resolve(set, 0);
+}
+
+/* "(uidvalidity modseq [uids] [(numbers uids)])" */
+static void
+parse_known(struct selecting *sel, struct parse *p)
+{
+	struct known *k = arena_alloc(session_cmd(sel->ss)->arena, sizeof(*k));
+
+	parse_sp(p);
+	parse_char(p, '(');
+	k->uidvalidity = parse_nz_number(p);
+	parse_sp(p);
+	k->modseq = parse_number64(p);
+	while (parse_try(p, ' ')) {
+		if (k->seqs.n > 0 || (k->uids != NULL && parse_peek(p) != '('))
+			parse_fail(p, "Too many arguments of QRESYNC");
+		if (parse_try(p, '(')) {
+			parse_known_set(p, &k->seqs);
+			parse_sp(p);
+			parse_known_set(p, &k->seq_uids);
+			parse_char(p, ')');
+		} else {
+			k->uids = arena_alloc(session_cmd(sel->ss)->arena,
+			    sizeof(*k->uids));
+			parse_known_set(p, k->uids);
+		}
+	}
+	parse_char(p, ')');
+	if (seqset_count(&k->seqs) != seqset_count(&k->seq_uids))
+		parse_fail(p, "As many UIDs as numbers are needed");
+	if (!(session_enabled(sel->ss) & ENABLED_QRESYNC))
+		parse_fail(p, "QRESYNC is not enabled");
+	sel->known = k;
+}
+
+static void
 say_selected(struct selecting *sel, struct view *v)
 {
 	struct write w;
-	bool writable = view_access(v) == VIEW_READ_WRITE;
 
 	view_begin(v);
 	write_init(&w, session_out(sel->ss), WRITE_SERVER);
@@ -155,8 +274,8 @@ say_selected(struct selecting *sel, struct view *v)
 	put_numbers(&w, sel, v);
 	put_mailboxid(&w, sel);
 	session_flush(sel->ss);
-	session_done(sel->ss, SESSION_OK, writable ? "READ-WRITE" : "READ-ONLY",
-	    sel->examine ? "Examine completed" : "Select completed");
+	if (!resync(sel, v))
+		finish(sel, v);
 }
 
 static void
@@ -193,7 +312,7 @@ on_open(void *arg, struct target *t)
 		session_wait_room(sel->ss, SELECT_ROOM, on_room, sel);
 }
 
-/* " (CONDSTORE)", or nothing. */
+/* " (CONDSTORE QRESYNC (...))", or nothing. */
 static void
 parse_params(struct selecting *sel, struct parse *p)
 {
@@ -202,7 +321,10 @@ parse_params(struct selecting *sel, struct parse *p)
 	parse_sp(p);
 	parse_open(p);
 	while (parse_more(p)) {
-		parse_word(p, "CONDSTORE");
+		if (parse_try_word(p, "QRESYNC"))
+			parse_known(sel, p);
+		else
+			parse_word(p, "CONDSTORE");
 		sel->condstore = true;
 	}
 }

@@ -195,6 +195,15 @@ seqset_push(struct arena *a, struct seqset *set, uint32_t n)
 		append(a, set, (struct seqrange){ n, n });
 }
 
+void
+seqset_copy(struct arena *a, struct seqset *to, const struct seqset *from)
+{
+	*to = (struct seqset){ .n = from->n, .size = from->n };
+	to->ranges = arena_array(a, from->n + 1, sizeof(*to->ranges));
+	if (from->n > 0)
+		memcpy(to->ranges, from->ranges, from->n * sizeof(*to->ranges));
+}
+
 bool
 seqset_contains(const struct seqset *set, uint32_t n)
 {

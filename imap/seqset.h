@@ -60,6 +60,9 @@ void seqset_add_range(struct arena *a, struct seqset *set, uint32_t first,
  */
 void seqset_push(struct arena *a, struct seqset *set, uint32_t n);
 
+/* The ranges too are a's. */
+void seqset_copy(struct arena *a, struct seqset *to, const struct seqset *from);
+
 bool seqset_contains(const struct seqset *set, uint32_t n);
 bool seqset_equal(const struct seqset *a, const struct seqset *b);
 
