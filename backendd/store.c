@@ -226,7 +226,7 @@ void
 store_move(struct store_mailbox *mb, struct store_mailbox *to,
     struct store_append *a, size_t n, store_cb *cb, void *arg)
 {
-	MUST(n <= STORE_ITEMS_MAX && mb != to && mb->store == to->store);
+	MUST(n <= STORE_ITEMS_MAX && mb->store == to->store);
 	for (size_t i = 0; i < n; i++)
 		MUST(a[i].from == mb);
 	mb->module->move(mb, to, a, n, cb, arg);

@@ -315,6 +315,10 @@ void store_append(struct store_mailbox *mb, struct store_append *a, size_t n,
  * As store_append() into "to" of messages of mb (every from is mb), which go
  * from mb in the same change: after a crash they are in one of the two.  mb
  * and to may not be the same.
+ *
+ * If octets are given and from is NULL, they replace the message from_uid of
+ * mb, in the same change; then mb and to may be the same.  GONE if it is not
+ * there.
  */
 void store_move(struct store_mailbox *mb, struct store_mailbox *to,
     struct store_append *a, size_t n, store_cb *cb, void *arg);

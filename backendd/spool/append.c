@@ -305,23 +305,24 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 static bool
 is_there(struct effect *source, uint32_t uid)
 {
-	struct spool_mailbox *mb = source->mb;
+	struct spool_mailbox *mb;
 	uint32_t s;
 
-	if (mb == NULL)
+	if (source == NULL)
 		return true;
+	mb = source->mb;
 	s = box_draft_find(mb, uid);
 	return s != mb->next.nslots &&
 	       (box_draft_slot(mb, s)->flags & SPOOL_GONE) == 0;
 }
 
 static enum store_outcome
-outcome_of(struct change *ch, const struct piece *p,
+outcome_of(struct change *ch, struct effect *source, const struct piece *p,
     const struct store_append *a, int64_t now)
 {
 	struct spool_mailbox *mb = ch->effects[0].mb;
 
-	if (p->gone || !is_there(&ch->effects[1], a->from_uid))
+	if (p->gone || !is_there(source, a->from_uid))
 		return STORE_GONE;
 	if ((a->uid != 0 && a->uid < mb->next.uidnext) ||
 	    is_taken(mb, a->key, now))
@@ -341,14 +342,11 @@ compare_slots(const void *a, const void *b)
 
 /* Messages may be moved in any order; the effect is told of in theirs. */
 static void
-put_expunges(struct change *ch, struct appending *ap)
+put_expunges(struct change *ch, struct effect *e, struct appending *ap)
 {
-	struct effect *e = &ch->effects[1];
 	uint32_t *slots;
 	size_t n = 0;
 
-	if (e->mb == NULL)
-		return;
 	slots = xcalloc(ap->n + 1, sizeof *slots);
 	for (size_t i = 0; i < ap->n; i++)
 		if (ap->items[i].outcome == STORE_DONE)
@@ -359,7 +357,6 @@ put_expunges(struct change *ch, struct appending *ap)
 		if (i == 0 || slots[i] != slots[i - 1])
 			flags_expunge_slot(ch, e, slots[i]);
 	free(slots);
-	change_end(ch, e);
 }
 
 static const char *
@@ -380,26 +377,34 @@ append_put(struct appending *ap)
 	int64_t now = loop_wall(ap->sp->env.loop).ms / 1000;
 	struct change *ch = change_new(ap->sp, ap->cb, ap->arg);
 	const char *why = append_refusal(ap);
-	struct effect *e;
+	bool replaces = ap->from == ap->to; /* in one mailbox */
+	struct effect *e, *source = NULL;
 
 	if (why != NULL) {
 		change_refuse(ch, why);
 		return;
 	}
-	if (change_join(ch, 0, ap->to, ap->n, 0) == NULL)
-		return;
-	if (ap->from != NULL && change_join(ch, 1, ap->from, 0, ap->n) == NULL)
+	if (change_join(ch, 0, ap->to, ap->n, replaces ? ap->n : 0) == NULL)
 		return;
 	e = &ch->effects[0];
+	if (replaces)
+		source = e;
+	else if (ap->from != NULL &&
+	         (source = change_join(ch, 1, ap->from, 0, ap->n)) == NULL)
+		return;
 	for (size_t i = 0; i < ap->n; i++) {
 		struct store_append *a = &ap->items[i];
 
-		a->outcome = outcome_of(ch, &ap->pieces[i], a, now);
+		a->outcome = outcome_of(ch, source, &ap->pieces[i], a, now);
 		if (a->outcome == STORE_DONE)
 			put_message(ch, e, &ap->pieces[i], a, now);
 	}
-	change_end(ch, e);
-	put_expunges(ch, ap);
+	if (source != e)
+		change_end(ch, e);
+	if (source != NULL) {
+		put_expunges(ch, source, ap);
+		change_end(ch, source);
+	}
 	change_put(ch);
 }
 

@@ -347,6 +347,46 @@ test_compact(void)
 	store_close(&mb);
 }
 
+/* Octets given and a message that goes: in one mailbox, and between two. */
+static void
+test_replace(struct store_mailbox *mb, struct store_mailbox *to)
+{
+	struct store_append a = { .octets = slice_str("new"), .from_uid = 2 };
+	struct heard heard = { .mb = mb };
+	uint32_t next = store_numbers(mb)->uidnext;
+	struct store_part p = { .uid = next, .len = UINT64_MAX };
+
+	store_observe(mb, hear, &heard);
+	rig_ask(&rig);
+	store_move(mb, mb, &a, 1, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
+	        a.new_uid == next && store_find(mb, 2) == NULL,
+	    "replaced in its mailbox");
+	ok(slice_is(read_part(mb, &p), "new"), "by what was given");
+	ok(heard.calls == 1 && heard.first == next && heard.expunged == 1 &&
+	        store_find(mb, next)->modseq ==
+	            store_numbers(mb)->highestmodseq,
+	    "in one change");
+	rig_ask(&rig);
+	store_move(mb, mb, &a, 1, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL && a.outcome == STORE_GONE &&
+	        store_numbers(mb)->uidnext == next + 1,
+	    "not what is gone");
+	store_close(&mb);
+	mb = rig_open(&rig, "copy-from");
+	ok(store_numbers(mb)->exists == 1 && store_find(mb, next) != NULL,
+	    "it is so when opened again");
+	a.from_uid = next;
+	p.uid = store_numbers(to)->uidnext;
+	rig_ask(&rig);
+	store_move(mb, to, &a, 1, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
+	        store_numbers(mb)->exists == 0 &&
+	        slice_is(read_part(to, &p), "new"),
+	    "replaced by one in another mailbox");
+	store_close(&mb);
+}
+
 static void
 test_copy(void)
 {
@@ -394,7 +434,7 @@ test_copy(void)
 	ok(rig_wait(&rig) == NULL && a[0].outcome == STORE_GONE &&
 	        store_numbers(mb)->exists == 1,
 	    "what an expunge takes first is not moved");
-	store_close(&mb);
+	test_replace(mb, to);
 	store_close(&to);
 }
 
