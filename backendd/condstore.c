@@ -10,10 +10,11 @@ condstore_enable(struct session *ss)
 	struct view *v = session_view(ss);
 	struct write w;
 
-	session_enable(ss, ENABLED_CONDSTORE);
-	if (v == NULL || view_lost(v) || (view_says(v) & VIEW_SAYS_MODSEQ))
+	if (session_enabled(ss) & ENABLED_CONDSTORE)
 		return;
-	view_set_says(v, view_says(v) | VIEW_SAYS_MODSEQ);
+	session_enable(ss, ENABLED_CONDSTORE);
+	if (v == NULL || view_lost(v))
+		return;
 	write_init(&w, session_out(ss), WRITE_SERVER);
 	write_status(&w, slice_of(NULL, 0), WRITE_OK);
 	write_code_open(&w, RESPCODE_HIGHESTMODSEQ);

@@ -132,7 +132,7 @@ def test_fetch(c):
         'INTERNALDATE "01-Feb-1996 02:44:25 -0700"', "FETCH INTERNALDATE")
     has(r, r"MODSEQ \(\d+\)", "FETCH MODSEQ")
     has(r, r"EMAILID \(M[0-9a-f]{32}\)", "FETCH EMAILID")
-    has(r, r"THREADID NIL", "FETCH THREADID")
+    has(r, r"THREADID \(T[0-9a-f]{32}\)", "FETCH THREADID")
     r = c.must("FETCH 1 (ENVELOPE)")
     has(r, r'ENVELOPE \("Thu, 1 Feb 1996 02:44:25 -0700" '
         r'"=\?utf-8\?q\?caf=C3=A9\?= and more" '
