@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "imap/mupdate.h"
+#include "imap/mupdate_scan.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
 #include "lib/buf.h"
@@ -138,10 +139,7 @@ end_word(struct mupdate *m, struct slice word)
 			wrong(m, "Unrecognized command");
 		return;
 	}
-	for (size_t i = 0; i < MUPDATE_BANNER; i++)
-		if (slice_is_nocase(word,
-		        mupdate_response_name((enum mupdate_response)i)))
-			msg->id = (int)i;
+	msg->id = mupdate_response_find(word);
 	if (msg->id == -1 && slice_is(msg->tag, "*"))
 		msg->id = capability_of(word);
 	if (msg->id == -1)
@@ -332,13 +330,6 @@ size_octet(struct mupdate *m, uint8_t c)
 	}
 }
 
-static bool
-is_tag_octet(uint8_t c)
-{
-	return c > 0x20 && c < 0x7f && c != '"' && c != '(' && c != ')' &&
-	       c != '\\' && c != '{' && c != '}';
-}
-
 /* Any octet of a line but CR and LF. */
 static void
 line_octet(struct mupdate *m, uint8_t c)
@@ -347,7 +338,7 @@ line_octet(struct mupdate *m, uint8_t c)
 	case PLACE_TAG:
 		if (c == ' ')
 			end_piece(m, c);
-		else if (!is_tag_octet(c) ||
+		else if (!mupdate_scan_is_tag_octet(c) ||
 		         buf_len(&m->token) >= MUPDATE_TAG_MAX)
 			wrong(m, "Badly formed tag");
 		else
@@ -357,7 +348,7 @@ line_octet(struct mupdate *m, uint8_t c)
 	case PLACE_ATOM:
 		if (c == ' ')
 			end_piece(m, c);
-		else if (!is_tag_octet(c))
+		else if (!mupdate_scan_is_tag_octet(c))
 			wrong(m, "Badly formed command");
 		else
 			buf_putc(&m->token, c);
@@ -658,6 +649,42 @@ take_own(struct mupdate *m, const uint8_t *in, size_t n)
 	return i;
 }
 
+static struct slice
+moved(struct slice s, const uint8_t *from, const uint8_t *to)
+{
+	return slice_of(to + (s.ptr - from), s.len);
+}
+
+/*
+ * A whole message at once, if the next octets are one of those.  An OK
+ * and its like have a text, and what follows "+" is nothing.  Octets taken; 0:
+ * they are to be read one by one.
+ */
+static size_t
+take_whole(struct mupdate *m, const uint8_t *in, size_t n)
+{
+	struct mupdate_message *msg = &m->message;
+	struct mupdate_scan s;
+	const uint8_t *copy;
+	int id;
+
+	if (m->place != PLACE_TAG || m->total > 0 ||
+	    !mupdate_scan(&s, in, n, &m->limits))
+		return 0;
+	id = m->side == MUPDATE_SERVER ? mupdate_command_find(s.word)
+	                               : mupdate_response_find(s.word);
+	if (id == -1 || (m->side == MUPDATE_CLIENT && is_status(id)) ||
+	    slice_is(s.tag, "+"))
+		return 0;
+	copy = arena_copy(&m->arena, slice_of(in, s.octets)).ptr;
+	msg->id = id;
+	msg->tag = moved(s.tag, in, copy);
+	msg->nargs = s.nargs;
+	for (size_t i = 0; i < s.nargs; i++)
+		msg->args[i] = moved(s.args[i], in, copy);
+	return s.octets;
+}
+
 enum mupdate_event
 mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 {
@@ -668,6 +695,8 @@ mupdate_next(struct mupdate *m, const uint8_t *in, size_t n, size_t *taken)
 		begin(m);
 	if (m->place == PLACE_DEAD)
 		ev = MUPDATE_ERROR;
+	if (!m->raw && (*taken = take_whole(m, in, n)) > 0)
+		return end_message(m);
 	while (ev == MUPDATE_MORE && i < n) {
 		if (m->raw)
 			ev = raw_octet(m, in[i++]);

@@ -135,6 +135,7 @@ unsigned mupdate_command_flags(enum mupdate_command id);
 
 /* Those of mupdate.def only. */
 const char *mupdate_response_name(enum mupdate_response id);
+int mupdate_response_find(struct slice word);
 
 /* How many a message may have; id is of a command or a response. */
 void mupdate_arguments(enum mupdate_side side, int id, size_t *least,

@@ -33,9 +33,10 @@ static const struct {
 
 static const struct {
 	const char *name;
-	size_t least, most;
+	size_t len, least, most;
 } responses[] = {
-#define MUPDATE_RESPONSE(id, name, least, most) { name, least, most },
+#define MUPDATE_RESPONSE(id, name, least, most) \
+	{ name, sizeof(name) - 1, least, most },
 #include "imap/mupdate.def"
 #undef MUPDATE_RESPONSE
 };
@@ -69,6 +70,16 @@ mupdate_response_name(enum mupdate_response id)
 {
 	MUST(id < NITEMS(responses));
 	return responses[id].name;
+}
+
+int
+mupdate_response_find(struct slice word)
+{
+	for (int i = 0; i < (int)NITEMS(responses); i++)
+		if (word.len == responses[i].len &&
+		    slice_is_nocase(word, responses[i].name))
+			return i;
+	return -1;
 }
 
 void

@@ -74,6 +74,9 @@ static const struct sample commands[] = {
 	{ "a AUTHENTICATE PLAIN\r\n", "[a 1 <PLAIN>]" },
 	{ "a AUTHENTICATE \"PLAIN\" {4+}\r\nAAAA\r\n", "[a 1 <PLAIN> <AAAA>]" },
 	{ "a XBREAK \"user.joe\" \"7\"\r\n", "[a 12 <user.joe> <7>]" },
+	{ "+ NOOP\r\n", "[+ 7]" },
+	{ "a FIND {20+}\r\n01234567890123456789\r\n",
+	    "[a 4 <01234567890123456789>]" },
 	/* wrong, and over at the line's end */
 	{ "\r\na NOOP\r\n", "[ -1 !Need command][a 7]" },
 	{ "a\r\n", "[a -1 !Null command]" },
@@ -135,6 +138,9 @@ static const struct sample responses[] = {
 	    "[* 15 <a> <b> <c> <(master)>]" },
 	{ "* OK MUPDATE \"a\"\r\n", "[* 0 <MUPDATE \"a\">]" },
 	{ "+ go ahead\r\n", "[+ 20]" },
+	{ "+ RESERVE \"n\" \"l\"\r\n", "[+ 20]" },
+	{ "* RESERVE \"n\" \"l\"\r\n", "[* 5 <n> <l>]" },
+	{ "a RESERVE {2+}\r\nn\r \"l\"\r\n", "[a 5 <n\r> <l>]" },
 };
 
 static const struct sample sasl[] = {
