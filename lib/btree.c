@@ -136,6 +136,78 @@ btree_get(struct btree *bt, struct pages_set set, struct slice key,
 	return find(bt, set, key, &v, out, err);
 }
 
+/* --- the edge --------------------------------------------------------------- */
+
+static struct btree_edge **
+edge_of(struct btree *bt, struct pages_set set)
+{
+	MUST(set.shard < pages_shards(bt->pages));
+	return &bt->edges[set.shard * PAGES_LETTERS + (unsigned)set.letter];
+}
+
+static void
+forget_edge(struct btree *bt, struct pages_set set)
+{
+	struct btree_edge *e = *edge_of(bt, set);
+
+	if (e != NULL)
+		e->known = false;
+}
+
+/* If what was put is behind all there was: it was put into the last leaf. */
+static int
+note_edge(struct btree *bt, struct pages_set set, struct err *err)
+{
+	struct btree_edge **ep = edge_of(bt, set);
+	struct slice page;
+
+	for (size_t i = 0; i < bt->depth; i++)
+		if (!bt->steps[i].place.at_end)
+			return 0;
+	if (*ep == NULL)
+		*ep = xcalloc(1, sizeof(**ep));
+	(*ep)->number = leaf_of(bt)->number;
+	if (pages_get(bt->pages, set, (*ep)->number, &bt->value, &page, err) ==
+	    -1)
+		return -1;
+	if (page_tail_find(&(*ep)->tail, page) == -1)
+		return shape_damaged(err);
+	(*ep)->undone = pages_undone(bt->pages);
+	(*ep)->known = true;
+	return 0;
+}
+
+/*
+ * Names that are put in order are put here.  1: done; 0: it is to be put as
+ * others are; -1.
+ */
+static int
+put_behind(struct btree *bt, struct pages_set set, struct slice key,
+    const struct page_value *v, struct err *err)
+{
+	struct btree_edge *e = *edge_of(bt, set);
+	struct slice page;
+
+	if (e == NULL || !e->known || e->undone != pages_undone(bt->pages) ||
+	    slice_compare(key, slice_of(e->tail.key, e->tail.key_len)) <= 0 ||
+	    v->octets.len > PAGE_NEAR_MAX)
+		return 0;
+	if (pages_root(bt->pages, set, &bt->root, err) == -1 ||
+	    pages_get(bt->pages, set, e->number, &bt->value, &page, err) == -1)
+		return -1;
+	buf_clear(&bt->patch.octets);
+	page_append(&e->tail, page, key, v, &bt->patch.octets);
+	if (page.len + buf_len(&bt->patch.octets) > bt->full) {
+		e->known = false;
+		return 0;
+	}
+	if (pages_change(bt->pages, set, e->number, page.len, page.len,
+	        buf_slice(&bt->patch.octets), err) == -1)
+		return -1;
+	bt->root.count++;
+	return pages_root_put(bt->pages, set, bt->root, err) == -1 ? -1 : 1;
+}
+
 /* --- putting ------------------------------------------------------------------ */
 
 static int
@@ -167,7 +239,9 @@ put_value(struct btree *bt, struct pages_set set, struct slice key,
 	      buf_len(&bt->patch.octets);
 	if (shape_patch(bt, set, s, err) == -1)
 		return -1;
-	return len > bt->full ? shape_split(bt, set, len, err) : 0;
+	if (len > bt->full)
+		return shape_split(bt, set, len, err);
+	return note_edge(bt, set, err);
 }
 
 static int
@@ -192,6 +266,10 @@ btree_put(struct btree *bt, struct pages_set set, struct slice key,
 
 	MUST(key.len > 0 && key.len <= BTREE_KEY_MAX);
 	MUST(value.len <= PAGES_OCTETS_MAX);
+	rc = put_behind(bt, set, key, &v, err);
+	if (rc != 0)
+		return rc == -1 ? -1 : 0;
+	forget_edge(bt, set);
 	found = find(bt, set, key, &was, old, err);
 	if (found == -1 || put_far(bt, set, &v, err) == -1)
 		return -1;
@@ -222,6 +300,7 @@ btree_delete(struct btree *bt, struct pages_set set, struct slice key,
 	found = find(bt, set, key, &was, old, err);
 	if (found != 1)
 		return found;
+	forget_edge(bt, set);
 	if (shape_drop(bt, set, leaf_of(bt), key, &len, err) == -1)
 		return -1;
 	if (len < bt->full / SHAPE_SPARE)
@@ -325,6 +404,8 @@ btree_new(struct pages *p)
 	struct btree *bt = xcalloc(1, sizeof(*bt));
 
 	bt->pages = p;
+	bt->edges = xcalloc((size_t)pages_shards(p) * PAGES_LETTERS,
+	    sizeof(bt->edges[0]));
 	bt->full = pages_are_memory(p) ? SHAPE_FULL_MEMORY : SHAPE_FULL_DISK;
 	for (unsigned i = 0; i < SHAPE_DEPTH_MAX; i++)
 		buf_init(&bt->steps[i].octets, PAGES_OCTETS_MAX);
@@ -346,6 +427,9 @@ btree_free(struct btree **bp)
 
 	if (bt == NULL)
 		return;
+	for (unsigned i = 0; i < pages_shards(bt->pages) * PAGES_LETTERS; i++)
+		free(bt->edges[i]);
+	free(bt->edges);
 	for (unsigned i = 0; i < SHAPE_DEPTH_MAX; i++)
 		buf_fini(&bt->steps[i].octets);
 	buf_fini(&bt->patch.octets);

@@ -27,7 +27,10 @@ struct btree;
 struct buf;
 struct err;
 
-/* Borrows p, which must outlive it.  Scans of one btree do not overlap. */
+/*
+ * Borrows p, which must outlive it.  Scans of one btree do not overlap.  Of the
+ * btrees on the same pages one changes a set, and no other.
+ */
 struct btree *btree_new(struct pages *p);
 void btree_free(struct btree **bp);
 

@@ -41,7 +41,8 @@ halve(struct btree *bt, struct slice page, size_t at, struct buf *first,
 	while ((more = page_reader_next(&r, &key, &v)) == 1) {
 		if (!split && r.end > at && buf_len(first) > PAGE_HEAD) {
 			size_t n =
-			    slice_common(slice_of(w.key, w.key_len), key);
+			    slice_common(slice_of(w.tail.key, w.tail.key_len),
+			        key);
 
 			if (n == key.len)
 				break; /* out of order */

@@ -37,6 +37,17 @@ struct btree_step {
 };
 
 /*
+ * The last leaf of a set, and its last key: what is above that goes behind it,
+ * without looking for its place.
+ */
+struct btree_edge {
+	bool known;
+	uint64_t undone; /* pages_undone() then */
+	uint64_t number;
+	struct page_tail tail;
+};
+
+/*
  * In an inner page an entry's child has the keys from the entry's on, up to the
  * next entry's.  The first entry's key is empty: it has all below the second's.
  */
@@ -51,6 +62,7 @@ struct btree {
 	uint64_t version;
 	struct pages_set found_set;
 	struct buf found_key;
+	struct btree_edge **edges; /* by set; NULL until a put was at one */
 	struct page_patch patch;
 	struct buf half, value, separator, taken; /* scratch */
 

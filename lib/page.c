@@ -486,35 +486,44 @@ tell(struct told *t, const struct page_value *v, bool leaf, struct slice base)
 }
 
 void
+page_append(struct page_tail *tail, struct slice page, struct slice key,
+    const struct page_value *v, struct buf *out)
+{
+	size_t shared = slice_common(slice_of(tail->key, tail->key_len), key);
+	size_t before = buf_len(out);
+	struct slice base = { NULL, 0 };
+	struct told t;
+
+	MUST(key.len <= PAGE_KEY_MAX);
+	if (tail->base.len > 0)
+		base = slice_of(page.ptr + tail->base.at, tail->base.len);
+	tell(&t, v, page_level(page) == 0, base);
+	put_head(out, shared, key.len - shared, t.kind, t.octets.len);
+	buf_put_slice(out, slice_skip(key, shared));
+	if (t.kind == KIND_BASE)
+		tail->base =
+		    (struct page_span){ page.len + buf_len(out) - before,
+			    t.octets.len };
+	buf_put_slice(out, t.octets);
+	if (key.len > shared)
+		memcpy(tail->key + shared, key.ptr + shared, key.len - shared);
+	tail->key_len = key.len;
+}
+
+void
 page_writer_init(struct page_writer *w, struct buf *out)
 {
 	MUST(buf_len(out) == PAGE_HEAD);
 	w->out = out;
-	w->base = w->base_len = w->key_len = 0;
+	w->tail.base = (struct page_span){ 0, 0 };
+	w->tail.key_len = 0;
 }
 
 void
 page_writer_put(struct page_writer *w, struct slice key,
     const struct page_value *v)
 {
-	size_t shared = slice_common(slice_of(w->key, w->key_len), key);
-	struct slice base = { NULL, 0 };
-	struct told t;
-
-	if (w->base_len > 0)
-		base = slice_of(buf_data(w->out) + w->base, w->base_len);
-	MUST(key.len <= PAGE_KEY_MAX);
-	tell(&t, v, page_level(buf_slice(w->out)) == 0, base);
-	put_head(w->out, shared, key.len - shared, t.kind, t.octets.len);
-	buf_put_slice(w->out, slice_skip(key, shared));
-	if (t.kind == KIND_BASE) {
-		w->base = buf_len(w->out);
-		w->base_len = t.octets.len;
-	}
-	buf_put_slice(w->out, t.octets);
-	if (key.len > shared)
-		memcpy(w->key + shared, key.ptr + shared, key.len - shared);
-	w->key_len = key.len;
+	page_append(&w->tail, buf_slice(w->out), key, v, w->out);
 }
 
 void
@@ -569,6 +578,25 @@ page_reader_next(struct page_reader *r, struct slice *key, struct page_value *v)
 	    -1)
 		return -1;
 	return 1;
+}
+
+int
+page_tail_find(struct page_tail *t, struct slice page)
+{
+	struct page_reader r;
+	struct entry e;
+	int more;
+
+	page_reader_init(&r, page);
+	while ((more = reader_step(&r, &e)) == 1)
+		;
+	*t = (struct page_tail){ .key_len = r.key_len };
+	memcpy(t->key, r.key, r.key_len);
+	if (r.base.len > 0)
+		t->base = (struct page_span){ (size_t)(r.base.ptr - page.ptr),
+			r.base.len };
+	page_reader_fini(&r);
+	return more;
 }
 
 /* What the entry shares with the one before is what the key looked for has. */

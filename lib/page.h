@@ -120,12 +120,27 @@ void page_reader_seek(struct page_reader *r, const struct page_place *p,
 int page_reader_next(struct page_reader *r, struct slice *key,
     struct page_value *v) MUST_CHECK;
 
+/* How a page ends: what an entry behind its last is told by.  Embed it. */
+struct page_tail {
+	struct page_span base;
+	size_t key_len; /* of the last entry; 0: there may be none */
+	uint8_t key[PAGE_KEY_MAX];
+};
+
+/* 0, or -1: it is no page. */
+int page_tail_find(struct page_tail *t, struct slice page) MUST_CHECK;
+
+/*
+ * The octets of an entry behind the last are appended to out, which may be the
+ * page's own buffer; t is as of the page with them.
+ */
+void page_append(struct page_tail *t, struct slice page, struct slice key,
+    const struct page_value *v, struct buf *out);
+
 /* Entries, in order, into a page that is being made anew. */
 struct page_writer {
 	struct buf *out;
-	size_t base, base_len; /* where in out */
-	size_t key_len;
-	uint8_t key[PAGE_KEY_MAX];
+	struct page_tail tail;
 };
 
 /* Borrows out, which holds a page without entries. */

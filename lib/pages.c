@@ -17,6 +17,7 @@ struct pages {
 	struct db *db;
 	unsigned shards;
 	bool in_transaction;
+	uint64_t undone; /* transactions */
 };
 
 struct pages *
@@ -166,6 +167,7 @@ pages_commit(struct pages *p, struct err *err)
 	}
 	p->in_transaction = false;
 	if (db_commit(p->db, err) == -1) {
+		p->undone++;
 		cache_forget(p->cache);
 		return -1;
 	}
@@ -178,12 +180,19 @@ pages_cancel(struct pages *p)
 {
 	MUST(p->in_transaction);
 	p->in_transaction = false;
+	p->undone++;
 	if (p->memory != NULL) {
 		memory_cancel(p->memory);
 		return;
 	}
 	db_cancel(p->db);
 	cache_forget(p->cache);
+}
+
+uint64_t
+pages_undone(const struct pages *p)
+{
+	return p->undone;
 }
 
 int

@@ -88,6 +88,12 @@ int pages_begin(struct pages *p, struct err *err) MUST_CHECK;
 int pages_commit(struct pages *p, struct err *err) MUST_CHECK;
 void pages_cancel(struct pages *p);
 
+/*
+ * While this is the same, what a transaction has done was not taken back: it is
+ * so now, or was changed since.
+ */
+uint64_t pages_undone(const struct pages *p);
+
 int pages_root_put(struct pages *p, struct pages_set set,
     struct pages_root root, struct err *err) MUST_CHECK;
 int pages_add(struct pages *p, struct pages_set set, struct slice octets,

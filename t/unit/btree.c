@@ -189,6 +189,32 @@ check(struct play *p)
 	check_scan(p, at, key_of(&p->keys[at]));
 }
 
+static void
+some(struct play *p, uint32_t puts_in_ten)
+{
+	for (uint32_t n = 1 + roll(p, 20); n > 0; n--)
+		change(p, &p->keys[roll(p, (uint32_t)p->nkeys)],
+		    roll(p, 10) < puts_in_ten);
+}
+
+/* Behind all there is, in order; in between changes not far before. */
+static void
+run(struct play *p, uint32_t puts_in_ten)
+{
+	size_t at = p->nkeys, back;
+
+	while (at > 0 && !p->keys[at - 1].there)
+		at--;
+	for (uint32_t n = roll(p, 60); n > 0 && at < p->nkeys; n--) {
+		change(p, &p->keys[at], true);
+		back = roll(p, 8);
+		if (roll(p, 5) == 0 && back <= at)
+			change(p, &p->keys[at - back],
+			    roll(p, 10) < puts_in_ten);
+		at += 1 + roll(p, 3);
+	}
+}
+
 /* Some changes, kept or taken back. */
 static void
 transaction(struct play *p, bool keep, uint32_t puts_in_ten)
@@ -199,9 +225,10 @@ transaction(struct play *p, bool keep, uint32_t puts_in_ten)
 	MUST(before != NULL);
 	memcpy(before, p->keys, p->nkeys * sizeof(p->keys[0]));
 	MUST(pages_begin(p->pages, &err) == 0);
-	for (uint32_t n = 1 + roll(p, 20); n > 0; n--)
-		change(p, &p->keys[roll(p, (uint32_t)p->nkeys)],
-		    roll(p, 10) < puts_in_ten);
+	if (roll(p, 2) == 0)
+		run(p, puts_in_ten);
+	else
+		some(p, puts_in_ten);
 	if (keep) {
 		MUST(pages_commit(p->pages, &err) == 0);
 	} else {
@@ -249,6 +276,49 @@ play(struct play *p, size_t every)
 	free(p->keys);
 }
 
+/*
+ * What comes in order, over several transactions, some of them taken back, some
+ * of it gone at once.
+ */
+static void
+test_in_order(void)
+{
+	struct play p = { .nkeys = KEYS_MAX, .seed = 7 };
+	size_t step;
+
+	make_keys(&p, p.nkeys);
+	p.pages = pages_new(1);
+	p.tree = btree_new(p.pages);
+	buf_init(&p.value, 2 * VALUE_MAX);
+	buf_init(&p.out, 2 * VALUE_MAX);
+	for (size_t i = 0; i < p.nkeys; i += step) {
+		bool keep = roll(&p, 3) > 0;
+		struct err err;
+
+		step = 1 + roll(&p, 9);
+		MUST(pages_begin(p.pages, &err) == 0);
+		for (size_t k = i; k < i + step && k < p.nkeys; k++) {
+			change(&p, &p.keys[k], true);
+			if (roll(&p, 5) == 0)
+				change(&p, &p.keys[k], false);
+		}
+		if (keep) {
+			MUST(pages_commit(p.pages, &err) == 0);
+			continue;
+		}
+		pages_cancel(p.pages);
+		for (size_t k = i; k < i + step && k < p.nkeys; k++)
+			p.keys[k].there = false;
+	}
+	check(&p);
+	ok(true, "in order, some of it taken back");
+	btree_free(&p.tree);
+	pages_free(&p.pages);
+	buf_fini(&p.value);
+	buf_fini(&p.out);
+	free(p.keys);
+}
+
 /* With a seed: this many plays more, checked after every transaction. */
 int
 main(int argc, char **argv)
@@ -275,5 +345,6 @@ main(int argc, char **argv)
 			play(&p, seeds > 1 ? 1 : 50);
 		}
 	}
+	test_in_order();
 	return done_testing();
 }
