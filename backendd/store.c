@@ -228,7 +228,7 @@ store_move(struct store_mailbox *mb, struct store_mailbox *to,
 {
 	MUST(n <= STORE_ITEMS_MAX && mb->store == to->store);
 	for (size_t i = 0; i < n; i++)
-		MUST(a[i].from == mb);
+		MUST(a[i].from == NULL || (a[i].from == mb && mb != to));
 	mb->module->move(mb, to, a, n, cb, arg);
 }
 
