@@ -35,7 +35,7 @@ def code(lines, name):
 
 def state(c, box):
     r = c.must("STATUS %s (UIDVALIDITY HIGHESTMODSEQ)" % box)
-    m = re.search(r"UIDVALIDITY (\d+) HIGHESTMODSEQ (\d+)", r[0])
+    m = re.search(r"UIDVALIDITY (\d+) HIGHESTMODSEQ (\d+)", "\n".join(r))
     return int(m.group(1)), int(m.group(2))
 
 
