@@ -50,7 +50,7 @@ copy(struct session *ss, struct cmd *cmd, bool by_uid, enum copy_kind kind)
 		session_bad_syntax(ss);
 		return;
 	}
-	why = msgset_begin(&na->set, v);
+	why = msgset_begin(&na->set, ss);
 	if (why != NULL)
 		session_done(ss, SESSION_BAD, NULL, why);
 	else if (kind == COPY_AND_REMOVE && view_access(v) == VIEW_READ_ONLY)

@@ -159,7 +159,7 @@ backendd_UID_EXPUNGE(struct session *ss, struct cmd *cmd)
 		session_bad_syntax(ss);
 		return;
 	}
-	MUST(msgset_begin(&ex->set, session_view(ss)) == NULL);
+	MUST(msgset_begin(&ex->set, ss) == NULL);
 	if (may_expunge(ss))
 		begin(ex, cmd);
 }

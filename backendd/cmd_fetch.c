@@ -83,7 +83,7 @@ fetch(struct session *ss, struct cmd *cmd, bool by_uid)
 	if (why == NULL)
 		why = vanished_refusal(ss, f, by_uid);
 	if (why == NULL)
-		why = msgset_begin(set, session_view(ss));
+		why = msgset_begin(set, ss);
 	if (why != NULL) {
 		session_done(ss, SESSION_BAD, NULL, why);
 		return;

@@ -394,7 +394,7 @@ store(struct session *ss, struct cmd *cmd, bool by_uid)
 		session_bad_syntax(ss);
 		return;
 	}
-	why = msgset_begin(&st->set, session_view(ss));
+	why = msgset_begin(&st->set, ss);
 	if (why != NULL)
 		session_done(ss, SESSION_BAD, NULL, why);
 	else

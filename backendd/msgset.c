@@ -1,33 +1,140 @@
+#include <string.h>
+
+#include "backendd/mailbox.h"
 #include "backendd/msgset.h"
+#include "backendd/session.h"
 #include "backendd/view.h"
 #include "imap/parse.h"
+#include "imap/partial.h"
+#include "lib/arena.h"
+#include "lib/must.h"
 
 void
 msgset_parse(struct msgset *s, struct parse *p, bool by_uid)
 {
-	*s = (struct msgset){ .by_uid = by_uid };
-	parse_seqset(p, &s->set);
+	*s = (struct msgset){ .by_uid = by_uid, .uids = by_uid };
+	parse_seqset_saved(p, &s->set);
 }
 
 /*
  * A number above the last is the client's mistake (RFC 9051 9, seq-number);
  * any of an empty mailbox is not worth a BAD, as "1:*" is meant well.
  */
-const char *
-msgset_begin(struct msgset *s, const struct view *v)
+static const char *
+resolve_numbers(struct msgset *s, const struct view *v)
 {
 	uint32_t count = view_count(v);
 
-	if (s->by_uid) {
-		seqset_resolve(&s->set, view_last_uid(v));
-		return NULL;
-	}
 	seqset_resolve(&s->set, count);
 	if (count == 0)
 		s->set.n = 0;
 	else if (s->set.n > 0 && s->set.ranges[s->set.n - 1].last > count)
 		return "No message has that number";
 	return NULL;
+}
+
+static void
+numbers_to_uids(struct seqset *set, const struct view *v)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		struct seqrange *r = &set->ranges[i];
+
+		r->first = view_uid_of(v, r->first);
+		r->last = view_uid_of(v, r->last);
+	}
+}
+
+/* Resolved sets of UIDs: a becomes both. */
+static void
+add_set(struct arena *arena, struct seqset *a, const struct seqset *b)
+{
+	struct seqset both = { .n = a->n + b->n };
+
+	both.size = both.n;
+	both.ranges = arena_array(arena, both.n + 1, sizeof(*both.ranges));
+	if (a->n > 0)
+		memcpy(both.ranges, a->ranges, a->n * sizeof(*both.ranges));
+	if (b->n > 0)
+		memcpy(both.ranges + a->n, b->ranges,
+		    b->n * sizeof(*both.ranges));
+	seqset_resolve(&both, 0); /* sorts and joins */
+	*a = both;
+}
+
+const char *
+msgset_begin(struct msgset *s, struct session *ss)
+{
+	const struct view *v = session_view(ss);
+
+	if (s->by_uid) {
+		seqset_resolve(&s->set, view_last_uid(v));
+	} else {
+		const char *why = resolve_numbers(s, v);
+
+		if (why != NULL)
+			return why;
+	}
+	if (!s->set.saved)
+		return NULL;
+	if (!s->by_uid)
+		numbers_to_uids(&s->set, v);
+	s->uids = true;
+	add_set(session_cmd(ss)->arena, &s->set, session_saved(ss));
+	return NULL;
+}
+
+/* Where in the store's order a range begins and ends, and what it has. */
+struct stretch {
+	uint32_t at, count;
+};
+
+static struct stretch
+stretch_of(const struct store_mailbox *mb, struct seqrange r, uint32_t end)
+{
+	struct stretch st = { .at = store_index(mb, r.first) };
+
+	if (r.last != UINT32_MAX && store_index(mb, r.last + 1) < end)
+		end = store_index(mb, r.last + 1);
+	st.count = end > st.at ? end - st.at : 0;
+	return st;
+}
+
+void
+msgset_window(struct msgset *s, struct session *ss,
+    const struct partial *window)
+{
+	const struct view *v = session_view(ss);
+	const struct store_mailbox *mb;
+	size_t total = 0, before = 0, from, to;
+	struct seqset left = { 0 };
+	uint32_t end, last = view_last_uid(v);
+
+	MUST(s->uids && s->range == 0 && s->next == 0);
+	if (last == 0) {
+		s->set.n = 0;
+		return;
+	}
+	mb = mailbox_store(view_mailbox(v));
+	end = last == UINT32_MAX ? store_numbers(mb)->exists
+	                         : store_index(mb, last + 1);
+	for (size_t i = 0; i < s->set.n; i++)
+		total += stretch_of(mb, s->set.ranges[i], end).count;
+	if (!partial_window(window, total, &from, &to))
+		from = to = 0;
+	for (size_t i = 0; i < s->set.n && before < to; i++) {
+		struct stretch st = stretch_of(mb, s->set.ranges[i], end);
+		size_t low = from > before ? from - before : 0;
+		size_t high = to - before;
+
+		if (high > st.count)
+			high = st.count;
+		if (low < high)
+			seqset_add_range(session_cmd(ss)->arena, &left,
+			    store_at(mb, st.at + (uint32_t)low)->uid,
+			    store_at(mb, st.at + (uint32_t)high - 1)->uid);
+		before += st.count;
+	}
+	s->set = left;
 }
 
 static uint32_t
@@ -65,8 +172,7 @@ msgset_next(struct msgset *s, const struct view *v)
 			s->next = r->first;
 		if (s->next > r->last)
 			continue;
-		uid =
-		    s->by_uid ? next_by_uid(s, v, r) : next_by_number(s, v, r);
+		uid = s->uids ? next_by_uid(s, v, r) : next_by_number(s, v, r);
 		if (uid == 0)
 			continue;
 		if (s->next == r->last) { /* 2^32-1 has no successor */

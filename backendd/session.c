@@ -95,6 +95,7 @@ go(struct session *ss)
 	ss->state = SESSION_GONE;
 	free_blobs(ss);
 	view_free(&ss->view);
+	session_forget_saved(ss);
 	stream_free(&ss->stream);
 	timer_free(&ss->deadline);
 	task_free(&ss->turn);

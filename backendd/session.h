@@ -39,6 +39,7 @@ struct buf;
 struct mboxname_layout;
 struct mboxrec;
 struct parse;
+struct seqset;
 struct session;
 struct view;
 
@@ -181,6 +182,15 @@ void session_end(struct session *ss);
  */
 struct view *session_view(struct session *ss);
 void session_set_view(struct session *ss, struct view *v);
+
+/*
+ * The saved result of a search, "$" (RFC 5182): UIDs, ascending, of which some
+ * may be gone.  It is emptied with every change of the selected mailbox.  save
+ * copies; false: that is too much to keep, and it is empty.
+ */
+const struct seqset *session_saved(const struct session *ss);
+bool session_save(struct session *ss, const struct seqset *uids) MUST_CHECK;
+void session_forget_saved(struct session *ss);
 
 unsigned session_enabled(const struct session *ss);
 void session_enable(struct session *ss, unsigned bits);

@@ -14,6 +14,7 @@
 #include "imap/acl.h"
 #include "imap/capability.h"
 #include "imap/mboxname.h"
+#include "imap/seqset.h"
 #include "imap/write.h"
 #include "lib/auth.h"
 #include "lib/log.h"
@@ -201,9 +202,51 @@ view_was_lost(void *arg)
 		session_bye(ss, "NONEXISTENT", "The mailbox was deleted");
 }
 
+enum {
+	SAVED_MAX = 1024 * 1024 /* ranges of "$" */
+};
+
+struct session_saved {
+	struct seqset set;
+	struct seqrange ranges[];
+};
+
+const struct seqset *
+session_saved(const struct session *ss)
+{
+	static const struct seqset empty;
+
+	return ss->saved != NULL ? &ss->saved->set : &empty;
+}
+
+void
+session_forget_saved(struct session *ss)
+{
+	free(ss->saved);
+	ss->saved = NULL;
+}
+
+bool
+session_save(struct session *ss, const struct seqset *uids)
+{
+	size_t octets = uids->n * sizeof(uids->ranges[0]);
+
+	session_forget_saved(ss);
+	if (uids->n > SAVED_MAX)
+		return false;
+	if (uids->n == 0)
+		return true;
+	ss->saved = xcalloc(1, sizeof(*ss->saved) + octets);
+	memcpy(ss->saved->ranges, uids->ranges, octets);
+	ss->saved->set =
+	    (struct seqset){ ss->saved->ranges, uids->n, uids->n, false };
+	return true;
+}
+
 void
 session_set_view(struct session *ss, struct view *v)
 {
+	session_forget_saved(ss);
 	view_free(&ss->view);
 	ss->view = v;
 	if (v != NULL)

@@ -96,6 +96,7 @@ struct session {
 	unsigned bad;      /* commands in a row */
 	unsigned failures; /* to log in */
 	struct view *view;
+	struct session_saved *saved; /* "$"; NULL: empty */
 	char sid[32];
 	char client[64]; /* as a trusted frontend says */
 };
