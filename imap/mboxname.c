@@ -112,6 +112,12 @@ domain_valid(struct slice domain)
 	       domain.ptr[domain.len - 1] != '.';
 }
 
+static bool
+is_forbidden(uint8_t c)
+{
+	return c == '%' || c == '*' || c == '!' || c == '/' || c == '\0';
+}
+
 static const char *
 local_invalid(struct slice local)
 {
@@ -123,7 +129,7 @@ local_invalid(struct slice local)
 		if (level.len == 0)
 			return "Empty level in mailbox name";
 	for (size_t i = 0; i < local.len; i++)
-		if (strchr("%*!/", local.ptr[i]) != NULL)
+		if (is_forbidden(local.ptr[i]))
 			return "Invalid character in mailbox name";
 	if (!utf7_valid(local))
 		return "Mailbox name is not modified UTF-7";
@@ -233,11 +239,16 @@ name_octet(uint8_t c)
 void
 mboxname_key(struct buf *out, struct slice name)
 {
-	size_t domain = mboxname_domain(name).len;
+	size_t domain = mboxname_domain(name).len, n = name.len;
+	uint8_t *octets = buf_space(out, &n);
 
-	for (size_t i = 0; i < name.len; i++)
-		buf_putc(out,
-		    i < domain ? name.ptr[i] : key_octet(name.ptr[i]));
+	if (n < name.len) {
+		buf_put_slice(out, name); /* fails */
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		octets[i] = i < domain ? name.ptr[i] : key_octet(name.ptr[i]);
+	buf_grew(out, n);
 }
 
 void

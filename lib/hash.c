@@ -89,6 +89,16 @@ word(const uint8_t *p, size_t n)
 	return v;
 }
 
+/* The same of eight, which compilers know to be one load. */
+static uint64_t
+whole_word(const uint8_t *p)
+{
+	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+	       (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+	       (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+	       (uint64_t)p[7] << 56;
+}
+
 uint64_t
 hash_sip(const uint64_t key[2], struct slice s)
 {
@@ -99,7 +109,7 @@ hash_sip(const uint64_t key[2], struct slice s)
 	uint64_t m;
 
 	for (size_t i = 0; i < whole; i += 8) {
-		m = word(s.ptr + i, 8);
+		m = whole_word(s.ptr + i);
 		v[3] ^= m;
 		sip_rounds(v, 2);
 		v[0] ^= m;

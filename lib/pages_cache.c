@@ -33,6 +33,7 @@ struct cache {
 	struct map pages;
 	struct page **changed; /* to be written */
 	size_t nchanged, max;
+	struct page *last; /* the one asked for last; NULL: none */
 	struct buf room;
 	struct root roots[];
 };
@@ -79,13 +80,25 @@ note_changed(struct cache *c, struct page *p)
 	c->changed[c->nchanged++] = p;
 }
 
+/* Records come by turns of a page: mostly it is the last one again. */
+static struct page *
+page_find(struct cache *c, struct pages_set set, uint64_t number)
+{
+	struct page *p = c->last;
+	struct name n;
+
+	if (p == NULL || p->number != number || p->set.shard != set.shard ||
+	    p->set.letter != set.letter)
+		p = c->last = map_find(&c->pages, name_of(set, number, &n));
+	return p;
+}
+
 /* NULL: and *err. */
 static struct page *
 page_get(struct cache *c, struct pages_set set, uint64_t number,
     struct err *err)
 {
-	struct name n;
-	struct page *p = map_find(&c->pages, name_of(set, number, &n));
+	struct page *p = page_find(c, set, number);
 	int found;
 
 	if (p == NULL) {
@@ -215,6 +228,7 @@ write_page(struct cache *c, struct page *p, struct err *err)
 		    block_slice(p->block), err);
 	}
 	rc = pages_disk_delete(c->db, p->set, p->number, err);
+	c->last = NULL;
 	MUST(map_remove(&c->pages, name_of(p->set, p->number, &n)) == p);
 	page_free(p);
 	return rc;
@@ -253,6 +267,7 @@ static void
 forget_pages(struct cache *c)
 {
 	c->nchanged = 0;
+	c->last = NULL;
 	map_each(&c->pages, forget_page, c);
 	map_fini(&c->pages);
 	map_init(&c->pages);
