@@ -82,12 +82,16 @@ fetch(struct session *ss, struct cmd *cmd, bool by_uid)
 	}
 	if (why == NULL)
 		why = vanished_refusal(ss, f, by_uid);
+	if (why == NULL && partial_given(&f->window) && !by_uid)
+		why = "PARTIAL is for UID FETCH";
 	if (why == NULL)
 		why = msgset_begin(set, ss);
 	if (why != NULL) {
 		session_done(ss, SESSION_BAD, NULL, why);
 		return;
 	}
+	if (partial_given(&f->window))
+		msgset_window(set, ss, &f->window);
 	if (by_uid)
 		fetch_want_uid(f);
 	if (asks_modseq(f))

@@ -356,6 +356,7 @@ search_run(struct session *ss, struct search *s, enum search_numbers numbers)
 	se->turn = task_new(session_server(ss)->loop, on_turn, se);
 	se->next_uid = 1;
 	arena_init(&se->arena);
-	search_bind(s, view_count(v), view_last_uid(v));
+	search_bind(s, session_cmd(ss)->arena, view_count(v), view_last_uid(v),
+	    session_saved(ss));
 	next_slice(se);
 }

@@ -190,6 +190,9 @@ parse_modifiers(struct parse *p, struct fetch *f)
 			fetch_want(f, FETCH_MODSEQ);
 		} else if (parse_try_word(p, "VANISHED")) {
 			f->vanished = true;
+		} else if (parse_try_word(p, "PARTIAL")) {
+			parse_sp(p);
+			partial_parse(p, &f->window);
 		} else {
 			parse_fail(p, "Unknown modifier");
 		}

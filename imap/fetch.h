@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "imap/partial.h"
 #include "imap/section.h"
 #include "lib/cdefs.h"
 #include "lib/slice.h"
@@ -76,6 +77,7 @@ struct fetch {
 	bool sets_seen;     /* some BODY[] without PEEK, RFC822, RFC822.TEXT */
 	bool changed_since; /* CHANGEDSINCE was given... */
 	uint64_t changed_modseq; /* ...with this */
+	struct partial window;   /* PARTIAL, of the set of UIDs */
 	bool vanished;           /* VANISHED was given (RFC 7162 3.2.6) */
 	unsigned needs;          /* of enum fetch_need */
 };

@@ -60,6 +60,7 @@ static const struct key {
 	{ "OR", OP_OR, ARG_KEYS, 0, 0 },
 	{ "RECENT", OP_FLAGS, ARG_NONE, FLAG_RECENT, FLAG_RECENT },
 	{ "SAVEDATESUPPORTED", OP_ALL, ARG_NONE, 0, 0 },
+	{ "SAVEDATESUPPORTED", OP_SAVEDATESUPPORTED, ARG_NONE, 0, 0 },
 	{ "SAVEDBEFORE", OP_SAVEDBEFORE, ARG_DATE, 0, 0 },
 	{ "SAVEDON", OP_SAVEDON, ARG_DATE, 0, 0 },
 	{ "SAVEDSINCE", OP_SAVEDSINCE, ARG_DATE, 0, 0 },
@@ -81,16 +82,6 @@ static const struct key {
 	{ "UNKEYWORD", OP_UNKEYWORD, ARG_KEYWORD, 0, 0 },
 	{ "UNSEEN", OP_FLAGS, ARG_NONE, FLAG_SEEN, 0 },
 	{ "YOUNGER", OP_YOUNGER, ARG_SECONDS, 0, 0 },
-};
-
-static const struct {
-	const char *name;
-	enum search_return bit;
-} returns[] = {
-	{ "MIN", SEARCH_RETURN_MIN },
-	{ "MAX", SEARCH_RETURN_MAX },
-	{ "ALL", SEARCH_RETURN_ALL },
-	{ "COUNT", SEARCH_RETURN_COUNT },
 };
 
 /* A node that waits for children. */
@@ -199,6 +190,14 @@ parse_modseq(struct builder *b)
 }
 
 static void
+parse_set(struct builder *b, struct search_node *n)
+{
+	parse_seqset_saved(b->p, &n->sent);
+	b->s->saved |= n->sent.saved;
+	b->s->numbers |= n->op == OP_SEQ && n->sent.n > 0;
+}
+
+static void
 parse_argument(struct builder *b, const struct key *k, struct search_node *n)
 {
 	struct parse *p = b->p;
@@ -211,7 +210,7 @@ parse_argument(struct builder *b, const struct key *k, struct search_node *n)
 		open_frame(b, k->argument == ARG_KEY ? 1 : 2);
 		return;
 	case ARG_SET:
-		parse_seqset(p, &n->set);
+		parse_set(b, n);
 		return;
 	case ARG_KEYWORD:
 		n->number = keyword_number(b, parse_atom(p));
@@ -223,12 +222,14 @@ parse_argument(struct builder *b, const struct key *k, struct search_node *n)
 		n->number = parse_number64(p);
 		return;
 	case ARG_SECONDS:
+		b->s->ages = true;
 		n->number = parse_nz_number(p);
 		return;
 	case ARG_MODSEQ:
 		n->number = parse_modseq(b);
 		return;
 	case ARG_ID:
+		b->s->emailid |= n->op == OP_EMAILID;
 		n->name = parse_astring(p);
 		return;
 	case ARG_HEADER:
@@ -276,8 +277,8 @@ parse_key(struct builder *b)
 		parse_char(b->p, '(');
 		add(b, OP_AND);
 		open_frame(b, 0);
-	} else if (c == '*' || (c >= '0' && c <= '9')) {
-		parse_seqset(b->p, &add(b, OP_SEQ)->set);
+	} else if (c == '*' || c == '$' || (c >= '0' && c <= '9')) {
+		parse_set(b, add(b, OP_SEQ));
 	} else {
 		parse_named_key(b);
 	}
@@ -322,43 +323,20 @@ parse_keys(struct builder *b)
 }
 
 static void
-parse_return(struct builder *b)
-{
-	struct parse *p = b->p;
-
-	if (!parse_try_word(p, "RETURN"))
-		return;
-	b->s->esearch = true;
-	parse_sp(p);
-	parse_open(p);
-	while (parse_more(p)) {
-		size_t i = 0;
-
-		while (
-		    i < NITEMS(returns) && !parse_try_word(p, returns[i].name))
-			i++;
-		if (i == NITEMS(returns))
-			parse_fail(p, "Unknown RETURN option");
-		else
-			b->s->returns |= returns[i].bit;
-	}
-	if (b->s->returns == 0)
-		b->s->returns = SEARCH_RETURN_ALL;
-	parse_sp(p);
-}
-
-static void
-parse_charset(struct builder *b, bool *badcharset)
+parse_charset(struct builder *b, enum search_charset how, bool *badcharset)
 {
 	struct charset *c;
 
-	if (!parse_try_word(b->p, "CHARSET"))
-		return;
-	parse_sp(b->p);
+	if (how == SEARCH_CHARSET_NAMED) {
+		if (!parse_try_word(b->p, "CHARSET"))
+			return;
+		parse_sp(b->p);
+	}
 	b->charset = parse_astring(b->p);
 	parse_sp(b->p);
 	if (parse_error(b->p) != NULL)
 		return;
+	b->s->charset = true;
 	c = charset_new(b->charset);
 	if (c == NULL) {
 		*badcharset = true;
@@ -367,33 +345,64 @@ parse_charset(struct builder *b, bool *badcharset)
 	charset_free(&c);
 }
 
+/* The keys that all have to be true: what of them is about flags. */
+static void
+find_flags(struct search *s)
+{
+	s->flags_only = true;
+	for (unsigned i = 1; i < s->count; i++) {
+		const struct search_node *n = &s->nodes[i];
+
+		if (n->parent == 0 && n->op == OP_FLAGS &&
+		    ((s->wanted_flags ^ n->number) & s->flags_mask & n->mask) ==
+		        0) {
+			s->flags_mask |= n->mask;
+			s->wanted_flags |= (unsigned)n->number;
+		} else if (n->parent != 0 || n->op != OP_ALL) {
+			s->flags_only = false;
+		}
+	}
+}
+
 const char *
-search_parse(struct parse *p, struct search *s, bool *badcharset)
+search_parse_keys(struct parse *p, struct search *s, enum search_charset how,
+    bool *badcharset)
 {
 	struct builder b = { .p = p, .s = s };
 
-	*s = (struct search){ 0 };
 	*badcharset = false;
 	b.keywords =
 	    arena_array(p->arena, SEARCH_KEYWORDS_MAX, sizeof(*b.keywords));
-	parse_return(&b);
-	parse_charset(&b, badcharset);
+	parse_charset(&b, how, badcharset);
 	parse_keys(&b);
 	parse_end(p);
 	s->nodes = b.nodes;
 	s->count = b.count;
 	s->keywords = b.keywords;
 	s->nkeywords = b.nkeywords;
+	if (parse_error(p) == NULL)
+		find_flags(s);
 	return parse_error(p);
 }
 
+const char *
+search_parse(struct parse *p, struct search *s, bool *badcharset)
+{
+	search_parse_return(p, s);
+	return search_parse_keys(p, s, SEARCH_CHARSET_NAMED, badcharset);
+}
+
 void
-search_bind(struct search *s, uint32_t max_seq, uint32_t max_uid)
+search_bind(struct search *s, struct arena *a, uint32_t max_seq,
+    uint32_t max_uid, const struct seqset *saved)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		if (s->nodes[i].op == OP_SEQ)
-			seqset_resolve(&s->nodes[i].set, max_seq);
-		if (s->nodes[i].op == OP_UID)
-			seqset_resolve(&s->nodes[i].set, max_uid);
+		struct search_node *n = &s->nodes[i];
+
+		if (n->op != OP_SEQ && n->op != OP_UID)
+			continue;
+		seqset_copy(a, &n->set, &n->sent);
+		seqset_resolve(&n->set, n->op == OP_SEQ ? max_seq : max_uid);
+		n->saved = n->sent.saved ? saved : NULL;
 	}
 }

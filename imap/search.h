@@ -22,12 +22,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "imap/partial.h"
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
 struct arena;
 struct buf;
 struct parse;
+struct seqset;
 struct summary;
 struct search_node;
 
@@ -39,11 +41,24 @@ enum {
 	SEARCH_KEYWORDS_MAX = 64 /* different ones in one search */
 };
 
+/* The code of a NO: what can always be used. */
+#define SEARCH_BADCHARSET \
+	"BADCHARSET (US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252)"
+
 enum search_return { /* bits */
 	SEARCH_RETURN_MIN = 1 << 0,
 	SEARCH_RETURN_MAX = 1 << 1,
 	SEARCH_RETURN_ALL = 1 << 2,
-	SEARCH_RETURN_COUNT = 1 << 3
+	SEARCH_RETURN_COUNT = 1 << 3,
+	SEARCH_RETURN_PARTIAL = 1 << 4, /* RFC 9394: search.window */
+	SEARCH_RETURN_SAVE = 1 << 5,    /* RFC 5182 */
+	SEARCH_RETURN_CONTEXT = 1 << 6, /* RFC 5267 */
+	SEARCH_RETURN_UPDATE = 1 << 7
+};
+
+enum {
+	/* Those that make a response. */
+	SEARCH_RETURNS_DATA = (1 << 5) - 1
 };
 
 enum search_answer {
@@ -58,9 +73,21 @@ struct search {
 	unsigned count;
 	bool esearch;     /* RETURN was given: answer with ESEARCH */
 	unsigned returns; /* of enum search_return; never 0 if esearch */
-	bool modseq;      /* MODSEQ was a key: answer with the highest */
+	struct partial window;
+	bool modseq;  /* MODSEQ was a key: answer with the highest */
+	bool charset; /* one was named */
+	bool numbers; /* message numbers are asked about */
+	bool saved;   /* "$" is */
+	bool emailid;
+	bool ages; /* OLDER or YOUNGER: the answer changes with time alone */
 	const struct slice *keywords; /* the different ones asked about */
 	unsigned nkeywords;
+	/*
+	 * Messages whose flags differ from wanted_flags in these bits are not
+	 * found, whatever else is asked; flags_only: all others are.
+	 */
+	unsigned flags_mask, wanted_flags;
+	bool flags_only;
 };
 
 /*
@@ -72,10 +99,24 @@ const char *search_parse(struct parse *p, struct search *s,
     bool *badcharset) MUST_CHECK;
 
 /*
- * What "*" means in this mailbox; 0 if it is empty.  Once, before the first
- * search_test().
+ * The same in parts.  "RETURN (...) " if it is next; *s is set in any case.
+ * Then the keys, with a charset before them as SEARCH has it or as SORT does.
  */
-void search_bind(struct search *s, uint32_t max_seq, uint32_t max_uid);
+enum search_charset {
+	SEARCH_CHARSET_NAMED, /* "CHARSET utf-8 ", or nothing */
+	SEARCH_CHARSET_FIRST  /* "utf-8 " */
+};
+void search_parse_return(struct parse *p, struct search *s);
+const char *search_parse_keys(struct parse *p, struct search *s,
+    enum search_charset how, bool *badcharset) MUST_CHECK;
+
+/*
+ * What "*" means in this mailbox (0 if it is empty), and "$".  Before
+ * search_test(), and again for another mailbox.  What it makes lives in the
+ * arena; saved is borrowed.
+ */
+void search_bind(struct search *s, struct arena *a, uint32_t max_seq,
+    uint32_t max_uid, const struct seqset *saved);
 
 struct search_facts {
 	int64_t now; /* seconds since 1970, for OLDER, YOUNGER */
@@ -97,19 +138,27 @@ struct search_facts {
 enum search_answer search_test(const struct search *s,
     const struct search_facts *facts) MUST_CHECK;
 
-/* What was found, gathered in ascending order and then written. */
+/* What was found, gathered and then written. */
 struct search_found {
 	bool by_uid;             /* numbers are UIDs */
+	bool sorted;             /* the answer to a SORT: not ascending */
 	const uint32_t *numbers; /* borrowed */
 	size_t count;
 	uint64_t modseq; /* highest of them; 0: not to be shown */
+	/* ESEARCH of a mailbox that need not be selected (RFC 7377). */
+	struct slice mailbox; /* external name; ptr NULL: it is */
+	uint32_t uidvalidity;
 };
 
 /*
- * "* SEARCH ..." or "* ESEARCH (TAG ...) ..." and CR LF.  numbers ascend.  If
- * MIN or MAX alone are asked for, modseq is of those (RFC 7162 3.1.10).
+ * "* SEARCH ...", "* SORT ..." or "* ESEARCH (TAG ...) ..." and CR LF; nothing
+ * if only SAVE was asked for.  If MIN or MAX alone are asked for, modseq is of
+ * those (RFC 7162 3.1.10).
  */
 void search_write(struct buf *out, const struct search *s, struct slice tag,
     const struct search_found *found);
+
+/* Octets that it may be, beside the mailbox's name. */
+size_t search_write_size(const struct search_found *found);
 
 #endif

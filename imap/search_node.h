@@ -32,6 +32,7 @@ enum search_op {
 	OP_SAVEDBEFORE,
 	OP_SAVEDON,
 	OP_SAVEDSINCE,
+	OP_SAVEDATESUPPORTED,
 	OP_LARGER, /* number: octets */
 	OP_SMALLER,
 	OP_OLDER, /* number: seconds */
@@ -50,7 +51,8 @@ struct search_node {
 	unsigned mask;
 	uint64_t number;
 	struct slice name;
-	struct seqset set;
+	struct seqset sent, set;    /* as sent, and resolved */
+	const struct seqset *saved; /* "$" is in it: UIDs; or NULL */
 	struct needle needle;
 };
 

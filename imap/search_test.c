@@ -80,6 +80,12 @@ has_keyword(const struct search_facts *f, uint64_t number)
 	return f->keywords >> number & 1;
 }
 
+static bool
+is_saved(const struct search_node *n, const struct search_facts *f)
+{
+	return n->saved != NULL && seqset_contains(n->saved, f->uid);
+}
+
 static enum truth
 test_facts(const struct search_node *n, const struct search_facts *f)
 {
@@ -89,9 +95,11 @@ test_facts(const struct search_node *n, const struct search_facts *f)
 	case OP_ALL:
 		return TRUE;
 	case OP_SEQ:
-		return truth(seqset_contains(&n->set, f->seq));
+		return truth(
+		    seqset_contains(&n->set, f->seq) || is_saved(n, f));
 	case OP_UID:
-		return truth(seqset_contains(&n->set, f->uid));
+		return truth(
+		    seqset_contains(&n->set, f->uid) || is_saved(n, f));
 	case OP_FLAGS:
 		return truth((f->flags & n->mask) == n->number);
 	case OP_KEYWORD:
@@ -111,6 +119,8 @@ test_facts(const struct search_node *n, const struct search_facts *f)
 		return test_day(n->op,
 		    day_of(f->saved ? f->saved_seconds : f->internal_seconds),
 		    (int64_t)n->number);
+	case OP_SAVEDATESUPPORTED:
+		return truth(f->saved);
 	case OP_LARGER:
 		return truth(f->size_octets > n->number);
 	case OP_SMALLER:
@@ -356,8 +366,8 @@ test(struct run *r)
 {
 	const struct search_facts *f = r->facts;
 
-	memset(r->value, UNKNOWN, sizeof(r->value));
-	memset(r->relevant, true, sizeof(r->relevant));
+	memset(r->value, UNKNOWN, r->search->count);
+	memset(r->relevant, true, r->search->count);
 	test_leaves(r, COST_FACTS);
 	if (r->value[0] == UNKNOWN && f->summary != NULL)
 		test_leaves(r, COST_SUMMARY);
@@ -373,10 +383,16 @@ test(struct run *r)
 enum search_answer
 search_test(const struct search *s, const struct search_facts *facts)
 {
-	struct run r = { .search = s, .facts = facts };
+	struct run r; /* large, and mostly not used */
 	enum search_answer answer;
 
 	MUST(s->count > 0 && s->count <= SEARCH_KEYS_MAX);
+	if ((facts->flags & s->flags_mask) != s->wanted_flags)
+		return SEARCH_NO;
+	if (s->flags_only)
+		return SEARCH_YES;
+	r.search = s;
+	r.facts = facts;
 	arena_init(&r.arena);
 	answer = test(&r);
 	arena_reset(&r.arena);

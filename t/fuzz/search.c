@@ -6,9 +6,13 @@
 
 #include "imap/parse.h"
 #include "imap/search.h"
+#include "imap/seqset.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/must.h"
+
+static struct seqrange saved_ranges[] = { { 5, 7 } };
+static const struct seqset saved = { .ranges = saved_ranges, .n = 1 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
 
@@ -28,7 +32,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	arena_init(&a);
 	parse_init_text(&p, &a, line);
 	if (search_parse(&p, &s, &badcharset) == NULL) {
-		search_bind(&s, 1, 7);
+		search_bind(&s, &a, 1, 7, &saved);
 		facts.message = slice_skip(all, line.len);
 		slow = search_test(&s, &facts);
 		summary_make(&a, facts.message, &sum);

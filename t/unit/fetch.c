@@ -218,6 +218,16 @@ test_asked(void)
 	ok(fetch_parse(&p, &f) == NULL && f.changed_since && f.vanished &&
 	        f.changed_modseq == 12345 && f.count == 2,
 	    "CHANGEDSINCE asks for MODSEQ");
+	parse_init_text(&p, &a,
+	    slice_str("(UID FLAGS) (PARTIAL -1:-30 CHANGEDSINCE 98305)"));
+	ok(fetch_parse(&p, &f) == NULL && f.changed_since &&
+	        f.window.first == 1 && f.window.last == 30 && f.window.from_end,
+	    "PARTIAL, from the end");
+	parse_init_text(&p, &a,
+	    slice_str("FLAGS (CHANGEDSINCE 98305 PARTIAL 1:5)"));
+	ok(fetch_parse(&p, &f) == NULL && f.changed_since &&
+	        f.window.last == 5 && !f.window.from_end,
+	    "PARTIAL, the other way round");
 	fetch_want_uid(&f);
 	ok(f.count == 3 && f.items[0].kind == FETCH_UID &&
 	        f.items[1].kind == FETCH_FLAGS,

@@ -8,6 +8,7 @@
 #include "imap/flag.h"
 #include "imap/parse.h"
 #include "imap/search.h"
+#include "imap/seqset.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -72,6 +73,16 @@ static const struct {
 	{ "UID 30", true, SEARCH_YES },
 	{ "UID 3", false, SEARCH_NO },
 	{ "UID 40:*", true, SEARCH_YES }, /* the last, since * is 30 */
+	{ "$", true, SEARCH_YES },
+	{ "UID $", true, SEARCH_YES },
+	{ "NOT $", false, SEARCH_NO },
+	{ "OR $ 1,3000:3021", true, SEARCH_YES },
+	{ "2,$", true, SEARCH_YES },
+	{ "SAVEDATESUPPORTED", true, SEARCH_YES },
+	{ "SAVEDON 17-Jul-1996", true, SEARCH_YES },
+	{ "SEEN UNSEEN", false, SEARCH_NO },
+	{ "SEEN SEEN ALL", true, SEARCH_YES },
+	{ "OR SEEN SEEN UNDELETED", true, SEARCH_YES },
 	{ "KEYWORD $junk", false, SEARCH_NO },
 	{ "KEYWORD $Work UNKEYWORD $junk", true, SEARCH_YES },
 	{ "LARGER 100", true, SEARCH_YES },
@@ -120,6 +131,9 @@ static const struct {
 	{ "NOT BODY nowhere NOT SUBJECT nowhere", true, SEARCH_NEEDS_SUMMARY },
 };
 
+static struct seqrange saved_ranges[] = { { 30, 31 } };
+static const struct seqset saved = { .ranges = saved_ranges, .n = 1 };
+
 static bool
 parse(struct arena *a, const char *keys, struct search *s, bool *badcharset)
 {
@@ -128,7 +142,7 @@ parse(struct arena *a, const char *keys, struct search *s, bool *badcharset)
 	parse_init_text(&p, a, slice_str(keys));
 	if (search_parse(&p, s, badcharset) != NULL)
 		return false;
-	search_bind(s, 3, 30);
+	search_bind(s, a, 3, 30, &saved);
 	return true;
 }
 
@@ -174,8 +188,10 @@ test_bad(void)
 	static const char *const bad[] = { "", "(", "()", "(ALL", "ALL)", "NOT",
 		"OR ALL", "NONSENSE", "ALL ", " ALL", "ALL  ALL", "SUBJECT",
 		"KEYWORD", "BEFORE yesterday", "LARGER -1", "RETURN (X) ALL",
-		"RETURN", "1:", "UID ALL", "HEADER x", "(ALL)(ALL)", "$",
-		"YOUNGER 0" };
+		"RETURN", "1:", "UID ALL", "HEADER x", "(ALL)(ALL)",
+		"YOUNGER 0", "$:3", "RETURN (ALL PARTIAL 1:2) ALL",
+		"RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL", "RETURN (PARTIAL) ALL",
+		"RETURN (PARTIAL 1:*) ALL", "CHARSET ALL" };
 	struct search s;
 	struct arena a;
 	bool charset;
@@ -262,13 +278,98 @@ test_written(void)
 	    "* ESEARCH (TAG \"A1\") MIN 2 MAX 10 COUNT 6\r\n");
 	written("RETURN (MIN COUNT ALL) ALL", some, 0, false,
 	    "* ESEARCH (TAG \"A1\") COUNT 0\r\n");
+	written("RETURN (SAVE) ALL", some, 6, false, "");
+	written("RETURN (SAVE MIN) ALL", some, 6, false,
+	    "* ESEARCH (TAG \"A1\") MIN 2\r\n");
+	written("RETURN (CONTEXT COUNT) ALL", some, 6, false,
+	    "* ESEARCH (TAG \"A1\") COUNT 6\r\n");
+	written("RETURN (UPDATE) ALL", some, 6, false,
+	    "* ESEARCH (TAG \"A1\") ALL 2:4,7,9:10\r\n");
+	written("RETURN (PARTIAL 2:4) ALL", some, 6, true,
+	    "* ESEARCH (TAG \"A1\") UID PARTIAL (2:4 3:4,7)\r\n");
+	written("RETURN (PARTIAL -1:-2 COUNT) ALL", some, 6, true,
+	    "* ESEARCH (TAG \"A1\") UID COUNT 6 PARTIAL (-1:-2 9:10)\r\n");
+	written("RETURN (PARTIAL 7:9) ALL", some, 6, false,
+	    "* ESEARCH (TAG \"A1\") PARTIAL (7:9 NIL)\r\n");
 	written("RETURN (ALL) MODSEQ 3", some, 1, false,
 	    "* ESEARCH (TAG \"A1\") ALL 2 MODSEQ 917\r\n");
+}
+
+/* RFC 5267 3.3, RFC 7377 3, and SORT. */
+static void
+test_written_other(void)
+{
+	static const uint32_t sorted[] = { 23765, 23764, 23763, 23764, 23765 };
+	struct search_found found = { .by_uid = true,
+		.sorted = true,
+		.numbers = sorted,
+		.count = 5 };
+	struct search s;
+	struct arena a;
+	struct buf b;
+	bool charset;
+
+	arena_init(&a);
+	buf_init(&b, 4096);
+	ok(parse(&a, "RETURN () UNDELETED", &s, &charset) && s.flags_only,
+	    "parsed");
+	search_write(&b, &s, slice_str("E01"), &found);
+	ok(slice_is(buf_slice(&b), "* ESEARCH (TAG \"E01\") UID ALL "
+	                           "23765,23764,23763:23765\r\n"),
+	    "ranges only ascend");
+	buf_clear(&b);
+	found.mailbox = slice_str("folder2/banana");
+	found.uidvalidity = 503;
+	found.count = 1;
+	search_write(&b, &s, slice_str("tag1"), &found);
+	ok(slice_is(buf_slice(&b),
+	       "* ESEARCH (TAG \"tag1\" MAILBOX folder2/banana "
+	       "UIDVALIDITY 503) UID ALL 23765\r\n"),
+	    "of a mailbox");
+	buf_clear(&b);
+	s.esearch = false;
+	found.count = 3;
+	search_write(&b, &s, slice_str("x"), &found);
+	ok(slice_is(buf_slice(&b), "* SORT 23765 23764 23763\r\n"), "SORT");
+	buf_fini(&b);
+	arena_reset(&a);
+}
+
+/* SORT and THREAD name the charset without a word before it. */
+static void
+test_charset_first(void)
+{
+	static const struct {
+		const char *text;
+		bool good, badcharset;
+	} keys[] = { { "UTF-8 SINCE 1-Feb-1994", true, false },
+		{ "US-ASCII TEXT \"not in mailbox\"", true, false },
+		{ "\"iso-8859-1\" ALL", true, false },
+		{ "x-none ALL", false, true }, { "ALL", false, false },
+		{ "SUBJECT x", false, true }, { "", false, false } };
+	struct search s;
+	struct parse p;
+	struct arena a;
+
+	arena_init(&a);
+	for (size_t i = 0; i < NITEMS(keys); i++) {
+		bool bad, good;
+
+		parse_init_text(&p, &a, slice_str(keys[i].text));
+		search_parse_return(&p, &s);
+		good = search_parse_keys(&p, &s, SEARCH_CHARSET_FIRST, &bad) ==
+		       NULL;
+		ok(good == keys[i].good && bad == keys[i].badcharset, "\"%s\"",
+		    keys[i].text);
+	}
+	arena_reset(&a);
 }
 
 int
 main(void)
 {
+	test_written_other();
+	test_charset_first();
 	test_keys();
 	test_bad();
 	test_limits();
