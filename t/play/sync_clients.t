@@ -52,7 +52,7 @@ async function main(port, user) {
     const m = await c.fetchOne('*', { envelope: true, flags: true,
         bodyStructure: true, source: true, uid: true });
     console.log('subject', m.envelope.subject,
-        [...m.flags].filter((f) => f != '\\Recent').join());
+        [...m.flags].filter((f) => f != '\\\\Recent').join());
     console.log('source', m.source.length, m.emailId ? 'emailid' : '-');
     const heard = new Promise((done) => c.on('exists', (d) => done(d)));
     const idle = c.idle();
