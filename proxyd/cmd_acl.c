@@ -7,6 +7,7 @@
 #include "proxyd/handlers.h"
 #include "proxyd/route.h"
 #include "proxyd/session.h"
+#include "proxyd/trip.h"
 #include "proxyd/worker.h"
 
 /* In the arena. */
@@ -46,17 +47,12 @@ found(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
 	struct asking *q = ss->cmd.state;
-	unsigned mine = 0;
+	unsigned mine;
 
 	ss->cmd.wait = NULL;
-	if (answer == ROUTE_UNKNOWN) {
-		session_unavailable(ss,
-		    "It is not known now where this mailbox is, try again "
-		    "later");
+	if (!trip_is_found(ss, answer, RESPCODE_NONEXISTENT))
 		return;
-	}
-	if (answer == ROUTE_FOUND)
-		mine = session_rights(ss, q->name, rec->acl);
+	mine = session_rights(ss, q->name, rec->acl);
 	/* RFC 4314 8: who may not look must not learn that it exists. */
 	if (mine == 0)
 		session_done(ss, WRITE_NO, RESPCODE_NONEXISTENT,

@@ -13,10 +13,15 @@
  * it says nothing: NO, for want of a right, may come of the first try.  If it
  * cannot be found out the client is told BYE without an answer, which is what
  * it would see had it been connected to that backend itself.
+ *
+ * RENAME, and DELETE of a user, are one backend's change of a whole tree.  If
+ * parts of the tree are elsewhere the answer is NO, and says which: a change
+ * of several backends' lists could be left half made by any of them.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "imap/acl.h"
 #include "imap/mboxname.h"
 #include "imap/value.h"
 #include "lib/log.h"
@@ -27,6 +32,7 @@
 #include "proxyd/leg.h"
 #include "proxyd/route.h"
 #include "proxyd/session.h"
+#include "proxyd/spread.h"
 #include "proxyd/trip.h"
 #include "proxyd/worker.h"
 
@@ -42,11 +48,11 @@ enum change_state {
 
 /* In the arena, but for the timer. */
 struct change {
-	struct trip trip;
 	enum change_state state;
 	char server[64];
 	struct slice old, fresh; /* names to go and to come; .ptr may be NULL */
 	bool had_fresh;          /* before */
+	bool tree;               /* all below old goes, too */
 	bool denied;             /* NO, for want of a right */
 	bool absent;             /* NO, it is not there */
 	struct timer *timer;     /* CHANGE_PAUSE, CHANGE_AGAIN */
@@ -233,11 +239,13 @@ answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 	struct change *c = ss->cmd.state;
 	struct route *route = ss->worker->route;
 
-	(void)g;
 	if (a->lost) {
 		lost(ss);
 		return;
 	}
+	if (c->state == CHANGE_FIRST && a->status == WRITE_NO &&
+	    trip_refused(ss, g, a->text))
+		return;
 	c->status = a->status;
 	c->denied = a->text->code == RESPCODE_NOPERM ||
 	            a->text->code == RESPCODE_NONEXISTENT;
@@ -268,11 +276,65 @@ send_change(struct session *ss, struct leg *g)
 	leg_flush(g);
 }
 
+/* What is elsewhere, as far as this user may know. */
+static const char *
+spread_text(struct session *ss, const struct spread *s)
+{
+	const struct mboxname_view view = { session_layout(ss),
+		slice_str(ss->user) };
+	const char *verb =
+	    ss->cmd.what->id == COMMAND_DELETE ? "delete" : "rename";
+	struct slice name = { NULL, 0 };
+
+	if (session_rights(ss, s->name, s->acl) & ACL_LOOKUP)
+		name = mboxname_to_external(&ss->arena, &view, s->name);
+	if (name.ptr == NULL)
+		return "A mailbox below this one is on another server";
+	return arena_printf(&ss->arena,
+	    "The mailbox %.*s is on another server, %s: %s it first",
+	    (int)name.len, (const char *)name.ptr, s->server, verb);
+}
+
+/* RFC 4314 8: who may not look must not learn that it exists. */
+static bool
+is_hidden(struct session *ss, struct slice name)
+{
+	struct mboxrec rec;
+
+	return route_look(ss->worker->route, name, &rec) != ROUTE_FOUND ||
+	       !(session_rights(ss, name, rec.acl) & ACL_LOOKUP);
+}
+
+/* Has the tree a part elsewhere?  Then this is answered. */
+static bool
+is_spread(struct session *ss, const char *server)
+{
+	struct change *c = ss->cmd.state;
+	struct spread s;
+	enum spread_answer answer =
+	    spread_look(ss->worker->route, &ss->arena, c->old, server, &s);
+
+	if (answer == SPREAD_NONE)
+		return false;
+	if (is_hidden(ss, c->old))
+		(void)trip_is_found(ss, ROUTE_NONE, RESPCODE_NONEXISTENT);
+	else if (answer == SPREAD_ELSEWHERE)
+		session_done(ss, WRITE_NO, RESPCODE_CANNOT,
+		    spread_text(ss, &s));
+	else
+		session_unavailable(ss,
+		    "What is below this mailbox is being changed, try again "
+		    "later");
+	return true;
+}
+
 static void
 go(struct session *ss, const char *server)
 {
 	struct change *c = ss->cmd.state;
 
+	if (c->tree && is_spread(ss, server))
+		return;
 	snprintf(c->server, sizeof(c->server), "%s", server);
 	if (c->fresh.ptr != NULL)
 		c->had_fresh = is_there(ss, c->fresh);
@@ -283,12 +345,26 @@ go(struct session *ss, const char *server)
 static struct change *
 begin(struct session *ss, struct slice *name)
 {
-	struct change *c = trip_begin(ss, sizeof(*c), go);
+	struct trip *t = trip_begin(ss, go);
+	struct change *c;
 
-	if (c == NULL)
+	if (t == NULL)
 		return NULL;
-	*name = session_name(ss, c->trip.args->text);
+	c = arena_alloc(&ss->arena, sizeof(*c));
+	ss->cmd.state = c;
+	*name = session_name(ss, t->args->text);
 	return name->ptr == NULL ? NULL : c;
+}
+
+static void
+find(struct session *ss)
+{
+	struct change *c = ss->cmd.state;
+
+	if (c->tree)
+		trip_find_current(ss, c->old);
+	else
+		trip_find(ss, c->old);
 }
 
 void
@@ -300,7 +376,9 @@ proxyd_DELETE(struct session *ss)
 	if (c == NULL)
 		return;
 	c->old = name;
-	trip_find(ss, name);
+	/* A user's, by an administrator: see backendd. */
+	c->tree = ss->admin && mboxname_is_inbox(name);
+	find(ss);
 }
 
 void
@@ -333,14 +411,17 @@ proxyd_RENAME(struct session *ss)
 
 	if (c == NULL)
 		return;
-	v = c->trip.args->next;
+	v = ss->cmd.trip->args->next;
 	c->old = name;
 	/* If it cannot be a name the backend will say so. */
 	if (v == NULL || v->kind == VALUE_LIST ||
 	    mboxname_from_external(&ss->arena, &view, v->text, &c->fresh) !=
 	        NULL)
 		c->fresh = slice_of(NULL, 0);
-	trip_find(ss, name);
+	/* An INBOX that gets no INBOX's name leaves what is below. */
+	c->tree = !mboxname_is_inbox(name) || c->fresh.ptr == NULL ||
+	          mboxname_is_inbox(c->fresh);
+	find(ss);
 }
 
 /* --- CREATE ----------------------------------------------------------------- */
@@ -350,9 +431,9 @@ proxyd_RENAME(struct session *ss)
  * do.  The server is taken out of the arguments, a partition stays.
  */
 static bool
-placed_by_admin(struct session *ss, struct change *c, char server[64])
+placed_by_admin(struct session *ss, char server[64])
 {
-	struct value *v = c->trip.args->next;
+	struct value *v = ss->cmd.trip->args->next;
 	struct mboxrec where = { 0 };
 
 	if (!ss->admin || v == NULL || v->kind == VALUE_LIST)
@@ -361,7 +442,7 @@ placed_by_admin(struct session *ss, struct change *c, char server[64])
 	route_server(&where, server);
 	v->text = mboxrec_partition(v->text);
 	if (v->text.len == 0)
-		c->trip.args->next = v->next;
+		ss->cmd.trip->args->next = v->next;
 	return true;
 }
 
@@ -371,7 +452,7 @@ place(struct session *ss)
 	struct change *c = ss->cmd.state;
 	char server[64];
 
-	if (!placed_by_admin(ss, c, server))
+	if (!placed_by_admin(ss, server))
 		route_place(ss->worker->route, c->fresh, server);
 	if (server[0] == '\0')
 		session_done(ss, WRITE_NO, RESPCODE_CANNOT,

@@ -24,7 +24,9 @@ static void
 send_trip(struct session *ss, struct leg *g)
 {
 	struct write w = leg_ask(g, ss->cmd.tag,
-	    &(struct ask_use){ .policy = ASK_PASS, .answer = answered });
+	    &(struct ask_use){ .policy = ASK_PASS,
+	        .refused = trip_refused,
+	        .answer = answered });
 
 	trip_write(ss, &w);
 	leg_flush(g);
@@ -39,14 +41,27 @@ go(struct session *ss, const char *server)
 void
 proxyd_STATUS(struct session *ss)
 {
-	struct trip *t = trip_begin(ss, sizeof(*t), go);
-	struct slice name;
+	struct trip *t = trip_begin(ss, go);
 
-	if (t == NULL)
-		return;
-	name = session_name(ss, t->args->text);
-	if (name.ptr != NULL)
-		trip_find(ss, name);
+	if (t != NULL)
+		trip_find_named(ss, t->args->text);
+}
+
+/* What is said to be absent is what is named, not the user's INBOX. */
+static void
+send_home(struct session *ss, struct leg *g)
+{
+	struct write w = leg_ask(g, ss->cmd.tag,
+	    &(struct ask_use){ .policy = ASK_PASS, .answer = answered });
+
+	trip_write(ss, &w);
+	leg_flush(g);
+}
+
+static void
+go_home(struct session *ss, const char *server)
+{
+	leg_when_open(session_leg(ss, server), send_home);
 }
 
 /* To the server of the user's INBOX. */
@@ -55,7 +70,7 @@ to_home(struct session *ss)
 {
 	struct slice name;
 
-	if (trip_begin(ss, sizeof(struct trip), go) == NULL)
+	if (trip_begin(ss, go_home) == NULL)
 		return;
 	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
 	        slice_str(ss->user), &name) != NULL) {

@@ -10,8 +10,8 @@
 #include "lib/stream.h"
 #include "proxyd/handlers.h"
 #include "proxyd/leg.h"
-#include "proxyd/route.h"
 #include "proxyd/session.h"
+#include "proxyd/trip.h"
 #include "proxyd/worker.h"
 
 /* --- to the selected mailbox ------------------------------------------------------ */
@@ -169,62 +169,42 @@ selected(struct session *ss, struct leg *g, const struct ask_answer *a)
 static void
 send_select(struct session *ss, struct leg *g)
 {
-	forward(ss, g, ss->cmd.state, selected);
+	struct write w = leg_ask(g, ss->cmd.tag,
+	    &(struct ask_use){ .policy = ASK_PASS,
+	        .refused = trip_refused,
+	        .answer = selected });
+
+	trip_write(ss, &w);
+	leg_flush(g);
 }
 
 static void
-found(void *arg, enum route_answer answer, const struct mboxrec *rec)
+go_select(struct session *ss, const char *server)
 {
-	struct session *ss = arg;
-	struct leg *old = ss->selected;
-	char server[64];
+	leg_when_open(session_leg(ss, server), send_select);
+}
 
-	ss->cmd.wait = NULL;
-	/* RFC 9051 6.3.2: whatever comes of it, the old one is closed. */
+/* RFC 9051 6.3.2: whatever comes of it, the old one is closed. */
+static void
+leave(struct session *ss, const char *server)
+{
+	struct leg *old = ss->selected;
+
 	session_unselect(ss);
-	if (answer == ROUTE_FOUND)
-		route_server(rec, server);
-	if (old != NULL &&
-	    (answer != ROUTE_FOUND || strcmp(old->server, server) != 0))
+	if (old != NULL && strcmp(old->server, server) != 0)
 		leg_ask_text(old, "UNSELECT",
 		    &(struct ask_use){ .policy = ASK_DROP });
-	switch (answer) {
-	case ROUTE_FOUND:
-		leg_when_open(session_leg(ss, server), send_select);
-		return;
-	case ROUTE_NONE:
-		session_done(ss, WRITE_NO, RESPCODE_NONEXISTENT,
-		    "There is no such mailbox");
-		return;
-	case ROUTE_UNKNOWN:
-		session_unavailable(ss,
-		    "It is not known now where this mailbox is, try again "
-		    "later");
-		return;
-	}
 }
 
 static void
 select_mailbox(struct session *ss)
 {
-	struct value *args;
-	struct slice name;
+	struct trip *t = trip_begin(ss, go_select);
 
-	parse_sp(&ss->cmd.args);
-	args = value_parse_all(&ss->cmd.args);
-	if (session_bad_args(ss))
+	if (t == NULL)
 		return;
-	if (args == NULL ||
-	    (args->kind != VALUE_ATOM && args->kind != VALUE_STRING)) {
-		session_done(ss, WRITE_BAD, RESPCODE_NONE,
-		    "A mailbox name is expected");
-		return;
-	}
-	ss->cmd.state = args;
-	name = session_name(ss, args->text);
-	if (name.ptr != NULL)
-		ss->cmd.wait =
-		    route_find(ss->worker->route, &ss->rate, name, found, ss);
+	t->looked = leave;
+	trip_find_named(ss, t->args->text);
 }
 
 void

@@ -9,6 +9,7 @@
 #include "proxyd/copy_across.h"
 #include "proxyd/leg.h"
 #include "proxyd/session.h"
+#include "proxyd/trip.h"
 
 enum {
 	PART = 64 * 1024 /* octets of a message asked for at a time */
@@ -145,6 +146,23 @@ fail(struct session *ss, enum respcode code, const char *why)
 		    finish_failed);
 }
 
+/* The destination's server has it not: is it elsewhere? */
+static void
+gone(struct session *ss, const struct reply_text *text)
+{
+	struct state *s = state_of(ss);
+
+	if (s->at > 0) {
+		fail(ss, RESPCODE_UNAVAILABLE,
+		    "The destination went away meanwhile, try again");
+		return;
+	}
+	(void)trip_refused(ss, s->to, text);
+	leg_forget(s->from); /* a part may be on its way */
+	if (s->in_literal)
+		drop_destination(ss);
+}
+
 /* --- MOVE: remove at the source ---------------------------------------------------- */
 
 static void
@@ -231,6 +249,10 @@ appended(struct session *ss, struct leg *g, const struct ask_answer *a)
 		s->in_literal = false;
 		fail(ss, RESPCODE_UNAVAILABLE,
 		    "The destination's server was lost");
+		return;
+	}
+	if (a->status != WRITE_OK && trip_is_absence(a->text)) {
+		gone(ss, a->text);
 		return;
 	}
 	if (a->status != WRITE_OK) {

@@ -120,6 +120,10 @@ lost(struct leg *g, const char *why)
 		session_unavailable(ss,
 		    "The server of this mailbox does not answer, try again "
 		    "later");
+	else if (ss->cmd.stream_to == g) {
+		ss->cmd.stream_to = NULL;
+		ss->cmd.streamed(ss);
+	}
 	leg_free(&g);
 	if (selected)
 		session_lost_selection(ss);
@@ -192,13 +196,22 @@ is_clients(const struct leg *g, const struct ask *a,
 	return g->ss->selected == g && is_news(a, head);
 }
 
+/* A tagged NO that somebody wants to see before the client. */
+static bool
+is_refusal(const struct ask *a, const struct reply_head *head)
+{
+	return a != NULL && a->use.refused != NULL &&
+	       head->kind == REPLY_TAGGED && head->status == WRITE_NO;
+}
+
 static void
 take_head(struct leg *g, const struct reply_head *head)
 {
 	struct ask *a = TAILQ_FIRST(&g->asks);
 	struct reply *r = link_reply(g->link);
+	bool held = is_refusal(a, head);
 
-	g->relaying = is_clients(g, a, head);
+	g->relaying = !held && is_clients(g, a, head);
 	g->gathering = false;
 	if (g->relaying && a != NULL && a->use.policy == ASK_PASS) {
 		g->relaying = false;
@@ -212,46 +225,6 @@ take_head(struct leg *g, const struct reply_head *head)
 		g->gathering = true;
 		reply_gather(r, &g->arena);
 	}
-}
-
-static void
-take_tagged(struct leg *g, const struct reply_head *head,
-    const struct piece *pieces)
-{
-	struct ask *a = TAILQ_FIRST(&g->asks);
-	struct ask_answer answer = { .status = head->status };
-	struct reply_text text;
-	struct ask_use use;
-
-	/* A response that was passed was for it: see is_clients(). */
-	if (pieces != NULL && !is_for(a, head->tag)) {
-		lost(g, "an answer to nothing we asked");
-		return;
-	}
-	if (pieces != NULL) {
-		reply_parse_text(pieces, &text);
-		answer.text = &text;
-	}
-	use = a->use;
-	TAILQ_REMOVE(&g->asks, a, entry);
-	free(a);
-	if (TAILQ_EMPTY(&g->asks))
-		timer_stop(g->timer);
-	if (use.answer != NULL)
-		use.answer(g->ss, g, &answer);
-}
-
-/* Once for an ask, whatever the server thinks of it. */
-static void
-take_go_ahead(struct leg *g, struct ask *a)
-{
-	void (*go_ahead)(struct session *, struct leg *);
-
-	if (a == NULL || a->use.go_ahead == NULL)
-		return;
-	go_ahead = a->use.go_ahead;
-	a->use.go_ahead = NULL;
-	go_ahead(g->ss, g);
 }
 
 /* False if it is too long.  There is room: see may_step(). */
@@ -274,6 +247,55 @@ relay(struct leg *g, const struct piece *pieces)
 			write_literal(&w, p->octets);
 	write_end(&w);
 	return true;
+}
+
+static void
+take_tagged(struct leg *g, const struct reply_head *head,
+    const struct piece *pieces)
+{
+	struct ask *a = TAILQ_FIRST(&g->asks);
+	struct ask_answer answer = { .status = head->status };
+	struct reply_text text;
+	bool kept = false;
+	struct ask_use use;
+
+	/* A response that was passed was for it: see is_clients(). */
+	if (pieces != NULL && !is_for(a, head->tag)) {
+		lost(g, "an answer to nothing we asked");
+		return;
+	}
+	if (pieces != NULL) {
+		reply_parse_text(pieces, &text);
+		answer.text = &text;
+	}
+	if (pieces != NULL && is_refusal(a, head)) {
+		kept = a->use.refused(g->ss, g, &text);
+		if (!kept && !relay(g, pieces)) {
+			lost(g, "a refusal is too long to be relayed");
+			return;
+		}
+		answer.text = NULL;
+	}
+	use = a->use;
+	TAILQ_REMOVE(&g->asks, a, entry);
+	free(a);
+	if (TAILQ_EMPTY(&g->asks))
+		timer_stop(g->timer);
+	if (use.answer != NULL && !kept)
+		use.answer(g->ss, g, &answer);
+}
+
+/* Once for an ask, whatever the server thinks of it. */
+static void
+take_go_ahead(struct leg *g, struct ask *a)
+{
+	void (*go_ahead)(struct session *, struct leg *);
+
+	if (a == NULL || a->use.go_ahead == NULL)
+		return;
+	go_ahead = a->use.go_ahead;
+	a->use.go_ahead = NULL;
+	go_ahead(g->ss, g);
 }
 
 static void

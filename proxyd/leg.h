@@ -45,6 +45,9 @@ struct ask_use {
 	    const struct reply_head *head,
 	    const struct piece *pieces);                     /* SHOW, FETCH */
 	void (*go_ahead)(struct session *ss, struct leg *g); /* the first "+" */
+	/* With PASS, of a NO before the client has it; true: it never does. */
+	bool (*refused)(struct session *ss, struct leg *g,
+	    const struct reply_text *text);
 	void (*answer)(struct session *ss, struct leg *g,
 	    const struct ask_answer *a); /* not with DROP */
 };

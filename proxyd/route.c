@@ -30,6 +30,7 @@ struct route_wait {
 	enum wait_state state;
 	enum route_answer answer;
 	struct buf name; /* empty: route_sync() */
+	bool current;    /* what is found counts only once it is synced */
 	struct timer *timer;
 	route_cb *cb;
 	void *arg;
@@ -161,11 +162,12 @@ finish(struct route_wait *w)
 	bool names = buf_len(&w->name) > 0;
 
 	if (names) {
-		/* Found counts, current or not; a miss must be certain. */
+		/* A miss must be certain; found counts, current or not. */
 		enum route_answer now =
 		    route_look(r, buf_slice(&w->name), &rec);
 
-		if (now == ROUTE_FOUND || answer == ROUTE_FOUND)
+		if (answer == ROUTE_FOUND ||
+		    (now == ROUTE_FOUND && !w->current))
 			answer = now;
 	}
 	route_cancel(&w);
@@ -231,8 +233,8 @@ on_timer(void *arg)
 
 	switch (w->state) {
 	case WAIT_TURN:
-		if (route_look(w->route, buf_slice(&w->name), &rec) ==
-		    ROUTE_FOUND)
+		if (!w->current && route_look(w->route, buf_slice(&w->name),
+		                       &rec) == ROUTE_FOUND)
 			break;
 		ask_front(w);
 		return;
@@ -277,28 +279,45 @@ route_rate_take(struct route_rate *rate, int64_t now_ms)
 	return wait < 0 ? 0 : wait;
 }
 
-struct route_wait *
-route_find(struct route *r, struct route_rate *rate, struct slice name,
-    route_cb *cb, void *arg)
+static void
+ask_in_turn(struct route_wait *w, struct route_rate *rate)
 {
-	struct route_wait *w = wait_new(r, name, cb, arg);
-	struct mboxrec rec;
-	int64_t wait;
+	int64_t wait = route_rate_take(rate, loop_now(w->route->loop).ms);
 
-	w->answer = route_look(r, name, &rec);
-	if (w->answer == ROUTE_FOUND) {
-		/* It may be gone by then, and that must be certain, too. */
-		w->state = WAIT_TURN;
-		timer_set(w->timer, 0);
-		return w;
-	}
-	wait = route_rate_take(rate, loop_now(r->loop).ms);
 	if (wait > 0) {
 		w->state = WAIT_TURN;
 		timer_set(w->timer, wait);
 	} else {
 		ask_front(w);
 	}
+}
+
+struct route_wait *
+route_find(struct route *r, struct route_rate *rate, struct slice name,
+    route_cb *cb, void *arg)
+{
+	struct route_wait *w = wait_new(r, name, cb, arg);
+	struct mboxrec rec;
+
+	w->answer = route_look(r, name, &rec);
+	if (w->answer == ROUTE_FOUND) {
+		/* It may be gone by then, and that must be certain, too. */
+		w->state = WAIT_TURN;
+		timer_set(w->timer, 0);
+	} else {
+		ask_in_turn(w, rate);
+	}
+	return w;
+}
+
+struct route_wait *
+route_find_current(struct route *r, struct route_rate *rate, struct slice name,
+    route_cb *cb, void *arg)
+{
+	struct route_wait *w = wait_new(r, name, cb, arg);
+
+	w->current = true;
+	ask_in_turn(w, rate);
 	return w;
 }
 

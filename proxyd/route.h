@@ -83,6 +83,13 @@ struct route_wait *route_find(struct route *r, struct route_rate *rate,
     struct slice name, route_cb *cb, void *arg);
 
 /*
+ * Synchronises, then looks: for whom the copy must be right in what it has,
+ * too.
+ */
+struct route_wait *route_find_current(struct route *r, struct route_rate *rate,
+    struct slice name, route_cb *cb, void *arg);
+
+/*
  * Until the copy has every change that the update server had when this was
  * called: after CREATE, RENAME, DELETE, SETACL.  answer is ROUTE_FOUND, or
  * ROUTE_UNKNOWN.

@@ -38,6 +38,7 @@ struct mboxname_layout;
 struct route_wait;
 struct stream;
 struct timer;
+struct trip;
 struct worker;
 
 enum session_phase {
@@ -65,6 +66,7 @@ struct cmd {
 	struct slice tag;
 	struct parse args; /* behind the name */
 	struct route_wait *wait;
+	struct trip *trip;                /* if it is about a mailbox */
 	void *state;                      /* the handler's own, in the arena */
 	void (*fini)(struct session *ss); /* NULL, or frees what state owns */
 
@@ -72,8 +74,9 @@ struct cmd {
 	struct leg *stream_to; /* once accepted; NULL again: lost */
 	bool stream_answered;  /* the reply came before the last octet */
 	uint64_t stream_size;
-	bool stream_sync;                     /* the client waits for "+" */
-	void (*streamed)(struct session *ss); /* all octets are through */
+	bool stream_sync; /* the client waits for "+" */
+	/* All octets are through; or it was lost, but answered: NULL then. */
+	void (*streamed)(struct session *ss);
 
 	/* The client's out buffer has room for so many octets: once. */
 	void (*room)(struct session *ss);

@@ -193,19 +193,33 @@ on_answer(void *arg, enum route_answer answer, const struct mboxrec *rec)
 }
 
 static enum route_answer
-find(struct world *w, enum front front, const char *name)
+find_by(struct world *w, enum front front, const char *name,
+    struct route_wait *(*how)(struct route *, struct route_rate *, struct slice,
+        route_cb *, void *))
 {
 	unsigned calls = w->calls;
 
 	w->front = front;
 	if (w->ipc == NULL)
 		make_front(w);
-	(void)route_find(w->route, &w->rate, slice_str(name), on_answer, w);
+	(void)how(w->route, &w->rate, slice_str(name), on_answer, w);
 	MUST(w->calls == calls);
 	loop_run(w->loop);
 	MUST(w->calls == calls + 1);
 	MUST(w->has_rec == (w->answer == ROUTE_FOUND));
 	return w->answer;
+}
+
+static enum route_answer
+find(struct world *w, enum front front, const char *name)
+{
+	return find_by(w, front, name, route_find);
+}
+
+static enum route_answer
+find_current(struct world *w, enum front front, const char *name)
+{
+	return find_by(w, front, name, route_find_current);
 }
 
 static void
@@ -259,6 +273,38 @@ test_answers(struct world *w)
 	    "moving: where it was");
 	ok(find(w, FRONT_YES, "user..x") == ROUTE_NONE,
 	    "what is no name does not exist");
+}
+
+/* Where it is now: what the copy had is not good enough. */
+static void
+test_current(struct world *w)
+{
+	struct route_rate rate = { 1, 100, 0 };
+	unsigned asked = w->asked;
+
+	write_list(w, "user.new", MBOXREC_ACTIVE, "b1!", false);
+	ok(find_current(w, FRONT_YES, "user.a") == ROUTE_FOUND &&
+	        w->asked == asked + 1,
+	    "current: asked, though it is there");
+	ok(find_current(w, FRONT_ADDS, "user.new") == ROUTE_UNKNOWN,
+	    "there, and not certain");
+	ok(find(w, FRONT_SILENT, "user.new") == ROUTE_FOUND &&
+	        strcmp(w->server, "b3") == 0,
+	    "it was elsewhere");
+	ok(find_current(w, FRONT_YES, "user.b") == ROUTE_NONE, "not there");
+	ok(find_current(w, FRONT_SILENT, "user.a") == ROUTE_UNKNOWN,
+	    "there, but no answer in time");
+	asked = w->asked;
+	w->front = FRONT_YES;
+	make_front(w);
+	w->calls = 0;
+	for (int i = 0; i < 3; i++)
+		(void)route_find_current(w->route, &rate, slice_str("user.a"),
+		    on_answer, w);
+	while (w->calls < 3)
+		loop_run(w->loop);
+	ok(w->asked == asked + 3 && w->answer == ROUTE_FOUND,
+	    "who has to wait for a turn is asked for, too");
 }
 
 static void
@@ -348,6 +394,7 @@ main(void)
 	world_init(&w);
 	test_no_copy(&w);
 	test_answers(&w);
+	test_current(&w);
 	test_sync(&w);
 	test_place(&w);
 	test_rate();

@@ -3,9 +3,11 @@
   m = Middle(port)            # passes on to 127.0.0.1:port
   m.port                      # where to connect instead
   m.stall(); m.flow()         # nothing is lost, and nothing comes
+  m.hold()                    # nothing comes back until the next NOOP goes
   m.down(); m.up()            # no connections
   m.cut()                     # those that are there end
   m.trap(True, rb"t1 OK")     # cut instead of passing this on: an answer
+  m.refuse(rb" APPEND ", b"NO") # answer this instead of passing it on
   m.noops                     # asked by who connected, so far
   m.octets                    # passed on to who connected, so far
 """
@@ -23,9 +25,12 @@ class Middle:
         self.is_up = True
         self.flowing = threading.Event()
         self.flowing.set()
+        self.free = threading.Event()  # to come back
+        self.free.set()
         self.lock = threading.Lock()
         self.limit = None  # octets to pass on, then cut
         self.trapped = None  # back?, pattern, then down?
+        self.refused = None  # pattern, then the answer
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.spawn(self.accept)
@@ -56,8 +61,12 @@ class Middle:
                 self.flowing.wait()
                 if not octets:
                     break
-                if not back:
-                    self.noops += octets.count(b" NOOP\r\n")
+                if back:
+                    self.free.wait()
+                else:
+                    self.count(octets.count(b" NOOP\r\n"))
+                if not back and self.refuses(here, octets):
+                    continue
                 if self.is_trap(back, octets) or \
                         back and not self.may_pass(octets):
                     break
@@ -66,6 +75,11 @@ class Middle:
             pass
         for s in (here, there):
             self.shut(s)
+
+    def count(self, noops):
+        self.noops += noops
+        if noops > 0:
+            self.free.set()
 
     def may_pass(self, octets):
         with self.lock:
@@ -82,6 +96,20 @@ class Middle:
                 return False
             self.is_up = not self.trapped[2]
             self.trapped = None
+            return True
+
+    def refuse(self, pattern, answer):
+        with self.lock:
+            self.refused = (pattern, answer)
+
+    def refuses(self, here, octets):
+        with self.lock:
+            if self.refused is None or \
+                    not re.search(self.refused[0], octets):
+                return False
+            here.sendall(octets.split(b" ")[0] + b" " + self.refused[1] +
+                         b"\r\n")
+            self.refused = None
             return True
 
     def trap(self, back, pattern, stays_down=False):
@@ -114,6 +142,9 @@ class Middle:
 
     def flow(self):
         self.flowing.set()
+
+    def hold(self):
+        self.free.clear()
 
     def cut_behind(self, octets):
         """So many more, then an end; None: as many as come."""
