@@ -179,6 +179,12 @@ mboxrec_parse(struct mboxrec *r, struct slice s, struct err *err)
 }
 
 bool
+mboxrec_is_reserved(struct slice s)
+{
+	return s.len >= 2 && s.ptr[1] == MBOXREC_RESERVED;
+}
+
+bool
 mboxrec_equal(const struct mboxrec *a, const struct mboxrec *b)
 {
 	return a->state == b->state && a->type == b->type &&

@@ -56,6 +56,9 @@ void mboxrec_put(struct buf *b, const struct mboxrec *r);
 int mboxrec_parse(struct mboxrec *r, struct slice s,
     struct err *err) MUST_CHECK;
 
+/* Is it a record of a name that is reserved?  Without reading all of it. */
+bool mboxrec_is_reserved(struct slice s);
+
 bool mboxrec_equal(const struct mboxrec *a, const struct mboxrec *b);
 
 /*

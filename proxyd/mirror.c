@@ -5,7 +5,6 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/must.h"
-#include "lib/keyset.h"
 #include "lib/treedb.h"
 #include "lib/xalloc.h"
 #include "proxyd/mirror.h"
@@ -43,16 +42,18 @@ struct mirror {
 	bool in_transaction;
 	size_t changes; /* in it */
 
-	struct keyset pending; /* keys to be removed */
-	struct merge merge;    /* STATE_WHOLE, STATE_COUNTING */
-	bool after_whole;      /* pending is, in part, what a list lacked */
+	struct missing pending; /* to be removed */
+	struct merge merge;     /* STATE_WHOLE, STATE_COUNTING */
+	bool after_whole;       /* pending is, in part, what a list lacked */
 	bool accepted;
 	uint64_t removals;          /* transactions with some */
+	uint64_t reserved;          /* of the entries */
+	uint64_t reserved_kept;     /* as the copy has it written */
 	size_t removing;            /* STATE_REMOVING: where in pending */
-	uint64_t base;              /* entries when a whole list began */
+	uint64_t base;              /* mailboxes when a whole list began */
 	uint64_t came;              /* revision of the last line, or as told */
 	struct buf epoch;           /* of what comes; empty: no revisions */
-	uint64_t high, high_before; /* most entries in this hour and the last */
+	uint64_t high, high_before; /* most mailboxes in this hour, the last */
 	uint64_t window;            /* when this hour began */
 	struct buf key, value, old; /* scratch */
 };
@@ -97,6 +98,10 @@ commit(struct mirror *m, struct err *err)
 	m->st.written = m->now;
 	if (facts_put(m->list, FACT_WRITTEN, m->now, err) == -1)
 		return -1;
+	if (m->reserved != m->reserved_kept &&
+	    facts_put(m->list, FACT_RESERVED, m->reserved, err) == -1)
+		return -1;
+	m->reserved_kept = m->reserved;
 	m->in_transaction = false;
 	return treedb_commit(m->list, err);
 }
@@ -131,27 +136,50 @@ is_percent_of(uint64_t part, uint64_t whole, unsigned percent)
 	return part * 100 > whole * percent;
 }
 
+/* What can be lost: a reservation has nothing behind it. */
+static uint64_t
+mailboxes(const struct mirror *m)
+{
+	return m->st.entries > m->reserved ? m->st.entries - m->reserved : 0;
+}
+
+/* A copy of a version that did not count them may have some more. */
+static void
+reserved_less(struct mirror *m, bool reserved)
+{
+	if (m->reserved > 0)
+		m->reserved -= reserved;
+}
+
+static uint64_t
+lacking(const struct mirror *m)
+{
+	return keyset_count(&m->pending.keys) - m->pending.reserved;
+}
+
 static void
 watch_entries(struct mirror *m)
 {
+	uint64_t n = mailboxes(m);
+
 	if (m->now - m->window >= WINDOW_SECONDS) { /* a clock set back, too */
 		m->high_before = m->high;
-		m->high = m->st.entries;
+		m->high = n;
 		m->window = m->now;
 	}
-	if (m->st.entries > m->high)
-		m->high = m->st.entries;
+	if (n > m->high)
+		m->high = n;
 }
 
 /* May what is pending be done?  If not, says so in the status. */
 static bool
 may_remove(struct mirror *m)
 {
-	uint64_t n = keyset_count(&m->pending), most, drop;
+	uint64_t n = lacking(m), most, drop;
 
 	watch_entries(m);
 	most = m->high > m->high_before ? m->high : m->high_before;
-	drop = most + n > m->st.entries ? most + n - m->st.entries : 0;
+	drop = most + n > mailboxes(m) ? most + n - mailboxes(m) : 0;
 	m->st.held = MIRROR_HELD_NOTHING;
 	if (m->accepted)
 		return true;
@@ -170,7 +198,8 @@ may_remove(struct mirror *m)
 static void
 forget_pending(struct mirror *m)
 {
-	keyset_fini(&m->pending);
+	keyset_fini(&m->pending.keys);
+	m->pending.reserved = 0;
 	m->after_whole = m->accepted = false;
 	m->removing = 0;
 	m->st.held = MIRROR_HELD_NOTHING;
@@ -192,8 +221,10 @@ key_of(struct mirror *m, struct slice name, struct err *err)
 	return 0;
 }
 
+/* *reserved: if it is there, has the copy a reservation? */
 static enum merge_found
-look_up(struct mirror *m, struct slice key, struct slice value, struct err *err)
+look_up(struct mirror *m, struct slice key, struct slice value, bool *reserved,
+    struct err *err)
 {
 	int got;
 
@@ -203,18 +234,21 @@ look_up(struct mirror *m, struct slice key, struct slice value, struct err *err)
 		return MERGE_FAILED;
 	if (got == 0)
 		return MERGE_ABSENT;
+	*reserved = mboxrec_is_reserved(buf_slice(&m->old));
 	return slice_equal(buf_slice(&m->old), value) ? MERGE_SAME
 	                                              : MERGE_DIFFERENT;
 }
 
 static enum merge_found
-find(struct mirror *m, struct slice key, struct slice value, struct err *err)
+find(struct mirror *m, struct slice key, struct slice value, bool *reserved,
+    struct err *err)
 {
 	enum merge_found found = MERGE_BEHIND;
 
 	if (m->state == STATE_WHOLE)
-		found = merge_pass(&m->merge, key, value, err);
-	return found == MERGE_BEHIND ? look_up(m, key, value, err) : found;
+		found = merge_pass(&m->merge, key, value, reserved, err);
+	return found == MERGE_BEHIND ? look_up(m, key, value, reserved, err)
+	                             : found;
 }
 
 static int
@@ -244,6 +278,7 @@ mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
     struct err *err)
 {
 	enum merge_found found;
+	bool reserved = false;
 
 	MUST(m->state != STATE_IDLE && !mirror_busy(m));
 	note_revision(m, rec->revision);
@@ -255,14 +290,17 @@ mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
 		(void)err_set(err, "the record is too large");
 		return MIRROR_ODD;
 	}
-	keyset_remove(&m->pending, buf_slice(&m->key));
-	found = find(m, buf_slice(&m->key), buf_slice(&m->value), err);
+	found =
+	    find(m, buf_slice(&m->key), buf_slice(&m->value), &reserved, err);
 	if (found == MERGE_FAILED)
 		return -1;
+	missing_remove(&m->pending, buf_slice(&m->key), reserved);
 	if (found == MERGE_SAME)
 		return 0;
 	if (found == MERGE_ABSENT)
 		m->st.entries++;
+	reserved_less(m, reserved);
+	m->reserved += rec->state == MBOXREC_RESERVED;
 	return put_record(m, name, rec, err);
 }
 
@@ -271,17 +309,20 @@ mirror_gone(struct mirror *m, struct slice name, uint64_t revision,
     struct err *err)
 {
 	enum merge_found found;
+	bool reserved;
 
 	MUST(m->state != STATE_IDLE && !mirror_busy(m));
 	note_revision(m, revision);
 	if (key_of(m, name, err) != 0)
 		return MIRROR_ODD;
-	found = look_up(m, buf_slice(&m->key), slice_of(NULL, 0), err);
+	found =
+	    look_up(m, buf_slice(&m->key), slice_of(NULL, 0), &reserved, err);
 	if (found == MERGE_FAILED)
 		return -1;
 	if (found != MERGE_ABSENT)
-		keyset_put(&m->pending, buf_slice(&m->key));
-	return keyset_failed(&m->pending)
+		missing_put(&m->pending, buf_slice(&m->key),
+		    buf_slice(&m->old));
+	return keyset_failed(&m->pending.keys)
 	           ? err_set(err, "too many names are gone")
 	           : 0;
 }
@@ -299,7 +340,7 @@ start(struct mirror *m, enum state state)
 {
 	MUST(m->state == STATE_IDLE);
 	m->state = state;
-	m->base = m->st.entries;
+	m->base = mailboxes(m);
 	m->st.put = m->st.removed = 0;
 	watch_entries(m);
 }
@@ -362,12 +403,12 @@ finish(struct mirror *m, struct err *err)
 	bool held = m->st.held != MIRROR_HELD_NOTHING;
 
 	if (m->accepted) { /* what is left is what there is to compare with */
-		m->high = m->st.entries;
+		m->high = mailboxes(m);
 		m->high_before = 0;
 	}
 	if (!held)
 		forget_pending(m);
-	m->st.lacking = keyset_count(&m->pending);
+	m->st.lacking = lacking(m);
 	m->state = STATE_STREAM;
 	if (begin(m, err) == -1)
 		return -1;
@@ -377,6 +418,21 @@ finish(struct mirror *m, struct err *err)
 	return held ? commit(m, err) : commit_all(m, err);
 }
 
+static int
+remove_one(struct mirror *m, struct slice key, struct err *err)
+{
+	bool reserved = false;
+
+	if (m->pending.reserved > 0 &&
+	    look_up(m, key, slice_of(NULL, 0), &reserved, err) == MERGE_FAILED)
+		return -1;
+	m->pending.reserved -= reserved;
+	reserved_less(m, reserved);
+	m->st.removed++;
+	m->st.entries--;
+	return treedb_delete(m->list, key, err);
+}
+
 /* FRONT:gone: one transaction's worth of what is pending. */
 static int
 remove_some(struct mirror *m, struct err *err)
@@ -384,12 +440,9 @@ remove_some(struct mirror *m, struct err *err)
 	struct slice key;
 	unsigned n = 0;
 
-	while (n < BATCH && keyset_next(&m->pending, &m->removing, &key)) {
-		if (begin(m, err) == -1 ||
-		    treedb_delete(m->list, key, err) == -1)
+	while (n < BATCH && keyset_next(&m->pending.keys, &m->removing, &key)) {
+		if (begin(m, err) == -1 || remove_one(m, key, err) == -1)
 			return -1;
-		m->st.removed++;
-		m->st.entries--;
 		n++;
 	}
 	if (n > 0 &&
@@ -412,7 +465,7 @@ mirror_step(struct mirror *m, struct err *err)
 		if (more != 0)
 			return more == 1 ? 0 : -1;
 		merge_fini(&m->merge);
-		if (keyset_failed(&m->pending))
+		if (keyset_failed(&m->pending.keys))
 			return err_set(err, "too many names are missing");
 		m->state = STATE_REMOVING;
 	}
@@ -427,17 +480,17 @@ mirror_settle(struct mirror *m, struct err *err)
 	MUST(!mirror_busy(m));
 	if (m->state != STATE_STREAM)
 		return commit(m, err);
-	if (keyset_count(&m->pending) == 0) {
+	if (keyset_count(&m->pending.keys) == 0) {
 		if (m->st.held != MIRROR_HELD_NOTHING)
 			forget_pending(m);
 		return commit_all(m, err);
 	}
 	if (!may_remove(m)) {
-		m->st.lacking = keyset_count(&m->pending);
+		m->st.lacking = lacking(m);
 		return commit(m, err);
 	}
 	m->state = STATE_REMOVING;
-	return keyset_count(&m->pending) < BATCH ? mirror_step(m, err) : 0;
+	return keyset_count(&m->pending.keys) < BATCH ? mirror_step(m, err) : 0;
 }
 
 void
@@ -475,9 +528,11 @@ load(struct mirror *m, struct err *err)
 	if (treedb_count(m->list, &m->st.entries, err) == -1 ||
 	    mirror_complete(m->list, &m->st.complete, err) == -1 ||
 	    facts_get(m->list, FACT_WRITTEN, &m->st.written, err) == -1 ||
+	    facts_get(m->list, FACT_RESERVED, &m->reserved, err) == -1 ||
 	    mirror_removals(m->list, &m->removals, err) == -1)
 		return -1;
-	m->high = m->st.entries;
+	m->reserved_kept = m->reserved;
+	m->high = mailboxes(m);
 	return facts_get_position(m->list, &m->st, err);
 }
 
@@ -494,7 +549,7 @@ mirror_open(struct mirror **mp, const char *dir, unsigned shards,
 	buf_init(&m->value, VALUE_MAX);
 	buf_init(&m->old, VALUE_MAX);
 	buf_init(&m->epoch, MIRROR_EPOCH_MAX);
-	keyset_init(&m->pending, PENDING_MAX);
+	keyset_init(&m->pending.keys, PENDING_MAX);
 	if (treedb_open(&m->list, dir, shards, DB_CACHE, err) == -1 ||
 	    load(m, err) == -1) {
 		mirror_close(mp);
@@ -516,7 +571,7 @@ mirror_close(struct mirror **mp)
 	if (m->in_transaction)
 		treedb_cancel(m->list);
 	treedb_close(&m->list);
-	keyset_fini(&m->pending);
+	keyset_fini(&m->pending.keys);
 	buf_fini(&m->key);
 	buf_fini(&m->value);
 	buf_fini(&m->old);

@@ -38,7 +38,8 @@
  * smaller by that percentage than it was in the last one to two hours (and by
  * more than MIRROR_FLOOD names), some program is wrong, and the same holds.  To
  * keep a name for too long costs an error from its backend; to lose it bounces
- * mail.  While removals are held the position stays where it was, so that a new
+ * mail.  Reservations do not count in any of this: they come and go, and with
+ * them goes no mailbox.  While removals are held the position stays where it was, so that a new
  * connection brings them again.  If names come back until it is no longer too
  * much, the rest is done without anybody's word.
  */
@@ -129,7 +130,7 @@ struct mirror_status {
 	uint64_t revision;
 	uint64_t written; /* when the last change was, by mirror_clock() */
 	enum mirror_held held;
-	uint64_t lacking, of;  /* held: removals, of how many names */
+	uint64_t lacking, of;  /* held: removals, of how many mailboxes */
 	uint64_t put, removed; /* since mirror_whole() or mirror_since() */
 };
 

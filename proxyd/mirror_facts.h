@@ -15,6 +15,7 @@
 #define FACT_COMPLETE "complete" /* 1: once all of a list had come */
 #define FACT_WRITTEN  "written"  /* seconds since 1970, of the last change */
 #define FACT_REMOVALS "removals" /* transactions with some */
+#define FACT_RESERVED "reserved" /* entries that are so */
 
 /* 0 if there is none. */
 int facts_get(struct treedb *list, const char *fact, uint64_t *n,

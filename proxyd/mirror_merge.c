@@ -1,8 +1,8 @@
 #include <stdint.h>
 
+#include "imap/mboxrec.h"
 #include "lib/err.h"
 #include "lib/must.h"
-#include "lib/keyset.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
 #include "proxyd/mirror_merge.h"
@@ -14,7 +14,26 @@ enum {
 };
 
 void
-merge_init(struct merge *g, struct treedb *list, struct keyset *missing)
+missing_put(struct missing *m, struct slice key, struct slice value)
+{
+	if (keyset_has(&m->keys, key))
+		return;
+	keyset_put(&m->keys, key);
+	m->reserved += mboxrec_is_reserved(value);
+}
+
+void
+missing_remove(struct missing *m, struct slice key, bool reserved)
+{
+	if (!keyset_has(&m->keys, key))
+		return;
+	MUST(!reserved || m->reserved > 0);
+	keyset_remove(&m->keys, key);
+	m->reserved -= reserved;
+}
+
+void
+merge_init(struct merge *g, struct treedb *list, struct missing *missing)
 {
 	*g = (struct merge){ .list = list, .missing = missing };
 	buf_init(&g->ahead, SIZE_MAX / 2);
@@ -89,7 +108,7 @@ drop(struct merge *g)
 
 enum merge_found
 merge_pass(struct merge *g, struct slice key, struct slice value,
-    struct err *err)
+    bool *reserved, struct err *err)
 {
 	enum merge_found found = MERGE_ABSENT;
 	struct slice at, has;
@@ -101,13 +120,14 @@ merge_pass(struct merge *g, struct slice key, struct slice value,
 	buf_put_slice(&g->last, key);
 	while ((more = peek(g, &at, &has, err)) == 1 &&
 	       slice_compare(at, key) < 0) {
-		keyset_put(g->missing, at);
+		missing_put(g->missing, at, has);
 		drop(g);
 	}
 	if (more == -1)
 		return MERGE_FAILED;
 	if (more == 1 && slice_equal(at, key)) {
 		found = slice_equal(has, value) ? MERGE_SAME : MERGE_DIFFERENT;
+		*reserved = mboxrec_is_reserved(has);
 		drop(g);
 	}
 	return found;
@@ -122,7 +142,7 @@ merge_rest(struct merge *g, struct err *err)
 	for (unsigned i = 0; i < REST_RECORDS && more == 1; i++) {
 		more = peek(g, &at, &has, err);
 		if (more == 1) {
-			keyset_put(g->missing, at);
+			missing_put(g->missing, at, has);
 			drop(g);
 		}
 	}

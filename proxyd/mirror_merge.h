@@ -13,16 +13,28 @@
 
 #include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/keyset.h"
 #include "lib/slice.h"
 
 struct err;
-struct keyset;
 struct treedb;
+
+/* Names that are to leave the copy.  Embed it; init and fini are the keys'. */
+struct missing {
+	struct keyset keys;
+	size_t reserved; /* of these: nobody loses a mailbox with them */
+};
+
+/* value: the copy's record. */
+void missing_put(struct missing *m, struct slice key, struct slice value);
+
+/* It is there after all; reserved: the copy has it so. */
+void missing_remove(struct missing *m, struct slice key, bool reserved);
 
 /* Embed it; the members are mirror_merge.c's own. */
 struct merge {
 	struct treedb *list;
-	struct keyset *missing;
+	struct missing *missing;
 	struct buf ahead; /* records, by wire */
 	struct buf from;  /* where to read on */
 	struct buf last;  /* the greatest key passed */
@@ -39,12 +51,15 @@ enum merge_found {
 };
 
 /* Borrows both. */
-void merge_init(struct merge *g, struct treedb *list, struct keyset *missing);
+void merge_init(struct merge *g, struct treedb *list, struct missing *missing);
 void merge_fini(struct merge *g);
 
-/* Keys of the copy before this one are put into missing. */
+/*
+ * Keys of the copy before this one are put into missing.  *reserved: if it is
+ * there, has the copy a reservation?
+ */
 enum merge_found merge_pass(struct merge *g, struct slice key,
-    struct slice value, struct err *err) MUST_CHECK;
+    struct slice value, bool *reserved, struct err *err) MUST_CHECK;
 
 /* Some of what is left goes into missing.  1: there may be more; 0; -1. */
 int merge_rest(struct merge *g, struct err *err) MUST_CHECK;

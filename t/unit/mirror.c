@@ -691,6 +691,85 @@ test_flood(void)
 	tempdir_remove(dir);
 }
 
+static void
+reserve(struct mirror *m, unsigned from, unsigned n, uint64_t revision)
+{
+	struct mboxrec rec = { .state = MBOXREC_RESERVED,
+		.revision = revision,
+		.location = slice_str("b1!default"),
+		.acl = slice_str("joe\tlr1\t") };
+	struct err err;
+
+	for (unsigned i = from; i < from + n; i++)
+		MUST(mirror_put(m, name_of(i), &rec, &err) == 0);
+}
+
+static void
+test_reserved(void)
+{
+	static struct model list, got;
+	struct mirror_status st;
+	struct mirror *m;
+	char dir[64];
+
+	tempdir_make(dir);
+	m = open_at(dir, 1, 50);
+	fill(&list, 1000);
+	feed_whole(m, &list, ORDER_TREE, "e", 1000);
+	reserve(m, 1000, 1600, 1001);
+	settle(m);
+	hang_up(m);
+	feed_whole(m, &list, ORDER_TREE, "f", 8);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_NOTHING && st.entries == 1000 &&
+	        st.revision == 8,
+	    "reservations may all be missing");
+
+	reserve(m, 1000, 1600, 9);
+	settle(m);
+	mirror_close(&m);
+	m = open_at(dir, 1, 50);
+	for (unsigned i = 0; i < 501; i++)
+		list.version[i] = 0;
+	feed_whole(m, &list, ORDER_TREE, "g", 8);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_WHOLE && st.lacking == 501 && st.of == 1000 &&
+	        st.entries == 2600,
+	    "they do not make up for mailboxes, counted by another process");
+	reserve(m, 1000, 100, 9);
+	MUST(put_one(m, 1200, 1, 9) == 0);
+	settle(m);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_WHOLE && st.lacking == 501,
+	    "nor do those that come back");
+	MUST(put_one(m, 0, 1, 10) == 0);
+	settle(m);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_NOTHING && st.entries == 500 + 100 + 1,
+	    "a mailbox does");
+
+	for (unsigned i = 1000; i < 1100; i++)
+		MUST(gone_one(m, i, 11) == 0);
+	reserve(m, 1300, 1000, 12);
+	settle(m);
+	for (unsigned i = 1300; i < 2300; i++)
+		MUST(gone_one(m, i, 13) == 0);
+	settle(m);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_NOTHING && st.entries == 501,
+	    "nor are they a flood");
+	hang_up(m);
+	fill(&list, 0);
+	feed_whole(m, &list, ORDER_TREE, "h", 8);
+	mirror_status(m, &st);
+	ok(st.held == MIRROR_HELD_WHOLE && st.lacking == 501 && st.of == 501,
+	    "what was reserved and is no more counts");
+	mirror_close(&m);
+	read_copy(dir, 1, &got);
+	ok(count_of(&got) == 501, "what is there is right");
+	tempdir_remove(dir);
+}
+
 /* --- the rest ------------------------------------------------------------- */
 
 static void
@@ -727,6 +806,7 @@ main(void)
 	test_whole_held();
 	test_accept();
 	test_flood();
+	test_reserved();
 	test_odd();
 	return done_testing();
 }
