@@ -155,7 +155,7 @@ get_acl(struct session *ss, void *arg)
 	struct subject *s = arg;
 	struct write w;
 
-	write_init(&w, session_out(ss), WRITE_SERVER);
+	session_write(ss, &w);
 	write_untagged(&w, "ACL");
 	write_sp(&w);
 	write_mailbox(&w, s->external);
@@ -208,7 +208,7 @@ backendd_LISTRIGHTS(struct session *ss, struct cmd *cmd)
 		return;
 	}
 	required = required_rights(ss, s.name, identifier);
-	write_init(&w, session_out(ss), WRITE_SERVER);
+	session_write(ss, &w);
 	write_untagged(&w, "LISTRIGHTS");
 	write_sp(&w);
 	write_mailbox(&w, s.external);
@@ -235,7 +235,7 @@ backendd_MYRIGHTS(struct session *ss, struct cmd *cmd)
 		session_done(ss, SESSION_NO, "NONEXISTENT", "No such mailbox");
 		return;
 	}
-	write_init(&w, session_out(ss), WRITE_SERVER);
+	session_write(ss, &w);
 	write_untagged(&w, "MYRIGHTS");
 	write_sp(&w);
 	write_mailbox(&w, s.external);

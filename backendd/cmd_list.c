@@ -144,7 +144,7 @@ list_go_on(struct session *ss, void *arg)
 			finish(l);
 			return;
 		}
-		write_init(&w, session_out(ss), WRITE_SERVER);
+		session_write(ss, &w);
 		listing_write(&w, l->listing, &item);
 		if (item.exists && l->request.status != NULL &&
 		    put_status(l, item.external))
@@ -182,8 +182,7 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	struct list *l = arena_alloc(cmd->arena, sizeof(*l));
 
 	l->ss = ss;
-	l->view = (struct mboxname_view){ session_layout(ss),
-		slice_str(session_user(ss)) };
+	l->view = session_names(ss);
 	listing_parse(cmd->args, lsub, &l->request);
 	if (l->request.status != NULL)
 		l->status_items = status_items(cmd->args, l->request.status);

@@ -79,7 +79,9 @@ static const struct {
 	unsigned bit, more; /* more: what comes with it */
 } enables[] = {
 	{ "CONDSTORE", ENABLED_CONDSTORE, 0 },
+	{ "IMAP4rev2", ENABLED_REV2, 0 },
 	{ "QRESYNC", ENABLED_QRESYNC, ENABLED_CONDSTORE },
+	{ "UTF8=ACCEPT", ENABLED_UTF8, 0 },
 };
 
 /* What is not known is passed over (RFC 5161 3.1). */

@@ -25,6 +25,8 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 		session_done(ss, SESSION_BAD, NULL, why);
 		return;
 	}
+	if (session_enabled(ss) & ENABLED_REV2) /* it has no SEARCH response */
+		search_want_esearch(s);
 	if (s->modseq)
 		condstore_enable(ss);
 	search_run(ss, s, numbers);

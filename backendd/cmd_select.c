@@ -1,4 +1,5 @@
 #include "backendd/handlers.h"
+#include "backendd/listline.h"
 #include "backendd/mailbox.h"
 #include "backendd/qresync.h"
 #include "backendd/seen.h"
@@ -273,6 +274,9 @@ say_selected(struct selecting *sel, struct view *v)
 	put_flags(&w, v);
 	put_numbers(&w, sel, v);
 	put_mailboxid(&w, sel);
+	if (session_enabled(sel->ss) & ENABLED_REV2)
+		listline_put(sel->ss,
+		    &(struct listline){ .name = view_name(v) });
 	session_flush(sel->ss);
 	if (!resync(sel, v))
 		finish(sel, v);

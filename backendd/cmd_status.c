@@ -128,7 +128,7 @@ put_status(struct asking *ask, const struct target *t)
 	struct write w;
 	bool first = true;
 
-	write_init(&w, session_out(ask->ss), WRITE_SERVER);
+	session_write(ask->ss, &w);
 	write_untagged(&w, "STATUS");
 	write_sp(&w);
 	write_mailbox(&w, slice_str(session_external_name(ask->ss, t->name)));

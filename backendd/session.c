@@ -204,6 +204,8 @@ parse_head(struct session *ss)
 	if (cmd == NULL)
 		cmd = arena_alloc(&ss->arena, sizeof(*cmd));
 	parse_init(&ss->args, &ss->arena, collect_pieces(&ss->collect));
+	if (session_is_utf8(ss))
+		parse_want_utf8(&ss->args);
 	cmd->arena = &ss->arena;
 	cmd->args = &ss->args;
 	cmd->tag = parse_tag(&ss->args);

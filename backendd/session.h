@@ -37,11 +37,13 @@ struct backendd;
 struct blob;
 struct buf;
 struct mboxname_layout;
+struct mboxname_view;
 struct mboxrec;
 struct parse;
 struct seqset;
 struct session;
 struct view;
+struct write;
 
 enum {
 	/* Messages of one APPEND.  Cyrus IMAP's frontend sends as many as are
@@ -122,6 +124,13 @@ bool session_is_proxy(const struct session *ss);
 
 /* Logged in as a proxy, for whomever. */
 bool session_is_trusted(const struct session *ss);
+
+/* Names and strings are UTF-8 for it: UTF8=ACCEPT, or IMAP4rev2. */
+bool session_is_utf8(const struct session *ss);
+
+/* How it sees names, and a writer of responses, for what that says. */
+struct mboxname_view session_names(struct session *ss);
+void session_write(struct session *ss, struct write *w);
 
 /*
  * A mailbox name as the client wrote it, as the internal name in the arena.

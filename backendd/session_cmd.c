@@ -84,17 +84,30 @@ session_layout(const struct session *ss)
 
 /* --- names and rights ------------------------------------------------------- */
 
-static struct mboxname_view
-name_view(struct session *ss)
+bool
+session_is_utf8(const struct session *ss)
+{
+	return (ss->enabled & (ENABLED_UTF8 | ENABLED_REV2)) != 0;
+}
+
+struct mboxname_view
+session_names(struct session *ss)
 {
 	return (struct mboxname_view){ session_layout(ss),
-		slice_str(session_user(ss)) };
+		slice_str(session_user(ss)), session_is_utf8(ss) };
+}
+
+void
+session_write(struct session *ss, struct write *w)
+{
+	write_init(w, session_out(ss), WRITE_SERVER);
+	w->utf8 = session_is_utf8(ss);
 }
 
 const char *
 session_mailbox_name(struct session *ss, struct slice external)
 {
-	struct mboxname_view view = name_view(ss);
+	struct mboxname_view view = session_names(ss);
 	struct slice name;
 	const char *why =
 	    mboxname_from_external(&ss->arena, &view, external, &name);
@@ -108,7 +121,7 @@ session_mailbox_name(struct session *ss, struct slice external)
 const char *
 session_external_name(struct session *ss, const char *internal)
 {
-	struct mboxname_view view = name_view(ss);
+	struct mboxname_view view = session_names(ss);
 	struct slice name =
 	    mboxname_to_external(&ss->arena, &view, slice_str(internal));
 
@@ -118,7 +131,7 @@ session_external_name(struct session *ss, const char *internal)
 unsigned
 session_rights(struct session *ss, const char *internal, const char *acl)
 {
-	struct mboxname_view who = name_view(ss);
+	struct mboxname_view who = session_names(ss);
 
 	return acl_of_user(&who, ss->admin, slice_str(internal),
 	    slice_str(mblist_is_aside(internal) && !ss->admin ? "" : acl));

@@ -4,8 +4,10 @@
 #include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "lib/utf8.h"
 
 enum {
+	UTF7_MAX = 4096, /* octets of an external name, either way */
 	TEXT_MAX = 1024, /* an internal name, a prefix and a domain */
 	KEY_LEVEL = 0x1f,
 	KEY_DOMAIN = 0x1d
@@ -527,12 +529,59 @@ from_plain(struct text *t, const struct mboxname_view *view, struct slice s)
 		from_shared(t, view, s);
 }
 
+/*
+ * Net-Unicode without what may not be in a mailbox name (RFC 6855 3), as UTF-7
+ * in the arena.  NULL, or why it is none.
+ */
+static const char *
+from_utf8(struct arena *a, struct slice *name)
+{
+	struct slice rest = *name;
+	const char *why = NULL;
+	struct buf utf7;
+	uint32_t c;
+
+	while (rest.len > 0 && why == NULL) {
+		c = utf8_take(&rest);
+		if (c == UINT32_MAX)
+			why = "Mailbox name is not UTF-8";
+		else if (c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 ||
+		         c == 0x2029)
+			why = "Invalid character in mailbox name";
+	}
+	buf_init(&utf7, UTF7_MAX);
+	if (why == NULL &&
+	    (utf7_encode(&utf7, *name) == -1 || buf_failed(&utf7)))
+		why = "Mailbox name too long";
+	if (why == NULL)
+		*name = arena_copy(a, buf_slice(&utf7));
+	buf_fini(&utf7);
+	return why;
+}
+
+/* Internal names are valid UTF-7. */
+static struct slice
+to_utf8(struct arena *a, struct slice external)
+{
+	struct buf utf8;
+	struct slice s = slice_of(NULL, 0);
+
+	buf_init(&utf8, UTF7_MAX);
+	if (utf7_decode(&utf8, external) == 0 && !buf_failed(&utf8))
+		s = arena_copy(a, buf_slice(&utf8));
+	buf_fini(&utf8);
+	return s;
+}
+
 const char *
 mboxname_from_external(struct arena *a, const struct mboxname_view *view,
     struct slice external, struct slice *name)
 {
+	const char *why = view->utf8 ? from_utf8(a, &external) : NULL;
 	struct text t = { .n = 0 };
 
+	if (why != NULL)
+		return why;
 	if (external.len > 0 &&
 	    external.ptr[external.len - 1] == (uint8_t)view->layout->separator)
 		external = slice_first(external, external.len - 1);
@@ -550,7 +599,7 @@ mboxname_of_detail(struct arena *a, const struct mboxname_layout *layout,
     struct slice user, struct slice detail, struct slice *name)
 {
 	struct mboxname_layout relative = *layout;
-	struct mboxname_view view = { &relative, user };
+	struct mboxname_view view = { .layout = &relative, .user = user };
 
 	/* With altnamespace own names, without it shared ones have no prefix. */
 	relative.altnamespace = user.len > 0;
@@ -684,5 +733,8 @@ mboxname_to_external(struct arena *a, const struct mboxname_view *view,
 		show_shared(&t, layout, local);
 		show_domain(&t, view, domain);
 	}
-	return t.why == NULL ? arena_copy(a, slice_to(&t)) : slice_of(NULL, 0);
+	if (t.why != NULL)
+		return slice_of(NULL, 0);
+	return view->utf8 ? to_utf8(a, slice_to(&t))
+	                  : arena_copy(a, slice_to(&t));
 }

@@ -50,6 +50,7 @@ extern const struct mboxname_layout mboxname_layout_default;
 struct mboxname_view {
 	const struct mboxname_layout *layout;
 	struct slice user;
+	bool utf8; /* external names are in UTF-8 (RFC 6855), not UTF-7 */
 };
 
 /*

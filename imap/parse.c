@@ -6,6 +6,7 @@
 #include "lib/arena.h"
 #include "lib/ascii.h"
 #include "lib/must.h"
+#include "lib/utf8.h"
 
 static const uint8_t nothing[1];
 
@@ -21,6 +22,12 @@ parse_init_text(struct parse *p, struct arena *arena, struct slice text)
 	*p = (struct parse){ .arena = arena };
 	p->only = (struct piece){ .kind = PIECE_TEXT, .octets = text };
 	p->piece = &p->only;
+}
+
+void
+parse_want_utf8(struct parse *p)
+{
+	p->utf8 = true;
 }
 
 const char *
@@ -328,6 +335,8 @@ take_quoted(struct parse *p)
 		return fail(p, "Unterminated quoted string");
 	s = take(p, n);
 	take(p, 1);
+	if (p->utf8 && !utf8_valid(s))
+		return fail(p, "Quoted string is not UTF-8");
 	return escapes ? unescape(p, s) : s;
 }
 

@@ -49,6 +49,7 @@ struct parse {
 	const struct piece *piece; /* NULL: past the last */
 	size_t at;
 	const char *error;
+	bool utf8;         /* 8-bit quoted strings are UTF-8, or wrong */
 	struct piece only; /* of parse_init_text() */
 };
 
@@ -58,6 +59,9 @@ void parse_init(struct parse *p, struct arena *arena,
 
 /* Over text without literals: a line.  p may not be copied after. */
 void parse_init_text(struct parse *p, struct arena *arena, struct slice text);
+
+/* From now on (RFC 6855 3): the client has said that it will. */
+void parse_want_utf8(struct parse *p);
 
 /* NULL, or what was wrong first: static text fit for a BAD. */
 const char *parse_error(const struct parse *p);

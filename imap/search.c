@@ -393,6 +393,15 @@ search_parse(struct parse *p, struct search *s, bool *badcharset)
 }
 
 void
+search_want_esearch(struct search *s)
+{
+	if (s->esearch)
+		return;
+	s->esearch = true;
+	s->returns = SEARCH_RETURN_ALL;
+}
+
+void
 search_bind(struct search *s, struct arena *a, uint32_t max_seq,
     uint32_t max_uid, const struct seqset *saved)
 {

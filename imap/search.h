@@ -98,6 +98,9 @@ struct search {
 const char *search_parse(struct parse *p, struct search *s,
     bool *badcharset) MUST_CHECK;
 
+/* As if the client had said RETURN (ALL), if it said no RETURN. */
+void search_want_esearch(struct search *s);
+
 /*
  * The same in parts.  "RETURN (...) " if it is next; *s is set in any case.
  * Then the keys, with a charset before them as SEARCH has it or as SORT does.

@@ -5,6 +5,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/must.h"
+#include "lib/utf8.h"
 
 enum {
 	QUOTED_MAX = 1000 /* longer strings are literals: lines have limits */
@@ -112,13 +113,16 @@ write_literal8(struct write *w, struct slice s)
 }
 
 static bool
-fits_quoted(struct slice s)
+fits_quoted(const struct write *w, struct slice s)
 {
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] == '\0' || s.ptr[i] == '\r' || s.ptr[i] == '\n' ||
-		    s.ptr[i] >= 0x80)
+	bool ascii = true;
+
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '\0' || s.ptr[i] == '\r' || s.ptr[i] == '\n')
 			return false;
-	return s.len <= QUOTED_MAX;
+		ascii = ascii && s.ptr[i] < 0x80;
+	}
+	return s.len <= QUOTED_MAX && (ascii || (w->utf8 && utf8_valid(s)));
 }
 
 /* An atom, and none that could be read as something else. */
@@ -135,7 +139,7 @@ fits_atom(struct slice s)
 void
 write_string(struct write *w, struct slice s)
 {
-	if (!fits_quoted(s)) {
+	if (!fits_quoted(w, s)) {
 		write_literal(w, s);
 		return;
 	}

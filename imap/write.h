@@ -49,8 +49,10 @@ enum write_status {
 struct write {
 	struct buf *out; /* borrowed */
 	enum write_side side;
+	bool utf8; /* the peer takes it in quoted strings (RFC 6855) */
 };
 
+/* utf8 is false. */
 void write_init(struct write *w, struct buf *out, enum write_side side);
 
 /* Pieces. */

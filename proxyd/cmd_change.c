@@ -403,8 +403,8 @@ proxyd_DELETEACL(struct session *ss)
 void
 proxyd_RENAME(struct session *ss)
 {
-	struct mboxname_view view = { &ss->worker->layout,
-		slice_str(ss->user) };
+	struct mboxname_view view = { .layout = &ss->worker->layout,
+		.user = slice_str(ss->user) };
 	struct slice name;
 	struct change *c = begin(ss, &name);
 	const struct value *v;

@@ -503,8 +503,8 @@ list(struct session *ss, bool lsub)
 		return;
 	}
 	ss->cmd.state = l;
-	l->view =
-	    (struct mboxname_view){ session_layout(ss), slice_str(ss->user) };
+	l->view = (struct mboxname_view){ .layout = session_layout(ss),
+		.user = slice_str(ss->user) };
 	l->listing = listing_new(&ss->arena, &l->view, &l->request);
 	if (route_list(ss->worker->route) == NULL)
 		ss->cmd.wait = route_sync(ss->worker->route, filled, ss);

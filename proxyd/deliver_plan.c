@@ -85,7 +85,8 @@ static void
 add_plain(struct recipient *r, const char *why)
 {
 	struct mboxname_layout layout = r->delivery->worker->layout;
-	struct mboxname_view view = { &layout, slice_of("", 0) };
+	struct mboxname_view view = { .layout = &layout,
+		.user = slice_of("", 0) };
 	struct store_wish wish = { .mailbox = r->mailbox, .why = why };
 	struct slice detail = r->detail;
 
@@ -161,7 +162,8 @@ name_mailbox(struct recipient *r, struct slice text, struct slice *external,
     struct slice *name)
 {
 	struct mboxname_view view = {
-		worker_layout(r->delivery->worker, r->user), slice_str(r->user)
+		.layout = worker_layout(r->delivery->worker, r->user),
+		.user = slice_str(r->user)
 	};
 	struct buf b;
 	bool good;

@@ -60,8 +60,9 @@ file(struct delivered *s)
 	struct recipient *r = s->recipient;
 	struct delivery *d = r->delivery;
 	const char *user = r->user == NULL ? "" : r->user;
-	const struct mboxname_view view = { worker_layout(d->worker, user),
-		slice_str(user) };
+	const struct mboxname_view view = { .layout =
+		                                worker_layout(d->worker, user),
+		.user = slice_str(user) };
 	struct filing f = { .server = s->wish->server,
 		.user = r->user,
 		.sid = d->sid,

@@ -382,8 +382,8 @@ session_layout(const struct session *ss)
 struct slice
 session_name(struct session *ss, struct slice external)
 {
-	const struct mboxname_view view = { session_layout(ss),
-		slice_str(ss->user) };
+	const struct mboxname_view view = { .layout = session_layout(ss),
+		.user = slice_str(ss->user) };
 	struct slice name = { NULL, 0 };
 	const char *why;
 
@@ -397,7 +397,8 @@ session_name(struct session *ss, struct slice external)
 unsigned
 session_rights(struct session *ss, struct slice name, struct slice acl)
 {
-	struct mboxname_view who = { &ss->worker->layout, slice_str(ss->user) };
+	struct mboxname_view who = { .layout = &ss->worker->layout,
+		.user = slice_str(ss->user) };
 
 	return acl_of_user(&who, ss->admin, name, acl);
 }

@@ -82,8 +82,8 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	arena_init(&a);
 	for (size_t i = 0; i < NITEMS(layouts); i++)
 		for (size_t j = 0; j < NITEMS(users); j++) {
-			struct mboxname_view v = { &layouts[i],
-				slice_str(users[j]) };
+			struct mboxname_view v = { .layout = &layouts[i],
+				.user = slice_str(users[j]) };
 
 			there_and_back(&a, &v, s);
 		}

@@ -151,8 +151,9 @@ test_effective(void)
 static void
 test_of_user(void)
 {
-	static const struct mboxname_view fred = { &mboxname_layout_default,
-		{ (const uint8_t *)"fred", 4 } };
+	static const struct mboxname_view fred = { .layout =
+		                                       &mboxname_layout_default,
+		.user = { (const uint8_t *)"fred", 4 } };
 	struct slice text = slice_str("fred\tlr\t");
 
 	ok(acl_of_user(&fred, false, slice_str("help"), text) ==

@@ -312,7 +312,8 @@ test_layouts(void)
 	static const char tree[] =
 	    "user.fred user.fred.Drafts user.joe.x shared.help.faq";
 	struct mboxname_layout plain = mboxname_layout_default;
-	struct mboxname_view view = { &plain, slice_str("fred") };
+	struct mboxname_view view = { .layout = &plain,
+		.user = slice_str("fred") };
 	struct asked q;
 	struct listing *l;
 	struct listing_item item;
@@ -536,7 +537,8 @@ test_plans(void)
 		"LIST \"\" (Archive INBOX/Archive shared/a)",
 		"LIST \"\" nothing", "LSUB \"\" *" };
 	struct mboxname_layout layout = mboxname_layout_default;
-	struct mboxname_view view = { &layout, slice_str("fred") };
+	struct mboxname_view view = { .layout = &layout,
+		.user = slice_str("fred") };
 
 	for (int i = 0; i < 4; i++)
 		for (size_t j = 0; j < NITEMS(commands); j++) {

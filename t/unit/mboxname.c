@@ -100,8 +100,8 @@ static void
 test_cases(void)
 {
 	for (size_t i = 0; i < NITEMS(cases); i++) {
-		struct mboxname_view v = { cases[i].layout,
-			slice_str(cases[i].user) };
+		struct mboxname_view v = { .layout = cases[i].layout,
+			.user = slice_str(cases[i].user) };
 		struct slice name, back, again;
 		const char *why = mboxname_from_external(&arena, &v,
 		    slice_str(cases[i].external), &name);
@@ -145,8 +145,8 @@ test_hidden(void)
 	};
 
 	for (size_t i = 0; i < NITEMS(hidden); i++) {
-		struct mboxname_view v = { hidden[i].layout,
-			slice_str("fred") };
+		struct mboxname_view v = { .layout = hidden[i].layout,
+			.user = slice_str("fred") };
 
 		ok(mboxname_to_external(&arena, &v, slice_str(hidden[i].name))
 		            .ptr == NULL,
@@ -230,7 +230,8 @@ test_users(void)
 static void
 test_length(void)
 {
-	struct mboxname_view v = { &alt_slash, slice_str("fred") };
+	struct mboxname_view v = { .layout = &alt_slash,
+		.user = slice_str("fred") };
 	char s[MBOXNAME_MAX + 1];
 	struct slice name;
 
