@@ -92,7 +92,7 @@ fetch(struct session *ss, struct cmd *cmd, bool by_uid)
 	}
 	if (partial_given(&f->window))
 		msgset_window(set, ss, &f->window);
-	if (by_uid)
+	if (by_uid && !(session_enabled(ss) & ENABLED_UIDONLY))
 		fetch_want_uid(f);
 	if (asks_modseq(f))
 		condstore_enable(ss);

@@ -1,5 +1,5 @@
 /*
- * CAPABILITY, LOGOUT, ID, ENABLE, NAMESPACE.
+ * CAPABILITY, LOGOUT, UNAUTHENTICATE, ID, ENABLE, NAMESPACE.
  */
 #include "backendd/handlers.h"
 #include "backendd/server.h"
@@ -53,6 +53,15 @@ backendd_LOGOUT(struct session *ss, struct cmd *cmd)
 }
 
 void
+backendd_UNAUTHENTICATE(struct session *ss, struct cmd *cmd)
+{
+	if (!no_more(ss, cmd))
+		return;
+	session_log_out(ss);
+	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+void
 backendd_ID(struct session *ss, struct cmd *cmd)
 {
 	struct id *theirs = arena_alloc(cmd->arena, sizeof(*theirs));
@@ -81,6 +90,7 @@ static const struct {
 	{ "CONDSTORE", ENABLED_CONDSTORE, 0 },
 	{ "IMAP4rev2", ENABLED_REV2, 0 },
 	{ "QRESYNC", ENABLED_QRESYNC, ENABLED_CONDSTORE },
+	{ "UIDONLY", ENABLED_UIDONLY, 0 },
 	{ "UTF8=ACCEPT", ENABLED_UTF8, 0 },
 };
 

@@ -25,6 +25,11 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 		session_done(ss, SESSION_BAD, NULL, why);
 		return;
 	}
+	if (s->numbers && (session_enabled(ss) & ENABLED_UIDONLY)) {
+		session_done(ss, SESSION_BAD, "UIDREQUIRED",
+		    "Only UIDs are wanted");
+		return;
+	}
 	if (session_enabled(ss) & ENABLED_REV2) /* it has no SEARCH response */
 		search_want_esearch(s);
 	if (s->modseq)

@@ -125,18 +125,19 @@ static void
 put_numbers(struct write *w, struct selecting *sel, const struct view *v)
 {
 	const struct store_numbers *n = mailbox_numbers(view_mailbox(v));
-	bool rev2 = session_enabled(sel->ss) & ENABLED_REV2;
-	uint32_t unseen;
+	unsigned enabled = session_enabled(sel->ss);
+	uint32_t unseen = 0;
 
 	write_untagged_number(w, view_count(v), "EXISTS");
 	write_end(w);
-	if (!rev2) {
+	if (!(enabled & ENABLED_REV2)) {
 		write_untagged_number(w, view_recent(v), "RECENT");
 		write_end(w);
-		unseen = first_unseen(v);
-		if (unseen != 0)
-			put_code(w, RESPCODE_UNSEEN, unseen, "First unseen");
 	}
+	if (!(enabled & (ENABLED_REV2 | ENABLED_UIDONLY)))
+		unseen = first_unseen(v);
+	if (unseen != 0)
+		put_code(w, RESPCODE_UNSEEN, unseen, "First unseen");
 	put_code(w, RESPCODE_UIDVALIDITY, n->uidvalidity, "UIDs valid");
 	put_code(w, RESPCODE_UIDNEXT, n->uidnext, "Next UID");
 	put_code(w, RESPCODE_HIGHESTMODSEQ, n->highestmodseq, "Highest");
@@ -346,6 +347,12 @@ begin(struct session *ss, struct cmd *cmd, bool examine)
 	parse_end(cmd->args);
 	if (parse_error(cmd->args) != NULL) {
 		session_bad_syntax(ss);
+		return;
+	}
+	if (sel->known != NULL && sel->known->seqs.n > 0 &&
+	    (session_enabled(ss) & ENABLED_UIDONLY)) {
+		session_done(ss, SESSION_BAD, "UIDREQUIRED",
+		    "Only UIDs are wanted");
 		return;
 	}
 	if (sel->condstore)

@@ -95,21 +95,10 @@ put_response(struct storing *st, const struct view *v,
 {
 	struct buf *out = session_out(st->ss);
 
-	buf_puts(out, "* ");
-	buf_put_number(out, view_seq_of(v, msg->uid));
-	buf_puts(out, " FETCH (UID ");
-	buf_put_number(out, msg->uid);
-	if (!st->silent) {
-		buf_puts(out, " FLAGS (");
-		view_put_flags(v, msg, out);
-		buf_putc(out, ')');
-	}
-	if (view_says(v) & VIEW_SAYS_MODSEQ) {
-		buf_puts(out, " MODSEQ (");
-		buf_put_number(out, msg->modseq);
-		buf_putc(out, ')');
-	}
-	buf_puts(out, ")\r\n");
+	if (!st->silent)
+		view_put_fetch(v, msg, out);
+	else
+		view_put_modseq(v, msg, out);
 }
 
 /* Those that failed UNCHANGEDSINCE are told as they are (RFC 7162 3.1.3). */

@@ -151,6 +151,7 @@ gather_one(struct fetching *fe, const struct view *v,
 	buf_fini(&flags);
 	facts->uid = msg->uid;
 	facts->seq = view_seq_of(v, msg->uid);
+	facts->uidfetch = (view_says(v) & VIEW_SAYS_UIDFETCH) != 0;
 	facts->modseq = msg->modseq;
 	facts->size_octets = msg->size;
 	facts->internal_seconds = msg->internaldate;

@@ -216,6 +216,10 @@ parse_head(struct session *ss)
 	why = command_refusal(cmd->what, imap_state(ss));
 	if (why != NULL)
 		return why;
+	if ((ss->enabled & ENABLED_UIDONLY) && (cmd->what->flags & CMD_USES)) {
+		ss->refused_code = "UIDREQUIRED";
+		return "Only UIDs are wanted";
+	}
 	(void)parse_try(&ss->args, ' '); /* a missing one is found by what
 	                                    should follow it */
 	ss->cmd = cmd;
@@ -228,12 +232,13 @@ start_command(struct session *ss)
 	const char *why = ss->refused;
 
 	if (why != NULL) {
-		answer(ss, SESSION_NO, ss->refused_code, why);
+		answer(ss, ss->refused_bad ? SESSION_BAD : SESSION_NO,
+		    ss->refused_code, why);
 		return;
 	}
 	why = parse_head(ss);
 	if (why != NULL) {
-		answer(ss, SESSION_BAD, NULL, why);
+		answer(ss, SESSION_BAD, ss->refused_code, why);
 		return;
 	}
 	log_debug(ss->bd->log, "command", "sid", ss->sid, "name",
@@ -360,13 +365,14 @@ take_stream(struct session *ss, const struct collect_item *item)
 	}
 	if (item->sync) {
 		collect_refuse(&ss->collect);
-		answer(ss, bad ? SESSION_BAD : SESSION_NO,
-		    bad ? NULL : ss->refused_code, why);
+		answer(ss, bad ? SESSION_BAD : SESSION_NO, ss->refused_code,
+		    why);
 	} else if (ss->user == NULL ||
 	           item->size > ss->bd->conf->message_size * SKIP_TIMES) {
 		say_bye(ss, END_INPUT, "TOOBIG", why);
 	} else {
 		ss->refused = why;
+		ss->refused_bad = bad;
 		collect_skip(&ss->collect);
 	}
 }
@@ -501,6 +507,7 @@ reset_command(struct session *ss)
 	collect_done(&ss->collect);
 	ss->cmd = NULL;
 	ss->refused = ss->refused_code = NULL;
+	ss->refused_bad = false;
 	ss->code = ss->text = NULL;
 	ss->streamed = ss->left = 0;
 	if (ss->user != NULL)
@@ -508,13 +515,13 @@ reset_command(struct session *ss)
 	ss->state = SESSION_TAKING;
 }
 
+static const struct collect_limits before_login = { BEFORE_TEXT, BEFORE_LITERAL,
+	BEFORE_LITERALS };
+
 static void
 init_collect(struct session *ss)
 {
-	static const struct collect_limits limits = { BEFORE_TEXT,
-		BEFORE_LITERAL, BEFORE_LITERALS };
-
-	collect_init(&ss->collect, COLLECT_IMAP, &limits, &ss->arena);
+	collect_init(&ss->collect, COLLECT_IMAP, &before_login, &ss->arena);
 }
 
 static void
@@ -535,6 +542,23 @@ start_tls(struct session *ss)
 	ss->state = SESSION_HANDSHAKE;
 }
 
+/* As after the greeting, but for TLS (RFC 8437 3). */
+static void
+log_out(struct session *ss)
+{
+	ss->log_out_next = false;
+	log_info(ss->bd->log, "logged out", "sid", ss->sid, "user", ss->user,
+	    NULL);
+	free(ss->user);
+	free(ss->authcid);
+	ss->user = ss->authcid = NULL;
+	ss->admin = ss->proxy = ss->trusted = false;
+	ss->enabled = ss->failures = 0;
+	ss->client[0] = '\0';
+	collect_set_limits(&ss->collect, &before_login);
+	timer_set(ss->deadline, (int64_t)ss->bd->conf->login_ms);
+}
+
 /* False: what is new has not all been said yet. */
 static bool
 end_command(struct session *ss)
@@ -552,6 +576,8 @@ end_command(struct session *ss)
 		finish(ss);
 	else if (ss->tls_next)
 		start_tls(ss);
+	else if (ss->log_out_next)
+		log_out(ss);
 	else if (ss->bad >= ss->bd->conf->bad_commands)
 		say_bye(ss, END_BAD_COMMANDS, NULL, "Too many bad commands");
 	else if (ss->bd->draining)

@@ -220,6 +220,9 @@ const char *session_capabilities(struct session *ss);
 bool session_log_in(struct session *ss, const char *authcid,
     const char *user) MUST_CHECK;
 
+/* Behind the reply, it is nobody again: UNAUTHENTICATE. */
+void session_log_out(struct session *ss);
+
 /* Begins TLS behind the reply; discards what was pipelined. */
 void session_start_tls(struct session *ss);
 bool session_is_secure(const struct session *ss);

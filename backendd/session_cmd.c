@@ -382,6 +382,14 @@ session_login_failed(struct session *ss, const char *who, const char *why)
 }
 
 void
+session_log_out(struct session *ss)
+{
+	MUST(ss->user != NULL);
+	session_set_view(ss, NULL);
+	ss->log_out_next = true;
+}
+
+void
 session_start_tls(struct session *ss)
 {
 	MUST(ss->bd->tls != NULL && !stream_is_secure(ss->stream));

@@ -72,6 +72,7 @@ struct session {
 	uint64_t left;       /* of the message being taken */
 	const char *refused; /* a streamed command is not to run: why */
 	const char *refused_code;
+	bool refused_bad;
 	enum session_result result;
 	const char *code, *text;
 
@@ -83,7 +84,8 @@ struct session {
 	size_t room;
 
 	/* What follows the reply. */
-	bool tls_next; /* STARTTLS */
+	bool tls_next;     /* STARTTLS */
+	bool log_out_next; /* UNAUTHENTICATE */
 	bool greeted;
 	bool inside; /* session_advance() */
 	enum session_end end;

@@ -132,6 +132,10 @@ bool view_is_seen(const struct view *v, const struct store_msg *msg);
 void view_put_fetch(const struct view *v, const struct store_msg *msg,
     struct buf *out);
 
+/* The same with MODSEQ and no flags. */
+void view_put_modseq(const struct view *v, const struct store_msg *msg,
+    struct buf *out);
+
 /* Of enum view_says, from now on. */
 void view_set_says(struct view *v, unsigned says);
 unsigned view_says(const struct view *v);

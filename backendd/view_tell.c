@@ -148,8 +148,9 @@ tell_modseq(struct view *v, struct buf *out)
 
 /* --- flags ---------------------------------------------------------------- */
 
-void
-view_put_fetch(const struct view *v, const struct store_msg *msg,
+/* "* 3 FETCH (UID 7", or "* 7 UIDFETCH (" */
+static void
+put_fetch_head(const struct view *v, const struct store_msg *msg,
     struct buf *out)
 {
 	bool by_uid = v->says & VIEW_SAYS_UIDFETCH;
@@ -162,14 +163,37 @@ view_put_fetch(const struct view *v, const struct store_msg *msg,
 		buf_put_number(out, msg->uid);
 		buf_putc(out, ' ');
 	}
+}
+
+static void
+put_modseq(const struct store_msg *msg, struct buf *out)
+{
+	buf_puts(out, "MODSEQ (");
+	buf_put_number(out, msg->modseq);
+	buf_putc(out, ')');
+}
+
+void
+view_put_fetch(const struct view *v, const struct store_msg *msg,
+    struct buf *out)
+{
+	put_fetch_head(v, msg, out);
 	if (v->says & VIEW_SAYS_MODSEQ) {
-		buf_puts(out, "MODSEQ (");
-		buf_put_number(out, msg->modseq);
-		buf_puts(out, ") ");
+		put_modseq(msg, out);
+		buf_putc(out, ' ');
 	}
 	buf_puts(out, "FLAGS (");
 	view_put_flags(v, msg, out);
 	buf_puts(out, "))\r\n");
+}
+
+void
+view_put_modseq(const struct view *v, const struct store_msg *msg,
+    struct buf *out)
+{
+	put_fetch_head(v, msg, out);
+	put_modseq(msg, out);
+	buf_puts(out, ")\r\n");
 }
 
 static bool

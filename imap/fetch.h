@@ -103,6 +103,7 @@ unsigned fetch_needs(const struct fetch *f);
 
 struct fetch_facts {
 	uint32_t seq, uid;
+	bool uidfetch; /* the client hears of no numbers (RFC 9586) */
 	uint64_t modseq;
 	uint64_t size_octets;     /* of the message */
 	int64_t internal_seconds; /* since 1970 UTC */

@@ -337,7 +337,10 @@ fetch_plan(const struct fetch *f, struct arena *a,
 	MUST(facts->summary != NULL || !(fetch_needs(f) & FETCH_SUMMARY));
 	buf_init(&pl.text, TEXT_MAX);
 	write_init(&pl.w, &pl.text, WRITE_SERVER);
-	write_untagged_number(&pl.w, facts->seq, "FETCH");
+	if (facts->uidfetch)
+		write_untagged_number(&pl.w, facts->uid, "UIDFETCH");
+	else
+		write_untagged_number(&pl.w, facts->seq, "FETCH");
 	write_sp(&pl.w);
 	write_open(&pl.w);
 	for (unsigned i = 0; i < f->count; i++) {

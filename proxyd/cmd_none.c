@@ -12,6 +12,12 @@ refuse(struct session *ss)
 }
 
 void
+proxyd_UNAUTHENTICATE(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
 proxyd_LOCALAPPEND(struct session *ss)
 {
 	refuse(ss);
