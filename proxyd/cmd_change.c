@@ -281,7 +281,7 @@ static const char *
 spread_text(struct session *ss, const struct spread *s)
 {
 	const struct mboxname_view view = { session_layout(ss),
-		slice_str(ss->user) };
+		.user = slice_str(ss->user) };
 	const char *verb =
 	    ss->cmd.what->id == COMMAND_DELETE ? "delete" : "rename";
 	struct slice name = { NULL, 0 };
