@@ -236,10 +236,6 @@ backendd_MYRIGHTS(struct session *ss, struct cmd *cmd)
 		return;
 	}
 	session_write(ss, &w);
-	write_untagged(&w, "MYRIGHTS");
-	write_sp(&w);
-	write_mailbox(&w, s.external);
-	put_rights(&w, rights);
-	write_end(&w);
+	acl_write_myrights(&w, s.external, rights);
 	session_done(ss, SESSION_OK, NULL, "Done");
 }

@@ -1,6 +1,7 @@
 #include "backendd/handlers.h"
 #include "backendd/letter.h"
 #include "backendd/mailbox.h"
+#include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -95,6 +96,29 @@ on_appended(void *arg, const char *why)
 		answer(ap);
 }
 
+static void
+admitted(void *arg, bool fits)
+{
+	struct appending *ap = arg;
+
+	if (fits) {
+		mailbox_append(ap->t->m, ap->items, ap->n, on_appended, ap);
+		return;
+	}
+	finish(ap);
+	quota_refuse(ap->ss);
+}
+
+static void
+ask_quota(struct appending *ap)
+{
+	struct quota_need need = { .messages = ap->n };
+
+	for (size_t i = 0; i < ap->n; i++)
+		need.octets += letter_octets(ap->letters[i]).len;
+	quota_admit(ap->ss, ap->t->name, &need, admitted, ap);
+}
+
 static void next_letter(struct appending *ap);
 
 static void
@@ -120,7 +144,7 @@ next_letter(struct appending *ap)
 	struct blob *b;
 
 	if (ap->made == ap->n) {
-		mailbox_append(ap->t->m, ap->items, ap->n, on_appended, ap);
+		ask_quota(ap);
 		return;
 	}
 	b = ap->cmd->blobs[ap->made];

@@ -1,6 +1,7 @@
 /*
  * LOGIN, AUTHENTICATE, STARTTLS: who is it?
  */
+#include "backendd/creator.h"
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
 #include "backendd/server.h"
@@ -65,7 +66,7 @@ accept_login(struct login *l, const struct auth_line_answer *a)
 		return;
 	}
 	user = session_user(ss);
-	if (backendd_autocreates(bd) && !session_is_admin(ss) &&
+	if (creator_wants(bd, user, CREATOR_LOGIN) && !session_is_admin(ss) &&
 	    !session_is_proxy(ss) &&
 	    mboxname_of_user(arena, &bd->layout, slice_str(user), &inbox) ==
 	        NULL &&

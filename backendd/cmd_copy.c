@@ -2,8 +2,12 @@
 
 #include "backendd/copy_run.h"
 #include "backendd/handlers.h"
+#include "backendd/mailbox.h"
 #include "backendd/msgset.h"
+#include "backendd/quota.h"
+#include "backendd/server.h"
 #include "backendd/session.h"
+#include "backendd/store.h"
 #include "backendd/target.h"
 #include "backendd/view.h"
 #include "imap/acl.h"
@@ -14,14 +18,46 @@ struct naming {
 	struct session *ss;
 	struct msgset set;
 	enum copy_kind kind;
+	struct target *t;
 };
 
+static void
+admitted(void *arg, bool fits)
+{
+	struct naming *na = arg;
+
+	if (fits) {
+		copy_run(na->ss, na->kind, &na->set, na->t);
+		return;
+	}
+	mailbox_release(&na->t->m);
+	quota_refuse(na->ss);
+}
+
+/* Of all messages at once: a COPY is whole or not at all. */
 static void
 on_open(void *arg, struct target *t)
 {
 	struct naming *na = arg;
+	const struct view *v = session_view(na->ss);
+	struct quotas *quotas = session_server(na->ss)->quotas;
+	struct msgset set = na->set;
+	struct quota_need need = { 0 };
+	uint32_t uid;
 
-	copy_run(na->ss, na->kind, &na->set, t);
+	na->t = t;
+	if (view_lost(v) || quota_root_of(quotas, t->name,
+	                        session_cmd(na->ss)->arena) == NULL) {
+		admitted(na, true);
+		return;
+	}
+	while ((uid = msgset_next(&set, v)) != 0) {
+		need.octets += view_message(v, uid)->size;
+		need.messages++;
+	}
+	if (na->kind == COPY_AND_REMOVE)
+		need.from = view_name(v);
+	quota_admit(na->ss, t->name, &need, admitted, na);
 }
 
 static bool

@@ -1,7 +1,8 @@
 /*
- * LIST with RFC 5258, 5819 and 6154; LSUB.
+ * LIST with RFC 5258, 5819, 6154 and 8440; LSUB.
  */
 #include "backendd/handlers.h"
+#include "backendd/ledger.h"
 #include "backendd/mblist.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -15,10 +16,21 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/must.h"
 
 enum {
 	LINE_ROOM = 8 * 1024,
-	TURN_ROOM = 64 * 1024
+	TURN_ROOM = 64 * 1024,
+	BATCH = 256, /* names looked up at a time */
+	RETURN_MORE = LISTING_RETURN_STATUS | LISTING_RETURN_MYRIGHTS
+};
+
+/* A name to be answered; in the batch's arena. */
+struct line {
+	struct listing_item item;
+	const char *name;
+	const struct mboxrec *rec; /* NULL: LIST is all there is to say */
+	unsigned rights;
 };
 
 /* In the command's arena. */
@@ -28,6 +40,11 @@ struct list {
 	unsigned status_items;
 	struct mboxname_view view;
 	struct listing *listing;
+
+	struct arena batch;
+	struct line lines[BATCH];
+	size_t nlines, line; /* how many; the next */
+	size_t fetching;     /* answers that are due */
 };
 
 /* --- what the user may see ----------------------------------------------------- */
@@ -89,37 +106,93 @@ add_subscription(void *arg, const char *name)
 
 static void list_go_on(struct session *ss, void *arg);
 
-static void
-status_done(struct session *ss, void *arg, const char *why)
+/* For what is said beside LIST of the mailbox itself; false: it is not. */
+static bool
+look_up(struct list *l, struct line *line)
 {
-	(void)why; /* RFC 5819: then there is no STATUS for this one */
-	list_go_on(ss, arg);
+	struct backendd *bd = session_server(l->ss);
+	struct slice internal;
+
+	if (!line->item.exists || !line->item.selected ||
+	    !(l->request.returns & RETURN_MORE) ||
+	    mboxname_from_external(&l->batch, &l->view, line->item.external,
+	        &internal) != NULL)
+		return false;
+	line->name = arena_string(&l->batch, internal);
+	line->rec = mblist_get(bd->list, line->name, &l->batch);
+	if (line->rec == NULL) /* it is gone meanwhile */
+		return false;
+	line->rights = session_rights(l->ss, line->name,
+	    arena_string(&l->batch, line->rec->acl));
+	return true;
 }
 
-/* false: it is gone meanwhile, or the user may not read it. */
 static bool
-put_status(struct list *l, struct slice external)
+wants_status(const struct list *l, const struct line *line)
 {
-	struct session *ss = l->ss;
-	struct arena *a = session_cmd(ss)->arena;
-	const struct mboxrec *rec;
-	struct slice internal;
-	const char *name;
+	return line->rec != NULL && l->request.status != NULL &&
+	       (line->rights & ACL_READ);
+}
 
-	if (mboxname_from_external(a, &l->view, external, &internal) != NULL)
-		return false;
-	name = arena_string(a, internal);
-	rec = mblist_get(session_server(ss)->list, name, a);
-	if (rec == NULL ||
-	    !(session_rights(ss, name, arena_string(a, rec->acl)) & ACL_READ))
-		return false;
-	status_put(ss, name, rec, l->status_items, status_done, l);
-	return true;
+static void
+fetched(void *arg)
+{
+	struct list *l = arg;
+
+	MUST(l->fetching > 0);
+	if (--l->fetching == 0)
+		list_go_on(l->ss, l);
+}
+
+/* The numbers of all of them, those in a store at once. */
+static void
+fetch_batch(struct list *l)
+{
+	struct backendd *bd = session_server(l->ss);
+	struct slice ids[BATCH];
+
+	l->fetching = 1;
+	for (size_t i = 0; i < bd->npartitions; i++) {
+		struct store *st = bd->partitions[i].store;
+		size_t n = 0;
+
+		for (size_t k = 0; k < l->nlines; k++)
+			if (wants_status(l, &l->lines[k]) &&
+			    backendd_store(bd, l->lines[k].rec) == st)
+				ids[n++] = l->lines[k].rec->mailboxid;
+		if (n == 0 || ledger_knows(bd->ledger, st, ids, n))
+			continue;
+		l->fetching++;
+		ledger_fetch(bd->ledger, st, ids, n, fetched, l);
+	}
+	l->fetching--;
+}
+
+/* false: there are no more. */
+static bool
+next_batch(struct list *l)
+{
+	arena_again(&l->batch);
+	l->nlines = l->line = 0;
+	while (l->nlines < BATCH) {
+		struct line *line = &l->lines[l->nlines];
+
+		*line = (struct line){ 0 };
+		if (!listing_next(l->listing, &line->item))
+			break;
+		if (!look_up(l, line))
+			line->rec = NULL;
+		l->nlines++;
+	}
+	if (l->request.status != NULL)
+		fetch_batch(l);
+	return l->nlines > 0;
 }
 
 static void
 finish(struct list *l)
 {
+	arena_reset(&l->batch);
 	if (listing_is_cut(l->listing))
 		session_done(l->ss, SESSION_NO, "LIMIT",
 		    "These are not all: there are too many mailboxes");
@@ -128,11 +201,33 @@ finish(struct list *l)
 }
 
 static void
+status_done(struct session *ss, void *arg, const char *why)
+{
+	(void)why; /* RFC 5819: then there is no STATUS for this one */
+	list_go_on(ss, arg);
+}
+
+/* What is due of a line; false: the rest of it comes later. */
+static bool
+put_line(struct list *l, const struct line *line)
+{
+	struct write w;
+
+	session_write(l->ss, &w);
+	listing_write(&w, l->listing, &line->item);
+	if (line->rec == NULL)
+		return true;
+	if (l->request.returns & LISTING_RETURN_MYRIGHTS)
+		acl_write_myrights(&w, line->item.external, line->rights);
+	return !wants_status(l, line) ||
+	       status_put(l->ss, line->name, line->rec, l->status_items,
+	           status_done, l);
+}
+
+static void
 list_go_on(struct session *ss, void *arg)
 {
 	struct list *l = arg;
-	struct listing_item item;
-	struct write w;
 
 	for (;;) {
 		if (session_room(ss) < LINE_ROOM + STATUS_ROOM) {
@@ -140,14 +235,11 @@ list_go_on(struct session *ss, void *arg)
 			session_wait_room(ss, TURN_ROOM, list_go_on, l);
 			return;
 		}
-		if (!listing_next(l->listing, &item)) {
+		if (l->line == l->nlines && !next_batch(l)) {
 			finish(l);
 			return;
 		}
-		session_write(ss, &w);
-		listing_write(&w, l->listing, &item);
-		if (item.exists && l->request.status != NULL &&
-		    put_status(l, item.external))
+		if (l->fetching > 0 || !put_line(l, &l->lines[l->line++]))
 			return;
 	}
 }
@@ -157,7 +249,7 @@ answer_separator(struct list *l)
 {
 	struct write w;
 
-	write_init(&w, session_out(l->ss), WRITE_SERVER);
+	session_write(l->ss, &w);
 	listing_write_separator(&w, l->view.layout, &l->request);
 	session_done(l->ss, SESSION_OK, NULL, "Done");
 }
@@ -182,6 +274,7 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	struct list *l = arena_alloc(cmd->arena, sizeof(*l));
 
 	l->ss = ss;
+	arena_init(&l->batch);
 	l->view = session_names(ss);
 	listing_parse(cmd->args, lsub, &l->request);
 	if (l->request.status != NULL)

@@ -6,6 +6,7 @@
 #include "backendd/announce.h"
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/users.h"
@@ -188,8 +189,21 @@ created(void *arg, enum mblist_result r, const char *text)
 }
 
 static void
+admitted(void *arg, bool fits)
+{
+	struct create *c = arg;
+
+	if (fits)
+		mblist_create(session_server(c->ss)->list, c->name, &c->how,
+		    created, c);
+	else
+		quota_refuse(c->ss);
+}
+
+static void
 create(struct create *c)
 {
+	static const struct quota_need one = { .mailboxes = 1 };
 	struct session *ss = c->ss;
 	struct backendd *bd = session_server(ss);
 	struct arena *a = session_cmd(ss)->arena;
@@ -219,7 +233,7 @@ create(struct create *c)
 		return;
 	}
 	c->how.acl = new_acl(ss, c->name);
-	mblist_create(bd->list, c->name, &c->how, created, c);
+	quota_admit(ss, c->name, &one, admitted, c);
 }
 
 void

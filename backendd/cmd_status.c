@@ -1,17 +1,25 @@
 #include "backendd/condstore.h"
 #include "backendd/handlers.h"
+#include "backendd/ledger.h"
 #include "backendd/mailbox.h"
 #include "backendd/seen.h"
+#include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/status.h"
 #include "backendd/target.h"
 #include "imap/acl.h"
+#include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "imap/parse.h"
 #include "imap/value.h"
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/loop.h"
+
+enum {
+	SLICE = 10000 /* messages looked at in a turn */
+};
 
 static const struct {
 	const char *name;
@@ -25,6 +33,7 @@ static const struct {
 	{ "DELETED", STATUS_DELETED },
 	{ "SIZE", STATUS_SIZE },
 	{ "HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ },
+	{ "DELETED-STORAGE", STATUS_DELETED_STORAGE },
 	{ "MAILBOXID", STATUS_MAILBOXID },
 };
 
@@ -56,74 +65,70 @@ status_items(struct parse *p, const struct value *list)
 	return bits;
 }
 
+/* --- the answer ------------------------------------------------------------------ */
+
+/* In the command's arena. */
 struct asking {
 	struct session *ss;
+	const char *name;
+	const struct mboxrec *rec;
 	unsigned items;
 	status_cb *cb;
 	void *arg;
+
+	struct store_numbers numbers;
+	uint32_t recent;
+	uint64_t deleted_size;
+
+	struct mailbox *m; /* while it is gone through */
+	struct task *turn;
+	uint32_t from; /* UID */
 };
 
-static uint32_t
-count_recent(const struct store_mailbox *mb)
+static uint64_t
+number_of(const struct asking *ask, enum status_item item)
 {
-	return store_numbers(mb)->exists - store_index(mb, store_recent(mb));
-}
+	const struct store_numbers *n = &ask->numbers;
 
-static uint32_t
-count_unseen(struct session *ss, const struct target *t)
-{
-	const struct store_mailbox *mb = mailbox_store(t->m);
-	struct seen *seen = target_seen(ss, t);
-	uint32_t n;
-
-	if (seen == NULL)
-		return store_numbers(mb)->unseen;
-	n = store_numbers(mb)->exists - seen_count(seen, mb);
-	seen_close(&seen);
-	return n;
+	switch (item) {
+	case STATUS_MESSAGES:
+		return n->exists;
+	case STATUS_RECENT:
+		return ask->recent;
+	case STATUS_UIDNEXT:
+		return n->uidnext;
+	case STATUS_UIDVALIDITY:
+		return n->uidvalidity;
+	case STATUS_UNSEEN:
+		return n->unseen;
+	case STATUS_DELETED:
+		return n->deleted;
+	case STATUS_DELETED_STORAGE:
+		return ask->deleted_size;
+	case STATUS_SIZE:
+		return n->size;
+	case STATUS_HIGHESTMODSEQ:
+		return n->highestmodseq;
+	case STATUS_MAILBOXID:
+		break;
+	}
+	return 0;
 }
 
 static void
-put_item(struct write *w, struct asking *ask, const struct target *t,
-    unsigned bit)
+put_item(struct write *w, const struct asking *ask, enum status_item item)
 {
-	const struct store_numbers *n = mailbox_numbers(t->m);
-
-	switch ((enum status_item)bit) {
-	case STATUS_MESSAGES:
-		write_number(w, n->exists);
-		break;
-	case STATUS_RECENT:
-		write_number(w, count_recent(mailbox_store(t->m)));
-		break;
-	case STATUS_UIDNEXT:
-		write_number(w, n->uidnext);
-		break;
-	case STATUS_UIDVALIDITY:
-		write_number(w, n->uidvalidity);
-		break;
-	case STATUS_UNSEEN:
-		write_number(w, count_unseen(ask->ss, t));
-		break;
-	case STATUS_DELETED:
-		write_number(w, n->deleted);
-		break;
-	case STATUS_SIZE:
-		write_number(w, n->size);
-		break;
-	case STATUS_HIGHESTMODSEQ:
-		write_number(w, n->highestmodseq);
-		break;
-	case STATUS_MAILBOXID:
+	if (item == STATUS_MAILBOXID) {
 		write_open(w);
-		write_atom(w, t->rec->mailboxid);
+		write_atom(w, ask->rec->mailboxid);
 		write_close(w);
-		break;
+	} else {
+		write_number(w, number_of(ask, item));
 	}
 }
 
 static void
-put_status(struct asking *ask, const struct target *t)
+put_status(const struct asking *ask)
 {
 	struct write w;
 	bool first = true;
@@ -131,7 +136,7 @@ put_status(struct asking *ask, const struct target *t)
 	session_write(ask->ss, &w);
 	write_untagged(&w, "STATUS");
 	write_sp(&w);
-	write_mailbox(&w, slice_str(session_external_name(ask->ss, t->name)));
+	write_mailbox(&w, slice_str(session_external_name(ask->ss, ask->name)));
 	write_sp(&w);
 	write_open(&w);
 	for (size_t i = 0; i < NITEMS(items); i++) {
@@ -142,36 +147,148 @@ put_status(struct asking *ask, const struct target *t)
 		first = false;
 		write_word(&w, items[i].name);
 		write_sp(&w);
-		put_item(&w, ask, t, items[i].bit);
+		put_item(&w, ask, (enum status_item)items[i].bit);
 	}
 	write_close(&w);
 	write_end(&w);
-	session_flush(ask->ss);
+}
+
+/* --- from the mailbox itself ------------------------------------------------------ */
+
+static void
+finish(struct asking *ask)
+{
+	task_free(&ask->turn);
+	mailbox_release(&ask->m);
+	put_status(ask);
+	ask->cb(ask->ss, ask->arg, NULL);
+}
+
+/* In turns: a mailbox may be large. */
+static void
+add_deleted(void *arg)
+{
+	struct asking *ask = arg;
+	const struct store_mailbox *mb = mailbox_store(ask->m);
+	uint32_t i = store_index(mb, ask->from);
+	uint32_t end = store_numbers(mb)->exists;
+
+	if (end - i > SLICE)
+		end = i + SLICE;
+	for (; i < end; i++) {
+		const struct store_msg *m = store_at(mb, i);
+
+		if (m->flags & STORE_DELETED)
+			ask->deleted_size += m->size;
+		ask->from = m->uid + 1;
+	}
+	if (end < store_numbers(mb)->exists)
+		task_want(ask->turn);
+	else
+		finish(ask);
 }
 
 static void
 on_open(void *arg, struct target *t)
 {
 	struct asking *ask = arg;
+	const struct store_mailbox *mb;
+	struct seen *seen;
 
-	if (t != NULL) {
-		put_status(ask, t);
-		mailbox_release(&t->m);
+	if (t == NULL) {
+		ask->cb(ask->ss, ask->arg, "Mailbox unavailable");
+		return;
 	}
-	ask->cb(ask->ss, ask->arg, t != NULL ? NULL : "Mailbox unavailable");
+	ask->m = t->m;
+	mb = mailbox_store(t->m);
+	ask->numbers = *store_numbers(mb);
+	ask->recent = ask->numbers.exists - store_index(mb, store_recent(mb));
+	seen = target_seen(ask->ss, t);
+	if (seen != NULL)
+		ask->numbers.unseen =
+		    ask->numbers.exists - seen_count(seen, mb);
+	seen_close(&seen);
+	ask->turn = task_new(session_server(ask->ss)->loop, add_deleted, ask);
+	if (ask->items & STATUS_DELETED_STORAGE)
+		task_want(ask->turn);
+	else
+		finish(ask);
 }
 
-void
+/* --- from what is known of it ------------------------------------------------------ */
+
+static struct ledger_page *
+page_of(const struct asking *ask)
+{
+	struct backendd *bd = session_server(ask->ss);
+	struct store *st = backendd_store(bd, ask->rec);
+
+	return st == NULL ? NULL
+	                  : ledger_find(bd->ledger, st, ask->rec->mailboxid);
+}
+
+/* Has this one to be looked into? */
+static bool
+must_open(const struct asking *ask, const struct ledger_page *p)
+{
+	struct backendd *bd = session_server(ask->ss);
+
+	if (!p->known)
+		return true;
+	if ((ask->items & STATUS_DELETED_STORAGE) && p->numbers.deleted > 0)
+		return true;
+	return (ask->items & STATUS_UNSEEN) && p->numbers.exists > 0 &&
+	       !mboxname_is_owned_by(&bd->layout, slice_str(ask->name),
+	           slice_str(session_user(ask->ss)));
+}
+
+static bool
+put_known(struct asking *ask)
+{
+	const struct ledger_page *p = page_of(ask);
+
+	if (p == NULL || must_open(ask, p))
+		return false;
+	ask->numbers = p->numbers;
+	ask->recent = ledger_recent(p);
+	put_status(ask);
+	return true;
+}
+
+static void
+fetched(void *arg)
+{
+	struct asking *ask = arg;
+
+	if (put_known(ask))
+		ask->cb(ask->ss, ask->arg, NULL);
+	else
+		target_open_record(ask->ss, ask->name, ask->rec, on_open, ask);
+}
+
+bool
 status_put(struct session *ss, const char *name, const struct mboxrec *rec,
     unsigned bits, status_cb *cb, void *arg)
 {
 	struct asking *ask = arena_alloc(session_cmd(ss)->arena, sizeof(*ask));
+	struct backendd *bd = session_server(ss);
+	struct store *st = backendd_store(bd, rec);
+	const struct ledger_page *p;
 
-	ask->ss = ss;
-	ask->items = bits;
-	ask->cb = cb;
-	ask->arg = arg;
-	target_open_record(ss, name, rec, on_open, ask);
+	*ask = (struct asking){ .ss = ss,
+		.name = name,
+		.rec = rec,
+		.items = bits,
+		.cb = cb,
+		.arg = arg };
+	p = page_of(ask);
+	if (p != NULL && p->known && put_known(ask))
+		return true;
+	if (st == NULL || (p != NULL && p->known))
+		target_open_record(ss, name, rec, on_open, ask);
+	else
+		ledger_fetch(bd->ledger, st, &rec->mailboxid, 1, fetched, ask);
+	return false;
 }
 
 static void
@@ -203,6 +320,6 @@ backendd_STATUS(struct session *ss, struct cmd *cmd)
 	rec = name == NULL ? NULL : session_mailbox(ss, name, ACL_READ);
 	if (rec != NULL && (bits & STATUS_HIGHESTMODSEQ))
 		condstore_enable(ss);
-	if (rec != NULL)
-		status_put(ss, name, rec, bits, on_status, NULL);
+	if (rec != NULL && status_put(ss, name, rec, bits, on_status, NULL))
+		on_status(ss, NULL, NULL);
 }

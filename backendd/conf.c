@@ -1,6 +1,8 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/creator.h"
+#include "backendd/quota_warning.h"
 #include "imap/mboxrec.h"
 #include "lib/err.h"
 #include "lib/slice.h"
@@ -43,9 +45,12 @@ static const struct conf_item items[] = {
 	    "Name by which a frontend logs in, to act for any user; repeat "
 	    "for more." },
 	{ "autocreate", CONF_CHOICE, AT(autocreate), "auto", 0, 0,
-	    "auto yes no",
-	    "Make an INBOX at a user's first login or message; auto: only "
-	    "without an update server." },
+	    "auto yes no trial reserve off",
+	    "For whom to make an INBOX at the first login or message; auto: "
+	    "trial without an update server, off with one." },
+	{ "user", CONF_LIST, AT(users), NULL, 0, 0, NULL,
+	    "NAME KEY=VALUE ... of a user whose mailboxes are made otherwise "
+	    "than others'; repeat for more." },
 	{ "special_use", CONF_LIST, AT(special_use), NULL, 0, 0, NULL,
 	    "\\USE NAME of a mailbox to make together with an INBOX, such as "
 	    "\\Sent Sent; repeat for more." },
@@ -105,6 +110,18 @@ static const struct conf_item items[] = {
 	    "Bad commands in a row, or failed logins, before BYE." },
 	{ "max_recipients", CONF_NUMBER, AT(max_recipients), "1000", 1,
 	    10000, NULL, "Recipients of one message." },
+	{ "quota_storage", CONF_SIZE, AT(quota_storage), "0", 0, 0, NULL,
+	    "Octets a new user's mailboxes may have together; 0: no limit." },
+	{ "quota_messages", CONF_NUMBER, AT(quota_messages), "0", 0, 0, NULL,
+	    "Messages a new user may have; 0: no limit." },
+	{ "quota_mailboxes", CONF_NUMBER, AT(quota_mailboxes), "0", 0, 0,
+	    NULL, "Mailboxes a new user may have; 0: no limit." },
+	{ "quota_warnings", CONF_STRING, AT(quota_warnings), "90", 0, 0, NULL,
+	    "Percentages of a quota at which users and the log are told, "
+	    "separated by spaces." },
+	{ "over_quota", CONF_CHOICE, AT(over_quota), "later", 0, 0,
+	    "later reject",
+	    "Answer to mail for whom is over quota: 452, try again, or 552." },
 	{ "max_scripts", CONF_NUMBER, AT(scripts_count), "32", 1, 10000, NULL,
 	    "Sieve scripts of a user." },
 	{ "max_script", CONF_SIZE, AT(script_size), "256k", 1024, 1048576,
@@ -172,6 +189,10 @@ check(const void *conf, struct err *err)
 			return err_set(err,
 			    "special_use = %s: not \"\\USE NAME\"", use);
 	}
+	if (creator_check(&c->users, &c->partitions, err) == -1)
+		return -1;
+	if (quota_warning_check(c->quota_warnings, err) == -1)
+		return -1;
 	if (tls_conf_check(c->tls_cert, c->tls_key, &c->listen_tls, err) == -1)
 		return -1;
 	if (strlen(c->hostname) > 150 || strchr(c->hostname, '!') != NULL)

@@ -29,6 +29,7 @@ struct backendd_conf {
 
 	struct conf_list admins, proxy_servers;
 	struct conf_list special_use; /* "\Use NAME", made with an INBOX */
+	struct conf_list users;       /* "NAME KEY=VALUE ..." */
 	int autocreate;               /* enum backendd_autocreate */
 
 	char *mupdate_server; /* NULL: stand-alone */
@@ -49,6 +50,9 @@ struct backendd_conf {
 	uint64_t login_ms, idle_ms, lmtp_idle_ms, message_ms;
 	uint64_t bad_commands; /* in a row, then BYE */
 	uint64_t max_recipients;
+	uint64_t quota_storage, quota_messages, quota_mailboxes; /* 0: none */
+	char *quota_warnings; /* percentages */
+	int over_quota;       /* enum backendd_over_quota */
 	uint64_t scripts_count, script_size;
 	uint64_t duplicate_ms;
 };
@@ -56,7 +60,15 @@ struct backendd_conf {
 enum backendd_autocreate {
 	AUTOCREATE_AUTO, /* if stand-alone */
 	AUTOCREATE_YES,
-	AUTOCREATE_NO
+	AUTOCREATE_NO,
+	AUTOCREATE_TRIAL,
+	AUTOCREATE_RESERVE,
+	AUTOCREATE_OFF
+};
+
+enum backendd_over_quota {
+	OVER_QUOTA_LATER, /* 452 4.2.2 */
+	OVER_QUOTA_REJECT /* 552 5.2.2 */
 };
 
 enum backendd_mupdate_tls {

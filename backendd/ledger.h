@@ -70,8 +70,10 @@ void ledger_closed(struct ledger *l, struct ledger_page **pp);
 struct ledger_page *ledger_find(struct ledger *l, const struct store *st,
     struct slice id);
 
-/* Makes it if it is not there; valid until the next turn unless it is counted
- * or open. */
+/*
+ * Makes it if it is not there; valid until the next turn unless it is counted
+ * or open.
+ */
 struct ledger_page *ledger_get(struct ledger *l, struct store *st,
     struct slice id);
 
@@ -82,16 +84,22 @@ void ledger_made(struct ledger *l, struct store *st, struct slice id,
 /* It is gone for good. */
 void ledger_forget(struct ledger *l, struct store *st, struct slice id);
 
-/* Not counted any more: may be forgotten. */
+/* quota.c's: a root counts it; none does any more (p->root is NULL). */
+void ledger_counted(struct ledger *l, struct ledger_page *p,
+    struct quota_root *root);
 void ledger_uncounted(struct ledger *l, struct ledger_page *p);
 
 /* Messages that no session was shown. */
 uint32_t ledger_recent(const struct ledger_page *p);
 
+/* All of these? */
+bool ledger_knows(struct ledger *l, const struct store *st,
+    const struct slice *ids, size_t n);
+
 /*
  * Asks the store for those of n mailboxes (at most LEDGER_FETCH_MAX, all of
  * st) that are not known.  Calls back when they are, or cannot be; never from
- * inside.  ids are borrowed until then.
+ * inside.  Not to be freed before that.
  */
 typedef void ledger_cb(void *arg);
 void ledger_fetch(struct ledger *l, struct store *st, const struct slice *ids,

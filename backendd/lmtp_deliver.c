@@ -4,9 +4,11 @@
  */
 #include <string.h>
 
+#include "backendd/conf.h"
 #include "backendd/lmtp_state.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "imap/mboxrec.h"
 #include "lib/buf.h"
@@ -49,25 +51,78 @@ delivered(void *arg, const char *why)
 	lmtp_advance(ls);
 }
 
+struct lmtp_refusal
+lmtp_over_quota(const struct backendd *bd)
+{
+	static const struct lmtp_refusal said[] = {
+		[OVER_QUOTA_LATER] = { 452, "4.2.2", "Mailbox is full" },
+		[OVER_QUOTA_REJECT] = { 552, "5.2.2", "Mailbox is full" },
+	};
+
+	return said[bd->conf->over_quota];
+}
+
 /* Only system flags of the store; \Recent is nobody's to give. */
 static void
-deliver_one(struct lmtp_session *ls, struct recipient *r)
+store_one(struct recipient *r, const struct mboxrec *rec, struct store *st)
 {
-	struct backendd *bd = ls->bd;
-	const struct mboxrec *rec = mblist_get(bd->list, r->name, &ls->arena);
-	struct store *st = rec == NULL ? NULL : backendd_store(bd, rec);
+	struct lmtp_session *ls = r->session;
 
-	if (st == NULL) { /* deleted, or renamed, since RCPT */
-		lmtp_answer(r, 451, "4.2.1", "The mailbox has just gone");
-		return;
-	}
 	r->append.letter = ls->letter;
 	r->append.flags = r->flags.system & STORE_FLAGS;
 	r->append.keywords = r->flags.keywords;
 	r->append.nkeywords = r->flags.n;
 	lmtp_pending(ls);
-	mailbox_deliver(bd->mailboxes, st, rec->mailboxid, &r->append,
+	mailbox_deliver(ls->bd->mailboxes, st, rec->mailboxid, &r->append,
 	    delivered, r);
+}
+
+static void
+deliver_if(struct recipient *r, enum quota_verdict verdict)
+{
+	struct lmtp_session *ls = r->session;
+	struct lmtp_refusal over = lmtp_over_quota(ls->bd);
+	const struct mboxrec *rec =
+	    mblist_get(ls->bd->list, r->name, &ls->arena);
+	struct store *st = rec == NULL ? NULL : backendd_store(ls->bd, rec);
+
+	if (st == NULL) { /* deleted, or renamed, since RCPT */
+		lmtp_answer(r, 451, "4.2.1", "The mailbox has just gone");
+	} else if (verdict == QUOTA_OVER) {
+		log_info(ls->bd->log, "not delivered, over quota", "sid",
+		    ls->sid, "to", r->address, "mailbox", r->name, NULL);
+		lmtp_answer(r, over.code, over.enhanced, over.text);
+	} else {
+		store_one(r, rec, st);
+	}
+}
+
+static void
+quota_known(void *arg, enum quota_verdict verdict)
+{
+	struct recipient *r = arg;
+	struct lmtp_session *ls = r->session;
+
+	MUST(ls->magic == LMTP_MAGIC);
+	if (!lmtp_arrived(ls))
+		return;
+	deliver_if(r, verdict);
+	lmtp_settle(ls);
+	lmtp_advance(ls);
+}
+
+static void
+deliver_one(struct lmtp_session *ls, struct recipient *r)
+{
+	struct quota_need need = { .octets = letter_octets(ls->letter).len,
+		.messages = 1 };
+	enum quota_verdict v;
+
+	v = quota_check(ls->bd->quotas, r->name, &need, quota_known, r);
+	if (v == QUOTA_LATER)
+		lmtp_pending(ls);
+	else
+		deliver_if(r, v);
 }
 
 static void

@@ -4,13 +4,16 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/creator.h"
 #include "backendd/lmtp_state.h"
 #include "backendd/mblist.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "imap/acl.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/ascii.h"
+#include "lib/log.h"
 #include "lib/loop.h"
 
 enum {
@@ -33,6 +36,18 @@ take_session(struct lmtp_session *ls, struct slice value)
 
 /* --- MAIL -------------------------------------------------------------------------- */
 
+/* It has been found to be a number. */
+static uint64_t
+size_of(const struct lmtp_command *c)
+{
+	const struct lmtp_param *size = lmtp_param(c, "SIZE");
+	uint64_t n = 0;
+
+	if (size == NULL || !ascii_number(size->value, UINT64_MAX, &n))
+		return 0;
+	return n;
+}
+
 void
 lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 {
@@ -43,6 +58,7 @@ lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 		return;
 	}
 	ls->sender = arena_string(&ls->arena, c->raw_path);
+	ls->size = size_of(c);
 	timer_set(ls->timer, (int64_t)ls->bd->conf->message_ms);
 	lmtp_reply(ls, 250, "2.1.0", "Sender accepted");
 }
@@ -154,12 +170,56 @@ user_of(struct lmtp_session *ls, const struct lmtp_command *c,
 }
 
 static void
-accept_recipient(struct lmtp_session *ls, struct recipient *r)
+take_recipient(struct lmtp_session *ls, struct recipient *r)
 {
 	r->nth = ls->server.recipients;
 	*ls->last = r;
 	ls->last = &r->next;
 	lmtp_reply(ls, 250, "2.1.5", "Recipient accepted");
+}
+
+static void
+answer_quota(struct lmtp_session *ls, struct recipient *r,
+    enum quota_verdict verdict)
+{
+	struct lmtp_refusal over = lmtp_over_quota(ls->bd);
+
+	if (verdict != QUOTA_OVER) {
+		take_recipient(ls, r);
+		return;
+	}
+	log_info(ls->bd->log, "recipient over quota", "sid", ls->sid, "to",
+	    r->address, "mailbox", r->name, NULL);
+	lmtp_reply(ls, over.code, over.enhanced, over.text);
+}
+
+static void
+quota_known(void *arg, enum quota_verdict verdict)
+{
+	struct recipient *r = arg;
+	struct lmtp_session *ls = r->session;
+
+	if (!lmtp_arrived(ls) ||
+	    ls->server.state != LMTP_SERVER_CHECKING_RECIPIENT)
+		return; /* told to go meanwhile */
+	answer_quota(ls, r, verdict);
+	lmtp_advance(ls);
+}
+
+/* One who has no room for what MAIL said of its size, or for anything. */
+static void
+accept_recipient(struct lmtp_session *ls, struct recipient *r)
+{
+	struct quota_need need = { .octets = ls->size, .messages = 1 };
+	enum quota_verdict v;
+
+	if (need.octets == 0)
+		need.octets = 1;
+	v = quota_check(ls->bd->quotas, r->name, &need, quota_known, r);
+	if (v == QUOTA_LATER)
+		lmtp_pending(ls);
+	else
+		answer_quota(ls, r, v);
 }
 
 static void
@@ -205,7 +265,8 @@ add_by_address(struct lmtp_session *ls, struct recipient *r,
 	r->name = arena_string(&ls->arena, inbox);
 	if (exists(ls, r->name)) {
 		accept_recipient(ls, r);
-	} else if (backendd_autocreates(ls->bd)) {
+	} else if (creator_wants(ls->bd, arena_string(&ls->arena, user),
+	               CREATOR_MAIL)) {
 		lmtp_pending(ls);
 		mblist_make_user(ls->bd->list, arena_string(&ls->arena, user),
 		    user_made, r);

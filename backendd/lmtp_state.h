@@ -53,6 +53,7 @@ struct lmtp_session {
 	/* The transaction. */
 	struct arena arena;
 	const char *sender;
+	uint64_t size; /* as MAIL said; 0: it did not */
 	struct recipient *recipients, **last;
 	struct blob *blob;
 	struct letter *letter;
@@ -84,6 +85,13 @@ bool lmtp_arrived(struct lmtp_session *ls);
 /* lmtp_rcpt.c: MAIL and RCPT are answered, RCPT perhaps later. */
 void lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c);
 void lmtp_rcpt(struct lmtp_session *ls, const struct lmtp_command *c);
+
+/* What is said when somebody is over quota: of the configuration. */
+struct lmtp_refusal {
+	int code;
+	const char *enhanced, *text;
+};
+struct lmtp_refusal lmtp_over_quota(const struct backendd *bd);
 
 /* lmtp_deliver.c: the blob has ended; answers every recipient. */
 void lmtp_deliver(struct lmtp_session *ls);

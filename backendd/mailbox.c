@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backendd/ledger.h"
 #include "backendd/letter.h"
 #include "backendd/mailbox.h"
 #include "lib/list.h"
@@ -43,6 +44,7 @@ struct mailbox {
 	struct mailboxes *all;
 	struct store *store;
 	struct store_mailbox *mb;
+	struct ledger_page *page; /* of mb, if there is a ledger */
 	enum mailbox_state state;
 	unsigned holds;
 	bool lingers;
@@ -60,9 +62,10 @@ struct mailbox {
 
 struct mailboxes {
 	struct loop *loop;
-	struct map open;    /* store and id: struct mailbox */
-	struct timer *tick; /* closes those that linger */
-	struct task *later; /* calls back */
+	struct ledger *ledger; /* or NULL */
+	struct map open;       /* store and id: struct mailbox */
+	struct timer *tick;    /* closes those that linger */
+	struct task *later;    /* calls back */
 	struct waiters ready;
 	struct mailbox_list lingering; /* longest first */
 	size_t nlingering;
@@ -102,13 +105,21 @@ add(struct mailboxes *ms, struct store *st, struct slice id)
 }
 
 static void
+close_store(struct mailbox *m)
+{
+	if (m->page != NULL)
+		ledger_closed(m->all->ledger, &m->page);
+	store_close(&m->mb);
+}
+
+static void
 drop(struct mailbox *m)
 {
 	uint8_t room[KEY_MAX];
 
 	MUST(m->holds == 0 && TAILQ_EMPTY(&m->watchers));
 	MUST(TAILQ_EMPTY(&m->waiters) && m->evict_done == NULL);
-	store_close(&m->mb);
+	close_store(m);
 	map_remove(&m->all->open, key_of(room, m->store, slice_str(m->id)));
 	free(m->changes);
 	free(m);
@@ -165,7 +176,7 @@ settle(struct mailbox *m)
 	if (m->holds > 0 || m->state == MAILBOX_OPENING)
 		return;
 	if (m->evicted) {
-		store_close(&m->mb);
+		close_store(m);
 		m->state = MAILBOX_CLOSED;
 		if (m->evict_done != NULL) {
 			TAILQ_INSERT_TAIL(&ms->evicted, m, link);
@@ -288,6 +299,8 @@ on_news(void *arg, const struct store_news *n)
 
 	if (n->nchanged > 0)
 		remember_changes(m, n);
+	if (m->page != NULL)
+		ledger_news(m->all->ledger, m->page);
 	TAILQ_FOREACH_SAFE (w, &m->watchers, link, next)
 		w->news(w, n);
 }
@@ -306,6 +319,8 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 		m->changes_from = store_numbers(mb)->highestmodseq;
 		m->nchanges = 0;
 	}
+	if (mb != NULL && m->all->ledger != NULL)
+		m->page = ledger_opened(m->all->ledger, mb);
 	TAILQ_CONCAT(&waiters, &m->waiters, link);
 	m->holds++; /* so that it settles once, below */
 	while ((w = TAILQ_FIRST(&waiters)) != NULL) {
@@ -337,6 +352,12 @@ mailboxes_new(struct loop *l)
 	TAILQ_INIT(&ms->lingering);
 	TAILQ_INIT(&ms->evicted);
 	return ms;
+}
+
+void
+mailboxes_tell(struct mailboxes *ms, struct ledger *ledger)
+{
+	ms->ledger = ledger;
 }
 
 static bool

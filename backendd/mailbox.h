@@ -28,12 +28,16 @@
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
+struct ledger;
 struct letter;
 struct loop;
 struct mailbox;
 struct mailboxes;
 
 struct mailboxes *mailboxes_new(struct loop *l);
+
+/* Their numbers go to this one, borrowed; before the first is opened. */
+void mailboxes_tell(struct mailboxes *ms, struct ledger *ledger);
 
 /* All are released.  Closes what is still open; NULL is fine. */
 void mailboxes_free(struct mailboxes **msp);

@@ -74,7 +74,7 @@ mblist_get(struct mblist *l, const char *name, struct arena *a)
 static bool
 is_note(struct slice key)
 {
-	return key.len == 0 || key.ptr[0] <= OP_RENAMING[0];
+	return key.len == 0 || key.ptr[0] <= OP_QUOTA[0];
 }
 
 static enum treedb_next
@@ -146,8 +146,8 @@ slice_one(void *arg, struct slice key, struct slice value)
 }
 
 bool
-mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
-    mblist_visit *visit, void *arg)
+mblist_slice_of(struct mblist *l, struct slice prefix, struct buf *cursor,
+    size_t most, mblist_visit *visit, void *arg)
 {
 	struct slicer s = { visit, arg, cursor, most };
 	struct arena a;
@@ -155,12 +155,19 @@ mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
 	struct err err;
 
 	arena_init(&a);
-	from = arena_copy(&a, buf_slice(cursor));
-	MUST(treedb_walk(keeper_tree(l->keeper), slice_of(NULL, 0), from,
-	         slice_one, &s, &err) == 0);
+	from = buf_len(cursor) > 0 ? arena_copy(&a, buf_slice(cursor)) : prefix;
+	MUST(treedb_walk(keeper_tree(l->keeper), prefix, from, slice_one, &s,
+	         &err) == 0);
 	arena_reset(&a);
 	MUST(!buf_failed(cursor));
 	return s.left > 0;
+}
+
+bool
+mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
+    mblist_visit *visit, void *arg)
+{
+	return mblist_slice_of(l, slice_of(NULL, 0), cursor, most, visit, arg);
 }
 
 void

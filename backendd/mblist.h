@@ -31,6 +31,7 @@ struct arena;
 struct backendd;
 struct err;
 struct mblist;
+struct quota_limits;
 
 /* Blocks: for start-up. */
 int mblist_open(struct mblist **lp, struct backendd *bd,
@@ -74,6 +75,8 @@ struct mblist_new {
 	const char *partition;   /* NULL: the default */
 	const char *acl;         /* tab form */
 	const char *special_use; /* "\Sent \Drafts", or "" */
+	const struct quota_limits
+	    *quota; /* it is to be a quota root; or NULL */
 };
 
 /* None of these calls back from inside.  Strings are copied. */

@@ -2,11 +2,13 @@
  * CREATE: reserve the name, make the mailbox, list it, publish it.
  */
 #include "backendd/announce.h"
+#include "backendd/ledger.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
+#include "backendd/mblist_quota.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "imap/mboxname.h"
@@ -90,6 +92,8 @@ looked_into(void *arg, struct store_mailbox *mb, const char *why)
 		return;
 	}
 	op_delete(op->list, op->name);
+	if (op->quota != NULL)
+		mblist_quota_drop(op->list, op->name);
 	op_doom(op->list, id_of(op),
 	    op_str(&op->arena, mboxrec_partition(op->rec.location)));
 	op_commit(op, unlisted);
@@ -154,7 +158,12 @@ made(void *arg, const char *why)
 		give_up(op, MBLIST_FAILED, why);
 		return;
 	}
+	if (op->list->bd->ledger != NULL)
+		ledger_made(op->list->bd->ledger, store_for(op),
+		    op->rec.mailboxid, op->rec.uidvalidity);
 	op_put(op->list, op->name, &op->rec);
+	if (op->quota != NULL)
+		mblist_quota_put(op->list, op->name, op->quota);
 	op_commit(op, listed);
 }
 
@@ -264,6 +273,13 @@ mblist_create(struct mblist *l, const char *name, const struct mblist_new *how,
 	op->rec.acl = slice_str(op_str(&op->arena, slice_str(how->acl)));
 	op->rec.special_uses = slice_str(op_str(&op->arena,
 	    slice_str(how->special_use != NULL ? how->special_use : "")));
+	if (how->quota != NULL) {
+		struct quota_limits *limits =
+		    arena_alloc(&op->arena, sizeof(*limits));
+
+		*limits = *how->quota;
+		op->quota = limits;
+	}
 	op_fill(op, &op->rec, partition);
 	op->nnames = 1;
 	op->names = arena_array(&op->arena, 1, sizeof(*op->names));

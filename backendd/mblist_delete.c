@@ -9,6 +9,8 @@
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/mblist_op.h"
+#include "backendd/mblist_quota.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "backendd/users.h"
@@ -101,6 +103,30 @@ unlisted(struct op *op, bool failed)
 	}
 }
 
+static bool
+stop(void *arg, const char *name, const struct mboxrec *rec)
+{
+	(void)name, (void)rec; /* that there is one is enough */
+	*(bool *)arg = true;
+	return false;
+}
+
+/* A limit stays as long as there is a mailbox that it is for. */
+static void
+drop_quotas(struct op *op)
+{
+	struct mblist *l = op->list;
+	bool below = false;
+
+	if (!op->subtree)
+		mblist_each(l, arena_printf(&op->arena, "%s.", op->name), stop,
+		    &below);
+	if (below)
+		return;
+	mblist_quota_drop(l, op->name);
+	quotas_moved(l->bd->quotas, op->name, NULL);
+}
+
 static void
 evicted(void *arg)
 {
@@ -117,6 +143,7 @@ evicted(void *arg)
 		op_doom(op->list, op_str(&op->arena, n->rec.mailboxid),
 		    op_str(&op->arena, mboxrec_partition(n->rec.location)));
 	}
+	drop_quotas(op);
 	op_commit(op, unlisted);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/creator.h"
 #include "backendd/mblist.h"
 #include "backendd/mblist_op.h"
 #include "backendd/server.h"
@@ -31,6 +32,7 @@ struct maker {
 	struct mblist *list;
 	struct arena arena;
 	const char *user, *inbox, *acl;
+	struct creator_settings settings;
 	size_t next; /* of the configuration's special_use */
 	TAILQ_HEAD(, waiter) waiters;
 };
@@ -90,7 +92,8 @@ make_next(struct maker *m)
 {
 	struct backendd *bd = m->list->bd;
 	const struct conf_list *list = &bd->conf->special_use;
-	struct mblist_new how = { .acl = m->acl };
+	struct mblist_new how = { .acl = m->acl,
+		.partition = m->settings.partition };
 	const char *item, *space, *name;
 
 	if (m->next >= list->count) {
@@ -160,5 +163,9 @@ mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb, void *arg)
 	m->acl = arena_string(&m->arena, buf_slice(&acl));
 	buf_fini(&acl);
 	how.acl = m->acl;
+	creator_settings(l->bd, user, &m->arena, &m->settings);
+	how.partition = m->settings.partition;
+	if (m->settings.has_quota)
+		how.quota = &m->settings.quota;
 	mblist_create(l, m->inbox, &how, made_inbox, m);
 }

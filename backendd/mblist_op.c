@@ -9,6 +9,7 @@
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
 #include "backendd/mblist_tally.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "imap/mboxname.h"
 #include "lib/buf.h"
@@ -181,6 +182,31 @@ op_finish(struct op *op, enum mblist_result r, const char *text)
 	loop_at_end(op->list->bd->loop, finished, op);
 }
 
+/* rec is what it will be; NULL: it goes. */
+static void
+tell_others(struct mblist *l, const char *name, const struct mboxrec *rec)
+{
+	const struct mboxrec *was;
+	struct arena a;
+
+	arena_init(&a);
+	was = mblist_raw(l, name, &a);
+	tally_change(l->tally, name, was, rec);
+	if (rec != NULL)
+		quotas_listed(l->bd->quotas, name, rec);
+	else if (was != NULL)
+		quotas_unlisted(l->bd->quotas, name, was);
+	arena_reset(&a);
+}
+
+/* Something was taken back. */
+static void
+doubt(struct mblist *l)
+{
+	tally_reset(l->tally);
+	quotas_doubt(l->bd->quotas);
+}
+
 static void
 committed(void *arg, uint64_t number, bool failed)
 {
@@ -189,7 +215,7 @@ committed(void *arg, uint64_t number, bool failed)
 	(void)number; /* order is enough here */
 	MUST(op->magic == OP_MAGIC);
 	if (failed)
-		tally_reset(op->list->tally);
+		doubt(op->list);
 	op->next(op, failed);
 }
 
@@ -220,7 +246,7 @@ tidied(void *arg, uint64_t number, bool failed)
 
 	(void)number; /* order is enough here */
 	if (failed)
-		tally_reset(l->tally);
+		doubt(l);
 }
 
 void
@@ -230,18 +256,8 @@ op_commit_later(struct mblist *l)
 
 	if (keeper_commit(l->keeper, tidied, l, &err) == 0)
 		return;
-	tally_reset(l->tally);
+	doubt(l);
 	log_warn(l->bd->log, "mailbox list not tidied", "why", err.text, NULL);
-}
-
-static void
-tell_tally(struct mblist *l, const char *name, const struct mboxrec *rec)
-{
-	struct arena a;
-
-	arena_init(&a);
-	tally_change(l->tally, name, mblist_raw(l, name, &a), rec);
-	arena_reset(&a);
 }
 
 void
@@ -251,7 +267,7 @@ op_put(struct mblist *l, const char *name, const struct mboxrec *rec)
 	size_t n = mboxrec_tags(rec, slice_str(name), tags, TREEDB_TAGS_MAX);
 	struct buf key, value;
 
-	tell_tally(l, name, rec);
+	tell_others(l, name, rec);
 	buf_init(&key, TREEDB_KEY_MAX);
 	buf_init(&value, RECORD_MAX);
 	mboxname_key(&key, slice_str(name));
@@ -267,7 +283,7 @@ op_delete(struct mblist *l, const char *name)
 {
 	struct buf key;
 
-	tell_tally(l, name, NULL);
+	tell_others(l, name, NULL);
 	buf_init(&key, TREEDB_KEY_MAX);
 	mboxname_key(&key, slice_str(name));
 	MUST(!buf_failed(&key));

@@ -97,6 +97,7 @@ struct op {
 
 	struct op_name *names;
 	size_t nnames;
+	const struct quota_limits *quota; /* CREATE of a quota root; or NULL */
 	const char *new_id;           /* RENAME of an INBOX: the new one's */
 	const char *user, *user_to;   /* RENAME of a user; or NULL */
 	struct timer *deadline;       /* while it publishes; or NULL */
@@ -149,6 +150,7 @@ void op_spare(struct mblist *l, const char *id);
 /* The key of a note beside the records: kind is one of these, or DOOMED. */
 #define OP_DOOMED   "\001"
 #define OP_RENAMING "\002"
+#define OP_QUOTA    "\003" /* the last: names begin with more than that */
 void op_note_key(struct buf *key, const char *kind, const char *id);
 
 /* Commits without waiting: what is lost by a crash is found again. */
@@ -193,6 +195,10 @@ const char *op_str(struct arena *a, struct slice s);
  */
 bool mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
     mblist_visit *visit, void *arg);
+
+/* The same of those whose keys (mboxname_key()) begin with prefix. */
+bool mblist_slice_of(struct mblist *l, struct slice prefix, struct buf *cursor,
+    size_t most, mblist_visit *visit, void *arg);
 
 /* It is whole, whatever has been lost: an administrator, or both agree. */
 void mblist_accept(struct mblist *l);

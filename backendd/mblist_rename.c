@@ -15,6 +15,8 @@
 #include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
+#include "backendd/mblist_quota.h"
+#include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
@@ -92,6 +94,7 @@ taken_back(struct op *op, bool failed)
 {
 	if (!failed) {
 		timer_free(&op->deadline);
+		quotas_doubt(op->list->bd->quotas); /* both names were there */
 		op_reveal_new(op);
 		unmake_inbox(op);
 		return;
@@ -211,6 +214,9 @@ unlist_old(struct op *op)
 	if (keeps_inbox(op)) {
 		op_put(l, op->name, &op->rec);
 		op_spare(l, op->new_id);
+	} else {
+		mblist_quota_move(l, op->name, op->to);
+		quotas_moved(l->bd->quotas, op->name, op->to);
 	}
 	if (op->user != NULL)
 		note(op, RENAME_NEW);

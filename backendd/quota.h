@@ -13,14 +13,12 @@
  * Limits are hard: what would exceed one is refused.  Each time usage comes to
  * one of the percentages of quota_warning, that is logged ("overquota").
  *
- * Who adds messages asks first:
+ * Who adds messages for a session asks first:
  *
- *	switch (quota_check(q, name, &need, checked, me)) {
- *	case QUOTA_LATER: return;             ... checked(me, verdict)
- *	case QUOTA_OVER: quota_refuse(ss); return;
- *	case QUOTA_SOFT: quota_warn(ss);      ... and go on, as with
- *	case QUOTA_FITS: ...
- *	}
+ *	quota_admit(ss, name, &need, admitted, me);
+ *	... admitted(me, fits): go on, or quota_refuse(ss)
+ *
+ * and for nobody in particular quota_check().
  */
 #ifndef BACKENDD_QUOTA_H
 #define BACKENDD_QUOTA_H
@@ -66,9 +64,16 @@ typedef void quota_check_cb(void *arg, enum quota_verdict v);
 enum quota_verdict quota_check(struct quotas *q, const char *name,
     const struct quota_need *need, quota_check_cb *cb, void *arg);
 
-/* The tagged NO [OVERQUOTA] / the untagged one, before a command's OK. */
+/*
+ * The same for a running command; cb comes once, perhaps from inside.  If it
+ * fits and a warning is due, that has been said.
+ */
+typedef void quota_admit_cb(void *arg, bool fits);
+void quota_admit(struct session *ss, const char *name,
+    const struct quota_need *need, quota_admit_cb *cb, void *arg);
+
+/* session_done() with NO [OVERQUOTA]. */
 void quota_refuse(struct session *ss);
-void quota_warn(struct session *ss);
 
 /* --- roots --- */
 
@@ -103,8 +108,7 @@ void quotas_unlisted(struct quotas *q, const char *name,
 /* A change was taken back: count anew what was counted. */
 void quotas_doubt(struct quotas *q);
 
-/* The roots at and below a name: get another's / go. */
-void quotas_move(struct quotas *q, const char *from, const char *to);
-void quotas_drop(struct quotas *q, const char *name);
+/* The limits (mblist_quota) at and below a name got others, or went. */
+void quotas_moved(struct quotas *q, const char *from, const char *to);
 
 #endif

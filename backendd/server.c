@@ -8,10 +8,12 @@
 
 #include "backendd/announce.h"
 #include "backendd/conf.h"
+#include "backendd/ledger.h"
 #include "backendd/lmtp.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/monitor.h"
+#include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -115,20 +117,6 @@ bool
 backendd_is_admin(const struct backendd *bd, const char *name)
 {
 	return is_listed(&bd->conf->admins, name);
-}
-
-bool
-backendd_autocreates(const struct backendd *bd)
-{
-	switch ((enum backendd_autocreate)bd->conf->autocreate) {
-	case AUTOCREATE_AUTO:
-		return bd->announce == NULL;
-	case AUTOCREATE_YES:
-		return true;
-	case AUTOCREATE_NO:
-		break;
-	}
-	return false;
 }
 
 bool
@@ -328,6 +316,8 @@ start(struct child *c, void **statep, struct err *err)
 	TAILQ_INIT(&bd->sessions);
 	TAILQ_INIT(&bd->deliveries);
 	set_layout(bd);
+	bd->ledger = ledger_new();
+	bd->quotas = quotas_new(bd);
 	bd->jobs = jobs_new(bd->loop, (unsigned)bd->conf->job_threads);
 	bd->auth = auth_new(bd->loop, bd->log, &bd->conf->auth);
 	if (start_tls(bd, err) == -1 || start_partitions(bd, err) == -1 ||
@@ -335,6 +325,7 @@ start(struct child *c, void **statep, struct err *err)
 	    mblist_open(&bd->list, bd, err) == -1)
 		return -1; /* the process ends: the parent says why */
 	bd->mailboxes = mailboxes_new(bd->loop);
+	mailboxes_tell(bd->mailboxes, bd->ledger);
 	bd->seens = seens_new(bd->users);
 	start_announce(sv);
 	sv->admin = admin_new(c);
@@ -404,10 +395,12 @@ stop(struct server *sv)
 	announce_free(&bd->announce);
 	seens_free(&bd->seens);
 	mailboxes_free(&bd->mailboxes);
+	quotas_free(&bd->quotas);
 	mblist_close(&bd->list);
 	users_close(&bd->users);
 	for (size_t i = 0; i < bd->npartitions; i++)
 		store_stop(&bd->partitions[i].store);
+	ledger_free(&bd->ledger);
 	child_drained(bd->child);
 }
 

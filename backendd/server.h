@@ -21,12 +21,14 @@ struct backendd_conf;
 struct child;
 struct daemon_child;
 struct jobs;
+struct ledger;
 struct log;
 struct loop;
 struct lmtp_session;
 struct mailboxes;
 struct mblist;
 struct mboxrec;
+struct quotas;
 struct seens;
 struct session;
 struct store;
@@ -59,6 +61,8 @@ struct backendd {
 	struct partition *partitions; /* the first is the default */
 	size_t npartitions;
 	struct mailboxes *mailboxes; /* those that are open */
+	struct ledger *ledger;       /* what is known of all of them */
+	struct quotas *quotas;
 	struct mblist *list;
 	struct users *users;
 	struct seens *seens;
@@ -92,9 +96,6 @@ bool backendd_list_accepted(struct backendd *bd);
 /* Is this name in the list of proxies / of administrators? */
 bool backendd_is_proxy(const struct backendd *bd, const char *name);
 bool backendd_is_admin(const struct backendd *bd, const char *name);
-
-/* Is an INBOX made for who has none? */
-bool backendd_autocreates(const struct backendd *bd);
 
 /* Are passwords taken in the clear, from other hosts too? */
 bool backendd_allows_plaintext(const struct backendd *bd);

@@ -4,6 +4,8 @@
 #ifndef BACKENDD_STATUS_H
 #define BACKENDD_STATUS_H
 
+#include <stdbool.h>
+
 struct mboxrec;
 struct parse;
 struct session;
@@ -18,7 +20,8 @@ enum status_item { /* bits */
 	STATUS_DELETED = 1 << 5,
 	STATUS_SIZE = 1 << 6,
 	STATUS_HIGHESTMODSEQ = 1 << 7,
-	STATUS_MAILBOXID = 1 << 8
+	STATUS_MAILBOXID = 1 << 8,
+	STATUS_DELETED_STORAGE = 1 << 9
 };
 
 /*
@@ -31,14 +34,15 @@ unsigned status_items(struct parse *p, const struct value *list);
 typedef void status_cb(struct session *ss, void *arg, const char *why);
 
 /*
- * Puts "* STATUS name (...)" for an internal name and its record and calls
- * back, never from inside.  Rights are the caller's to check.  Ask for room for
- * a line first (session_wait_room(), STATUS_ROOM).
+ * Puts "* STATUS name (...)" for an internal name and its record, which live
+ * as long as the command or until cb.  true: it is put; false: cb will come,
+ * not from inside, when it is, or why not.  Rights are the caller's to check.
+ * Ask for room for a line first (session_wait_room(), STATUS_ROOM).
  */
 enum {
 	STATUS_ROOM = 8 * 1024
 };
-void status_put(struct session *ss, const char *name, const struct mboxrec *rec,
+bool status_put(struct session *ss, const char *name, const struct mboxrec *rec,
     unsigned items, status_cb *cb, void *arg);
 
 #endif

@@ -1,9 +1,14 @@
 #include "imap/acl.h"
 #include "imap/mboxname.h"
+#include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/must.h"
+
+enum {
+	RIGHTS_MAX = 64 /* octets of them all */
+};
 
 static const struct {
 	char letter;
@@ -66,6 +71,22 @@ acl_put_rights(struct buf *out, unsigned rights)
 	for (unsigned i = 0; i < 10; i++)
 		if (rights & (unsigned)ACL_USER0 << i)
 			buf_putc(out, (uint8_t)('0' + i));
+}
+
+void
+acl_write_myrights(struct write *w, struct slice mailbox, unsigned rights)
+{
+	struct buf text;
+
+	buf_init(&text, RIGHTS_MAX);
+	acl_put_rights(&text, rights);
+	write_untagged(w, "MYRIGHTS");
+	write_sp(w);
+	write_mailbox(w, mailbox);
+	write_sp(w);
+	write_astring(w, buf_slice(&text));
+	write_end(w);
+	buf_fini(&text);
 }
 
 void

@@ -18,6 +18,7 @@
 struct arena;
 struct buf;
 struct mboxname_view;
+struct write;
 
 enum acl_rights {
 	ACL_LOOKUP = 1 << 0,          /* l */
@@ -76,6 +77,9 @@ void acl_put_rights(struct buf *out, unsigned rights);
  * of its own behind a space; none twice, with c and d (RFC 4314 2.1.1, 3.7).
  */
 void acl_put_grantable(struct buf *out, unsigned required);
+
+/* * MYRIGHTS mailbox rights */
+void acl_write_myrights(struct write *w, struct slice mailbox, unsigned rights);
 
 /* Tab form.  NULL, or why not; unknown letters are passed over. */
 const char *acl_parse(struct arena *a, struct slice s, struct acl *acl);

@@ -411,6 +411,7 @@ listing_next(struct listing *l, struct listing_item *item)
 			continue;
 		*item = (struct listing_item){ .external = n->external,
 			.exists = n->exists,
+			.selected = is_selected(l, n),
 			.subscribed = n->subscribed,
 			.has_children = n->has_children,
 			.child_subscribed = n->child_subscribed,

@@ -50,7 +50,9 @@ enum listing_return { /* bits */
 	LISTING_RETURN_SUBSCRIBED = 1 << 0,
 	LISTING_RETURN_CHILDREN = 1 << 1,
 	LISTING_RETURN_SPECIAL_USE = 1 << 2,
-	LISTING_RETURN_STATUS = 1 << 3
+	LISTING_RETURN_STATUS = 1 << 3,
+	LISTING_RETURN_MYRIGHTS = 1 << 4, /* RFC 8440 */
+	LISTING_RETURN_METADATA = 1 << 5  /* RFC 9590 */
 };
 
 enum {
@@ -66,7 +68,8 @@ struct listing_request {
 	struct slice reference;
 	struct slice *patterns; /* in the arena */
 	size_t npatterns;
-	struct value *status; /* the list of items; NULL without STATUS */
+	struct value *status;   /* the list of items; NULL without STATUS */
+	struct value *metadata; /* the entries, one or a list; or NULL */
 };
 
 /* p stands at the first argument.  Failure is p's. */
@@ -124,7 +127,9 @@ bool listing_is_cut(const struct listing *l);
 
 struct listing_item {
 	struct slice external;
-	bool exists; /* and STATUS may be asked of it */
+	bool exists;
+	bool selected; /* itself, not for what is below: STATUS, MYRIGHTS and
+	                  METADATA are of those that exist, too */
 	bool subscribed, has_children, child_subscribed;
 	struct slice special_uses;
 };

@@ -44,6 +44,14 @@ parse_status(struct parse *p, struct listing_request *r)
 }
 
 static void
+parse_metadata(struct parse *p, struct listing_request *r)
+{
+	parse_sp(p);
+	r->metadata = value_parse(p);
+	r->returns |= LISTING_RETURN_METADATA;
+}
+
+static void
 parse_returns(struct parse *p, struct listing_request *r)
 {
 	parse_sp(p);
@@ -61,6 +69,10 @@ parse_returns(struct parse *p, struct listing_request *r)
 			r->returns |= LISTING_RETURN_SPECIAL_USE;
 		else if (slice_is_nocase(word, "STATUS"))
 			parse_status(p, r);
+		else if (slice_is_nocase(word, "MYRIGHTS"))
+			r->returns |= LISTING_RETURN_MYRIGHTS;
+		else if (slice_is_nocase(word, "METADATA"))
+			parse_metadata(p, r);
 		else
 			parse_fail(p, "Unknown LIST return option");
 	}

@@ -94,6 +94,12 @@ scaled(struct slice s, const struct unit *units, size_t nunits, uint64_t *n)
 	       !__builtin_mul_overflow(*n, unit->factor, n);
 }
 
+bool
+conf_size(struct slice s, uint64_t *n)
+{
+	return scaled(s, sizes, NITEMS(sizes), n);
+}
+
 /* What a value of this kind looks like, for the one who has to write one. */
 static const char *
 wanted(enum conf_kind kind)

@@ -75,6 +75,9 @@ void *conf_read(const struct conf_table *t, const char *file,
 int conf_load(const char *file, uint8_t **octets, size_t *n,
     struct err *err) MUST_CHECK;
 
+/* "64k", "2G": what CONF_SIZE takes. */
+bool conf_size(struct slice s, uint64_t *n);
+
 void conf_free(const struct conf_table *t, void **confp);
 
 /* What is in force, as a file that would parse to it, with help as comments. */

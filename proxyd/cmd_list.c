@@ -215,7 +215,7 @@ write_lines(struct session *ss)
 			return;
 		}
 		listing_write(&w, l->listing, &item);
-		if (item.exists && l->request.status != NULL)
+		if (item.exists && item.selected && l->request.status != NULL)
 			want_status(ss, item.external);
 	}
 	session_when_room(ss, ROOM * 4, write_lines);
@@ -495,6 +495,9 @@ list(struct session *ss, bool lsub)
 
 	parse_sp(&ss->cmd.args);
 	listing_parse(&ss->cmd.args, lsub, &l->request);
+	if (l->request.returns &
+	    (LISTING_RETURN_MYRIGHTS | LISTING_RETURN_METADATA))
+		parse_fail(&ss->cmd.args, "Unknown LIST return option");
 	if (session_bad_args(ss))
 		return;
 	if (listing_is_separator_only(&l->request)) {

@@ -1,6 +1,6 @@
 /*
- * What Cyrus IMAP's frontend says to a backend (protocols(7)) is nothing that
- * a client may say to ours.
+ * Commands that a frontend does not have: what Cyrus IMAP's says to a backend
+ * (protocols(7)), and extensions that only backends offer.
  */
 #include "proxyd/handlers.h"
 #include "proxyd/session.h"
@@ -43,6 +43,24 @@ proxyd_GETMETADATA(struct session *ss)
 
 void
 proxyd_SETMETADATA(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_GETQUOTA(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_GETQUOTAROOT(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_SETQUOTA(struct session *ss)
 {
 	refuse(ss);
 }

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backendd/ledger.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
+#include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/userdata.h"
 #include "backendd/users.h"
@@ -244,12 +246,15 @@ fake_backend_open(struct fake_backend *f)
 {
 	struct err err;
 
+	f->bd.ledger = ledger_new();
+	f->bd.quotas = quotas_new(&f->bd);
 	if (users_open(&f->bd.users, &f->bd, &err) == -1 ||
 	    mblist_open(&f->bd.list, &f->bd, &err) == -1) {
 		printf("Bail out! %s\n", err.text);
 		exit(1);
 	}
 	f->bd.mailboxes = mailboxes_new(f->bd.loop);
+	mailboxes_tell(f->bd.mailboxes, f->bd.ledger);
 	f->bd.seens = seens_new(f->bd.users);
 	fake_backend_turn(f); /* what a crash has left goes */
 }
@@ -265,6 +270,8 @@ fake_backend_close(struct fake_backend *f)
 	seens_free(&f->bd.seens);
 	mblist_close(&f->bd.list);
 	mailboxes_free(&f->bd.mailboxes);
+	quotas_free(&f->bd.quotas);
+	ledger_free(&f->bd.ledger);
 	users_close(&f->bd.users);
 	fake_backend_turn(f);
 }
@@ -277,6 +284,8 @@ fake_backend_init(struct fake_backend *f, const char *log_name)
 	f->conf.duplicate_ms = 1000;
 	f->conf.publish_ms = f->conf.compare_ms = 1000;
 	f->conf.list_shrink = 50;
+	snprintf(f->warnings, sizeof(f->warnings), "80");
+	f->conf.quota_warnings = f->warnings;
 	f->bd.conf = &f->conf;
 	f->bd.hostname = "test";
 	f->bd.layout = mboxname_layout_default;

@@ -28,6 +28,7 @@ struct fake_backend {
 	struct partition partition;
 	struct fake_store store;
 	char dir[64];
+	char warnings[8];
 };
 
 /* All but the users' data and the list: fake_backend_open(). */

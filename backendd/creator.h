@@ -1,0 +1,46 @@
+/*
+ * creator: for whom are mailboxes made when they are first needed, and how.
+ *
+ * Who logs in, or gets mail, and has no INBOX: the policy says whether one is
+ * made.  What it is like (partition, quota) says the configuration: for all,
+ * and for one user in a line of "user".  The making itself is mblist_make_user,
+ * which asks the update server, so that of two servers one makes it.
+ *
+ * A policy is one small function; see policies[] in creator.c.
+ */
+#ifndef BACKENDD_CREATOR_H
+#define BACKENDD_CREATOR_H
+
+#include <stdbool.h>
+
+#include "imap/quota.h"
+#include "lib/cdefs.h"
+
+struct arena;
+struct backendd;
+struct conf_list;
+struct err;
+
+enum creator_cause {
+	CREATOR_LOGIN, /* the user has proved to be one */
+	CREATOR_MAIL   /* somebody wrote that name on an envelope */
+};
+
+/* Are mailboxes made for this user? */
+bool creator_wants(const struct backendd *bd, const char *user,
+    enum creator_cause cause);
+
+/* How; in the arena. */
+struct creator_settings {
+	const char *partition;     /* NULL: the default */
+	struct quota_limits quota; /* of the INBOX and all below it */
+	bool has_quota;
+};
+void creator_settings(const struct backendd *bd, const char *user,
+    struct arena *a, struct creator_settings *s);
+
+/* Are the lines of "user" as they should be? */
+int creator_check(const struct conf_list *users,
+    const struct conf_list *partitions, struct err *err) MUST_CHECK;
+
+#endif

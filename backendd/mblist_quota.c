@@ -1,0 +1,215 @@
+#include <stdlib.h>
+
+#include "backendd/mblist_op.h"
+#include "backendd/mblist_quota.h"
+#include "backendd/server.h"
+#include "imap/mboxname.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "lib/keeper.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/treedb.h"
+#include "lib/wire.h"
+#include "lib/xalloc.h"
+
+enum {
+	VERSION = 1,
+	VALUE_MAX = 256
+};
+
+struct waiter {
+	mblist_quota_cb *cb;
+	void *arg;
+	bool failed;
+};
+
+struct move {
+	struct mblist *list;
+	struct arena arena;
+	struct slice from, to; /* to.ptr NULL: they go */
+};
+
+static void
+root_key(struct buf *key, struct slice root)
+{
+	op_note_key(key, OP_QUOTA, "");
+	mboxname_key(key, root);
+}
+
+bool
+mblist_quota_name_ok(struct slice root)
+{
+	if (root.len > 1 && root.ptr[root.len - 1] == '!')
+		root = slice_first(root, root.len - 1);
+	return mboxname_invalid(root) == NULL;
+}
+
+/* --- records ------------------------------------------------------------------- */
+
+static void
+put_limits(struct buf *b, const struct quota_limits *limits)
+{
+	uint8_t mask = 0;
+
+	for (unsigned r = 0; r < QUOTA_RESOURCES; r++)
+		if (limits->limit[r] != QUOTA_UNLIMITED)
+			mask |= (uint8_t)(1u << r);
+	wire_put_u8(b, VERSION);
+	wire_put_u8(b, mask);
+	for (unsigned r = 0; r < QUOTA_RESOURCES; r++)
+		if (mask & 1u << r)
+			wire_put_packed(b, limits->limit[r]);
+}
+
+static bool
+get_limits(struct slice value, struct quota_limits *limits)
+{
+	struct wire w;
+	uint8_t version, mask;
+
+	wire_init(&w, value);
+	version = wire_u8(&w);
+	mask = wire_u8(&w);
+	*limits = quota_unlimited;
+	for (unsigned r = 0; r < QUOTA_RESOURCES; r++)
+		if (mask & 1u << r)
+			limits->limit[r] = wire_packed(&w);
+	return version == VERSION && wire_done(&w);
+}
+
+bool
+mblist_quota_get(struct mblist *l, struct slice root,
+    struct quota_limits *limits)
+{
+	struct buf key, out;
+	struct err err;
+	int found;
+
+	root_key(&key, root);
+	buf_init(&out, VALUE_MAX);
+	found = buf_failed(&key) ? 0
+	                         : treedb_get(keeper_tree(l->keeper),
+	                               buf_slice(&key), &out, &err);
+	MUST(found != -1 && !buf_failed(&out));
+	if (found)
+		MUST(get_limits(buf_slice(&out), limits)); /* we wrote it */
+	buf_fini(&key);
+	buf_fini(&out);
+	return found != 0;
+}
+
+void
+mblist_quota_put(struct mblist *l, const char *root,
+    const struct quota_limits *limits)
+{
+	struct buf key, value;
+
+	root_key(&key, slice_str(root));
+	buf_init(&value, VALUE_MAX);
+	put_limits(&value, limits);
+	MUST(!buf_failed(&key) && !buf_failed(&value));
+	keeper_put(l->keeper, buf_slice(&key), buf_slice(&value), NULL, 0);
+	buf_fini(&key);
+	buf_fini(&value);
+}
+
+/* --- setting one ------------------------------------------------------------------ */
+
+static void
+answer(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->cb(w->arg, w->failed);
+	free(w);
+}
+
+static void
+committed(void *arg, uint64_t number, bool failed)
+{
+	struct waiter *w = arg;
+
+	(void)number; /* order is enough here */
+	w->failed = failed;
+	answer(w);
+}
+
+void
+mblist_quota_set(struct mblist *l, const char *root,
+    const struct quota_limits *limits, mblist_quota_cb *cb, void *arg)
+{
+	struct waiter *w = xcalloc(1, sizeof(*w));
+	struct err err;
+	struct buf key;
+
+	w->cb = cb;
+	w->arg = arg;
+	if (limits != NULL) {
+		mblist_quota_put(l, root, limits);
+	} else {
+		root_key(&key, slice_str(root));
+		MUST(!buf_failed(&key));
+		keeper_delete(l->keeper, buf_slice(&key));
+		buf_fini(&key);
+	}
+	if (keeper_commit(l->keeper, committed, w, &err) == 0)
+		return;
+	log_err(l->bd->log, "quota not changed", "root", root, "why", err.text,
+	    NULL);
+	w->failed = true;
+	loop_at_end(l->bd->loop, answer, w);
+}
+
+/* --- with the names ---------------------------------------------------------------- */
+
+static enum treedb_next
+move_one(void *arg, struct slice key, struct slice value)
+{
+	struct move *m = arg;
+	struct slice name = mboxname_of_key_in(&m->arena, slice_skip(key, 2));
+	struct quota_limits limits;
+	struct slice to;
+
+	if (!slice_equal(name, m->from) && !mboxname_is_below(name, m->from))
+		return TREEDB_NEXT;
+	keeper_delete(m->list->keeper, key);
+	if (m->to.ptr == NULL)
+		return TREEDB_NEXT;
+	MUST(get_limits(value, &limits)); /* we wrote it */
+	to = mboxname_rebase(&m->arena, name, m->from, m->to);
+	/* What has become too long has no mailbox either. */
+	if (mblist_quota_name_ok(to))
+		mblist_quota_put(m->list, op_str(&m->arena, to), &limits);
+	return TREEDB_NEXT;
+}
+
+static void
+move(struct mblist *l, const char *from, struct slice to)
+{
+	struct move m = { .list = l, .from = slice_str(from), .to = to };
+	struct buf key;
+	struct err err;
+
+	arena_init(&m.arena);
+	root_key(&key, m.from);
+	if (!buf_failed(&key))
+		MUST(treedb_walk(keeper_tree(l->keeper), buf_slice(&key),
+		         buf_slice(&key), move_one, &m, &err) == 0);
+	buf_fini(&key);
+	arena_reset(&m.arena);
+}
+
+void
+mblist_quota_drop(struct mblist *l, const char *name)
+{
+	move(l, name, slice_of(NULL, 0));
+}
+
+void
+mblist_quota_move(struct mblist *l, const char *from, const char *to)
+{
+	move(l, from, slice_str(to));
+}
