@@ -29,6 +29,7 @@ enum mboxrec_state {
 
 enum {
 	MBOXREC_LOCATION_MAX = 255,
+	MBOXREC_HOST = MBOXREC_LOCATION_MAX + 1, /* a host as a string */
 	MBOXREC_ACL_MAX = 128 * 1024
 };
 

@@ -1,6 +1,7 @@
 #include "imap/capability.h"
 #include "imap/id.h"
 #include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "imap/namespace.h"
 #include "lib/auth_line.h"
 #include "lib/buf.h"
@@ -180,7 +181,7 @@ dial_home(struct session *ss)
 {
 	struct slice name;
 	struct mboxrec rec;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (mboxname_of_user(&ss->arena, &ss->worker->layout,
 	        slice_str(ss->user), &name) != NULL ||

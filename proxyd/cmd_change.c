@@ -23,6 +23,7 @@
 
 #include "imap/acl.h"
 #include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "imap/value.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -49,7 +50,7 @@ enum change_state {
 /* In the arena, but for the timer. */
 struct change {
 	enum change_state state;
-	char server[64];
+	char server[MBOXREC_HOST];
 	struct slice old, fresh; /* names to go and to come; .ptr may be NULL */
 	bool had_fresh;          /* before */
 	bool tree;               /* all below old goes, too */
@@ -431,7 +432,7 @@ proxyd_RENAME(struct session *ss)
  * do.  The server is taken out of the arguments, a partition stays.
  */
 static bool
-placed_by_admin(struct session *ss, char server[64])
+placed_by_admin(struct session *ss, char server[MBOXREC_HOST])
 {
 	struct value *v = ss->cmd.trip->args->next;
 	struct mboxrec where = { 0 };
@@ -450,7 +451,7 @@ static void
 place(struct session *ss)
 {
 	struct change *c = ss->cmd.state;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (!placed_by_admin(ss, server))
 		route_place(ss->worker->route, c->fresh, server);

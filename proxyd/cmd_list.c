@@ -10,6 +10,7 @@
 #include "imap/acl.h"
 #include "imap/listing.h"
 #include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "imap/value.h"
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -185,7 +186,7 @@ want_status(struct session *ss, struct slice external)
 	struct wanted *v;
 	struct mboxrec rec;
 	struct slice name;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (mboxname_from_external(&ss->arena, &l->view, external, &name) !=
 	        NULL ||
@@ -432,7 +433,7 @@ ask_home(struct session *ss, struct leg *g)
 static void
 go_home(struct session *ss, const struct mboxrec *rec)
 {
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	route_server(rec, server);
 	leg_try_open(session_leg(ss, server), ask_home, home_failed);

@@ -119,8 +119,7 @@ set_default_lmtp(struct proxyd_backend *b)
 {
 	size_t colon = slice_rfind(slice_str(b->imap), ':');
 
-	snprintf(b->lmtp, sizeof(b->lmtp), "%.*s:24",
-	    (int)(colon < 250 ? colon : 250), b->imap);
+	snprintf(b->lmtp, sizeof(b->lmtp), "%.*s:24", (int)colon, b->imap);
 }
 
 static int

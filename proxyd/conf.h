@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "imap/mboxname_conf.h"
+#include "imap/mboxrec.h"
 #include "lib/auth.h"
 #include "lib/cdefs.h"
 #include "lib/conf.h"
@@ -83,9 +84,10 @@ extern const struct conf_table proxyd_conf_table;
 
 /* One line of backends, taken apart. */
 struct proxyd_backend {
-	char name[64];
-	char imap[256], lmtp[256]; /* addresses for lib/dial */
-	unsigned weight;           /* for placing; 0: place nothing there */
+	char name[MBOXREC_HOST];
+	/* Addresses for lib/dial: with a port; and with another. */
+	char imap[MBOXREC_HOST + 8], lmtp[MBOXREC_HOST + 12];
+	unsigned weight; /* for placing; 0: place nothing there */
 };
 
 /*

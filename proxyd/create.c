@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/mboxrec.h"
 #include "imap/reply.h"
 #include "imap/write.h"
 #include "lib/arena.h"
@@ -139,7 +140,7 @@ create_mailbox(struct worker *w, const char *user, const struct slice *name,
 {
 	const struct link_user as = { .user = user, .sid = sid };
 	struct creation *c = xcalloc(1, sizeof(*c));
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	c->worker = w;
 	arena_init(&c->arena);

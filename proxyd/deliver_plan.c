@@ -125,7 +125,8 @@ name_detail(struct recipient *r, struct slice *mailbox)
 
 /* If it is there and anyone may put mail in it. */
 static bool
-find_detail(struct recipient *r, struct slice *mailbox, char server[64])
+find_detail(struct recipient *r, struct slice *mailbox,
+    char server[MBOXREC_HOST])
 {
 	struct worker *w = r->delivery->worker;
 	struct mboxrec rec;
@@ -146,7 +147,7 @@ static void
 keep(struct recipient *r, const struct sieve_action *action)
 {
 	struct slice mailbox;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (r->user != NULL && find_detail(r, &mailbox, server))
 		add_store(r, mailbox, server, action, "subaddress");
@@ -187,7 +188,7 @@ static void
 file_found(struct recipient *r, const struct mboxrec *rec)
 {
 	const struct sieve_action *action = action_of(r);
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (!may_file(r, rec)) {
 		keep_instead(r, action, "no right to put mail there");

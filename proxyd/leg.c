@@ -33,13 +33,14 @@ static void on_link(void *arg, struct link *k, enum link_event ev);
 struct leg *
 leg_new(struct session *ss, const char *server)
 {
-	struct leg *g = xcalloc(1, sizeof(*g));
+	size_t len = strlen(server);
+	struct leg *g = xcalloc(1, sizeof(*g) + len + 1);
 	const struct link_user user = { .user = ss->user,
 		.sid = ss->sid,
 		.address = stream_peer(ss->client) };
 
 	g->ss = ss;
-	snprintf(g->server, sizeof(g->server), "%s", server);
+	memcpy(g->server, server, len);
 	TAILQ_INIT(&g->asks);
 	arena_init(&g->arena);
 	g->link = link_open(ss->worker->links, server, &user, on_link, g);

@@ -56,7 +56,6 @@ struct leg {
 	TAILQ_ENTRY(leg) entry;
 	struct session *ss;
 	struct link *link;
-	char server[64];
 	TAILQ_HEAD(, ask) asks;
 	struct arena arena; /* of the response being gathered */
 	bool passing;       /* in the midst of a response */
@@ -71,6 +70,7 @@ struct leg {
 	void (*writable)(struct session *ss, struct leg *g); /* likewise */
 	struct timer *timer; /* while something is asked */
 	bool unhurried;      /* what is asked has no deadline */
+	char server[];
 };
 
 struct leg *leg_new(struct session *ss, const char *server);

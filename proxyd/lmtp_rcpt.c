@@ -32,7 +32,7 @@ lmtp_mail(struct lmtp_session *ls, const struct lmtp_command *c)
 static void
 accept(struct lmtp_session *ls, const struct mboxrec *rec)
 {
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (ls->shared &&
 	    !(acl_effective_text(rec->acl, slice_of(NULL, 0)) & ACL_POST)) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "imap/lmtp.h"
+#include "imap/mboxrec.h"
 #include "lib/list.h"
 #include "lib/mono.h"
 #include "proxyd/mailer.h"
@@ -48,7 +49,7 @@ struct mailer_peer {
 	TAILQ_ENTRY(mailer_peer) entry;
 	struct mailer *mailer;
 	bool relay;
-	char name[64]; /* backend's */
+	char name[MBOXREC_HOST]; /* backend's */
 	TAILQ_HEAD(, mailer_conn) conns;
 	size_t nconns;
 	TAILQ_HEAD(, mailing) waiting;

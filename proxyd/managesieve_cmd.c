@@ -3,6 +3,7 @@
  */
 #include "imap/managesieve.h"
 #include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "imap/parse.h"
 #include "imap/sieve/sieve.h"
 #include "lib/arena.h"
@@ -138,7 +139,7 @@ static void
 home_found(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct sieve_session *ss = managesieve_session_of(arg);
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	ss->wait = NULL;
 	switch (answer) {

@@ -284,6 +284,10 @@ mirror_put(struct mirror *m, struct slice name, const struct mboxrec *rec,
 	note_revision(m, rec->revision);
 	if (key_of(m, name, err) != 0)
 		return MIRROR_ODD;
+	if (rec->location.len > MBOXREC_LOCATION_MAX) {
+		(void)err_set(err, "the location is too long");
+		return MIRROR_ODD;
+	}
 	buf_clear(&m->value);
 	mboxrec_put(&m->value, rec);
 	if (buf_failed(&m->value)) {

@@ -345,17 +345,20 @@ route_cancel(struct route_wait **wp)
 }
 
 void
-route_server(const struct mboxrec *rec, char server[64])
+route_server(const struct mboxrec *rec, char server[MBOXREC_HOST])
 {
 	struct slice host = mboxrec_host(rec->location);
 
-	snprintf(server, 64, "%.*s", (int)(host.len < 63 ? host.len : 63),
+	/* Cut, it would be another's. */
+	if (host.len >= MBOXREC_HOST)
+		host.len = 0;
+	snprintf(server, MBOXREC_HOST, "%.*s", (int)host.len,
 	    (const char *)host.ptr);
 }
 
 /* In proportion to weight, by chance. */
 static void
-place_by_weight(struct route *r, char server[64])
+place_by_weight(struct route *r, char server[MBOXREC_HOST])
 {
 	struct proxyd_backend b;
 	uint64_t total = 0, at;
@@ -374,7 +377,7 @@ place_by_weight(struct route *r, char server[64])
 		        &err) == -1)
 			continue;
 		if (at < b.weight) {
-			snprintf(server, 64, "%s", b.name);
+			snprintf(server, MBOXREC_HOST, "%s", b.name);
 			return;
 		}
 		at -= b.weight;
@@ -382,7 +385,7 @@ place_by_weight(struct route *r, char server[64])
 }
 
 void
-route_place(struct route *r, struct slice name, char server[64])
+route_place(struct route *r, struct slice name, char server[MBOXREC_HOST])
 {
 	struct mboxrec rec;
 

@@ -107,9 +107,9 @@ struct treedb *route_list(struct route *r);
  * root one of the configured backends by weight.  "" if there is none, or no
  * list to look for ancestors in.
  */
-void route_place(struct route *r, struct slice name, char server[64]);
+void route_place(struct route *r, struct slice name, char server[MBOXREC_HOST]);
 
-/* The host of a location, as a string. */
-void route_server(const struct mboxrec *rec, char server[64]);
+/* The host of a location, as a string; "" if it is too long for one. */
+void route_server(const struct mboxrec *rec, char server[MBOXREC_HOST]);
 
 #endif

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "proxyd/mirror.h"
@@ -25,7 +26,7 @@ see(void *arg, struct slice key, struct slice value)
 	struct look *l = arg;
 	struct mboxrec rec;
 	struct err err;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	if (mboxrec_parse(&rec, value, &err) == -1) {
 		l->answer = SPREAD_UNKNOWN;

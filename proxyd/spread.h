@@ -12,6 +12,7 @@
 #ifndef PROXYD_SPREAD_H
 #define PROXYD_SPREAD_H
 
+#include "imap/mboxrec.h"
 #include "lib/slice.h"
 
 struct arena;
@@ -26,7 +27,7 @@ enum spread_answer {
 
 struct spread {
 	struct slice name, acl; /* in the arena */
-	char server[64];
+	char server[MBOXREC_HOST];
 };
 
 /* *s: the first of them. */

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "imap/mboxrec.h"
 #include "lib/slice.h"
 
 struct arena;
@@ -28,7 +29,7 @@ struct store_wish {
 	 * will put it there for this local part.  Empty: for none.
 	 */
 	struct slice plain;
-	char server[64];
+	char server[MBOXREC_HOST];
 	unsigned line;   /* of the script; 0: nobody asked for it */
 	const char *why; /* for the log: static */
 };

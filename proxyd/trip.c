@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "imap/acl.h"
+#include "imap/mboxrec.h"
 #include "imap/reply.h"
 #include "imap/value.h"
 #include "lib/log.h"
@@ -142,7 +143,7 @@ looked_again(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
 	struct trip *t = ss->cmd.trip;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	ss->cmd.wait = NULL;
 	if (!trip_is_found(ss, answer, t->none))

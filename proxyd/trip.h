@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 
+#include "imap/mboxrec.h"
 #include "imap/respcode.h"
 #include "imap/write.h"
 #include "lib/slice.h"
@@ -43,7 +44,7 @@ struct trip {
 
 	/* The module's. */
 	struct slice name; /* internal; .ptr NULL: not looked for */
-	char server[64];
+	char server[MBOXREC_HOST];
 	bool again; /* it has been elsewhere than the list said */
 	enum respcode code;
 	const char *text; /* of the refusal */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/mboxrec.h"
 #include "imap/reply.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -32,7 +33,7 @@ struct xcall {
 struct peer {
 	TAILQ_ENTRY(peer) entry;
 	struct xmurder *x;
-	char server[64];
+	char server[MBOXREC_HOST];
 	struct link *link;
 	struct timer *timer; /* of an answer, or of idling */
 	struct task *task;   /* to tell those who asked a foreign server */

@@ -777,6 +777,7 @@ test_odd(void)
 {
 	struct mboxrec rec = { .state = MBOXREC_ACTIVE,
 		.location = slice_str("b1!") };
+	char location[MBOXREC_LOCATION_MAX + 1];
 	struct mirror *m;
 	struct err err;
 	char dir[64];
@@ -788,6 +789,10 @@ test_odd(void)
 	        mirror_gone(m, slice_str(""), 0, &err) == MIRROR_ODD &&
 	        mirror_put(m, slice_str("user.x"), &rec, &err) == 0,
 	    "a name that is none is left out");
+	memset(location, 'h', sizeof(location));
+	rec.location = slice_of(location, sizeof(location));
+	ok(mirror_put(m, slice_str("user.y"), &rec, &err) == MIRROR_ODD,
+	    "and one on a server whose name is too long");
 	ok(mirror_is_fed(m) && !mirror_busy(m), "and the list goes on");
 	mirror_close(&m);
 	tempdir_remove(dir);

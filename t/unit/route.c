@@ -44,13 +44,13 @@ struct world {
 	unsigned calls; /* back */
 	enum route_answer answer;
 	bool has_rec;
-	char server[64];
+	char server[MBOXREC_HOST];
 };
 
 /* --- the writer, which is another process ---------------------------------- */
 
 struct order {
-	char dir[100], name[32], location[32];
+	char dir[100], name[32], location[MBOXREC_LOCATION_MAX + 2];
 	enum mboxrec_state state;
 	bool ends; /* the whole list, which is then complete */
 };
@@ -226,7 +226,7 @@ static void
 test_no_copy(struct world *w)
 {
 	struct mboxrec rec;
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	(void)route_find(w->route, &w->rate, slice_str("user.a"), on_answer, w);
 	loop_run(w->loop);
@@ -332,12 +332,61 @@ test_sync(struct world *w)
 static void
 test_place(struct world *w)
 {
-	char server[64];
+	char server[MBOXREC_HOST];
 
 	route_place(w->route, slice_str("user.a.x.y"), server);
 	ok(strcmp(server, "b1") == 0, "beside its nearest ancestor");
 	route_place(w->route, slice_str("user.res.x"), server);
 	ok(strcmp(server, "b9") == 0, "else by weight");
+}
+
+/* A name of n octets, of which only the last ones tell it from others. */
+static const char *
+long_name(char name[MBOXREC_HOST + 1], size_t n, const char *end)
+{
+	memset(name, 'h', n);
+	memcpy(name + n - strlen(end), end, strlen(end));
+	name[n] = '\0';
+	return name;
+}
+
+static void
+test_long(struct world *w)
+{
+	char name[MBOXREC_HOST + 1], server[MBOXREC_HOST], line[600];
+	char *items[2] = { (char *)(uintptr_t) "hh 127.0.0.1:3", line };
+	struct mboxrec rec = { .state = MBOXREC_ACTIVE };
+	struct proxyd_conf conf = { .backends = { items, 2 } };
+	struct proxyd_backend b;
+
+	long_name(name, MBOXREC_LOCATION_MAX, ".test");
+	write_list(w, "user.long", MBOXREC_ACTIVE, name, false);
+	ok(find(w, FRONT_SILENT, "user.long") == ROUTE_FOUND &&
+	        strcmp(w->server, name) == 0,
+	    "a host of %d octets", MBOXREC_LOCATION_MAX);
+	route_place(w->route, slice_str("user.long.x"), server);
+	ok(strcmp(server, name) == 0, "and of what is placed there");
+
+	snprintf(line, sizeof(line), "%s 127.0.0.1:4 lmtp=127.0.0.1:5", name);
+	proxyd_backend_find(&conf, name, &b);
+	ok(strcmp(b.name, name) == 0 && strcmp(b.imap, "127.0.0.1:4") == 0 &&
+	        strcmp(b.lmtp, "127.0.0.1:5") == 0,
+	    "it has a line");
+	conf.backends.count = 0;
+	proxyd_backend_find(&conf, name, &b);
+	ok(strlen(b.imap) == MBOXREC_LOCATION_MAX + 4 &&
+	        strcmp(b.imap + MBOXREC_LOCATION_MAX, ":143") == 0 &&
+	        strcmp(b.lmtp + MBOXREC_LOCATION_MAX, ":24") == 0,
+	    "or none");
+
+	rec.location =
+	    slice_str(long_name(name, MBOXREC_LOCATION_MAX + 1, "test!"));
+	route_server(&rec, server);
+	ok(strlen(server) == MBOXREC_LOCATION_MAX, "all of it");
+	rec.location =
+	    slice_str(long_name(name, MBOXREC_LOCATION_MAX + 1, ".test"));
+	route_server(&rec, server);
+	ok(server[0] == '\0', "one that is too long is not another's");
 }
 
 /* The law: of n at once the last waits until it has been paid for. */
@@ -397,6 +446,7 @@ main(void)
 	test_current(&w);
 	test_sync(&w);
 	test_place(&w);
+	test_long(&w);
 	test_rate();
 	test_turn(&w);
 	world_fini(&w);
