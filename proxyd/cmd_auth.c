@@ -11,6 +11,7 @@
 #include "proxyd/cmd_auth.h"
 #include "proxyd/conf.h"
 #include "proxyd/handlers.h"
+#include "proxyd/login.h"
 #include "proxyd/route.h"
 #include "proxyd/session.h"
 #include "proxyd/worker.h"
@@ -31,21 +32,11 @@ static const uint64_t offered =
     CAPABILITY_BIT(STATUS_SIZE) | CAPABILITY_BIT(ACL) | CAPABILITY_BIT(RIGHTS) |
     CAPABILITY_BIT(OBJECTID);
 
-static struct auth_peer
-peer_of(struct session *ss)
-{
-	return (struct auth_peer){ .service = "imap",
-		.address = stream_peer(ss->client),
-		.external = stream_tls_peer(ss->client),
-		.secure = stream_is_secure(ss->client) ||
-		          stream_is_loopback(ss->client) };
-}
-
 /* The list as it is now; in the arena. */
 static char *
 capabilities(struct session *ss)
 {
-	const struct auth_peer peer = peer_of(ss);
+	const struct auth_peer peer = login_peer(ss->client, "imap");
 	const char *mechs = "";
 	uint64_t set = offered;
 	unsigned now = CAPABILITY_AFTER;
@@ -221,57 +212,39 @@ ask_client(struct session *ss, const char *coded)
 	session_want_line(ss, take_line);
 }
 
-static void
-accept_login(struct session *ss, const struct auth_line_answer *a)
-{
-	const char *user =
-	    proxyd_user_of(ss->worker->conf, a->authcid, a->authzid);
-
-	if (user != NULL)
-		logged_in(ss, user);
-	else
-		session_done(ss, WRITE_NO, RESPCODE_AUTHORIZATIONFAILED,
-		    "You may not act for that user");
-}
+/* What is not OK, in IMAP. */
+static const struct {
+	enum write_status status;
+	enum respcode code;
+} refusals[] = {
+	[LOGIN_FAILED] = { WRITE_NO, RESPCODE_AUTHENTICATIONFAILED },
+	[LOGIN_NOT_ALLOWED] = { WRITE_NO, RESPCODE_AUTHORIZATIONFAILED },
+	[LOGIN_UNAVAILABLE] = { WRITE_NO, RESPCODE_UNAVAILABLE },
+	[LOGIN_BAD] = { WRITE_BAD, RESPCODE_NONE },
+};
 
 static void
 on_auth(void *arg, const struct auth_line_answer *a)
 {
 	struct session *ss = arg;
+	const struct login l = login_take(ss->worker, ss->sid, ss->client, a);
 
-	if (a->result != AUTH_LINE_CHALLENGE)
-		ss->exchange = NULL;
-	switch (a->result) {
-	case AUTH_LINE_CHALLENGE:
+	if (l.outcome == LOGIN_ASK) {
 		ask_client(ss, a->coded);
 		return;
-	case AUTH_LINE_OK:
-		accept_login(ss, a);
-		return;
-	case AUTH_LINE_FAIL:
-		log_info(ss->worker->log, "login failed", "sid", ss->sid,
-		    "client", stream_peer(ss->client), "why", a->text, NULL);
-		session_done(ss, WRITE_NO, RESPCODE_AUTHENTICATIONFAILED,
-		    "Wrong user name or password");
-		return;
-	case AUTH_LINE_UNAVAILABLE:
-		session_unavailable(ss,
-		    "Logging in is not possible now, try again later");
-		return;
-	case AUTH_LINE_CANCELLED:
-		session_done(ss, WRITE_BAD, RESPCODE_NONE, "Cancelled");
-		return;
-	case AUTH_LINE_MALFORMED:
-		session_done(ss, WRITE_BAD, RESPCODE_NONE,
-		    "The response is not base64");
-		return;
 	}
+	ss->exchange = NULL;
+	if (l.outcome == LOGIN_OK)
+		logged_in(ss, l.user);
+	else
+		session_done(ss, refusals[l.outcome].status,
+		    refusals[l.outcome].code, l.text);
 }
 
 void
 proxyd_AUTHENTICATE(struct session *ss)
 {
-	const struct auth_peer peer = peer_of(ss);
+	const struct auth_peer peer = login_peer(ss->client, "imap");
 	struct parse *p = &ss->cmd.args;
 	struct slice mechanism, coded = { NULL, 0 };
 
@@ -293,7 +266,7 @@ proxyd_AUTHENTICATE(struct session *ss)
 void
 proxyd_LOGIN(struct session *ss)
 {
-	const struct auth_peer peer = peer_of(ss);
+	const struct auth_peer peer = login_peer(ss->client, "imap");
 	struct parse *p = &ss->cmd.args;
 	struct slice user, password;
 

@@ -14,27 +14,18 @@
 #include "lib/stream.h"
 #include "lib/xalloc.h"
 #include "proxyd/conf.h"
+#include "proxyd/login.h"
 #include "proxyd/managesieve_state.h"
 #include "proxyd/worker.h"
 
 /* --- capabilities -------------------------------------------------------------------- */
-
-static struct auth_peer
-peer_of(struct sieve_session *ss)
-{
-	return (struct auth_peer){ .service = "sieve",
-		.address = stream_peer(ss->client),
-		.external = stream_tls_peer(ss->client),
-		.secure = stream_is_secure(ss->client) ||
-		          stream_is_loopback(ss->client) };
-}
 
 void
 managesieve_capabilities(struct sieve_session *ss)
 {
 	const struct proxyd_conf *conf = ss->worker->conf;
 	struct buf *out = stream_out(ss->client);
-	const struct auth_peer peer = peer_of(ss);
+	const struct auth_peer peer = login_peer(ss->client, "sieve");
 	char number[24];
 
 	managesieve_put_capability(out, "IMPLEMENTATION", slice_str("Murder"));
@@ -65,18 +56,12 @@ managesieve_greet(struct sieve_session *ss)
 /* --- logging in ------------------------------------------------------------------------- */
 
 static void
-logged_in(struct sieve_session *ss, const struct auth_line_answer *a)
+logged_in(struct sieve_session *ss, const char *user, const char *coded)
 {
 	const struct proxyd_conf *conf = ss->worker->conf;
 	const struct collect_limits limits = { MANAGESIEVE_REST_MAX,
 		conf->script_max + MANAGESIEVE_REST_MAX, 4 };
-	const char *user = proxyd_user_of(conf, a->authcid, a->authzid);
 
-	if (user == NULL) {
-		managesieve_done(ss, MANAGESIEVE_NO, NULL,
-		    "You may not act for that user");
-		return;
-	}
 	ss->user = xstrdup(user);
 	timer_set(ss->timer, (int64_t)conf->idle_ms);
 	stream_set_idle(ss->client,
@@ -84,12 +69,12 @@ logged_in(struct sieve_session *ss, const struct auth_line_answer *a)
 	collect_set_limits(&ss->collect, &limits);
 	log_info(ss->worker->log, "logged in for sieve", "sid", ss->sid, "user",
 	    user, "client", stream_peer(ss->client), NULL);
-	if (a->coded == NULL) {
+	if (coded == NULL) {
 		managesieve_done(ss, MANAGESIEVE_OK, NULL, "Logged in");
 		return;
 	}
 	managesieve_put_reply_arg(stream_out(ss->client), MANAGESIEVE_OK,
-	    "SASL", slice_str(a->coded), slice_str("Logged in"));
+	    "SASL", slice_str(coded), slice_str("Logged in"));
 	managesieve_end(ss);
 }
 
@@ -108,40 +93,24 @@ static void
 on_auth(void *arg, const struct auth_line_answer *a)
 {
 	struct sieve_session *ss = managesieve_session_of(arg);
+	const struct login l = login_take(ss->worker, ss->sid, ss->client, a);
 
-	if (a->result != AUTH_LINE_CHALLENGE)
-		ss->exchange = NULL;
-	switch (a->result) {
-	case AUTH_LINE_CHALLENGE:
+	if (l.outcome == LOGIN_ASK) {
 		ask_client(ss, a->coded);
 		return;
-	case AUTH_LINE_OK:
-		logged_in(ss, a);
-		return;
-	case AUTH_LINE_FAIL:
-		log_info(ss->worker->log, "login failed", "sid", ss->sid,
-		    "client", stream_peer(ss->client), "why", a->text, NULL);
-		managesieve_done(ss, MANAGESIEVE_NO, NULL,
-		    "Wrong user name or password");
-		return;
-	case AUTH_LINE_UNAVAILABLE:
-		managesieve_done(ss, MANAGESIEVE_NO, "TRYLATER",
-		    "Logging in is not possible now");
-		return;
-	case AUTH_LINE_CANCELLED:
-		managesieve_done(ss, MANAGESIEVE_NO, NULL, "Cancelled");
-		return;
-	case AUTH_LINE_MALFORMED:
-		managesieve_done(ss, MANAGESIEVE_NO, NULL,
-		    "The response is not base64");
-		return;
 	}
+	ss->exchange = NULL;
+	if (l.outcome == LOGIN_OK)
+		logged_in(ss, l.user, a->coded);
+	else
+		managesieve_done(ss, MANAGESIEVE_NO,
+		    l.outcome == LOGIN_UNAVAILABLE ? "TRYLATER" : NULL, l.text);
 }
 
 void
 managesieve_authenticate(struct sieve_session *ss)
 {
-	const struct auth_peer peer = peer_of(ss);
+	const struct auth_peer peer = login_peer(ss->client, "sieve");
 
 	ss->exchange = auth_line_start(ss->worker->auth, &peer,
 	    arena_string(&ss->arena, ss->cmd.name), ss->cmd.content,
