@@ -51,7 +51,10 @@ thread_main(void *arg)
 		TAILQ_REMOVE(&j->active, job, entry);
 		TAILQ_INSERT_TAIL(&j->finished, job, entry);
 		pthread_cond_broadcast(&j->ran);
+		/* Who wakes finds the lock free; so in jobs_put(). */
+		pthread_mutex_unlock(&j->lock);
 		waker_wake(j->waker);
+		pthread_mutex_lock(&j->lock);
 	}
 	pthread_mutex_unlock(&j->lock);
 	return NULL;
@@ -169,8 +172,8 @@ jobs_put(struct jobs *j, job_run *run, job_done *done, void *arg)
 	j->count++;
 	pthread_mutex_lock(&j->lock);
 	TAILQ_INSERT_TAIL(&j->waiting, job, entry);
-	pthread_cond_signal(&j->given);
 	pthread_mutex_unlock(&j->lock);
+	pthread_cond_signal(&j->given);
 }
 
 static struct job *

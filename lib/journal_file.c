@@ -30,6 +30,10 @@ enum { /* offsets in a header, in a record's head */
 	HEAD_HEADCRC = 32
 };
 
+enum {
+	AHEAD = 64 * 1024 /* of room: for some hundred records */
+};
+
 struct head {
 	uint32_t size, crc;
 	uint64_t number, prev, durable;
@@ -105,7 +109,7 @@ journal_file_create(struct journal_file *f, int dirfd, uint64_t first,
 	MUST(first > prev);
 	journal_file_name(name, first);
 	f->salt = (uint32_t)rand_u64();
-	f->end = JOURNAL_HEADER;
+	f->end = f->room = JOURNAL_HEADER;
 	/* One may be there that never came to hold a record. */
 	f->fd =
 	    openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -138,6 +142,27 @@ head_complete(uint8_t *p, size_t size, uint64_t durable, uint32_t salt)
 	put_number(p + HEAD_HEADCRC, hash_crc32c(salt, p, HEAD_HEADCRC), 4);
 }
 
+/* A disk that has no such thing, or no such place, may do for the octets. */
+static void
+make_room(struct journal_file *f, size_t len)
+{
+	uint64_t upto = f->end + len;
+
+	if (upto <= f->room)
+		return;
+	upto += AHEAD - upto % AHEAD;
+	if (posix_fallocate(f->fd, (off_t)f->end, (off_t)(upto - f->end)) == 0)
+		f->room = upto;
+}
+
+/* What is behind the durable octets goes, if the disk lets it. */
+static void
+trim(struct journal_file *f)
+{
+	if (ftruncate(f->fd, (off_t)f->end) == 0)
+		f->room = f->end;
+}
+
 int
 journal_file_append(struct journal_file *f, uint8_t *batch, size_t len,
     uint64_t durable, struct err *err)
@@ -151,6 +176,7 @@ journal_file_append(struct journal_file *f, uint8_t *batch, size_t len,
 		head_complete(batch + at, size, durable, f->salt);
 		at += JOURNAL_RECORD + size;
 	}
+	make_room(f, len);
 	if (write_all(f->fd, batch, len, f->end, err) == 0) {
 		if (fdatasync(f->fd) == 0) {
 			f->end += len;
@@ -162,14 +188,14 @@ journal_file_append(struct journal_file *f, uint8_t *batch, size_t len,
 	 * Its owners are about to be told that it is not there.  If this
 	 * fails too there is nothing left to try but journal_file_cut().
 	 */
-	if (ftruncate(f->fd, (off_t)f->end) == -1)
-		return -1;
+	trim(f);
 	return -1;
 }
 
 int
 journal_file_cut(struct journal_file *f, struct err *err)
 {
+	f->room = f->end;
 	if (ftruncate(f->fd, (off_t)f->end) == -1)
 		return err_sys(err, "truncating");
 	if (fdatasync(f->fd) == -1)
@@ -180,8 +206,11 @@ journal_file_cut(struct journal_file *f, struct err *err)
 void
 journal_file_close(struct journal_file *f)
 {
-	if (f->fd != -1)
-		close(f->fd);
+	if (f->fd == -1)
+		return;
+	if (f->room > f->end)
+		trim(f);
+	close(f->fd);
 	f->fd = -1;
 }
 
@@ -290,12 +319,30 @@ journal_scan_next(struct journal_scan *s, uint64_t *number,
 	return true;
 }
 
+/* Without the zeros at its end; every record's head has another octet. */
+static size_t
+text_end(const struct journal_text *t)
+{
+	size_t end = t->len;
+
+	while (end > 0 && t->octets[end - 1] == 0)
+		end--;
+	return end;
+}
+
+bool
+journal_scan_ended(const struct journal_scan *s)
+{
+	return text_end(s->text) <= s->at;
+}
+
 bool
 journal_scan_damaged(const struct journal_scan *s)
 {
+	size_t end = text_end(s->text);
 	struct head h;
 
-	for (size_t at = s->at; at < s->text->len; at++)
+	for (size_t at = s->at; at < end; at++)
 		if (head_parse(s->text, at, &h) && h.durable > s->last)
 			return true;
 	return false;

@@ -13,6 +13,10 @@
  * later one calls durable must be whole.  Checksums are CRC-32C, begun with
  * the file's random salt, so that octets put into a record do not pass for a
  * record.  The header is synced before any record is written.
+ *
+ * A file may be longer than its records: room is made ahead of them, so that a
+ * sync has the octets to write and nothing about the file.  Behind the last
+ * record are zeros then, which are no record's.
  */
 #ifndef LIB_JOURNAL_FILE_H
 #define LIB_JOURNAL_FILE_H
@@ -38,7 +42,8 @@ enum {
 struct journal_file {
 	int fd; /* -1: none */
 	uint32_t salt;
-	uint64_t end; /* octets that are durable */
+	uint64_t end;  /* octets that are durable */
+	uint64_t room; /* octets up to here have their place on the disk */
 };
 
 void journal_file_name(char name[JOURNAL_NAME_MAX], uint64_t first);
@@ -61,6 +66,7 @@ int journal_file_append(struct journal_file *f, uint8_t *batch, size_t len,
 /* Removes what is not durable, durably. */
 int journal_file_cut(struct journal_file *f, struct err *err) MUST_CHECK;
 
+/* Gives room back that was not needed; if that fails, zeros stay. */
 void journal_file_close(struct journal_file *f);
 
 /* --- reading -------------------------------------------------------------- */
@@ -89,7 +95,10 @@ void journal_scan_init(struct journal_scan *s, const struct journal_text *t);
 bool journal_scan_next(struct journal_scan *s, uint64_t *number,
     struct slice *record);
 
-/* After that: is something behind it which proves that a record is missing? */
+/* After that: is there nothing behind it, or zeros only? */
+bool journal_scan_ended(const struct journal_scan *s);
+
+/* Or something which proves that a record is missing? */
 bool journal_scan_damaged(const struct journal_scan *s);
 
 #endif

@@ -29,6 +29,7 @@ TAILQ_HEAD(tasks, task);
 struct task {
 	TAILQ_ENTRY(task) entry;
 	struct tasks *list; /* it waits in, or NULL */
+	struct tasks *into; /* that it waits in when wanted */
 	struct loop *loop;
 	task_cb *cb;
 	void *arg;
@@ -59,7 +60,7 @@ struct loop {
 	struct ev_check first;    /* first thing after it */
 	struct ev_check last;     /* behind all events */
 	struct ev_idle spin;      /* active: do not wait, there are tasks */
-	struct tasks tasks, running;
+	struct tasks tasks, lasts, running;
 	SLIST_HEAD(, signal) signals;
 	struct end *ends;
 	size_t nends, maxends;
@@ -99,11 +100,11 @@ ends_run(struct loop *l)
 
 /* Only those that wait now: what they ask for has a turn of its own. */
 static void
-tasks_run(struct loop *l)
+list_run(struct loop *l, struct tasks *list)
 {
 	struct task *t;
 
-	TAILQ_CONCAT(&l->running, &l->tasks, entry);
+	TAILQ_CONCAT(&l->running, list, entry);
 	TAILQ_FOREACH (t, &l->running, entry)
 		t->list = &l->running;
 	while ((t = TAILQ_FIRST(&l->running)) != NULL) {
@@ -111,7 +112,14 @@ tasks_run(struct loop *l)
 		t->list = NULL;
 		t->cb(t->arg);
 	}
-	if (TAILQ_EMPTY(&l->tasks))
+}
+
+static void
+tasks_run(struct loop *l)
+{
+	list_run(l, &l->tasks);
+	list_run(l, &l->lasts);
+	if (TAILQ_EMPTY(&l->tasks) && TAILQ_EMPTY(&l->lasts))
 		ev_idle_stop(l->ev, &l->spin);
 }
 
@@ -153,6 +161,7 @@ loop_new(void)
 	/* A peer that has gone is an error of the write, in TLS too. */
 	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&l->tasks);
+	TAILQ_INIT(&l->lasts);
 	TAILQ_INIT(&l->running);
 	SLIST_INIT(&l->signals);
 	clock_read(l);
@@ -378,8 +387,18 @@ task_new(struct loop *l, task_cb *cb, void *arg)
 	struct task *t = xcalloc(1, sizeof(*t));
 
 	t->loop = l;
+	t->into = &l->tasks;
 	t->cb = cb;
 	t->arg = arg;
+	return t;
+}
+
+struct task *
+task_new_last(struct loop *l, task_cb *cb, void *arg)
+{
+	struct task *t = task_new(l, cb, arg);
+
+	t->into = &l->lasts;
 	return t;
 }
 
@@ -388,7 +407,7 @@ task_want(struct task *t)
 {
 	if (t->list != NULL)
 		return;
-	t->list = &t->loop->tasks;
+	t->list = t->into;
 	TAILQ_INSERT_TAIL(t->list, t, entry);
 	ev_idle_start(t->loop->ev, &t->loop->spin);
 }

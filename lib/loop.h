@@ -57,6 +57,12 @@ void timer_free(struct timer **tp);
 struct task;
 typedef void task_cb(void *arg);
 struct task *task_new(struct loop *l, task_cb *cb, void *arg);
+
+/*
+ * One that runs behind all tasks of its turn, and in that turn still if one of
+ * them wants it: for what sends what they have put.
+ */
+struct task *task_new_last(struct loop *l, task_cb *cb, void *arg);
 void task_want(struct task *t); /* idempotent until it has run */
 void task_free(struct task **tp);
 

@@ -487,7 +487,7 @@ stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
 	buf_init(&s->out, limits->out);
 	s->io = io_new(loop, fd, io_event, s);
 	s->timer = timer_new(loop, timer_event, s);
-	s->task = task_new(loop, task_event, s);
+	s->task = task_new_last(loop, task_event, s);
 	moved(s);
 	stream_set_idle(s, limits->idle);
 	return s;

@@ -228,6 +228,15 @@ WRAP(int, rename, (const char *from, const char *to), hold(AT_FDCWD, to), from,
 WRAP(int, renameat, (int a, const char *from, int b, const char *to),
     hold(b, to), a, from, b, to)
 
+/* It says why by what it returns. */
+int
+posix_fallocate(int fd, off_t at, off_t n)
+{
+	REAL(int, "posix_fallocate", (int, off_t, off_t));
+
+	return tick() ? errno : real(fd, at, n);
+}
+
 int
 fsync(int fd)
 {

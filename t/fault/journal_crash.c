@@ -38,7 +38,8 @@ enum {
 struct news {
 	char what; /* 'd'urable, 'x' dropped, 's'ynced */
 	uint64_t number;
-	ino_t ino; /* of 's': number is the file's octets then */
+	ino_t ino;     /* of 's': number is the file's octets then */
+	uint64_t size; /* and this is how long it was, with zeros behind them */
 };
 
 struct told {
@@ -50,22 +51,43 @@ struct told {
 static int report_fd = -1;
 
 static void
-report(char what, uint64_t number, ino_t ino)
+report(const struct news *n)
 {
-	struct news n = { what, number, ino };
-
 	if (report_fd != -1)
-		MUST(write(report_fd, &n, sizeof(n)) == sizeof(n));
+		MUST(write(report_fd, n, sizeof(*n)) == sizeof(*n));
+}
+
+/* The last octet of a record is none; the header's may be. */
+static uint64_t
+octets_without_zeros(int fd, uint64_t size)
+{
+	uint8_t room[4096];
+	uint64_t end = 0;
+	ssize_t n;
+
+	for (uint64_t at = 0; at < size; at += (uint64_t)n) {
+		n = pread(fd, room, sizeof(room), (off_t)at);
+		MUST(n > 0);
+		for (ssize_t i = 0; i < n; i++)
+			if (room[i] != 0)
+				end = at + (uint64_t)i + 1;
+	}
+	return end < JOURNAL_HEADER && size >= JOURNAL_HEADER ? JOURNAL_HEADER
+	                                                      : end;
 }
 
 static void
 synced(int fd)
 {
+	struct news n = { .what = 's' };
 	struct stat st;
 
 	if (report_fd == -1 || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		return;
-	report('s', (uint64_t)st.st_size, st.st_ino);
+	n.size = (uint64_t)st.st_size;
+	n.number = octets_without_zeros(fd, n.size);
+	n.ino = st.st_ino;
+	report(&n);
 }
 
 /* --- the scenario --------------------------------------------------------- */
@@ -89,8 +111,10 @@ content(uint64_t number, uint8_t room[512])
 {
 	size_t n = (size_t)(number * 137 % 401);
 
+	MUST(n > 0);
 	for (size_t i = 0; i < n; i++)
 		room[i] = (uint8_t)(number * 7 + i);
+	room[n - 1] |= 1;
 	return slice_of(room, n);
 }
 
@@ -118,8 +142,10 @@ called_back(void *arg, uint64_t number, bool failed)
 {
 	struct world *w = arg;
 
+	struct news n = { .what = 'd', .number = number };
+
 	if (!failed) {
-		report('d', number, 0);
+		report(&n);
 		MUST(w->ngood < NITEMS(w->good));
 		w->good[w->ngood++] = number;
 	}
@@ -188,6 +214,7 @@ world_open(struct world *w, uint64_t after, journal_replay *with)
 static void
 scenario(const char *dir)
 {
+	struct news drop = { .what = 'x', .number = 2 * PER_ROUND };
 	struct world w;
 
 	for (int i = 0; i < 2; i++) {
@@ -196,7 +223,7 @@ scenario(const char *dir)
 		for (int r = 0; r < ROUNDS; r++) {
 			round_run(&w);
 			if (i == 0 && r == 1) {
-				report('x', 2 * PER_ROUND, 0);
+				report(&drop);
 				journal_drop(w.journal, 2 * PER_ROUND);
 			}
 		}
@@ -242,18 +269,19 @@ crash_at(const char *dir, int n, struct told *t)
 enum loss {
 	LOSS_NONE, /* the process died, the kernel lives */
 	LOSS_TAIL, /* files are as they were synced */
-	LOSS_ZERO, /* they are as long as they were, but zeros */
+	LOSS_ZERO, /* they are as long as they were, but what was not is zeros */
 	LOSS_HEAD, /* the later half of what was not synced is there */
 	LOSS_MAX
 };
 
-static uint64_t
-octets_synced(const struct told *t, ino_t ino)
+/* The last of a file, or one of nothing. */
+static struct news
+sync_of(const struct told *t, ino_t ino)
 {
 	for (size_t i = t->nsyncs; i > 0; i--)
 		if (t->syncs[i - 1].ino == ino)
-			return t->syncs[i - 1].number;
-	return 0;
+			return t->syncs[i - 1];
+	return (struct news){ .number = 0 };
 }
 
 static void
@@ -261,22 +289,22 @@ file_lose(int dirfd, const char *name, const struct told *t, enum loss loss)
 {
 	static const uint8_t zeros[4096];
 	struct stat st;
-	uint64_t kept, gone;
+	struct news kept;
+	uint64_t end, gone;
 	int fd = openat(dirfd, name, O_RDWR);
 
 	MUST(fd != -1 && fstat(fd, &st) == 0);
-	kept = octets_synced(t, st.st_ino);
-	gone = (uint64_t)st.st_size > kept ? (uint64_t)st.st_size - kept : 0;
+	kept = sync_of(t, st.st_ino);
+	end = octets_without_zeros(fd, (uint64_t)st.st_size);
+	gone = end > kept.number ? end - kept.number : 0;
 	MUST(gone < sizeof(zeros));
-	if (loss == LOSS_TAIL && kept == 0)
+	if (loss == LOSS_HEAD)
+		gone /= 2;
+	MUST(pwrite(fd, zeros, gone, (off_t)kept.number) == (ssize_t)gone);
+	if (loss == LOSS_TAIL)
+		MUST(ftruncate(fd, (off_t)kept.size) == 0);
+	if (loss == LOSS_TAIL && kept.size == 0)
 		MUST(unlinkat(dirfd, name, 0) == 0);
-	else if (loss == LOSS_TAIL && gone > 0)
-		MUST(ftruncate(fd, (off_t)kept) == 0);
-	else if (loss == LOSS_ZERO)
-		MUST(pwrite(fd, zeros, gone, (off_t)kept) == (ssize_t)gone);
-	else if (loss == LOSS_HEAD)
-		MUST(pwrite(fd, zeros, gone / 2, (off_t)kept) ==
-		     (ssize_t)(gone / 2));
 	close(fd);
 }
 

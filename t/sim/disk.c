@@ -686,6 +686,26 @@ __wrap_ftruncate(int fd, off_t size)
 	return 0;
 }
 
+/* Not every disk can; if it can, the file is longer, with zeros. */
+int
+__wrap_posix_fallocate(int fd, off_t at, off_t n)
+{
+	struct proc *was;
+	struct file *f;
+
+	if (fd_kind(fd) == FD_NONE)
+		return __real_posix_fallocate(fd, at, n);
+	disk_tick();
+	f = open_of(fd)->file;
+	if (disk_refuses() || world_chance(300))
+		return ENOSPC;
+	was = proc_leave();
+	if ((size_t)(at + n) > f->now.len)
+		file_write(f, (size_t)(at + n), NULL, 0, true);
+	proc_return(was);
+	return 0;
+}
+
 int
 __wrap_fsync(int fd)
 {

@@ -37,6 +37,7 @@ TAILQ_HEAD(tasks, task);
 struct task {
 	TAILQ_ENTRY(task) entry;
 	struct tasks *list; /* it waits in, or NULL */
+	struct tasks *into; /* that it waits in when wanted */
 	struct loop *loop;
 	task_cb *cb;
 	void *arg;
@@ -55,7 +56,7 @@ struct loop {
 	struct proc *proc;
 	struct event turn;
 	TAILQ_HEAD(readies, ready) ready, now;
-	struct tasks tasks, running;
+	struct tasks tasks, lasts, running;
 	struct end *ends;
 	size_t nends, maxends;
 	int64_t us; /* as of the start of this turn */
@@ -120,11 +121,11 @@ ends_run(struct loop *l)
 
 /* Only those that wait now: what they ask for has a turn of its own. */
 static void
-tasks_run(struct loop *l)
+tasks_run(struct loop *l, struct tasks *list)
 {
 	struct task *t;
 
-	TAILQ_CONCAT(&l->running, &l->tasks, entry);
+	TAILQ_CONCAT(&l->running, list, entry);
 	TAILQ_FOREACH (t, &l->running, entry)
 		t->list = &l->running;
 	while ((t = TAILQ_FIRST(&l->running)) != NULL) {
@@ -147,9 +148,11 @@ turn(void *arg)
 		r->waits = false;
 		r->fn(r->arg);
 	}
-	tasks_run(l);
+	tasks_run(l, &l->tasks);
+	tasks_run(l, &l->lasts);
 	ends_run(l);
-	if (!TAILQ_EMPTY(&l->ready) || !TAILQ_EMPTY(&l->tasks) || l->nends > 0)
+	if (!TAILQ_EMPTY(&l->ready) || !TAILQ_EMPTY(&l->tasks) ||
+	    !TAILQ_EMPTY(&l->lasts) || l->nends > 0)
 		loop_wake(l);
 }
 
@@ -168,6 +171,7 @@ loop_new(void)
 	TAILQ_INIT(&l->ready);
 	TAILQ_INIT(&l->now);
 	TAILQ_INIT(&l->tasks);
+	TAILQ_INIT(&l->lasts);
 	TAILQ_INIT(&l->running);
 	return l;
 }
@@ -329,8 +333,18 @@ task_new(struct loop *l, task_cb *cb, void *arg)
 	struct task *t = xcalloc(1, sizeof(*t));
 
 	t->loop = l;
+	t->into = &l->tasks;
 	t->cb = cb;
 	t->arg = arg;
+	return t;
+}
+
+struct task *
+task_new_last(struct loop *l, task_cb *cb, void *arg)
+{
+	struct task *t = task_new(l, cb, arg);
+
+	t->into = &l->lasts;
 	return t;
 }
 
@@ -339,7 +353,7 @@ task_want(struct task *t)
 {
 	if (t->list != NULL)
 		return;
-	t->list = &t->loop->tasks;
+	t->list = t->into;
 	TAILQ_INSERT_TAIL(t->list, t, entry);
 	loop_wake(t->loop);
 }

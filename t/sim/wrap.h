@@ -38,6 +38,7 @@ WRAPPED(int, openat, (int dirfd, const char *path, int flags, ...));
 WRAPPED(ssize_t, pread, (int fd, void *p, size_t n, off_t at));
 WRAPPED(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at));
 WRAPPED(int, ftruncate, (int fd, off_t size));
+WRAPPED(int, posix_fallocate, (int fd, off_t at, off_t n));
 WRAPPED(int, fsync, (int fd));
 WRAPPED(int, fdatasync, (int fd));
 WRAPPED(int, fstat, (int fd, struct stat *st));

@@ -263,6 +263,70 @@ test_drop(void)
 	world_fini(&w);
 }
 
+static size_t
+size_of(const struct world *w, uint64_t first)
+{
+	char name[JOURNAL_NAME_MAX], path[128];
+	struct stat st;
+
+	journal_file_name(name, first);
+	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+static void
+test_room(void)
+{
+	struct world w;
+	size_t size;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	commit(&w, 3);
+	size = size_of(&w, 1);
+	ok(size > JOURNAL_HEADER + journal_octets(w.journal) + 10000,
+	    "a file has room ahead");
+	commit(&w, 100);
+	ok(size_of(&w, 1) == size, "so that records do not make it longer");
+	big(&w, size);
+	ok(size_of(&w, 1) > JOURNAL_HEADER + journal_octets(w.journal),
+	    "there is some again");
+	size = JOURNAL_HEADER + journal_octets(w.journal);
+	journal_close(&w.journal);
+	ok(size_of(&w, 1) == size, "what is not used is given back");
+	ok(opens(&w, 0) && w.count == 104 && w.right, "nothing else goes");
+	world_fini(&w);
+}
+
+/* A file that another follows, as a process that was killed left it. */
+static void
+test_room_behind(void)
+{
+	struct world w;
+	char name[JOURNAL_NAME_MAX], path[128];
+	size_t end;
+	int fd;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	for (int i = 0; i < 3; i++)
+		big(&w, 9 << 20);
+	ok(files_count(&w, false) == 2, "two files");
+	journal_close(&w.journal);
+	journal_file_name(name, 1);
+	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	end = size_of(&w, 1);
+	fd = open(path, O_WRONLY);
+	MUST(fd != -1 && ftruncate(fd, (off_t)end + 5000) == 0);
+	ok(opens(&w, 0) && w.count == 3 && w.right,
+	    "the first may have room behind its records");
+	journal_close(&w.journal);
+	MUST(pwrite(fd, "x", 1, (off_t)end + 4000) == 1);
+	ok(!opens(&w, 0), "but nothing else: %s", w.err.text);
+	close(fd);
+	world_fini(&w);
+}
+
 /* --- cutting and damaging ------------------------------------------------- */
 
 struct image {
@@ -273,23 +337,23 @@ struct image {
 	size_t ends[COMMITS + 1]; /* of the file, after each commit */
 };
 
-static size_t
-size_of(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
-}
-
+/* With so many zeros behind it. */
 static void
-image_write(struct image *im, size_t len)
+image_write_room(struct image *im, size_t len, size_t room)
 {
 	int fd;
 
 	files_count(&im->world, true);
 	fd = open(im->path, O_WRONLY | O_CREAT, 0600);
 	MUST(fd != -1 && write(fd, im->octets, len) == (ssize_t)len);
+	MUST(ftruncate(fd, (off_t)(len + room)) == 0);
 	close(fd);
+}
+
+static void
+image_write(struct image *im, size_t len)
+{
+	image_write_room(im, len, 0);
 }
 
 static void
@@ -306,7 +370,7 @@ image_init(struct image *im)
 	im->ends[0] = JOURNAL_HEADER;
 	for (int i = 1; i <= COMMITS; i++) {
 		commit(w, PER_COMMIT);
-		im->ends[i] = size_of(im->path);
+		im->ends[i] = JOURNAL_HEADER + journal_octets(w->journal);
 	}
 	journal_close(&w->journal);
 	im->len = im->ends[COMMITS];
@@ -355,23 +419,24 @@ prefix_with(struct world *w, size_t least, size_t most)
 }
 
 static void
-test_cut(void)
+test_cut(size_t room)
 {
 	struct image im;
-	size_t good = 0;
+	size_t good = 0, least = room == 0 ? 0 : JOURNAL_HEADER;
 	bool fine;
 
 	image_init(&im);
-	for (size_t len = 0; len <= im.len; len++) {
-		image_write(&im, len);
+	for (size_t len = least; len <= im.len; len++) {
+		image_write_room(&im, len, room);
 		fine = prefix_with(&im.world, durable_at(&im, len),
 		    durable_at(&im, len) + PER_COMMIT);
 		if (!fine)
 			printf("# cut at %zu: %s\n", len, im.world.err.text);
 		good += fine;
 	}
-	ok(good == im.len + 1, "cut at each of %zu octets: a beginning is left",
-	    im.len);
+	ok(good == im.len + 1 - least,
+	    "cut at each of %zu octets, %zu zeros: a beginning is left", im.len,
+	    room);
 	image_fini(&im);
 }
 
@@ -519,7 +584,10 @@ main(void)
 	test_replay();
 	test_refused();
 	test_drop();
-	test_cut();
+	test_room();
+	test_room_behind();
+	test_cut(0);
+	test_cut(5000);
 	test_damage();
 	test_lost();
 	test_close_inside();

@@ -115,6 +115,47 @@ test_order(void)
 }
 
 static void
+last_note(void *arg)
+{
+	struct world *w = arg;
+
+	note(w, 'l');
+	if (++w->count < 5)
+		task_want(w->task2); /* next turn, not this one */
+	else
+		loop_stop(w->loop);
+}
+
+static void
+first_note(void *arg)
+{
+	struct world *w = arg;
+
+	note(w, 't');
+	loop_at_end(w->loop, end_note, w);
+	task_want(w->task2);
+	if (++w->count < 2)
+		task_want(w->task);
+}
+
+static void
+test_last(void)
+{
+	struct world w;
+
+	world_init(&w);
+	w.task = task_new(w.loop, first_note, &w);
+	w.task2 = task_new_last(w.loop, last_note, &w);
+	task_want(w.task2);
+	task_want(w.task);
+	loop_run(w.loop);
+	/* Wanted before it or by it, still behind it; itself, next turn. */
+	is_str(w.trace, "tletlel",
+	    "a last task ends the turn of those that want it");
+	world_fini(&w);
+}
+
+static void
 free_all(void *arg, unsigned ready)
 {
 	struct world *w = arg;
@@ -252,6 +293,7 @@ int
 main(void)
 {
 	test_order();
+	test_last();
 	test_free();
 	test_timer();
 	test_signal();
