@@ -17,6 +17,7 @@
 struct announce {
 	struct uplink *uplink;
 	TAILQ_HEAD(, asked) asked;
+	bool lost; /* a change, since announce_lost() */
 };
 
 enum verb {
@@ -293,6 +294,8 @@ heard_end(void *arg, enum uplink_end end, const char *text)
 	struct asked *q = arg;
 
 	MUST(q->magic == ASKED_MAGIC);
+	if (end == UPLINK_LOST && q->verb <= VERB_DELETE)
+		q->announce->lost = true;
 	if (end == UPLINK_LOST)
 		finish(q, ANNOUNCE_UNAVAILABLE, text);
 	else if (q->step == STEP_COMMAND && end == UPLINK_NO)
@@ -453,4 +456,13 @@ bool
 announce_has_digests(const struct announce *a)
 {
 	return uplink_has_xmurder(a->uplink);
+}
+
+bool
+announce_lost(struct announce *a)
+{
+	bool lost = a->lost;
+
+	a->lost = false;
+	return lost;
 }

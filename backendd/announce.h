@@ -57,6 +57,14 @@ bool announce_is_up(const struct announce *a);
 /* Can it compare by announce_digest()? */
 bool announce_has_digests(const struct announce *a);
 
+/*
+ * Has a change been asked for and not been answered, since this was last
+ * asked?  An update server without XMURDER does not know which connections are
+ * one server's: what is still on the way to it on an older one may come to be
+ * after what a new one has seen.
+ */
+bool announce_lost(struct announce *a);
+
 /* None calls back from inside.  Strings are copied; cb may be NULL. */
 
 /* The name is ours, and nobody sees it yet. */

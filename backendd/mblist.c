@@ -267,11 +267,11 @@ compare(void *arg)
 
 	/*
 	 * All that an update server without digests has is much to ask for,
-	 * and asked once a connection, unless that was in vain or somebody
-	 * waits for it.
+	 * and asked once a connection, unless that was in vain, or too early
+	 * to see all that we have said, or somebody waits for it.
 	 */
 	if (l->sync == NULL && announce_is_up(l->bd->announce) &&
-	    (announce_has_digests(l->bd->announce) || l->given_up ||
+	    (announce_has_digests(l->bd->announce) || l->again ||
 	        l->counts.withheld > 0))
 		l->sync = sync_new(l);
 }

@@ -54,7 +54,7 @@ struct mblist {
 	struct meta *meta;
 	struct mblist_counts counts;
 	bool unproven; /* it began empty, and may have been lost */
-	bool given_up; /* the last comparison was, before its end */
+	bool again;    /* the last comparison was not whole, or too early */
 };
 
 typedef void op_step(struct op *op, bool failed);

@@ -92,7 +92,7 @@ finish(struct sync *s)
 
 	MUST(l->sync == s);
 	l->counts.compared++;
-	l->given_up = false;
+	l->again = announce_lost(l->bd->announce);
 	timer_set(l->compare, (int64_t)l->bd->conf->compare_ms);
 	l->sync = NULL;
 	stop(s);
@@ -105,7 +105,7 @@ give_up(struct sync *s, const char *why)
 
 	log_warn(l->bd->log, "mailbox list not compared", "why", why, NULL);
 	finish(s);
-	l->given_up = true;
+	l->again = true;
 }
 
 /* RECONCILE:want */

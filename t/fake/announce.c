@@ -301,6 +301,8 @@ take_turn(void *arg)
 		q->cb = cb;
 		if (a->server.fault != FAULT_REFUSED)
 			a->up = false;
+		if (!a->up)
+			a->server.lost = true;
 		fail(q, a->up ? ANNOUNCE_REFUSED : ANNOUNCE_UNAVAILABLE);
 	} else {
 		answer(a, q);
@@ -494,4 +496,13 @@ bool
 announce_has_digests(const struct announce *a)
 {
 	return a->up && a->server.extended;
+}
+
+bool
+announce_lost(struct announce *a)
+{
+	bool lost = a->server.lost;
+
+	a->server.lost = false;
+	return lost;
 }

@@ -31,6 +31,7 @@ struct fake_update_server {
 	bool extended;  /* XMURDER */
 	bool remembers; /* it has ended every grant but those it has */
 	bool no_lists;  /* XLIST and LIST are answered NO */
+	bool lost;      /* a change has been: see announce_lost() */
 	uint64_t revision;
 	unsigned changes;  /* commands that change something, heard or not */
 	unsigned lists;    /* XLISTs and LISTs */

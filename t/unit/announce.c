@@ -536,6 +536,8 @@ test_broken(enum manner manner, const char *what)
 		announce_reserve(t.announce, "x", "be1!default", answered, &t);
 	wait_for(&t, 1, 5);
 	ok(strcmp(t.answers, "UUUUU") == 0, "%s: unavailable", what);
+	ok(announce_lost(t.announce) && !announce_lost(t.announce),
+	    "%s: changes are lost, which is said once", what);
 	t.server.manner = MANNER_POLITE;
 	wait_for(&t, 2, 5);
 	announce_reserve(t.announce, "x", "be1!default", answered, &t);

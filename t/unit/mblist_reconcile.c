@@ -174,6 +174,38 @@ test_given_up(void)
 	published_fini(&t);
 }
 
+/* What was said on a connection that is gone may come in behind a new one. */
+static void
+test_late(void)
+{
+	struct mboxrec rec = published_as("test!default", 7);
+	struct published t;
+
+	rec.state = MBOXREC_RESERVED;
+	published_init(&t);
+	make_many(&t);
+	t.f.conf.compare_ms = 5;
+	published_server(&t)->extended = false;
+	published_server(&t)->fault = FAULT_UNHEARD;
+	published_server(&t)->fault_at = published_server(&t)->changes + 1;
+	ok(published_make(&t, "new", ACL) != MBLIST_OK, "a lost RESERVE");
+	published_server(&t)->lists = 0;
+	meet_again(&t);
+	for (int i = 0; i < TURNS && published_server(&t)->lists < 1; i++)
+		published_turn(&t);
+	fake_announce_put(t.f.bd.announce, "new", &rec);
+	for (int i = 0; i < TURNS && !published_is_alike(&t); i++)
+		published_turn(&t);
+	published_settle(&t);
+	ok(fake_announce_find(t.f.bd.announce, "new") == NULL,
+	    "that comes late is found");
+	published_server(&t)->lists = 0;
+	while (timer_is_set(t.f.bd.list->compare))
+		published_turn(&t);
+	ok(published_server(&t)->lists == 0, "and no more is looked for");
+	published_fini(&t);
+}
+
 /* It may be out of its mind; a name of ours is never so long. */
 static void
 test_long_name(void)
@@ -453,6 +485,7 @@ main(void)
 	test_differences(true);
 	test_differences(false);
 	test_given_up();
+	test_late();
 	test_long_name();
 	test_conflicts();
 	test_lacking();
