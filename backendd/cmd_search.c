@@ -1,40 +1,83 @@
 #include "backendd/condstore.h"
 #include "backendd/handlers.h"
-#include "backendd/search_run.h"
+#include "backendd/search_cmd.h"
 #include "backendd/session.h"
 #include "imap/parse.h"
 #include "imap/search.h"
+#include "imap/seqset.h"
 #include "lib/arena.h"
+#include "lib/buf.h"
+
+struct searching {
+	struct session *ss;
+	struct search search;
+	enum search_numbers numbers;
+	struct search_hits hits;
+};
+
+static void
+on_found(void *arg, const struct search_facts *facts, struct slice headers)
+{
+	struct searching *se = arg;
+
+	(void)headers;
+	search_hits_add(&se->hits, &se->search, facts);
+}
+
+/* False: there is too much to keep. */
+static bool
+save(struct searching *se)
+{
+	struct seqset saved;
+
+	if (!(se->search.returns & SEARCH_RETURN_SAVE))
+		return true;
+	search_hits_saved(&se->hits, &se->search, session_cmd(se->ss)->arena,
+	    &saved);
+	return session_save(se->ss, &saved);
+}
+
+static void
+on_done(void *arg)
+{
+	struct searching *se = arg;
+	struct search_found found = { .by_uid = se->numbers == SEARCH_BY_UID };
+	bool saved = save(se);
+	struct buf *out = arena_alloc(session_cmd(se->ss)->arena, sizeof(*out));
+
+	search_hits_write(&se->hits, &se->search, session_cmd(se->ss)->tag,
+	    found, out);
+	search_hits_fini(&se->hits);
+	if (saved)
+		search_cmd_reply(se->ss, out, SESSION_OK, NULL,
+		    "Search completed");
+	else
+		search_cmd_reply(se->ss, out, SESSION_NO, "NOTSAVED",
+		    "Too many messages to save");
+}
 
 static void
 search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 {
-	struct search *s = arena_alloc(cmd->arena, sizeof(*s));
+	struct searching *se = arena_alloc(cmd->arena, sizeof(*se));
+	struct search_ask ask = { .found = on_found,
+		.done = on_done,
+		.arg = se };
 	bool badcharset = false;
-	const char *why = search_parse(cmd->args, s, &badcharset);
+	const char *why;
 
-	if (why != NULL && badcharset) {
-		session_done(ss, SESSION_NO, "BADCHARSET", why);
+	se->ss = ss;
+	se->numbers = numbers;
+	why = search_parse(cmd->args, &se->search, &badcharset);
+	if (search_cmd_refused(ss, &se->search, numbers, why, badcharset))
 		return;
-	}
-	if (parse_error(cmd->args) != NULL) {
-		session_bad_syntax(ss);
-		return;
-	}
-	if (why != NULL) {
-		session_done(ss, SESSION_BAD, NULL, why);
-		return;
-	}
-	if (s->numbers && (session_enabled(ss) & ENABLED_UIDONLY)) {
-		session_done(ss, SESSION_BAD, "UIDREQUIRED",
-		    "Only UIDs are wanted");
-		return;
-	}
 	if (session_enabled(ss) & ENABLED_REV2) /* it has no SEARCH response */
-		search_want_esearch(s);
-	if (s->modseq)
+		search_want_esearch(&se->search);
+	if (se->search.modseq)
 		condstore_enable(ss);
-	search_run(ss, s, numbers);
+	ask.first_only = (se->search.returns & ~(unsigned)SEARCH_RETURN_SAVE) ==
+	                 SEARCH_RETURN_MIN;
+	search_cmd_run(ss, &se->search, &ask);
 }
 
 void

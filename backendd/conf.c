@@ -101,6 +101,9 @@ static const struct conf_item items[] = {
 	    "How long a client may take to log in." },
 	{ "idle_timeout", CONF_DURATION, AT(idle_ms), "30m", 1000, 0, NULL,
 	    "How long a client may be silent." },
+	{ "progress_interval", CONF_DURATION, AT(progress_ms), "10s", 1, 0,
+	    NULL,
+	    "How often a client is told how far a long search has come." },
 	{ "message_timeout", CONF_DURATION, AT(message_ms), "30m", 1000, 0,
 	    NULL, "How long a mail sender may take from MAIL to the end of "
 	    "the message." },

@@ -39,6 +39,7 @@ struct backendd_conf {
 	char *tls_cert, *tls_key, *tls_ca;
 	char *mupdate_ca, *mupdate_cert, *mupdate_key;
 	uint64_t publish_ms, compare_ms;
+	uint64_t progress_ms; /* of INPROGRESS */
 	uint64_t list_shrink; /* percent */
 
 	uint64_t max_sessions, max_deliveries;

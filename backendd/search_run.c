@@ -1,278 +1,442 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "backendd/emailid.h"
 #include "backendd/mailbox.h"
 #include "backendd/search_run.h"
 #include "backendd/server.h"
-#include "backendd/session.h"
 #include "backendd/summarise.h"
 #include "backendd/view.h"
 #include "imap/flag.h"
+#include "imap/header.h"
 #include "imap/search.h"
+#include "imap/summary.h"
 #include "lib/arena.h"
-#include "lib/buf.h"
 #include "lib/jobs.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
 enum {
-	LOOKED_MAX = 4096,          /* messages tested in one turn */
-	BATCH = SUMMARISE_MAX,      /* ...of which so many need reading */
-	MESSAGES_MAX = 1024 * 1024, /* octets of messages read at once */
-	ROOM = 32 * 1024,
-	LINE_MAX = 64 * 1024 /* of a response, beside its numbers */
+	LOOKED_MAX = 16384,  /* messages looked at in one turn */
+	CANDIDATES = 1024,   /* ...of which so many need reading */
+	BATCHES = 3,         /* of messages, read and tested side by side */
+	BATCH_MESSAGES = 64, /* in one of them */
+	BATCH_OCTETS = 1024 * 1024
 };
 
 /* A message that is found, or may be. */
 struct candidate {
 	struct search_facts facts;
 	enum search_answer answer;
+	bool missing;           /* its summary is to be made */
+	bool cut;               /* headers are wanted, and the summary has not
+	                          all of them */
+	struct slice cached;    /* its summary, encoded */
+	struct summary summary; /* ...without parts */
+	uint8_t *header;        /* if cut: the message's own */
+	size_t header_len;
 };
 
-struct searching {
-	struct session *ss;
-	struct search *s;
-	bool by_uid;
+/* Messages read and tested together. */
+struct batch {
+	struct search_run *r;
+	size_t n;
+	struct candidate *of[BATCH_MESSAGES];
+	struct store_part parts[BATCH_MESSAGES];
+	struct store_chunk *chunk;
+};
+
+/* What is needed only when something has to be read. */
+struct reading {
+	struct candidate candidates[CANDIDATES];
+	size_t n;
+	struct store_part parts[CANDIDATES];
+	struct store_chunk *chunk; /* of summaries */
+	struct summarise_item items[SUMMARISE_MAX];
+	struct candidate *made[SUMMARISE_MAX];
+	size_t nmade;
+	size_t next; /* candidate to go on with */
+	struct batch batches[BATCHES];
+	unsigned busy;  /* batches */
+	size_t read;    /* of the candidates, in batches that are done */
+	bool delivered; /* all that were found */
+	struct arena arena;
+};
+
+struct search_run {
+	struct search_ask ask;
 	struct mailbox *m; /* a hold */
 	struct task *turn;
-	uint32_t next_uid;
-
-	struct arena arena;                  /* of the batch */
-	struct candidate *found[LOOKED_MAX]; /* in order of UID */
-	size_t nfound;
-	struct candidate *unsure[BATCH]; /* some of those */
-	size_t nunsure;
-	struct summarise_item items[BATCH];
-
-	/* Messages read and tested together. */
-	size_t first, end; /* of unsure */
-	struct store_part parts[BATCH];
-	struct store_chunk *chunk;
-
-	uint32_t *numbers;
-	size_t count, size;
-	uint64_t first_modseq, last_modseq, highest_modseq;
-
-	struct buf out; /* the response */
+	uint32_t next_uid; /* 0: no more */
+	size_t next;       /* of ask.uids */
+	uint32_t looked, total;
+	bool stopped;
+	int keywords[SEARCH_KEYWORDS_MAX]; /* their numbers here; -1: none */
+	unsigned quick_mask;               /* flags in the index itself */
+	struct arena ids;                  /* EMAILIDs of a slice */
+	struct reading *rd;
 };
 
-static void next_slice(struct searching *se);
-static void next_messages(struct searching *se);
-
-/* ---------------------------------------------------------------- response */
+static void next_messages(struct search_run *r);
+static void next_missing(struct search_run *r);
 
 static void
-send_response(struct session *ss, void *arg)
+finish(struct search_run *r)
 {
-	struct searching *se = arg;
-	size_t n = buf_len(&se->out), room = session_room(ss);
+	struct search_ask ask = r->ask;
 
-	if (n > room)
-		n = room;
-	buf_put(session_out(ss), buf_data(&se->out), n);
-	buf_drop(&se->out, n);
-	session_flush(ss);
-	if (buf_len(&se->out) > 0) {
-		session_wait_room(ss, ROOM, send_response, se);
-		return;
+	if (r->rd != NULL) {
+		arena_reset(&r->rd->arena);
+		free(r->rd);
 	}
-	buf_fini(&se->out);
-	free(se->numbers);
-	free(se);
-	session_done(ss, SESSION_OK, NULL, "Search completed");
+	arena_reset(&r->ids);
+	task_free(&r->turn);
+	mailbox_release(&r->m);
+	free(r);
+	ask.done(ask.arg);
 }
 
-/* RFC 7162 3.1.5 and 3.1.10: the highest of what is told of. */
-static uint64_t
-modseq_told(const struct searching *se)
-{
-	unsigned returns = se->s->returns;
-	uint64_t modseq = 0;
-
-	if (!se->s->modseq || se->count == 0)
-		return 0;
-	if (!se->s->esearch ||
-	    (returns & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT)))
-		return se->highest_modseq;
-	if (returns & SEARCH_RETURN_MIN)
-		modseq = se->first_modseq;
-	if ((returns & SEARCH_RETURN_MAX) && se->last_modseq > modseq)
-		modseq = se->last_modseq;
-	return modseq;
-}
+/* --- found ------------------------------------------------------------------ */
 
 static void
-finish(struct searching *se)
+deliver_one(struct search_run *r, const struct candidate *c)
 {
-	struct search_found found = {
-		.by_uid = se->by_uid,
-		.numbers = se->numbers,
-		.count = se->count,
-		.modseq = modseq_told(se),
-	};
+	struct slice headers = slice_of(NULL, 0);
 
-	arena_reset(&se->arena);
-	task_free(&se->turn);
-	mailbox_release(&se->m);
-	buf_init(&se->out, se->count * 12 + LINE_MAX);
-	search_write(&se->out, se->s, session_cmd(se->ss)->tag, &found);
-	MUST(!buf_failed(&se->out)); /* 11 octets a number */
-	send_response(se->ss, se);
+	if (c->header != NULL)
+		headers = slice_of(c->header, c->header_len);
+	else if (c->facts.summary != NULL)
+		headers = c->facts.summary->headers;
+	r->ask.found(r->ask.arg, &c->facts, headers);
 }
 
-/* ------------------------------------------------------------------ slices */
-
+/* In the loop or, as it costs more with headers, in a thread. */
 static void
-add_found(struct searching *se, const struct search_facts *facts)
+deliver(void *arg)
 {
-	if (se->count == se->size) {
-		se->size = se->size == 0 ? 64 : se->size * 2;
-		se->numbers = xreallocarray(se->numbers, se->size,
-		    sizeof(se->numbers[0]));
+	struct search_run *r = arg;
+	struct reading *rd = r->rd;
+
+	for (size_t i = 0; i < rd->n; i++) {
+		if (rd->candidates[i].answer != SEARCH_YES)
+			continue;
+		deliver_one(r, &rd->candidates[i]);
+		if (r->ask.first_only)
+			break;
 	}
-	if (se->count == 0)
-		se->first_modseq = facts->modseq;
-	se->numbers[se->count++] = se->by_uid ? facts->uid : facts->seq;
-	se->last_modseq = facts->modseq;
-	if (facts->modseq > se->highest_modseq)
-		se->highest_modseq = facts->modseq;
+	rd->delivered = true;
 }
+
+static void
+end_slice(void *arg)
+{
+	struct search_run *r = arg;
+	struct reading *rd = r->rd;
+	bool found = false;
+
+	for (size_t i = 0; i < rd->n; i++) {
+		found |= rd->candidates[i].answer == SEARCH_YES;
+		free(rd->candidates[i].header);
+	}
+	store_chunk_free(&rd->chunk);
+	arena_reset(&rd->arena);
+	rd->n = rd->read = 0;
+	if (r->next_uid == 0 || r->stopped || (r->ask.first_only && found))
+		finish(r);
+	else
+		task_want(r->turn);
+}
+
+static void
+all_tested(struct search_run *r)
+{
+	if (r->rd->delivered || r->stopped) {
+		end_slice(r);
+	} else if (r->ask.headers) {
+		jobs_put(r->ask.bd->jobs, deliver, end_slice, r);
+	} else {
+		deliver(r);
+		end_slice(r);
+	}
+}
+
+/* --- messages ---------------------------------------------------------------- */
 
 static bool
-is_enough(const struct searching *se)
+needs_message(const struct candidate *c)
 {
-	return session_dead(se->ss) ||
-	       (se->s->esearch && se->s->returns == SEARCH_RETURN_MIN &&
-	           se->count > 0);
+	return c->answer == SEARCH_NEEDS_MESSAGE ||
+	       (c->answer == SEARCH_YES && c->cut);
 }
 
 static void
-end_slice(struct searching *se)
+keep_header(struct candidate *c)
 {
-	for (size_t i = 0; i < se->nfound; i++)
-		if (se->found[i]->answer == SEARCH_YES)
-			add_found(se, &se->found[i]->facts);
-	arena_reset(&se->arena);
-	se->nfound = se->nunsure = 0;
-	if (se->next_uid == 0 || is_enough(se))
-		finish(se);
-	else
-		task_want(se->turn);
+	c->header_len = header_length(c->facts.message);
+	c->header = xmalloc(c->header_len + 1);
+	memcpy(c->header, c->facts.message.ptr, c->header_len);
 }
 
 /* In a thread. */
 static void
 test_messages(void *arg)
 {
-	struct searching *se = arg;
+	struct batch *b = arg;
+	struct arena a;
 
-	for (size_t i = se->first; i < se->end; i++) {
-		struct candidate *c = se->unsure[i];
+	arena_init(&a);
+	for (size_t i = 0; i < b->n; i++) {
+		struct candidate *c = b->of[i];
+		struct search_facts facts = c->facts;
+		struct summary s;
 
-		if (c->facts.message.ptr != NULL)
-			c->answer = search_test(se->s, &c->facts);
+		if (b->parts[i].why != NULL)
+			continue; /* gone or damaged: not found */
+		c->facts.message = facts.message = b->parts[i].octets;
+		if (c->cached.len > 0 && summary_decode(&a, c->cached, &s) == 0)
+			facts.summary = &s;
+		if (c->answer != SEARCH_YES)
+			c->answer = search_test(b->r->ask.search, &facts);
+		if (c->answer == SEARCH_YES && c->cut)
+			keep_header(c);
+		c->facts.message = slice_of(NULL, 0);
+		arena_reset(&a);
 	}
 }
 
 static void
 on_tested(void *arg)
 {
-	struct searching *se = arg;
+	struct batch *b = arg;
 
-	store_chunk_free(&se->chunk);
-	se->first = se->end;
-	next_messages(se);
+	store_chunk_free(&b->chunk);
+	b->r->rd->read += b->n;
+	b->n = 0;
+	b->r->rd->busy--;
+	next_messages(b->r);
 }
 
 static void
 on_messages(void *arg, struct store_chunk *chunk)
 {
-	struct searching *se = arg;
-	size_t n = 0;
+	struct batch *b = arg;
 
-	se->chunk = chunk;
-	for (size_t i = se->first; i < se->end; i++) {
-		if (se->unsure[i]->answer != SEARCH_NEEDS_MESSAGE)
-			continue;
-		if (se->parts[n].why == NULL)
-			se->unsure[i]->facts.message = se->parts[n].octets;
-		n++;
-	}
-	jobs_put(session_server(se->ss)->jobs, test_messages, on_tested, se);
+	b->chunk = chunk;
+	jobs_put(b->r->ask.bd->jobs, test_messages, on_tested, b);
 }
 
-/* Those that still need their message, as many as may be read at once. */
+/* The next messages that have to be read, as many as may be at once. */
 static void
-next_messages(struct searching *se)
+fill_batch(struct search_run *r, struct batch *b)
 {
+	struct reading *rd = r->rd;
 	uint64_t octets = 0;
-	size_t n = 0;
 
-	for (se->end = se->first; se->end < se->nunsure; se->end++) {
-		const struct candidate *c = se->unsure[se->end];
+	b->r = r;
+	for (; rd->next < rd->n && b->n < BATCH_MESSAGES; rd->next++) {
+		struct candidate *c = &rd->candidates[rd->next];
 
-		if (c->answer != SEARCH_NEEDS_MESSAGE)
+		if (!needs_message(c))
 			continue;
-		if (n > 0 && octets + c->facts.size_octets > MESSAGES_MAX)
+		if (b->n > 0 && octets + c->facts.size_octets > BATCH_OCTETS)
 			break;
 		octets += c->facts.size_octets;
-		se->parts[n++] = (struct store_part){
+		b->of[b->n] = c;
+		b->parts[b->n++] = (struct store_part){
 			.uid = c->facts.uid,
 			.what = STORE_OCTETS,
 			.len = UINT64_MAX,
 		};
 	}
-	if (n == 0)
-		end_slice(se);
-	else
-		store_read(mailbox_store(se->m), se->parts, n, on_messages, se);
+}
+
+static void
+next_messages(struct search_run *r)
+{
+	struct reading *rd = r->rd;
+
+	for (unsigned i = 0; i < BATCHES && !r->stopped; i++) {
+		struct batch *b = &rd->batches[i];
+
+		if (b->n > 0)
+			continue;
+		fill_batch(r, b);
+		if (b->n == 0)
+			break;
+		rd->busy++;
+		store_read(mailbox_store(r->m), b->parts, b->n, on_messages, b);
+	}
+	if (rd->busy == 0)
+		all_tested(r);
+}
+
+/* --- summaries --------------------------------------------------------------- */
+
+static bool
+wants_summary(const struct search_run *r, const struct candidate *c)
+{
+	return c->answer == SEARCH_NEEDS_SUMMARY ||
+	       c->answer == SEARCH_NEEDS_MESSAGE || r->ask.headers;
+}
+
+static void
+test_summary(struct search_run *r, struct candidate *c)
+{
+	if (c->answer != SEARCH_YES)
+		c->answer = search_test(r->ask.search, &c->facts);
+	c->cut = r->ask.headers && c->facts.summary != NULL &&
+	         c->facts.summary->headers_cut;
+}
+
+/* In a thread: those whose summaries were made just now. */
+static void
+test_made(void *arg)
+{
+	struct search_run *r = arg;
+	struct reading *rd = r->rd;
+
+	for (size_t i = 0; i < rd->nmade; i++) {
+		struct candidate *c = rd->made[i];
+
+		c->facts.summary = rd->items[i].summary;
+		if (c->facts.summary != NULL)
+			test_summary(r, c);
+		else if (c->answer != SEARCH_YES)
+			c->answer = SEARCH_NO; /* it cannot be read */
+	}
+}
+
+static void
+on_made_tested(void *arg)
+{
+	next_missing(arg);
+}
+
+static void
+on_made(void *arg)
+{
+	struct search_run *r = arg;
+
+	jobs_put(r->ask.bd->jobs, test_made, on_made_tested, r);
+}
+
+/* Messages whose summaries the cache has not. */
+static void
+next_missing(struct search_run *r)
+{
+	struct reading *rd = r->rd;
+
+	rd->nmade = 0;
+	for (; rd->next < rd->n && rd->nmade < SUMMARISE_MAX; rd->next++) {
+		struct candidate *c = &rd->candidates[rd->next];
+
+		if (!c->missing)
+			continue;
+		rd->items[rd->nmade].uid = c->facts.uid;
+		rd->made[rd->nmade++] = c;
+	}
+	if (rd->nmade > 0 && !r->stopped) {
+		summarise(r->m, r->ask.bd->jobs, &rd->arena, rd->items,
+		    rd->nmade, on_made, r);
+		return;
+	}
+	rd->next = 0;
+	next_messages(r);
 }
 
 /* In a thread: folding and comparing headers. */
 static void
 test_summaries(void *arg)
 {
-	struct searching *se = arg;
+	struct search_run *r = arg;
+	struct reading *rd = r->rd;
+	bool decided = true;
+	size_t k = 0;
 
-	for (size_t i = 0; i < se->nunsure; i++) {
-		struct candidate *c = se->unsure[i];
+	for (size_t i = 0; i < rd->n; i++) {
+		struct candidate *c = &rd->candidates[i];
 
-		c->answer = c->facts.summary == NULL
-		                ? SEARCH_NO
-		                : search_test(se->s, &c->facts);
+		if (!wants_summary(r, c))
+			continue;
+		c->cached = rd->parts[k++].octets;
+		if (c->cached.len == 0 ||
+		    summary_peek(c->cached, &c->summary) == -1) {
+			c->cached.len = 0;
+			c->missing = true;
+		} else {
+			c->facts.summary = &c->summary;
+			test_summary(r, c);
+		}
+		decided &= !c->missing && !needs_message(c);
 	}
+	if (decided && r->ask.headers)
+		deliver(r);
 }
 
 static void
 on_summaries_tested(void *arg)
 {
-	struct searching *se = arg;
+	struct search_run *r = arg;
 
-	se->first = 0;
-	next_messages(se);
+	r->rd->next = 0;
+	next_missing(r);
 }
 
 static void
-on_summaries(void *arg)
+on_summaries(void *arg, struct store_chunk *chunk)
 {
-	struct searching *se = arg;
+	struct search_run *r = arg;
 
-	for (size_t i = 0; i < se->nunsure; i++)
-		se->unsure[i]->facts.summary = se->items[i].summary;
-	jobs_put(session_server(se->ss)->jobs, test_summaries,
-	    on_summaries_tested, se);
+	r->rd->chunk = chunk;
+	jobs_put(r->ask.bd->jobs, test_summaries, on_summaries_tested, r);
 }
 
-/* bit i: the message has the i-th keyword of the search. */
-static uint64_t
-keywords_of(const struct searching *se, const struct store_msg *msg)
+static void
+read_summaries(struct search_run *r)
 {
-	const struct store_mailbox *mb = mailbox_store(se->m);
+	struct reading *rd = r->rd;
+	size_t k = 0;
+
+	rd->delivered = false;
+	for (size_t i = 0; i < rd->n; i++)
+		if (wants_summary(r, &rd->candidates[i]))
+			rd->parts[k++] = (struct store_part){
+				.uid = rd->candidates[i].facts.uid,
+				.what = STORE_CACHE,
+			};
+	if (k > 0)
+		store_read(mailbox_store(r->m), rd->parts, k, on_summaries, r);
+	else
+		all_tested(r);
+}
+
+/* --- the index --------------------------------------------------------------- */
+
+static void
+add_candidate(struct search_run *r, const struct search_facts *facts,
+    enum search_answer answer)
+{
+	struct candidate *c;
+
+	if (r->rd == NULL)
+		r->rd = xcalloc(1, sizeof(*r->rd));
+	MUST(r->rd->n < CANDIDATES);
+	c = &r->rd->candidates[r->rd->n++];
+	c->facts = *facts;
+	c->answer = answer;
+	c->missing = c->cut = false;
+	c->cached = slice_of(NULL, 0);
+	c->header = NULL;
+}
+
+static uint64_t
+keywords_of(const struct search_run *r, const struct store_msg *msg)
+{
 	uint64_t bits = 0;
 
-	for (unsigned i = 0; i < se->s->nkeywords; i++) {
-		int k = store_keyword_find(mb, se->s->keywords[i]);
+	for (unsigned i = 0; i < r->ask.search->nkeywords; i++) {
+		int k = r->keywords[i];
 
 		if (k != -1 && (msg->keywords[k / 64] >> (k % 64) & 1))
 			bits |= (uint64_t)1 << i;
@@ -280,83 +444,173 @@ keywords_of(const struct searching *se, const struct store_msg *msg)
 	return bits;
 }
 
+/* now: seconds.  seq 0: to be looked up. */
 static void
-look_at(struct searching *se, const struct view *v, const struct store_msg *msg)
+look_at(struct search_run *r, const struct store_msg *msg, uint32_t seq,
+    int64_t now)
 {
-	struct candidate
-	    c = { .facts = {
-		      .now = loop_wall(session_server(se->ss)->loop).ms / 1000,
-		      .seq = view_seq_of(v, msg->uid),
-		      .uid = msg->uid,
-		      .modseq = msg->modseq,
-		      .size_octets = msg->size,
-		      .internal_seconds = msg->internaldate,
-		      .internal_zone = msg->zone,
-		      .saved = true,
-		      .saved_seconds = msg->savedate,
-		      .flags = msg->flags & FLAG_ALL,
-		  } };
-	struct search_facts *facts = &c.facts;
+	const struct view *v = r->ask.view;
+	struct search_facts facts = { .now = now,
+		.seq = seq != 0 ? seq : view_seq_of(v, msg->uid),
+		.uid = msg->uid,
+		.modseq = msg->modseq,
+		.size_octets = msg->size,
+		.internal_seconds = msg->internaldate,
+		.internal_zone = msg->zone,
+		.saved = msg->savedate != 0,
+		.saved_seconds = msg->savedate,
+		.flags = msg->flags & FLAG_ALL & ~(unsigned)FLAG_RECENT };
+	enum search_answer answer;
 
-	facts->flags &= ~(unsigned)FLAG_SEEN;
-	if (view_is_seen(v, msg))
-		facts->flags |= FLAG_SEEN;
-	if (view_is_recent(v, msg->uid))
-		facts->flags |= FLAG_RECENT;
-	facts->keywords = keywords_of(se, msg);
-	facts->emailid = emailid_text(&se->arena, msg->emailid);
-	c.answer = search_test(se->s, facts);
-	if (c.answer == SEARCH_NO)
-		return;
-	se->found[se->nfound] = arena_alloc(&se->arena, sizeof(c));
-	*se->found[se->nfound] = c;
-	if (c.answer != SEARCH_YES) {
-		se->items[se->nunsure].uid = msg->uid;
-		se->unsure[se->nunsure++] = se->found[se->nfound];
+	if (view_seen(v) != NULL) {
+		facts.flags &= ~(unsigned)FLAG_SEEN;
+		if (view_is_seen(v, msg))
+			facts.flags |= FLAG_SEEN;
 	}
-	se->nfound++;
+	if (view_is_recent(v, msg->uid))
+		facts.flags |= FLAG_RECENT;
+	facts.keywords = keywords_of(r, msg);
+	if (r->ask.search->emailid)
+		facts.emailid = emailid_text(&r->ids, msg->emailid);
+	answer = search_test(r->ask.search, &facts);
+	if (answer == SEARCH_NO)
+		return;
+	if (answer == SEARCH_YES && !r->ask.headers &&
+	    (r->rd == NULL || r->rd->n == 0)) {
+		r->ask.found(r->ask.arg, &facts, slice_of(NULL, 0));
+		if (r->ask.first_only)
+			r->stopped = true;
+		return;
+	}
+	add_candidate(r, &facts, answer);
+}
+
+static bool
+is_full(const struct search_run *r)
+{
+	return r->stopped || (r->rd != NULL && r->rd->n == CANDIDATES);
+}
+
+/* Only those asked for. */
+static void
+look_at_some(struct search_run *r, int64_t now)
+{
+	for (unsigned n = 0; n < LOOKED_MAX && !is_full(r); n++) {
+		const struct store_msg *msg;
+
+		if (r->next == r->ask.nuids) {
+			r->next_uid = 0;
+			return;
+		}
+		msg = view_message(r->ask.view, r->ask.uids[r->next++]);
+		if (msg != NULL)
+			look_at(r, msg, 0, now);
+		r->looked++;
+	}
+}
+
+/*
+ * In the order of the index: what would be asked of the view for each message
+ * is known from where it stands.
+ */
+static void
+look_at_all(struct search_run *r, int64_t now)
+{
+	const struct store_mailbox *mb = mailbox_store(r->m);
+	const struct search *s = r->ask.search;
+	uint32_t last = view_last_uid(r->ask.view);
+	uint32_t i = store_index(mb, r->next_uid), end;
+	bool whole;
+
+	end = last == UINT32_MAX ? store_numbers(mb)->exists
+	                         : store_index(mb, last + 1);
+	/* None that the client counts is gone: numbers are places. */
+	whole = end == view_count(r->ask.view);
+	for (unsigned n = 0; n < LOOKED_MAX && i < end && !is_full(r);
+	     n++, i++) {
+		const struct store_msg *msg = store_at(mb, i);
+
+		r->looked++;
+		if ((msg->flags & r->quick_mask) ==
+		    (s->wanted_flags & r->quick_mask))
+			look_at(r, msg, whole ? i + 1 : 0, now);
+	}
+	r->next_uid = i < end ? store_at(mb, i)->uid : 0;
 }
 
 static void
-next_slice(struct searching *se)
+find_keywords(struct search_run *r)
 {
-	const struct view *v = session_view(se->ss);
+	const struct search *s = r->ask.search;
 
-	for (unsigned n = 0; n < LOOKED_MAX && se->nunsure < BATCH; n++) {
-		se->next_uid = view_next_uid(v, se->next_uid);
-		if (se->next_uid == 0)
-			break;
-		look_at(se, v, view_message(v, se->next_uid));
-		if (se->next_uid++ == UINT32_MAX) /* 0: no more */
-			break;
+	for (unsigned i = 0; i < s->nkeywords; i++)
+		r->keywords[i] =
+		    store_keyword_find(mailbox_store(r->m), s->keywords[i]);
+}
+
+static void
+look(struct search_run *r)
+{
+	int64_t now = loop_wall(r->ask.bd->loop).ms / 1000;
+
+	if (view_lost(r->ask.view)) {
+		r->next_uid = 0;
+		return;
 	}
-	if (se->nunsure > 0)
-		summarise(se->m, session_server(se->ss)->jobs, &se->arena,
-		    se->items, se->nunsure, on_summaries, se);
+	arena_again(&r->ids);
+	find_keywords(r);
+	r->quick_mask = r->ask.search->flags_mask & ~(unsigned)FLAG_RECENT;
+	if (view_seen(r->ask.view) != NULL)
+		r->quick_mask &= ~(unsigned)FLAG_SEEN;
+	if (r->ask.uids != NULL)
+		look_at_some(r, now);
 	else
-		end_slice(se);
+		look_at_all(r, now);
 }
 
 static void
 on_turn(void *arg)
 {
-	next_slice(arg);
+	struct search_run *r = arg;
+
+	if (r->ask.gone != NULL && r->ask.gone(r->ask.arg))
+		r->stopped = true;
+	if (r->next_uid != 0 && !r->stopped)
+		look(r);
+	if (r->rd != NULL && r->rd->n > 0 && !r->stopped)
+		read_summaries(r);
+	else if (r->next_uid == 0 || r->stopped)
+		finish(r);
+	else
+		task_want(r->turn);
+}
+
+struct search_run *
+search_run_new(const struct search_ask *ask)
+{
+	struct search_run *r = xcalloc(1, sizeof(*r));
+
+	r->ask = *ask;
+	r->m = mailbox_hold(view_mailbox(ask->view));
+	r->turn = task_new(ask->bd->loop, on_turn, r);
+	r->total =
+	    ask->uids != NULL ? (uint32_t)ask->nuids : view_count(ask->view);
+	r->next_uid = 1;
+	task_want(r->turn);
+	return r;
 }
 
 void
-search_run(struct session *ss, struct search *s, enum search_numbers numbers)
+search_run_stop(struct search_run *r)
 {
-	struct searching *se = xcalloc(1, sizeof(*se));
-	const struct view *v = session_view(ss);
+	r->stopped = true;
+}
 
-	se->ss = ss;
-	se->s = s;
-	se->by_uid = numbers == SEARCH_BY_UID;
-	se->m = mailbox_hold(view_mailbox(v));
-	se->turn = task_new(session_server(ss)->loop, on_turn, se);
-	se->next_uid = 1;
-	arena_init(&se->arena);
-	search_bind(s, session_cmd(ss)->arena, view_count(v), view_last_uid(v),
-	    session_saved(ss));
-	next_slice(se);
+void
+search_run_progress(const struct search_run *r, uint32_t *done, uint32_t *total)
+{
+	*done = r->looked;
+	if (r->rd != NULL)
+		*done -= (uint32_t)(r->rd->n - r->rd->read);
+	*total = r->total;
 }

@@ -317,7 +317,8 @@ test_message(struct run *r)
 	combine(r);
 	if (r->value[0] != UNKNOWN)
 		return;
-	if (f->summary != NULL && summary_fits(f->summary, f->message.len))
+	if (f->summary != NULL && f->summary->mime.count > 0 &&
+	    summary_fits(f->summary, f->message.len))
 		r->mime = f->summary->mime;
 	else
 		mime_parse(&r->arena, f->message, &mime_limits_default,

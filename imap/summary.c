@@ -291,31 +291,49 @@ take_thread(struct wire *w, struct summary *s)
 	w->rest = slice_skip(w->rest, sizeof(s->threadid));
 }
 
+/* All but the parts; w stands before them.  False: not of this version. */
+static bool
+take_texts(struct wire *w, struct summary *s)
+{
+	unsigned bits;
+
+	*s = (struct summary){ 0 };
+	if (wire_u8(w) != VERSION)
+		return false;
+	bits = wire_u8(w);
+	s->sent_known = bits & BIT_SENT_KNOWN;
+	s->headers_cut = bits & BIT_HEADERS_CUT;
+	s->mime.cut = bits & BIT_MIME_CUT;
+	s->sent = (int64_t)wire_u64(w);
+	s->sent_day = (int32_t)wire_u32(w);
+	s->envelope = wire_slice(w);
+	s->body = wire_slice(w);
+	s->bodystructure = wire_slice(w);
+	s->headers = wire_slice(w);
+	s->preview = wire_slice(w);
+	take_thread(w, s);
+	return bits < BITS && !w->failed;
+}
+
 int
 summary_decode(struct arena *a, struct slice octets, struct summary *s)
 {
 	struct wire w;
-	unsigned bits;
 
-	*s = (struct summary){ 0 };
 	wire_init(&w, octets);
-	if (wire_u8(&w) != VERSION)
-		return -1;
-	bits = wire_u8(&w);
-	s->sent_known = bits & BIT_SENT_KNOWN;
-	s->headers_cut = bits & BIT_HEADERS_CUT;
-	s->mime.cut = bits & BIT_MIME_CUT;
-	s->sent = (int64_t)wire_u64(&w);
-	s->sent_day = (int32_t)wire_u32(&w);
-	s->envelope = wire_slice(&w);
-	s->body = wire_slice(&w);
-	s->bodystructure = wire_slice(&w);
-	s->headers = wire_slice(&w);
-	s->preview = wire_slice(&w);
-	take_thread(&w, s);
-	if (bits >= BITS || take_parts(&w, a, &s->mime) == -1 || !wire_done(&w))
+	if (!take_texts(&w, s) || take_parts(&w, a, &s->mime) == -1 ||
+	    !wire_done(&w))
 		return -1;
 	return 0;
+}
+
+int
+summary_peek(struct slice octets, struct summary *s)
+{
+	struct wire w;
+
+	wire_init(&w, octets);
+	return take_texts(&w, s) ? 0 : -1;
 }
 
 bool

@@ -60,6 +60,12 @@ void summary_encode(struct buf *out, const struct summary *s);
 int summary_decode(struct arena *a, struct slice octets,
     struct summary *s) MUST_CHECK;
 
+/*
+ * The same without the part table, mime.count 0: it costs next to nothing, and
+ * everything is borrowed from octets.
+ */
+int summary_peek(struct slice octets, struct summary *s) MUST_CHECK;
+
 /* Are its parts within a message of this many octets? */
 bool summary_fits(const struct summary *s, uint64_t size_octets);
 

@@ -64,3 +64,27 @@ proxyd_SETQUOTA(struct session *ss)
 {
 	refuse(ss);
 }
+
+void
+proxyd_SORT(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_UID_SORT(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_THREAD(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_UID_THREAD(struct session *ss)
+{
+	refuse(ss);
+}

@@ -1,0 +1,323 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/conf.h"
+#include "backendd/search_cmd.h"
+#include "backendd/server.h"
+#include "backendd/session.h"
+#include "backendd/view.h"
+#include "imap/search.h"
+#include "imap/seqset.h"
+#include "imap/write.h"
+#include "lib/arena.h"
+#include "lib/buf.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+enum {
+	ROOM = 32 * 1024,
+	PROGRESS_ROOM = 4096
+};
+
+bool
+search_cmd_refused(struct session *ss, const struct search *s,
+    enum search_numbers numbers, const char *why, bool badcharset)
+{
+	unsigned enabled = session_enabled(ss);
+
+	if (why != NULL && badcharset) {
+		if (s->returns & SEARCH_RETURN_SAVE)
+			session_forget_saved(ss);
+		session_done(ss, SESSION_NO, SEARCH_BADCHARSET, why);
+		return true;
+	}
+	if (why == NULL && s->charset && (enabled & ENABLED_UTF8))
+		why = "UTF-8 is what all searches are in (RFC 6855)";
+	if (why != NULL) {
+		session_done(ss, SESSION_BAD, NULL, why);
+		return true;
+	}
+	if ((enabled & ENABLED_UIDONLY) &&
+	    (numbers == SEARCH_BY_NUMBER || s->numbers)) {
+		session_done(ss, SESSION_BAD, "UIDREQUIRED",
+		    "Message numbers are not used in this session");
+		return true;
+	}
+	return false;
+}
+
+/* --- the search under way ----------------------------------------------------- */
+
+struct watching {
+	struct session *ss;
+	struct search_run *run;
+	struct timer *timer;
+	search_found_cb *found;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+/* RFC 9585 4: a tag with "]" cannot be told. */
+static void
+put_progress(struct watching *w, uint32_t done, uint32_t total)
+{
+	struct slice tag = session_cmd(w->ss)->tag;
+	struct write out;
+
+	write_init(&out, session_out(w->ss), WRITE_SERVER);
+	write_status(&out, slice_of(NULL, 0), WRITE_OK);
+	write_code_open(&out, RESPCODE_INPROGRESS);
+	write_sp(&out);
+	write_open(&out);
+	if (slice_find(tag, ']') < tag.len)
+		write_word(&out, "NIL");
+	else
+		write_string(&out, tag);
+	write_sp(&out);
+	write_number(&out, done);
+	write_sp(&out);
+	write_number(&out, total);
+	write_close(&out);
+	write_code_close(&out);
+	write_text(&out, "Still searching");
+	write_end(&out);
+	session_flush(w->ss);
+}
+
+static void
+on_progress(void *arg)
+{
+	struct watching *w = arg;
+	uint32_t done, total;
+
+	search_run_progress(w->run, &done, &total);
+	if (done < total && session_room(w->ss) >= PROGRESS_ROOM)
+		put_progress(w, done, total);
+	timer_set(w->timer, (int64_t)session_server(w->ss)->conf->progress_ms);
+}
+
+static bool
+on_gone(void *arg)
+{
+	struct watching *w = arg;
+
+	return session_dead(w->ss);
+}
+
+static void
+on_found(void *arg, const struct search_facts *facts, struct slice headers)
+{
+	struct watching *w = arg;
+
+	w->found(w->arg, facts, headers);
+}
+
+static void
+on_done(void *arg)
+{
+	struct watching *w = arg;
+
+	timer_free(&w->timer);
+	w->done(w->arg);
+}
+
+void
+search_cmd_run_view(struct session *ss, const struct search_ask *asked)
+{
+	struct watching *w = arena_alloc(session_cmd(ss)->arena, sizeof(*w));
+	struct backendd *bd = session_server(ss);
+	struct search_ask ask = *asked;
+
+	*w = (struct watching){ .ss = ss,
+		.found = ask.found,
+		.done = ask.done,
+		.arg = ask.arg };
+	ask.bd = bd;
+	ask.found = on_found;
+	ask.gone = on_gone;
+	ask.done = on_done;
+	ask.arg = w;
+	w->timer = timer_new(bd->loop, on_progress, w);
+	timer_set(w->timer, (int64_t)bd->conf->progress_ms);
+	w->run = search_run_new(&ask);
+}
+
+void
+search_cmd_run(struct session *ss, struct search *s,
+    const struct search_ask *asked)
+{
+	const struct view *v = session_view(ss);
+	struct search_ask ask = *asked;
+
+	ask.view = v;
+	ask.search = s;
+	search_bind(s, session_cmd(ss)->arena, view_count(v), view_last_uid(v),
+	    session_saved(ss));
+	search_cmd_run_view(ss, &ask);
+}
+
+/* --- the response ------------------------------------------------------------- */
+
+struct replying {
+	struct buf *out;
+	enum session_result result;
+	const char *code, *text;
+};
+
+static void
+send_more(struct session *ss, void *arg)
+{
+	struct replying *re = arg;
+	size_t n = buf_len(re->out), room = session_room(ss);
+
+	if (n > room)
+		n = room;
+	buf_put(session_out(ss), buf_data(re->out), n);
+	buf_drop(re->out, n);
+	session_flush(ss);
+	if (buf_len(re->out) > 0) {
+		session_wait_room(ss, ROOM, send_more, re);
+		return;
+	}
+	buf_fini(re->out);
+	session_done(ss, re->result, re->code, re->text);
+}
+
+void
+search_cmd_reply(struct session *ss, struct buf *out,
+    enum session_result result, const char *code, const char *text)
+{
+	struct replying *re = arena_alloc(session_cmd(ss)->arena, sizeof(*re));
+
+	MUST(!buf_failed(out));
+	*re = (struct replying){ out, result, code, text };
+	send_more(ss, re);
+}
+
+/* --- what was found ----------------------------------------------------------- */
+
+void
+search_hits_add(struct search_hits *h, const struct search *s,
+    const struct search_facts *facts)
+{
+	if (h->count == h->size) {
+		h->size = h->size == 0 ? 64 : h->size * 2;
+		h->at = xreallocarray(h->at, h->size, sizeof(h->at[0]));
+		if (s->modseq)
+			h->modseqs = xreallocarray(h->modseqs, h->size,
+			    sizeof(h->modseqs[0]));
+	}
+	h->at[h->count].uid = facts->uid;
+	h->at[h->count].seq = facts->seq;
+	if (s->modseq)
+		h->modseqs[h->count] = facts->modseq;
+	h->count++;
+}
+
+void
+search_hits_fini(struct search_hits *h)
+{
+	free(h->at);
+	free(h->modseqs);
+	*h = (struct search_hits){ 0 };
+}
+
+/*
+ * Calls each for those that the response names: RFC 7162 3.1.10 for MODSEQ,
+ * RFC 5182 2.4 and RFC 9394 3.2 for "$", say the same of which these are.
+ */
+static void
+each_named(const struct search_hits *h, const struct search *s,
+    void (*each)(void *arg, const struct search_hits *h, size_t i), void *arg)
+{
+	unsigned few =
+	    SEARCH_RETURN_MIN | SEARCH_RETURN_MAX | SEARCH_RETURN_PARTIAL;
+	size_t from, to;
+
+	if (!(s->returns & few) ||
+	    (s->returns & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT))) {
+		for (size_t i = 0; i < h->count; i++)
+			each(arg, h, i);
+		return;
+	}
+	if (h->count == 0)
+		return;
+	if (s->returns & SEARCH_RETURN_MIN)
+		each(arg, h, 0);
+	if ((s->returns & SEARCH_RETURN_PARTIAL) &&
+	    partial_window(&s->window, h->count, &from, &to))
+		for (size_t i = from; i < to; i++)
+			each(arg, h, i);
+	if (s->returns & SEARCH_RETURN_MAX)
+		each(arg, h, h->count - 1);
+}
+
+static void
+take_modseq(void *arg, const struct search_hits *h, size_t i)
+{
+	uint64_t *highest = arg;
+
+	if (h->modseqs[i] > *highest)
+		*highest = h->modseqs[i];
+}
+
+void
+search_hits_write(const struct search_hits *h, const struct search *s,
+    struct slice tag, struct search_found found, struct buf *out)
+{
+	uint32_t *numbers = xcalloc(h->count + 1, sizeof(*numbers));
+
+	for (size_t i = 0; i < h->count; i++)
+		numbers[i] = found.by_uid ? h->at[i].uid : h->at[i].seq;
+	found.numbers = numbers;
+	found.count = h->count;
+	if (s->modseq)
+		each_named(h, s, take_modseq, &found.modseq);
+	buf_init(out, search_write_size(&found));
+	search_write(out, s, tag, &found);
+	MUST(!buf_failed(out));
+	free(numbers);
+}
+
+struct saving {
+	struct arena *arena;
+	uint32_t *uids;
+	size_t n;
+};
+
+static void
+take_uid(void *arg, const struct search_hits *h, size_t i)
+{
+	struct saving *sa = arg;
+
+	sa->uids[sa->n++] = h->at[i].uid;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+void
+search_hits_saved(const struct search_hits *h, const struct search *s,
+    struct arena *a, struct seqset *saved)
+{
+	/* Some may be named twice: as the first, the last, in a window. */
+	struct saving sa = { a, xcalloc(h->count + 2, sizeof(uint32_t)), 0 };
+	bool ascend = true;
+
+	*saved = (struct seqset){ 0 };
+	each_named(h, s, take_uid, &sa);
+	for (size_t i = 1; i < sa.n; i++)
+		ascend &= sa.uids[i - 1] <= sa.uids[i];
+	if (!ascend)
+		qsort(sa.uids, sa.n, sizeof(sa.uids[0]), by_number);
+	for (size_t i = 0; i < sa.n; i++)
+		if (i == 0 || sa.uids[i] != sa.uids[i - 1])
+			seqset_add(a, saved, sa.uids[i]);
+	free(sa.uids);
+}

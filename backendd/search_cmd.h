@@ -1,0 +1,76 @@
+/*
+ * search_cmd: what SEARCH, SORT, THREAD and ESEARCH have in common: when they
+ * are refused, the search under way with its INPROGRESS (RFC 9585), what was
+ * found, "$", and a response that may be long.
+ */
+#ifndef BACKENDD_SEARCH_CMD_H
+#define BACKENDD_SEARCH_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backendd/search_run.h"
+#include "backendd/session.h"
+#include "lib/cdefs.h"
+
+struct arena;
+struct buf;
+struct search;
+struct search_found;
+struct seqset;
+
+enum search_numbers {
+	SEARCH_BY_NUMBER,
+	SEARCH_BY_UID
+};
+
+/*
+ * After the parse, with what it gave.  True: the command has been answered, and
+ * "$" is empty if the RFC wants it.
+ */
+bool search_cmd_refused(struct session *ss, const struct search *s,
+    enum search_numbers numbers, const char *why, bool badcharset) MUST_CHECK;
+
+/*
+ * Binds the running command's search to the selected mailbox and runs it.  Of
+ * ask, headers, found, done and arg are the caller's.
+ */
+void search_cmd_run(struct session *ss, struct search *s,
+    const struct search_ask *ask);
+
+/* The same where both are given, for a mailbox that is not selected. */
+void search_cmd_run_view(struct session *ss, const struct search_ask *ask);
+
+/*
+ * Sends out, which is in the command's arena and is emptied, and then the
+ * tagged reply.
+ */
+void search_cmd_reply(struct session *ss, struct buf *out,
+    enum session_result result, const char *code, const char *text);
+
+/* Messages found, in the order of the response. */
+struct search_hits {
+	struct {
+		uint32_t uid, seq;
+	} * at;
+	uint64_t *modseqs; /* of them; only if the search has MODSEQ */
+	size_t count, size;
+};
+
+void search_hits_add(struct search_hits *h, const struct search *s,
+    const struct search_facts *facts);
+void search_hits_fini(struct search_hits *h);
+
+/*
+ * The response, put into out with a limit of its own.  found has what is not
+ * told by the hits.
+ */
+void search_hits_write(const struct search_hits *h, const struct search *s,
+    struct slice tag, struct search_found found, struct buf *out);
+
+/* What SAVE keeps of them, by RETURN's other options (RFC 5182, 9394). */
+void search_hits_saved(const struct search_hits *h, const struct search *s,
+    struct arena *a, struct seqset *saved);
+
+#endif

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""A stand-alone backendd and what finds messages: SEARCH, SORT, THREAD, with
+the examples of their RFCs."""
+import os
+import re
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+
+
+def message(number, **fields):
+    """Subject and what else is given: Message_ID='<a@x>'."""
+    head = ["From: %s" % fields.pop("From", "a@example.org"),
+            "Date: %s" % fields.pop("Date", "Mon, 7 Feb 1994 21:52:%02d +0000"
+                                    % number)]
+    text = fields.pop("Text", "hello")
+    head += ["%s: %s" % (k.replace("_", "-"), v) for k, v in fields.items()]
+    return ("\r\n".join(head) + "\r\n\r\n" + text + "\r\n").encode("latin1")
+
+
+def data(lines, name):
+    """What follows "* NAME" in the one response of that name."""
+    got = [x for x in lines if x.startswith("* " + name)]
+    if len(got) != 1:
+        return None
+    return got[0][len(name) + 2:].strip()
+
+
+def equal(got, want, what):
+    if not ok(got == want, what):
+        print("#  got: %r\n# want: %r" % (got, want))
+
+
+def test_capability(c):
+    caps = data(c.must("CAPABILITY"), "CAPABILITY").split()
+    for name in ("WITHIN SEARCHRES SORT SORT=DISPLAY ESORT PARTIAL INPROGRESS "
+                 "THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1").split():
+        ok(name in caps, "capability %s" % name)
+
+
+def fill(c):
+    c.must("CREATE found")
+    for args in (
+            (" 1-Feb-1994 00:00:00 +0000",
+             message(5, Subject="Re: banana", From="Zoe <smith@example.org>",
+                     To="b@x")),
+            ("02-Jan-2004 00:00:00 +0000",
+             message(3, Subject="apple", From="Adam <Young@example.org>",
+                     To="A@x", Cc="me@x", Text="x" * 9000)),
+            ("03-Jan-2005 00:00:00 +0000",
+             message(1, Subject="[list] Banana (fwd)",
+                     From="=?iso-8859-1?q?=C9va?= <beta@example.org>")),
+            ("04-Jan-2006 00:00:00 +0000",
+             message(9, Subject="Cherry", Text="not in the others")),
+            ("05-Jan-2007 00:00:00 +0000",
+             message(7, Subject="=?koi8-r?q?=F0=D2=C9=D7=C5=D4?=",
+                     Date="nonsense"))):
+        date, octets = args
+        lines = c.append("found", octets, r"\Flagged" if "200" in date else "",
+                         date)
+        ok(" OK" in lines[-1], "appended")
+    c.must("SELECT found")
+
+
+def test_search(c):
+    equal(data(c.must("SEARCH YOUNGER 259200"), "SEARCH"), "",
+          "RFC 5032: nothing is so young")
+    equal(data(c.must("SEARCH UNSEEN OLDER 259200"), "SEARCH"), "1 2 3 4 5",
+          "all are older")
+    c.append("found", message(2, Subject="new"), "", "")
+    equal(data(c.must("SEARCH UNSEEN YOUNGER 259200"), "SEARCH"), "6",
+          "but what has just come")
+    c.must("STORE 6 +FLAGS.SILENT (\\Deleted)")
+    c.must("EXPUNGE")
+    # i;unicode-casemap, and charsets
+    equal(data(c.must('SEARCH CHARSET UTF-8 SUBJECT {12+}\r\n'
+                      '\xd0\x9f\xd0\xa0\xd0\x98\xd0\x92\xd0\x95\xd0\xa2'),
+               "SEARCH"), "5", "Cyrillic in upper case")
+    equal(data(c.must('SEARCH CHARSET KOI8-R SUBJECT {6+}\r\n'
+                      '\xd0\xd2\xc9\xd7\xc5\xd4'), "SEARCH"), "5",
+          "the same in KOI8-R")
+    equal(data(c.must('SEARCH CHARSET UTF-8 FROM {4+}\r\n\xc3\xa9va'),
+               "SEARCH"), "3", "a small letter finds a capital")
+    has(c.do("SEARCH CHARSET NONE-SUCH ALL"),
+        r"^a\d+ NO \[BADCHARSET \(.*UTF-8.*\)\]", "BADCHARSET has a list")
+    equal(data(c.must("SEARCH SAVEDATESUPPORTED SAVEDSINCE 1-Jan-2020"),
+               "SEARCH"), "1 2 3 4 5", "save dates")
+    emailid = re.search(r"EMAILID \(([^)]+)\)",
+                        c.must("FETCH 2 EMAILID")[0]).group(1)
+    threadid = re.search(r"THREADID \(([^)]+)\)",
+                         c.must("FETCH 3 THREADID")[0]).group(1)
+    equal(data(c.must("SEARCH EMAILID %s" % emailid), "SEARCH"), "2",
+          "by EMAILID")
+    equal(data(c.must("SEARCH THREADID %s" % threadid), "SEARCH"), "3",
+          "by THREADID")
+    equal(data(c.must("SEARCH EMAILID M0 SEEN"), "SEARCH"), "", "by none")
+
+
+def test_sort(c):
+    for criteria, want in (("SUBJECT", "2 1 3 4 5"),
+                           ("REVERSE SUBJECT", "5 4 1 3 2"),
+                           ("SUBJECT REVERSE DATE", "2 1 3 4 5"),
+                           ("DATE", "3 2 1 4 5"), ("REVERSE DATE", "5 4 1 2 3"),
+                           ("ARRIVAL", "1 2 3 4 5"),
+                           ("REVERSE ARRIVAL", "5 4 3 2 1"),
+                           ("FROM", "4 5 3 1 2"), ("TO", "3 4 5 2 1"),
+                           ("CC", "1 3 4 5 2"),
+                           ("DISPLAYFROM", "4 5 2 3 1"),
+                           ("DISPLAYTO", "3 4 5 2 1"),
+                           ("REVERSE SIZE", None)):
+        got = data(c.must("SORT (%s) UTF-8 ALL" % criteria), "SORT")
+        if want is None:
+            ok(got.split()[0] == "2", "SORT (%s)" % criteria)
+        else:
+            equal(got, want, "SORT (%s)" % criteria)
+    equal(data(c.must('SORT (SUBJECT) US-ASCII TEXT "not in mailbox"'),
+               "SORT"), "", "RFC 5256: nothing found")
+    equal(data(c.must("UID SORT (REVERSE DATE) UTF-8 2:4"), "SORT"), "4 2 3",
+          "UID SORT")
+    has(c.do("SORT (SUBJECT) NONE-SUCH ALL"), r"^a\d+ NO \[BADCHARSET",
+        "an unknown charset")
+    for bad in ("SORT () UTF-8 ALL", "SORT (SUBJECT) UTF-8",
+                "SORT SUBJECT UTF-8 ALL", "SORT (NONE) UTF-8 ALL",
+                "SORT (SUBJECT)", "THREAD NONE UTF-8 ALL",
+                "THREAD REFERENCES", "THREAD REFERENCES UTF-8"):
+        has(c.do(bad), r"^a\d+ BAD", bad)
+    tag = "a%d" % (c.n + 1)
+    equal(c.must("UID SORT RETURN () (REVERSE DATE) UTF-8 UNDELETED "
+                 "UNKEYWORD $Junk")[0],
+          '* ESEARCH (TAG "%s") UID ALL 5,4,1:3' % tag,
+          "RFC 5267: ESORT; ranges ascend only")
+    equal(data(c.must("SORT RETURN (MIN MAX COUNT) (REVERSE ARRIVAL) UTF-8 "
+                      "ALL"), "ESEARCH").split(" ", 2)[2],
+          "MIN 5 MAX 1 COUNT 5", "the lowest is the first")
+    equal(data(c.must("SORT RETURN (PARTIAL 2:3) (REVERSE ARRIVAL) UTF-8 ALL"),
+               "ESEARCH").split(" ", 2)[2], "PARTIAL (2:3 4,3)",
+          "a part of it")
+
+
+def test_thread(c):
+    c.must("CREATE threads")
+    for i, fields in enumerate((
+            dict(Message_ID="<1@x>", Subject="one"),
+            dict(Message_ID="<2@x>", Subject="Re: one", References="<1@x>"),
+            dict(Message_ID="<3@x>", Subject="two"),
+            dict(Message_ID="<4@x>", Subject="Re: one",
+                 In_Reply_To="<2@x>"),
+            dict(Message_ID="<5@x>", Subject="Re: two"),
+            # more than is kept of a header
+            dict(X_Mailer="long" + "\r\n long" * 8000, Message_ID="<6@x>",
+                 Subject="three", References="<5@x>"),
+            dict(Message_ID="<7@x>", Subject="four",
+                 References="<nowhere@x>"),
+            dict(Message_ID="<8@x>", Subject="five",
+                 References="<nowhere@x>"))):
+        c.append("threads", message(i, **fields))
+    c.must("SELECT threads")
+    equal(data(c.must("THREAD REFERENCES UTF-8 ALL"), "THREAD"),
+          "(1 2 4)(3 5 6)((7)(8))", "THREAD REFERENCES")
+    equal(data(c.must("THREAD ORDEREDSUBJECT UTF-8 ALL"), "THREAD"),
+          "(1 (2)(4))(3 5)(6)(7)(8)", "THREAD ORDEREDSUBJECT")
+    equal(data(c.must("UID THREAD REFERENCES US-ASCII 2:5"), "THREAD"),
+          "(2 4)(3 5)", "of some: what is not found is not there")
+    equal(data(c.must('THREAD REFERENCES US-ASCII TEXT "gewp"'), "THREAD"),
+          "", "RFC 5256: nothing found")
+    has(c.do("THREAD REFERENCES NONE-SUCH ALL"), r"^a\d+ NO \[BADCHARSET",
+        "an unknown charset")
+
+
+def numbers(lines):
+    return " ".join(x.split()[1] for x in lines if " FETCH " in x)
+
+
+def test_saved(c):
+    c.must("SELECT found")
+    equal(numbers(c.must("FETCH $ UID")), "", "$ is empty after SELECT")
+    lines = c.must("SEARCH RETURN (SAVE) FLAGGED SINCE 1-Feb-1994 NOT FROM "
+                   "Smith")
+    equal(len(lines), 1, "SAVE alone answers nothing")
+    equal(numbers(c.must("FETCH $ (UID)")), "2 3 4 5", "FETCH $")
+    equal(numbers(c.must("UID FETCH $ (FLAGS)")), "2 3 4 5", "UID FETCH $")
+    equal(numbers(c.must("FETCH 1,$ (UID)")), "1 2 3 4 5", "$ and a number")
+    equal(data(c.must("UID SEARCH UID $ SMALLER 4096"), "SEARCH"), "3 4 5",
+          "UID SEARCH UID $")
+    equal(data(c.must("UID SEARCH $ SMALLER 4096"), "SEARCH"), "3 4 5",
+          "UID SEARCH $")
+    equal(data(c.must("SEARCH CHARSET UTF-8 (OR $ 1,3000:3021) SUBJECT banana"),
+               "SEARCH"), "1 3", "$ in an OR")
+    equal(data(c.must("SORT (REVERSE ARRIVAL) UTF-8 $"), "SORT"), "5 4 3 2",
+          "SORT of $")
+    c.must("CREATE other")
+    lines = c.must("COPY $ other")
+    has(lines, r"OK \[COPYUID \d+ 2:5 1:4\]", "COPY $")
+    c.must("UID STORE $ +FLAGS.SILENT (\\Answered)")
+    equal(data(c.must("SEARCH ANSWERED"), "SEARCH"), "2 3 4 5", "STORE $")
+    # pipelined
+    first = c.begin("SEARCH RETURN (SAVE) SUBJECT cherry")
+    second = c.begin("FETCH $ (UID)")
+    c.end(first)
+    equal(numbers(c.end(second)), "4", "pipelined")
+    # RFC 5182 2.4, RFC 9394 3.2
+    for options, want in (("SAVE MIN", "1"), ("SAVE MAX", "5"),
+                          ("MAX SAVE MIN", "1 5"),
+                          ("MAX SAVE MIN COUNT", "1 2 3 4 5"),
+                          ("ALL SAVE MIN", "1 2 3 4 5"), ("SAVE", "1 2 3 4 5"),
+                          ("SAVE PARTIAL 2:3", "2 3"),
+                          ("SAVE PARTIAL 2:3 MIN", "1 2 3"),
+                          ("SAVE PARTIAL 2:3 MAX", "2 3 5"),
+                          ("SAVE PARTIAL -5:-4 MAX MIN", "1 2 5"),
+                          ("SAVE PARTIAL 9:10", ""),
+                          ("SAVE PARTIAL 2:3 COUNT MIN", "1 2 3 4 5")):
+        c.must("SEARCH RETURN (%s) ALL" % options)
+        equal(numbers(c.must("FETCH $ (UID)")), want, "RETURN (%s)" % options)
+    c.must("UID SORT RETURN (SAVE PARTIAL 1:2) (REVERSE ARRIVAL) UTF-8 ALL")
+    equal(numbers(c.must("FETCH $ (UID)")), "4 5", "a SORT saves, too")
+    # what does not change it, and what empties it
+    c.must("SEARCH RETURN (ALL) 1")
+    c.do("SEARCH RETURN (SAVE) NONSENSE")
+    c.do("SEARCH CHARSET NONE-SUCH ALL")
+    equal(numbers(c.must("FETCH $ (UID)")), "4 5", "not changed by others")
+    has(c.do("SEARCH RETURN (SAVE) CHARSET NONE-SUCH (OR $ 1) TEXT x"),
+        r"NO \[BADCHARSET", "a NO...")
+    equal(numbers(c.must("FETCH $ (UID)")), "", "...empties it")
+    equal(data(c.must("SEARCH NOT $"), "SEARCH"), "1 2 3 4 5",
+          "NOT of nothing is all")
+    has(c.must("COPY $ other"), r"^a\d+ OK", "COPY of nothing")
+    for bad in ("FETCH $:4 UID", "FETCH $4 UID", "FETCH 6,$ UID"):
+        has(c.do(bad), r"^a\d+ BAD", bad)
+
+
+def test_saved_expunge(c):
+    c.must("SELECT other")
+    c.must("SEARCH RETURN (SAVE) ALL")
+    c.must("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    d = Client(server.port, "joe")
+    d.must("SELECT other")
+    d.must("EXPUNGE")
+    equal(numbers(c.must("FETCH $ (UID)")), "1 3 4",
+          "what another expunged is not in it")
+    has(c.must("NOOP"), r"^\* 2 EXPUNGE", "the EXPUNGE is heard")
+    equal(numbers(c.must("FETCH $ (UID)")), "1 2 3",
+          "numbers are those that are now")
+    c.must("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    c.must("UID EXPUNGE $")
+    equal(numbers(c.must("FETCH $ (UID)")), "1 2", "UID EXPUNGE $")
+    c.must("MOVE $ found")
+    equal(numbers(c.must("FETCH $ (UID)")), "", "moved away")
+    c.must("UNSELECT")
+    c.must("SELECT found")
+    c.must("STORE 6:* +FLAGS.SILENT (\\Deleted)")
+    c.must("EXPUNGE")
+    d.close()
+
+
+def test_partial(c):
+    c.must("CREATE hundred")
+    for i in range(20):
+        c.append("hundred", simple("n%d" % i), r"\Seen" if i % 2 else "")
+    c.must("SELECT hundred")
+    c.must("STORE 5 +FLAGS.SILENT (\\Deleted)")
+    c.must("EXPUNGE")
+
+    def partial(options, keys="UNDELETED UNKEYWORD $Junk"):
+        return data(c.must("UID SEARCH RETURN (%s) %s" % (options, keys)),
+                    "ESEARCH").split(" ", 2)[2]
+    equal(partial("PARTIAL -1:-5"), "UID PARTIAL (-1:-5 16:20)",
+          "RFC 9394: the last five")
+    equal(partial("PARTIAL 15:100"), "UID PARTIAL (15:100 16:20)",
+          "over the end")
+    equal(partial("PARTIAL 24000:24500"), "UID PARTIAL (24000:24500 NIL)",
+          "behind the end")
+    equal(partial("COUNT PARTIAL 500:4"),
+          "UID COUNT 19 PARTIAL (500:4 4,6:20)", "the other way round")
+    has(c.do("SEARCH RETURN (ALL PARTIAL 1:2) ALL"), r"^a\d+ BAD",
+        "not with ALL")
+
+    def fetched(text):
+        return " ".join(re.search(r"UID (\d+)", x).group(1)
+                        for x in c.must(text) if " FETCH " in x)
+    equal(fetched("UID FETCH 3:18 (UID FLAGS) (PARTIAL -1:-3)"), "16 17 18",
+          "UID FETCH: the last three")
+    equal(fetched("UID FETCH 3:18 (UID FLAGS) (PARTIAL 1:5)"), "3 4 6 7 8",
+          "UID FETCH: the first five")
+    equal(fetched("UID FETCH 1:2,4:6,19:* FLAGS (PARTIAL 3:5)"), "4 6 19",
+          "of several ranges")
+    equal(fetched("UID FETCH 1:* FLAGS (PARTIAL 20:30)"), "", "none")
+    lines = c.must("STATUS hundred (HIGHESTMODSEQ)")
+    modseq = re.search(r"HIGHESTMODSEQ (\d+)", lines[0]).group(1)
+    c.must("UID STORE 2,17,18 +FLAGS.SILENT (\\Flagged)")
+    equal(fetched("UID FETCH 3:18 (UID FLAGS) (PARTIAL -1:-2 CHANGEDSINCE %s)"
+                  % modseq), "17 18", "first the part, then what changed")
+    equal(fetched("UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE %s PARTIAL 1:5)"
+                  % modseq), "2", "in either order")
+    c.must("UID SEARCH RETURN (SAVE) SEEN")
+    equal(fetched("UID FETCH $ FLAGS (PARTIAL 1:2)"), "2 4", "of $")
+    has(c.do("FETCH 1:* FLAGS (PARTIAL 1:2)"), r"^a\d+ BAD",
+        "FETCH has no PARTIAL")
+    has(c.do("UID FETCH 1:* FLAGS (PARTIAL 0:2)"), r"^a\d+ BAD", "no 0")
+
+
+def test_progress(c):
+    """RFC 9585: while it lasts, and not after it."""
+    c.must("CREATE many")
+    octets = simple("many", "word " * 20000)
+    for i in range(150):
+        c.append("many", octets)
+    c.must("SELECT many")
+    lines = c.must("SEARCH BODY nowhere")
+    seen = [re.match(r'\* OK \[INPROGRESS \("(a\d+)" (\d+) (\d+)\)\] \S', x)
+            for x in lines]
+    seen = [m for m in seen if m]
+    ok(seen, "progress is told (%d times)" % len(seen))
+    ok(all(int(m.group(2)) < int(m.group(3)) == 150 for m in seen),
+       "and how far it is")
+    ok("INPROGRESS" not in lines[-1], "not in the tagged reply")
+    # A search that takes long holds up nobody.
+    tag = c.begin("SEARCH BODY nowhere")
+    d = Client(server.port, "ann")
+    began = time.monotonic()
+    for i in range(5):
+        d.must("NOOP")
+    took = time.monotonic() - began
+    c.end(tag)
+    ok(took < 5, "another session is answered (%.3f s)" % took)
+    d.close()
+    # One whose client is gone ends.
+    d = Client(server.port, "joe")
+    d.must("SELECT many")
+    d.begin("SEARCH BODY nowhere")
+    d.close()
+
+
+if __name__ == "__main__":
+    server = Server("progress_interval = 1ms\n")
+    try:
+        client = Client(server.port, "joe")
+        test_capability(client)
+        fill(client)
+        test_search(client)
+        test_sort(client)
+        test_thread(client)
+        test_saved(client)
+        test_saved_expunge(client)
+        test_partial(client)
+        test_progress(client)
+        client.close()
+    finally:
+        server.stop()
+        server.remove()
+    plan()
