@@ -120,25 +120,67 @@ split(struct lmtp_session *ls, const struct lmtp_command *c)
 	    at < local.len ? slice_skip(local, at + 1) : slice_of("", 0);
 }
 
-/* Users are written small; who insists on capitals is found by them. */
+/*
+ * After a look for the name as it came: who is called the same, but small?
+ * The copy is as current as it can be.  What cannot be known is an obstacle
+ * only if the copy has neither, or is about to have the first.
+ */
+static enum route_answer
+look_small(struct lmtp_session *ls, enum route_answer answer,
+    struct mboxrec *rec)
+{
+	struct route *r = ls->worker->route;
+
+	if (answer == ROUTE_UNKNOWN &&
+	    route_look(r, ls->mailbox, rec) == ROUTE_UNKNOWN)
+		return ROUTE_UNKNOWN;
+	ls->user = lower(&ls->arena, ls->user);
+	if (!name_user(ls))
+		return answer;
+	switch (route_look(r, ls->mailbox, rec)) {
+	case ROUTE_FOUND:
+		return ROUTE_FOUND;
+	case ROUTE_UNKNOWN:
+		return ROUTE_UNKNOWN;
+	case ROUTE_NONE:
+		break;
+	}
+	return answer;
+}
+
+static void
+routed_as_came(void *arg, enum route_answer answer, const struct mboxrec *rec)
+{
+	struct lmtp_session *ls = arg;
+	struct mboxrec small;
+
+	if (answer != ROUTE_FOUND) {
+		answer = look_small(ls, answer, &small);
+		rec = &small;
+	}
+	routed(ls, answer, rec);
+}
+
+/*
+ * Users are written small; who insists on capitals is found by them.  For that
+ * the copy must be current: such a user may have been made a moment ago, and
+ * the mail is neither to be refused nor another's.
+ */
 static void
 find_user(struct lmtp_session *ls)
 {
-	struct slice as_came = ls->user;
-	struct mboxrec rec;
+	struct slice small = lower(&ls->arena, ls->user);
+	route_cb *cb = routed_as_came;
 
-	if (name_user(ls) &&
-	    route_look(ls->worker->route, ls->mailbox, &rec) == ROUTE_FOUND) {
-		accept(ls, &rec);
-		return;
+	if (slice_equal(small, ls->user) || !name_user(ls)) {
+		ls->user = small;
+		cb = routed;
 	}
-	ls->user = lower(&ls->arena, as_came);
-	if (!name_user(ls)) {
+	if (name_user(ls))
+		ls->wait = route_find(ls->worker->route, &ls->rate, ls->mailbox,
+		    cb, ls);
+	else
 		refuse(ls);
-		return;
-	}
-	ls->wait =
-	    route_find(ls->worker->route, &ls->rate, ls->mailbox, routed, ls);
 }
 
 void
