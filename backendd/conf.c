@@ -4,6 +4,7 @@
 #include "backendd/creator.h"
 #include "backendd/quota_warning.h"
 #include "imap/mboxrec.h"
+#include "imap/mupdate_conf.h"
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/tls_conf.h"
@@ -54,24 +55,9 @@ static const struct conf_item items[] = {
 	{ "special_use", CONF_LIST, AT(special_use), NULL, 0, 0, NULL,
 	    "\\USE NAME of a mailbox to make together with an INBOX, such as "
 	    "\\Sent Sent; repeat for more." },
-	{ "mupdate_server", CONF_STRING, AT(mupdate_server), NULL, 0, 0, NULL,
-	    "Address of the update server, such as mupdate.example:3905; "
-	    "none: stand alone." },
-	{ "mupdate_user", CONF_STRING, AT(mupdate_user), NULL, 0, 0, NULL,
-	    "Name to log in with at the update server." },
-	{ "mupdate_password", CONF_STRING, AT(mupdate_password), NULL, 0, 0,
-	    NULL, "Password of mupdate_user." },
-	{ "mupdate_mechanisms", CONF_STRING, AT(mupdate_mechanisms), NULL, 0,
-	    0, NULL, "SASL mechanisms to use there; none: any." },
-	{ "mupdate_tls", CONF_CHOICE, AT(mupdate_tls), "no", 0, 0,
-	    "no starttls yes", "TLS towards the update server." },
-	{ "mupdate_ca", CONF_STRING, AT(mupdate_ca), NULL, 0, 0, NULL,
-	    "PEM file of the authorities that sign its certificate; none: "
-	    "do not check it." },
-	{ "mupdate_cert", CONF_STRING, AT(mupdate_cert), NULL, 0, 0, NULL,
-	    "PEM file of a client certificate to log in with, by EXTERNAL." },
-	{ "mupdate_key", CONF_STRING, AT(mupdate_key), NULL, 0, 0, NULL,
-	    "PEM file of its key." },
+	MUPDATE_ITEMS(struct backendd_conf, mupdate_),
+	MUPDATE_PASSWORD_ITEM(struct backendd_conf, mupdate_),
+	MUPDATE_TLS_ITEMS(struct backendd_conf, mupdate_),
 	{ "publish_timeout", CONF_DURATION, AT(publish_ms), "20s", 10, 0, NULL,
 	    "How long a change of the list waits for the update server's "
 	    "word before it is taken back." },

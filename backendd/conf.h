@@ -34,7 +34,7 @@ struct backendd_conf {
 
 	char *mupdate_server; /* NULL: stand-alone */
 	char *mupdate_user, *mupdate_password, *mupdate_mechanisms;
-	int mupdate_tls; /* enum backendd_mupdate_tls */
+	int mupdate_tls; /* enum mupdate_tls */
 
 	char *tls_cert, *tls_key, *tls_ca;
 	char *mupdate_ca, *mupdate_cert, *mupdate_key;
@@ -70,12 +70,6 @@ enum backendd_autocreate {
 enum backendd_over_quota {
 	OVER_QUOTA_LATER, /* 452 4.2.2 */
 	OVER_QUOTA_REJECT /* 552 5.2.2 */
-};
-
-enum backendd_mupdate_tls {
-	MUPDATE_TLS_NO,
-	MUPDATE_TLS_STARTTLS,
-	MUPDATE_TLS_IMPLICIT
 };
 
 extern const struct conf_table backendd_conf_table;

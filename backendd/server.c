@@ -22,6 +22,7 @@
 #include "backendd/uplink.h"
 #include "backendd/users.h"
 #include "imap/mboxrec.h"
+#include "imap/mupdate_conf.h"
 #include "lib/admin.h"
 #include "lib/auth.h"
 #include "lib/daemon.h"
@@ -271,7 +272,7 @@ start_announce(struct server *sv)
 		                  ? xstrdup(conf->mupdate_mechanisms)
 		                  : NULL,
 		.tls = bd->tls_client,
-		.implicit = conf->mupdate_tls == MUPDATE_TLS_IMPLICIT,
+		.implicit = conf->mupdate_tls == MUPDATE_TLS_YES,
 		.starttls = conf->mupdate_tls == MUPDATE_TLS_STARTTLS,
 		.external = conf->mupdate_cert != NULL,
 		.first_ms = ANNOUNCE_FIRST_MS,

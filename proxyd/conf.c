@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/mupdate_conf.h"
 #include "lib/ascii.h"
 #include "lib/err.h"
 #include "lib/tls_conf.h"
@@ -30,14 +31,8 @@ static const struct conf_item items[] = {
 	    "Processes for IMAP and ManageSieve; 0 for one a core." },
 	{ "lmtp_workers", CONF_NUMBER, AT(lmtp_workers), "1", 1, 1024, NULL,
 	    "Processes for LMTP." },
-	{ "mupdate_server", CONF_STRING, AT(mupdate_server), NULL, 0, 0, NULL,
-	    "Address of the update server, such as mupdate.example:3905." },
-	{ "mupdate_user", CONF_STRING, AT(mupdate_user), NULL, 0, 0, NULL,
-	    "Name to log in with at the update server." },
-	{ "mupdate_password", CONF_STRING, AT(mupdate_password), NULL, 0, 0,
-	    NULL, "Password of mupdate_user." },
-	{ "mupdate_tls", CONF_CHOICE, AT(mupdate_tls), "no", 0, 0,
-	    "no starttls yes", "TLS towards the update server." },
+	MUPDATE_ITEMS(struct proxyd_conf, mupdate_),
+	MUPDATE_PASSWORD_ITEM(struct proxyd_conf, mupdate_),
 	{ "mupdate_timeout", CONF_DURATION, AT(mupdate_ms), "20s", 100, 0,
 	    NULL, "How long the update server may be silent, or take to answer." },
 	{ "list_shards", CONF_NUMBER, AT(list_shards), "1", 1, 256, NULL,

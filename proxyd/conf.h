@@ -20,7 +20,7 @@ struct err;
 /* Where the copy of the list is: DIRECTORY "/mailboxes", for lib/treedb. */
 #define PROXYD_LIST "mailboxes"
 
-enum conf_tls { /* towards backends and the update server */
+enum conf_tls { /* towards backends */
 	CONF_TLS_NO,
 	CONF_TLS_STARTTLS,
 	CONF_TLS_YES
@@ -40,7 +40,7 @@ struct proxyd_conf {
 
 	char *mupdate_server; /* host:port */
 	char *mupdate_user, *mupdate_password;
-	int mupdate_tls;     /* enum conf_tls */
+	int mupdate_tls;     /* enum mupdate_tls */
 	uint64_t mupdate_ms; /* silence, answers, progress */
 	uint64_t list_shards;
 	uint64_t list_shrink; /* percent */

@@ -2,6 +2,7 @@
 
 #include "imap/mboxrec.h"
 #include "imap/mupdate.h"
+#include "imap/mupdate_conf.h"
 #include "imap/mupdate_ext.h"
 #include "imap/mupdate_login.h"
 #include "lib/buf.h"
@@ -366,9 +367,9 @@ open_stream(struct front *f, int fd, struct err *err)
 	f->login = mupdate_login_new(
 	    &(struct mupdate_login_want){ .secret = &f->secret,
 	        .host = f->host,
-	        .starttls = conf->mupdate_tls == CONF_TLS_STARTTLS,
+	        .starttls = conf->mupdate_tls == MUPDATE_TLS_STARTTLS,
 	        .external = conf->backend_cert != NULL });
-	if (conf->mupdate_tls == CONF_TLS_YES &&
+	if (conf->mupdate_tls == MUPDATE_TLS_YES &&
 	    stream_start_tls(f->stream, f->use.tls, expected_name(f), err) ==
 	        -1)
 		return -1;

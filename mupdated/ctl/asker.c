@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "imap/mupdate.h"
+#include "imap/mupdate_conf.h"
 #include "imap/mupdate_login.h"
 #include "lib/auth.h"
 #include "lib/buf.h"
@@ -236,7 +237,7 @@ dialled(void *arg, int fd, const char *why)
 	struct stream_limits limits = { IN_MAX, OUT_MAX, 0 };
 	struct mupdate_limits grammar = mupdate_defaults();
 	struct mupdate_login_want want = { &a->secret, a->conf->server,
-		a->conf->tls == CTL_TLS_STARTTLS, a->conf->cert != NULL };
+		a->conf->tls == MUPDATE_TLS_STARTTLS, a->conf->cert != NULL };
 
 	MUST(a->magic == ASKER_MAGIC && a->state == STATE_DIAL);
 	if (fd == -1) {
@@ -246,7 +247,7 @@ dialled(void *arg, int fd, const char *why)
 	a->stream = stream_new(a->loop, fd, &limits, stream_event, a);
 	a->mupdate = mupdate_new(MUPDATE_CLIENT, &grammar);
 	a->login = mupdate_login_new(&want);
-	if (a->conf->tls == CTL_TLS_YES) {
+	if (a->conf->tls == MUPDATE_TLS_YES) {
 		start_tls(a);
 		return;
 	}

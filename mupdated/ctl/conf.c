@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "imap/mupdate_conf.h"
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/tls.h"
@@ -11,24 +12,11 @@
 
 /* clang-format off */
 static const struct conf_item items[] = {
-	{ "mupdate_server", CONF_STRING, AT(server), NULL, 0, 0, NULL,
-	    "Address of the update server, such as mupdate.example:3905." },
-	{ "mupdate_user", CONF_STRING, AT(user), NULL, 0, 0, NULL,
-	    "Name to log in with; an admin of mupdated.conf(5)." },
+	MUPDATE_ITEMS(struct ctl_conf, ),
 	{ "mupdate_password_file", CONF_STRING, AT(password_file), NULL, 0, 0,
 	    NULL, "File with the password of mupdate_user in its first "
 	    "line." },
-	{ "mupdate_mechanisms", CONF_STRING, AT(mechanisms), NULL, 0, 0, NULL,
-	    "SASL mechanisms to use; none: any." },
-	{ "mupdate_tls", CONF_CHOICE, AT(tls), "no", 0, 0, "no starttls yes",
-	    "TLS towards the update server." },
-	{ "mupdate_ca", CONF_STRING, AT(ca), NULL, 0, 0, NULL,
-	    "PEM file of the authorities that sign its certificate; none: "
-	    "do not check it." },
-	{ "mupdate_cert", CONF_STRING, AT(cert), NULL, 0, 0, NULL,
-	    "PEM file of a client certificate to log in with, by EXTERNAL." },
-	{ "mupdate_key", CONF_STRING, AT(key), NULL, 0, 0, NULL,
-	    "PEM file of its key." },
+	MUPDATE_TLS_ITEMS(struct ctl_conf, ),
 	{ "answer_timeout", CONF_DURATION, AT(answer_ms), "30s", 100, 0, NULL,
 	    "How long the update server may be silent before we give up." },
 };
@@ -42,7 +30,7 @@ check(const void *arg, struct err *err)
 	if ((c->cert == NULL) != (c->key == NULL))
 		return err_set(err, "mupdate_cert and mupdate_key: give both "
 		                    "or neither");
-	if (c->tls == CTL_TLS_NO && (c->cert != NULL || c->ca != NULL))
+	if (c->tls == MUPDATE_TLS_NO && (c->cert != NULL || c->ca != NULL))
 		return err_set(err, "mupdate_cert and mupdate_ca need "
 		                    "mupdate_tls = starttls or yes");
 	return 0;
@@ -106,7 +94,7 @@ ctl_conf_tls(const struct ctl_conf *c, struct tls **tlsp, struct err *err)
 	struct tls_material m;
 
 	*tlsp = NULL;
-	if (c->tls == CTL_TLS_NO)
+	if (c->tls == MUPDATE_TLS_NO)
 		return 0;
 	if (load(&ca, c->ca, err) == 0 && load(&cert, c->cert, err) == 0 &&
 	    load(&key, c->key, err) == 0) {

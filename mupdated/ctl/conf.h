@@ -12,15 +12,9 @@
 struct err;
 struct tls;
 
-enum ctl_tls {
-	CTL_TLS_NO,
-	CTL_TLS_STARTTLS,
-	CTL_TLS_YES
-};
-
 struct ctl_conf {
 	char *server, *user, *password_file, *mechanisms;
-	int tls; /* enum ctl_tls */
+	int tls; /* enum mupdate_tls */
 	char *ca, *cert, *key;
 	uint64_t answer_ms;
 };
