@@ -1,3 +1,4 @@
+#include "backendd/conf.h"
 #include "backendd/condstore.h"
 #include "backendd/handlers.h"
 #include "backendd/ledger.h"
@@ -35,6 +36,7 @@ static const struct {
 	{ "HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ },
 	{ "DELETED-STORAGE", STATUS_DELETED_STORAGE },
 	{ "MAILBOXID", STATUS_MAILBOXID },
+	{ "APPENDLIMIT", STATUS_APPENDLIMIT },
 };
 
 static unsigned
@@ -109,6 +111,8 @@ number_of(const struct asking *ask, enum status_item item)
 		return n->size;
 	case STATUS_HIGHESTMODSEQ:
 		return n->highestmodseq;
+	case STATUS_APPENDLIMIT:
+		return session_server(ask->ss)->conf->message_size;
 	case STATUS_MAILBOXID:
 		break;
 	}

@@ -77,6 +77,16 @@ static const struct conf_item items[] = {
 	{ "message_memory", CONF_SIZE, AT(message_memory), "64k", 4096,
 	    16777216, NULL,
 	    "Octets of a message on its way in that are kept in memory." },
+	{ "max_append_messages", CONF_NUMBER, AT(append_messages), "4096", 1,
+	    4096, NULL, "Messages of one APPEND, or texts of its CATENATEs." },
+	{ "max_append", CONF_SIZE, AT(append_size), "256M", 1024, 0, NULL,
+	    "Octets of the messages of one APPEND, together." },
+	{ "max_append_memory", CONF_SIZE, AT(append_memory), "64M", 0, 0, NULL,
+	    "Octets of messages on their way in that are kept in memory, all "
+	    "clients' together; what is more waits in temporary files." },
+	{ "literals", CONF_CHOICE, AT(literals), "plus", 0, 0, "plus minus",
+	    "What clients may send without waiting: LITERAL+, literals of any "
+	    "size, or LITERAL-, at most 4096 octets." },
 	{ "max_line", CONF_SIZE, AT(command_size), "64k", 8192, 1048576, NULL,
 	    "Octets of a command, its literals not counted." },
 	{ "max_literal", CONF_SIZE, AT(literal_size), "1M", 8192, 67108864,

@@ -43,11 +43,15 @@ struct backendd_conf {
 	uint64_t list_shrink; /* percent */
 
 	uint64_t max_sessions, max_deliveries;
-	uint64_t message_size;   /* one message, octets */
-	uint64_t message_memory; /* of a message on its way in */
-	uint64_t command_size;   /* a command without its literals */
-	uint64_t literal_size;   /* the literals of one command */
-	uint64_t output_size;    /* what waits to be sent to one client */
+	uint64_t message_size;    /* one message, octets */
+	uint64_t message_memory;  /* of a message on its way in */
+	uint64_t append_messages; /* of one APPEND, and texts of CATENATE */
+	uint64_t append_size;     /* all of it */
+	uint64_t append_memory;   /* all clients' together */
+	int literals;             /* enum backendd_literals */
+	uint64_t command_size;    /* a command without its literals */
+	uint64_t literal_size;    /* the literals of one command */
+	uint64_t output_size;     /* what waits to be sent to one client */
 	uint64_t login_ms, idle_ms, lmtp_idle_ms, message_ms;
 	uint64_t bad_commands; /* in a row, then BYE */
 	uint64_t max_recipients;
@@ -56,6 +60,11 @@ struct backendd_conf {
 	int over_quota;       /* enum backendd_over_quota */
 	uint64_t scripts_count, script_size;
 	uint64_t duplicate_ms;
+};
+
+enum backendd_literals {
+	LITERALS_PLUS,
+	LITERALS_MINUS
 };
 
 enum backendd_autocreate {

@@ -537,6 +537,20 @@ set_keywords(struct store_mailbox *mb, const struct mailbox_append *a,
 	}
 }
 
+static void
+set_item(struct mailbox *m, const struct mailbox_append *a,
+    struct store_append *item)
+{
+	item->octets = letter_octets(a->letter);
+	item->cache = letter_cache(a->letter);
+	memcpy(item->emailid, letter_emailid(a->letter), sizeof(item->emailid));
+	memcpy(item->key, a->key, sizeof(item->key));
+	item->flags = a->flags;
+	item->internaldate = a->internaldate;
+	item->zone = a->zone;
+	set_keywords(m->mb, a, item);
+}
+
 void
 mailbox_append(struct mailbox *m, struct mailbox_append *a, size_t n,
     store_cb *cb, void *arg)
@@ -549,20 +563,77 @@ mailbox_append(struct mailbox *m, struct mailbox_append *a, size_t n,
 	ap->n = n;
 	ap->cb = cb;
 	ap->arg = arg;
-	for (size_t i = 0; i < n; i++) {
-		struct store_append *item = &ap->items[i];
-
-		item->octets = letter_octets(a[i].letter);
-		item->cache = letter_cache(a[i].letter);
-		memcpy(item->emailid, letter_emailid(a[i].letter),
-		    sizeof(item->emailid));
-		memcpy(item->key, a[i].key, sizeof(item->key));
-		item->flags = a[i].flags;
-		item->internaldate = a[i].internaldate;
-		item->zone = a[i].zone;
-		set_keywords(m->mb, &a[i], item);
-	}
+	for (size_t i = 0; i < n; i++)
+		set_item(m, &a[i], &ap->items[i]);
 	store_append(m->mb, ap->items, n, on_appended, ap);
+}
+
+struct replacing {
+	struct mailbox *from, *to;
+	uint32_t uid;
+	struct mailbox_append *asked;
+	struct store_append item;
+	const char *why; /* it failed */
+	store_cb *cb;
+	void *arg;
+};
+
+static void
+on_replaced(void *arg, const char *why)
+{
+	struct replacing *r = arg;
+
+	r->asked->outcome = r->item.outcome;
+	r->asked->uid = r->item.new_uid;
+	r->cb(r->arg, r->why != NULL ? r->why : why);
+	free(r);
+}
+
+/* Between two stores: it is there; if the old one stays, it goes again. */
+static void
+on_other_gone(void *arg, const char *why)
+{
+	struct replacing *r = arg;
+
+	r->why = why;
+	if (why == NULL)
+		on_replaced(r, NULL);
+	else
+		store_expunge(r->to->mb, &r->item.new_uid, 1, 0, on_replaced,
+		    r);
+}
+
+static void
+on_other_appended(void *arg, const char *why)
+{
+	struct replacing *r = arg;
+
+	if (why != NULL || r->item.outcome != STORE_DONE)
+		on_replaced(r, why);
+	else
+		store_expunge(r->from->mb, &r->uid, 1, 0, on_other_gone, r);
+}
+
+void
+mailbox_replace(struct mailbox *from, uint32_t uid, struct mailbox *m,
+    struct mailbox_append *a, store_cb *cb, void *arg)
+{
+	struct replacing *r = xcalloc(1, sizeof(*r));
+
+	MUST(from->holds > 0 && m->holds > 0);
+	r->from = from;
+	r->to = m;
+	r->uid = uid;
+	r->asked = a;
+	r->cb = cb;
+	r->arg = arg;
+	set_item(m, a, &r->item);
+	if (from->store == m->store) {
+		r->item.from_uid = uid;
+		store_move(from->mb, m->mb, &r->item, 1, on_replaced, r);
+	} else {
+		store_append(m->mb, &r->item, 1, on_other_appended, r);
+	}
 }
 
 struct delivering {

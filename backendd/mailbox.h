@@ -108,7 +108,8 @@ struct mailbox_append {
 	uint8_t key[16]; /* of the delivery; zeros: none */
 
 	/* Results. */
-	enum store_outcome outcome; /* DONE, or TAKEN: has been here before */
+	enum store_outcome outcome; /* DONE, or TAKEN: has been here before;
+	                               GONE: see mailbox_replace() */
 	uint32_t uid;               /* if DONE */
 };
 
@@ -119,7 +120,15 @@ struct mailbox_append {
 void mailbox_append(struct mailbox *m, struct mailbox_append *a, size_t n,
     store_cb *cb, void *arg);
 
-/* The same for one message and a mailbox not held: open, append, release. */
+/*
+ * The same for one message, and the message uid of "from" goes: in one change
+ * if both are in one store.  GONE: it was not there, and nothing has changed.
+ * Both are held until the call back.
+ */
+void mailbox_replace(struct mailbox *from, uint32_t uid, struct mailbox *m,
+    struct mailbox_append *a, store_cb *cb, void *arg);
+
+/* mailbox_append() for one message and a mailbox not held: open, append, release. */
 void mailbox_deliver(struct mailboxes *ms, struct store *st, struct slice id,
     struct mailbox_append *a, store_cb *cb, void *arg);
 

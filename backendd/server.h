@@ -71,6 +71,8 @@ struct backendd {
 	struct session_list sessions;
 	struct lmtp_list deliveries;
 	size_t nsessions, nunauthenticated, ndeliveries;
+	uint64_t held; /* octets of messages on their way in that are in
+	                  memory, of all sessions */
 	bool draining;
 };
 

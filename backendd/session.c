@@ -7,6 +7,7 @@
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
+#include "backendd/store.h"
 #include "backendd/view.h"
 #include "imap/write.h"
 #include "lib/blob.h"
@@ -25,15 +26,22 @@ enum {
 	BEFORE_TEXT = 16 * 1024, /* before login */
 	BEFORE_LITERAL = 8 * 1024,
 	BEFORE_LITERALS = 8,
-	AFTER_LITERALS = 1000 + SESSION_BLOBS_MAX,
+	AFTER_LITERALS = 1000 + STORE_ITEMS_MAX,
 	IN_SPARE = 16 * 1024,
 	REPLY_ROOM = 8 * 1024, /* kept free for the tagged reply */
 	FINISH_SECONDS = 5,
 	FIRST_BLOBS = 4,
-	MEMORY_BLOBS = 64, /* times message_memory, all messages of a command */
-	SKIP_TIMES = 4     /* a message too big is taken and dropped up to so
-	                  many times the limit */
+	SKIP_TIMES = 4,    /* a message too big is taken and dropped up to so
+	                   many times the limit */
+	STREAM_TEXT = 512, /* flags and date of one message of many */
+	LITERAL_MINUS = 4096
 };
+
+static const struct collect_extras literal_plus = { .stream_text =
+	                                                STREAM_TEXT };
+static const struct collect_extras literal_minus = { .nonsync_max =
+	                                                 LITERAL_MINUS,
+	.stream_text = STREAM_TEXT };
 
 static const char *const end_texts[] = {
 	[END_NONE] = "none",
@@ -77,6 +85,8 @@ free_blobs(struct session *ss)
 		blob_free(&ss->cmd->blobs[i]);
 	ss->cmd->nblobs = 0;
 	ss->blobs_open = 0;
+	ss->bd->held -= ss->held;
+	ss->held = 0;
 }
 
 /* No command is running.  Frees at the end of the turn. */
@@ -283,10 +293,11 @@ static void
 end_blob(struct session *ss)
 {
 	struct cmd *cmd = ss->cmd;
+	struct blob *b = cmd->blobs[cmd->nblobs - 1];
 
-	if (ss->refused == NULL && ss->left == 0) {
+	if (ss->refused == NULL && ss->left == 0 && !blob_end_here(b)) {
 		ss->blobs_open++;
-		blob_end(cmd->blobs[cmd->nblobs - 1], blob_ended, ss);
+		blob_end(b, blob_ended, ss);
 	}
 }
 
@@ -300,8 +311,9 @@ refuse_message(struct session *ss, uint64_t size)
 		ss->refused_code = "TOOBIG";
 		return "Message too big";
 	}
-	if (ss->cmd->nblobs == SESSION_BLOBS_MAX ||
-	    ss->streamed > conf->message_size * SKIP_TIMES - size) {
+	if (ss->cmd->nblobs == conf->append_messages ||
+	    ss->streamed > conf->append_size ||
+	    size > conf->append_size - ss->streamed) {
 		ss->refused_code = "LIMIT";
 		return "Too many messages at once";
 	}
@@ -309,12 +321,27 @@ refuse_message(struct session *ss, uint64_t size)
 }
 
 /* Many small ones may not fill the memory either. */
+static size_t
+memory_for(struct session *ss, uint64_t size)
+{
+	const struct backendd_conf *conf = ss->bd->conf;
+	struct backendd *bd = ss->bd;
+
+	if (size > conf->message_memory)
+		return (size_t)conf->message_memory;
+	if (size > conf->append_memory || bd->held > conf->append_memory - size)
+		return 0;
+	bd->held += size;
+	ss->held += size;
+	return (size_t)conf->message_memory;
+}
+
 static void
-add_blob(struct session *ss)
+add_blob(struct session *ss, uint64_t size)
 {
 	const struct backendd_conf *conf = ss->bd->conf;
 	struct cmd *cmd = ss->cmd;
-	size_t n = cmd->nblobs, memory = (size_t)conf->message_memory;
+	size_t n = cmd->nblobs;
 	struct blob **more;
 
 	if (n == 0 || (n >= FIRST_BLOBS && (n & (n - 1)) == 0)) {
@@ -324,17 +351,15 @@ add_blob(struct session *ss)
 			memcpy(more, cmd->blobs, n * sizeof(*more));
 		cmd->blobs = more;
 	}
-	if (ss->streamed > conf->message_memory * MEMORY_BLOBS)
-		memory = 0;
 	cmd->blobs[cmd->nblobs++] =
-	    blob_new(ss->bd->jobs, conf->temp_directory, memory);
+	    blob_new(ss->bd->jobs, conf->temp_directory, memory_for(ss, size));
 }
 
 static void
 take_message(struct session *ss, const struct collect_item *item)
 {
 	collect_accept(&ss->collect);
-	add_blob(ss);
+	add_blob(ss, item->size);
 	ss->streamed += item->size;
 	ss->left = item->size;
 	if (item->sync) {
@@ -357,6 +382,11 @@ take_stream(struct session *ss, const struct collect_item *item)
 		why = parse_head(ss);
 		bad = why != NULL;
 	}
+	if (why == NULL && item->too_big) {
+		why = "Literals above 4096 octets have to wait for \"+\"";
+		ss->refused_bad = true;
+		ss->refused_code = "TOOBIG";
+	}
 	if (why == NULL)
 		why = refuse_message(ss, item->size);
 	if (why == NULL) {
@@ -365,14 +395,14 @@ take_stream(struct session *ss, const struct collect_item *item)
 	}
 	if (item->sync) {
 		collect_refuse(&ss->collect);
-		answer(ss, bad ? SESSION_BAD : SESSION_NO, ss->refused_code,
-		    why);
+		answer(ss, bad || ss->refused_bad ? SESSION_BAD : SESSION_NO,
+		    ss->refused_code, why);
 	} else if (ss->user == NULL ||
 	           item->size > ss->bd->conf->message_size * SKIP_TIMES) {
 		say_bye(ss, END_INPUT, "TOOBIG", why);
 	} else {
 		ss->refused = why;
-		ss->refused_bad = bad;
+		ss->refused_bad |= bad;
 		collect_skip(&ss->collect);
 	}
 }
@@ -402,14 +432,16 @@ static void
 take_event(struct session *ss, enum collect_event ev,
     const struct collect_item *item)
 {
+	const char *code;
 	struct write w;
 
 	switch (ev) {
 	case COLLECT_ERROR:
+		code = item->too_big ? "TOOBIG" : NULL;
 		if (ss->state == SESSION_RUNNING)
-			session_bye(ss, NULL, collect_error(&ss->collect));
+			session_bye(ss, code, collect_error(&ss->collect));
 		else
-			say_bye(ss, END_INPUT, NULL,
+			say_bye(ss, END_INPUT, code,
 			    collect_error(&ss->collect));
 		break;
 	case COLLECT_MORE:
@@ -496,6 +528,13 @@ put_reply(struct session *ss)
 	    ss->code, ss->text);
 }
 
+static void
+set_literals(struct session *ss)
+{
+	collect_set_extras(&ss->collect,
+	    session_may_pipeline(ss) ? &literal_plus : &literal_minus);
+}
+
 /* Ready for the next command. */
 static void
 reset_command(struct session *ss)
@@ -512,6 +551,7 @@ reset_command(struct session *ss)
 	ss->streamed = ss->left = 0;
 	if (ss->user != NULL)
 		collect_set_limits(&ss->collect, &limits);
+	set_literals(ss);
 	ss->state = SESSION_TAKING;
 }
 
@@ -522,6 +562,7 @@ static void
 init_collect(struct session *ss)
 {
 	collect_init(&ss->collect, COLLECT_IMAP, &before_login, &ss->arena);
+	set_literals(ss);
 }
 
 static void

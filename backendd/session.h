@@ -45,12 +45,6 @@ struct session;
 struct view;
 struct write;
 
-enum {
-	/* Messages of one APPEND.  Cyrus IMAP's frontend sends as many as are
-	 * copied from another backend. */
-	SESSION_BLOBS_MAX = 1000
-};
-
 /* The running command. */
 struct cmd {
 	const struct command *what;
@@ -60,9 +54,10 @@ struct cmd {
 	struct arena *arena;
 
 	/*
-	 * CMD_STREAM commands: the messages, one for each parse_stream() that
-	 * the arguments have, in order, whole (blob_end() has been).  Take one
-	 * by setting it to NULL; the rest is freed with the command.
+	 * CMD_STREAM commands: the messages (or texts of CATENATE), one for
+	 * each parse_stream() that the arguments have, in order, whole
+	 * (blob_end() has been).  Take one by setting it to NULL; the rest is
+	 * freed with the command.
 	 */
 	struct blob **blobs; /* in the arena */
 	size_t nblobs;

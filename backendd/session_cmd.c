@@ -65,6 +65,12 @@ session_is_admin(const struct session *ss)
 }
 
 bool
+session_may_pipeline(const struct session *ss)
+{
+	return ss->trusted || ss->bd->conf->literals == LITERALS_PLUS;
+}
+
+bool
 session_is_proxy(const struct session *ss)
 {
 	return ss->proxy;
@@ -152,6 +158,8 @@ missing_code(struct session *ss, const char *internal)
 	case COMMAND_MOVE:
 	case COMMAND_UID_COPY:
 	case COMMAND_UID_MOVE:
+	case COMMAND_REPLACE:
+	case COMMAND_UID_REPLACE:
 		break;
 	default:
 		return "NONEXISTENT";
@@ -335,8 +343,16 @@ session_capabilities(struct session *ss)
 		set &= ~CAPABILITY_BIT(LOGINDISABLED);
 	if (!ss->proxy)
 		set &= ~CAPABILITY_BIT(XMURDER);
+	if (session_may_pipeline(ss))
+		set &= ~CAPABILITY_BIT(LITERAL_MINUS);
+	else
+		set &= ~CAPABILITY_BIT(LITERAL_PLUS);
 	buf_init(&out, CAPABILITIES_MAX);
 	capability_put(&out, set, now, auth_mechanisms(bd->auth, &peer));
+	if (ss->user != NULL) {
+		buf_puts(&out, " APPENDLIMIT=");
+		buf_put_number(&out, bd->conf->message_size);
+	}
 	/* Cyrus IMAP's frontend warns of backends that do not say it. */
 	if (ss->trusted && bd->conf->mupdate_server != NULL)
 		buf_printf(&out, " MUPDATE=mupdate://%s/",

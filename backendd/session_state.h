@@ -70,9 +70,10 @@ struct session {
 	size_t blobs_open;   /* of cmd, that have not ended */
 	uint64_t streamed;   /* octets of messages, this command */
 	uint64_t left;       /* of the message being taken */
+	uint64_t held;       /* of backendd.held */
 	const char *refused; /* a streamed command is not to run: why */
 	const char *refused_code;
-	bool refused_bad;
+	bool refused_bad; /* with BAD */
 	enum session_result result;
 	const char *code, *text;
 
@@ -102,6 +103,9 @@ struct session {
 	char sid[32];
 	char client[64]; /* as a trusted frontend says */
 };
+
+/* Literals of any size without waiting for "+"?  Frontends always may. */
+bool session_may_pipeline(const struct session *ss);
 
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);

@@ -21,7 +21,8 @@ enum status_item { /* bits */
 	STATUS_SIZE = 1 << 6,
 	STATUS_HIGHESTMODSEQ = 1 << 7,
 	STATUS_MAILBOXID = 1 << 8,
-	STATUS_DELETED_STORAGE = 1 << 9
+	STATUS_DELETED_STORAGE = 1 << 9,
+	STATUS_APPENDLIMIT = 1 << 10 /* RFC 7889 */
 };
 
 /*

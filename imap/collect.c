@@ -6,6 +6,8 @@
 
 #define COLLECT_MAGIC 0x5be21c94u
 
+static const struct collect_extras no_extras = { 0, 0 };
+
 void
 collect_init(struct collect *c, enum collect_dialect dialect,
     const struct collect_limits *limits, struct arena *arena)
@@ -14,9 +16,16 @@ collect_init(struct collect *c, enum collect_dialect dialect,
 		.magic = COLLECT_MAGIC,
 		.dialect = dialect,
 		.limits = *limits,
+		.extras = &no_extras,
 		.arena = arena,
 	};
 	framer_init(&c->framer, limits->text_max);
+}
+
+void
+collect_set_extras(struct collect *c, const struct collect_extras *extras)
+{
+	c->extras = extras;
 }
 
 void
@@ -97,23 +106,54 @@ skip_argument(struct slice s)
 	return slice_skip(s, i < s.len ? i : s.len);
 }
 
-/* Have so many arguments been gathered?  text is the first piece's rest. */
+/*
+ * Have so many arguments been gathered?  *text is the first piece's rest, and
+ * then what follows them in the last piece.
+ */
 static bool
-has_arguments(const struct collect *c, struct slice text, unsigned want)
+has_arguments(const struct collect *c, struct slice *text, unsigned want)
 {
 	const struct piece *p = c->first;
 
 	for (;;) {
-		for (text = slice_trim(text); text.len > 0 && want > 0; want--)
-			text = slice_trim(skip_argument(text));
+		*text = slice_trim(*text);
+		for (; text->len > 0 && want > 0; want--)
+			*text = slice_trim(skip_argument(*text));
+		if (want == 0 && p != c->last)
+			*text = c->last->octets;
 		p = p->next;
 		if (want == 0 || p == NULL)
 			return want == 0;
 		if (p->kind == PIECE_TEXT)
-			text = p->octets;
+			*text = p->octets;
 		else
 			want--;
 	}
+}
+
+/* "CATENATE (URL ", " URL ": what comes is an address, not a message. */
+static bool
+is_url(struct slice text)
+{
+	size_t n;
+
+	text = slice_trim(text);
+	n = slice_rfind(text, ' ');
+	if (n < text.len)
+		text = slice_skip(text, n + 1);
+	return slice_is_nocase(text, "URL") || slice_is_nocase(text, "(URL");
+}
+
+/* The command's name, "UID REPLACE" being one. */
+static struct slice
+take_name(struct slice *rest)
+{
+	struct slice all = *rest, name = take_word(rest);
+
+	if (!slice_is_nocase(name, "UID"))
+		return name;
+	name = take_word(rest);
+	return slice_first(all, (size_t)(name.ptr + name.len - all.ptr));
 }
 
 /*
@@ -129,11 +169,12 @@ is_streamed(const struct collect *c)
 	if (c->dialect != COLLECT_IMAP)
 		return false;
 	take_word(&rest);
-	name = take_word(&rest);
+	name = take_name(&rest);
 	cmd = command_find(name.ptr, name.len);
 	if (cmd == NULL || !(cmd->flags & CMD_STREAM))
 		return false;
-	return has_arguments(c, rest, cmd->flags & CMD_HINT ? 2 : 1);
+	return has_arguments(c, &rest, cmd->flags & CMD_HINT ? 2 : 1) &&
+	       !is_url(rest);
 }
 
 static enum collect_event
@@ -148,6 +189,14 @@ refuse(struct collect *c, const struct framer_token *tok,
 	return COLLECT_REFUSED;
 }
 
+/* More than LITERAL- allows without waiting. */
+static bool
+is_too_hasty(const struct collect *c, const struct framer_token *tok)
+{
+	return !tok->sync && c->extras->nonsync_max > 0 &&
+	       tok->size > c->extras->nonsync_max;
+}
+
 static enum collect_event
 begin_literal(struct collect *c, const struct framer_token *tok,
     struct collect_item *item)
@@ -160,7 +209,8 @@ begin_literal(struct collect *c, const struct framer_token *tok,
 		return fail(c, "No literal8 here");
 	if (c->literals == c->limits.literals_max)
 		return refuse(c, tok, item, "Too many literals");
-	if (tok->size > c->limits.literal_max - c->stored) {
+	if (tok->size > c->limits.literal_max - c->stored ||
+	    is_too_hasty(c, tok)) {
 		item->too_big = true;
 		return refuse(c, tok, item, "Literal too large");
 	}
@@ -188,10 +238,12 @@ on_literal(struct collect *c, const struct framer_token *tok,
 		return begin_literal(c, tok, item);
 	if (c->literals == c->limits.literals_max)
 		return refuse(c, tok, item, "Too many literals");
+	framer_allow(&c->framer, c->extras->stream_text);
 	p = add_piece(c, PIECE_STREAM);
 	p->size = item->size = tok->size;
 	p->binary = tok->binary;
 	item->sync = tok->sync;
+	item->too_big = is_too_hasty(c, tok);
 	c->literals++;
 	c->filled = 0;
 	c->state = COLLECTING_HELD;
@@ -342,6 +394,7 @@ collect_done(struct collect *c)
 	arena_reset(c->arena);
 	c->first = c->last = NULL;
 	c->stored = c->literals = c->filled = 0;
+	c->framer.text_max = c->limits.text_max;
 	c->state = COLLECTING_TEXT;
 }
 

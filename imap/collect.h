@@ -30,7 +30,8 @@
  * The literal of a CMD_STREAM command (APPEND) that is not its first argument
  * is not stored: it becomes a PIECE_STREAM with its size, and its octets come
  * as COLLECT_DATA, in parts.  A small literal can be wanted whole; that is for
- * the caller to do.
+ * the caller to do.  A literal behind the word URL, one of CATENATE's, is
+ * stored.
  */
 #ifndef IMAP_COLLECT_H
 #define IMAP_COLLECT_H
@@ -65,6 +66,13 @@ struct collect_limits {
 	size_t literals_max; /* ...and how many */
 };
 
+/* What not every server has. */
+struct collect_extras {
+	uint64_t nonsync_max; /* of an {n+} (LITERAL-); 0: as of any */
+	size_t stream_text;   /* text that each streamed literal brings with
+	                         it, beside text_max: flags, a date */
+};
+
 enum collect_dialect {
 	COLLECT_IMAP,
 	COLLECT_SIEVE /* ManageSieve: clients may send {n+} only */
@@ -87,7 +95,8 @@ struct collect_item {
 	struct slice octets; /* DATA, LINE: borrowed, the caller's buffer */
 	uint64_t size;       /* STREAM: octets announced */
 	bool sync;           /* STREAM: the client waits for "+" */
-	bool too_big;        /* REFUSED: for its size, NO [TOOBIG] fits */
+	bool too_big;        /* REFUSED, ERROR: for its size, [TOOBIG] fits;
+	                        STREAM: more than LITERAL- allows */
 	const char *why;     /* REFUSED: static text */
 };
 
@@ -109,6 +118,7 @@ struct collect {
 	enum collect_dialect dialect;
 	struct framer framer;
 	struct collect_limits limits;
+	const struct collect_extras *extras;
 	struct arena *arena;
 	struct piece *first, *last;
 	size_t filled;   /* octets of last, a literal, that are here */
@@ -120,6 +130,9 @@ struct collect {
 /* Borrows arena, which is the command's and empties at collect_done(). */
 void collect_init(struct collect *c, enum collect_dialect dialect,
     const struct collect_limits *limits, struct arena *arena);
+
+/* From now on; borrowed. */
+void collect_set_extras(struct collect *c, const struct collect_extras *extras);
 
 /* From the next command on: more is allowed after login than before. */
 void collect_set_limits(struct collect *c, const struct collect_limits *limits);

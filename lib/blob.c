@@ -167,8 +167,13 @@ work(struct piece *p)
 		return -1;
 	if (write_all(p->fd, slice_of(p->octets, p->len), &p->why) == -1)
 		return -1;
-	if (p->last && p->fd != -1)
-		return map_all(p, &p->why);
+	if (!p->last || p->fd == -1)
+		return 0;
+	if (map_all(p, &p->why) == -1)
+		return -1;
+	/* The map keeps it: a thousand messages need no descriptors. */
+	close(p->fd);
+	p->fd = -1;
 	return 0;
 }
 

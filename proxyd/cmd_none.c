@@ -88,3 +88,15 @@ proxyd_UID_THREAD(struct session *ss)
 {
 	refuse(ss);
 }
+
+void
+proxyd_REPLACE(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
+proxyd_UID_REPLACE(struct session *ss)
+{
+	refuse(ss);
+}

@@ -49,6 +49,23 @@ static const struct {
 	    COLLECT_IMAP },
 	{ "an empty append", "a append x {0}\r\n\r\n",
 	    "STREAM(a append x <0>) CMD(a append x <0>) ", COLLECT_IMAP },
+	{ "an address is kept", "a append x CATENATE (URL {2+}\r\n/y)\r\n",
+	    "CMD(a append x CATENATE (URL {/y})) ", COLLECT_IMAP },
+	{ "and one behind a text",
+	    "a append x CATENATE (TEXT {1+}\r\nh Url {2+}\r\n/y)\r\n",
+	    "STREAM+(a append x CATENATE (TEXT <1>) [h] "
+	    "CMD(a append x CATENATE (TEXT <1> Url {/y})) ",
+	    COLLECT_IMAP },
+	{ "a mailbox of that name", "a append URL {1+}\r\nh\r\n",
+	    "STREAM+(a append URL <1>) [h] CMD(a append URL <1>) ",
+	    COLLECT_IMAP },
+	{ "replace", "a replace 1 x {1+}\r\nh\r\n",
+	    "STREAM+(a replace 1 x <1>) [h] CMD(a replace 1 x <1>) ",
+	    COLLECT_IMAP },
+	{ "uid replace", "a uid replace 1 {1+}\r\nx {1+}\r\nh\r\n",
+	    "STREAM+(a uid replace 1 {x} <1>) [h] "
+	    "CMD(a uid replace 1 {x} <1>) ",
+	    COLLECT_IMAP },
 	{ "localappend, atoms", "a localappend x y {2+}\r\nhi\r\n",
 	    "STREAM+(a localappend x y <2>) [hi] "
 	    "CMD(a localappend x y <2>) ",

@@ -363,7 +363,7 @@ test_replace(struct store_mailbox *mb, struct store_mailbox *to)
 	        a.new_uid == next && store_find(mb, 2) == NULL,
 	    "replaced in its mailbox");
 	ok(slice_is(read_part(mb, &p), "new"), "by what was given");
-	ok(heard.calls == 1 && heard.first == next && heard.expunged == 1 &&
+	ok(heard.calls == 1 && heard.first == next && heard.expunged == 2 &&
 	        store_find(mb, next)->modseq ==
 	            store_numbers(mb)->highestmodseq,
 	    "in one change");
