@@ -413,7 +413,7 @@ bool
 list_resumable(const struct list *l, struct slice epoch, uint64_t revision)
 {
 	return slice_equal(epoch, list_epoch(l)) &&
-	       runs_know(&l->runs, revision) &&
+	       runs_know_well(&l->runs, revision) &&
 	       revision >= changelog_floor(l->changes);
 }
 

@@ -53,6 +53,15 @@ runs_know(const struct runs *r, uint64_t revision)
 	return false;
 }
 
+/* Once there are as many runs as can be there will always be. */
+bool
+runs_know_well(const struct runs *r, uint64_t revision)
+{
+	bool joined = r->count == RUNS_MAX && revision <= r->run[0].last;
+
+	return !joined && runs_know(r, revision);
+}
+
 void
 runs_put(struct buf *b, const struct runs *r)
 {

@@ -2,13 +2,16 @@
  * runs: which revisions this list has given.
  *
  * A run is what a server numbers from its start on.  It begins at the greater
- * of what comes next and the clock's milliseconds, shifted; so a list that was lost,
- * or restored from a backup, never gives a number that its other life gave.
+ * of what comes next and the clock's milliseconds, shifted; so a list that was
+ * lost, or restored from a backup, never gives a number that its other life
+ * gave.
  * What such another life gave is in no run known here, and that is how it is
  * recognised: a subscriber who was there gets the whole list, and a backend
  * that was granted a name there is believed.
  *
- * More than RUNS_MAX runs: the oldest two become one, with the gap between.
+ * More than RUNS_MAX runs: the oldest two become one, with the gap between.  Of
+ * a number there it is not known who gave it; then either answer has its harm,
+ * so there are two questions.
  */
 #ifndef MUPDATED_RUNS_H
 #define MUPDATED_RUNS_H
@@ -46,7 +49,11 @@ uint64_t runs_begin(struct runs *r, uint64_t least, uint64_t wall_ms);
 /* Now's has given this one. */
 void runs_gave(struct runs *r, uint64_t revision);
 
+/* Has this list given it, or may have?  Then nobody is believed by it. */
 bool runs_know(const struct runs *r, uint64_t revision);
+
+/* Has it, for certain?  Then what has changed since can be told. */
+bool runs_know_well(const struct runs *r, uint64_t revision);
 
 /* On disk the end of now's run is not kept: the list knows it otherwise. */
 void runs_put(struct buf *b, const struct runs *r);

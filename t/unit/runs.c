@@ -44,8 +44,14 @@ test_record(void)
 	ok(runs_know(&r, (uint64_t)1 << RUNS_MS_BITS) &&
 	        runs_know(&r, (uint64_t)5 << RUNS_MS_BITS),
 	    "the oldest are one");
+	ok(!runs_know_well(&r, (uint64_t)1 << RUNS_MS_BITS) &&
+	        !runs_know_well(&r, ((uint64_t)5 << RUNS_MS_BITS) + 4),
+	    "of which it is not known who gave what");
 	ok(!runs_know(&r, ((uint64_t)20 << RUNS_MS_BITS) + 4),
 	    "others are not");
+	ok(runs_know_well(&r, (uint64_t)20 << RUNS_MS_BITS) &&
+	        !runs_know_well(&r, ((uint64_t)20 << RUNS_MS_BITS) + 4),
+	    "and it is known");
 	runs_put(&b, &r);
 	ok(runs_parse(&back, buf_slice(&b), &err) == 0 &&
 	        back.count == r.count &&
