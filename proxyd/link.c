@@ -98,28 +98,6 @@ links_new(const struct links_use *use)
 	return l;
 }
 
-static bool
-free_server(void *arg, struct slice key, void *value)
-{
-	(void)arg;
-	(void)key;
-	free(value);
-	return true;
-}
-
-void
-links_free(struct links **lp)
-{
-	struct links *l = *lp;
-
-	*lp = NULL;
-	if (l == NULL)
-		return;
-	map_each(&l->servers, free_server, NULL);
-	map_fini(&l->servers);
-	free(l);
-}
-
 void
 links_reload(struct links *l, const struct proxyd_conf *conf, struct tls *tls)
 {

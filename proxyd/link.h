@@ -45,9 +45,8 @@ struct links_use { /* borrowed for the life of the links */
 	struct tls *tls; /* NULL if backend_tls is no */
 };
 
-/* What a worker knows of its backends. */
+/* What a worker knows of its backends, as long as it lives. */
 struct links *links_new(const struct links_use *use);
-void links_free(struct links **lp);
 void links_reload(struct links *l, const struct proxyd_conf *conf,
     struct tls *tls);
 

@@ -106,26 +106,6 @@ tell_foreign(void *arg)
 	finish_all(p, &foreign);
 }
 
-void
-xmurder_free(struct xmurder **xp)
-{
-	struct xmurder *x = *xp;
-	struct peer *p;
-
-	*xp = NULL;
-	if (x == NULL)
-		return;
-	while ((p = TAILQ_FIRST(&x->peers)) != NULL) {
-		TAILQ_REMOVE(&x->peers, p, entry);
-		lose(p);
-		timer_free(&p->timer);
-		task_free(&p->task);
-		arena_reset(&p->arena);
-		free(p);
-	}
-	free(x);
-}
-
 static void
 on_timer(void *arg)
 {

@@ -21,8 +21,8 @@ struct worker;
 struct xcall;
 struct xmurder;
 
+/* Lives as long as the worker. */
 struct xmurder *xmurder_new(struct worker *w);
-void xmurder_free(struct xmurder **xp);
 
 struct xanswer {
 	bool lost;    /* no connection, or it broke: whether it was done is not

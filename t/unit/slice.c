@@ -57,6 +57,40 @@ test_cut(void)
 }
 
 static void
+test_unquoted(void)
+{
+	static const struct {
+		const char *in;
+		size_t at;
+	} cases[] = {
+		{ "", 0 },
+		{ "]", 0 },
+		{ "abc", 3 },
+		{ "a]b]", 1 },
+		{ "\"]\"]", 3 },
+		{ "a \"]\" ] b", 6 },
+		{ "\"\"]", 2 },
+		{ "\"a\\\"]\"]", 6 }, /* "a\"]"] */
+		{ "\"a\\\\\"]x", 5 }, /* "a\\"]x */
+		{ "\\]", 1 },         /* outside quotes it is an octet */
+		{ "\\\"]\"]", 4 },
+		{ "\"]", 2 },   /* a string that does not end */
+		{ "\"a\\", 3 }, /* nor what it quotes */
+		{ "\"a\\]", 4 },
+		{ "\"a\"\"]\"]", 6 },
+	};
+
+	for (size_t i = 0; i < NITEMS(cases); i++)
+		ok(slice_find_unquoted(slice_str(cases[i].in), ']') ==
+		        cases[i].at,
+		    "unquoted ] in '%s'", cases[i].in);
+	ok(slice_find_unquoted(slice_of("\0\"\0]\"\0]", 7), ']') == 6,
+	    "NULs are octets");
+	ok(slice_find_unquoted(slice_of("\"\\]", 2), ']') == 2,
+	    "nothing behind the end is looked at");
+}
+
+static void
 test_ascii(void)
 {
 	for (int c = 0; c < 256; c++) {
@@ -120,6 +154,7 @@ main(void)
 {
 	test_compare();
 	test_cut();
+	test_unquoted();
 	test_ascii();
 	test_number();
 	return done_testing();
