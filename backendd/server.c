@@ -314,7 +314,7 @@ start(struct child *c, void **statep, struct err *err)
 	bd->loop = child_loop(c);
 	bd->log = child_log(c);
 	bd->hostname = xstrdup(bd->conf->hostname);
-	TAILQ_INIT(&bd->sessions);
+	sessions_start(bd);
 	TAILQ_INIT(&bd->deliveries);
 	set_layout(bd);
 	bd->ledger = ledger_new();
@@ -393,6 +393,7 @@ stop(struct server *sv)
 	struct backendd *bd = &sv->bd;
 
 	admin_free(&sv->admin);
+	sessions_end(bd);
 	announce_free(&bd->announce);
 	seens_free(&bd->seens);
 	mailboxes_free(&bd->mailboxes);
@@ -421,13 +422,11 @@ drain(void *state)
 {
 	struct server *sv = state;
 	struct backendd *bd = &sv->bd;
-	struct session *ss, *next;
 	struct lmtp_session *ls, *after;
 
 	bd->draining = true;
 	state_interest(sv);
-	TAILQ_FOREACH_SAFE (ss, &bd->sessions, link, next)
-		session_drain(ss);
+	sessions_drain(bd);
 	for (ls = TAILQ_FIRST(&bd->deliveries); ls != NULL; ls = after) {
 		after = lmtp_session_next(ls);
 		lmtp_session_drain(ls);

@@ -32,6 +32,8 @@ struct quotas;
 struct seens;
 struct session;
 struct store;
+struct task;
+struct timer;
 struct tls;
 struct users;
 
@@ -68,9 +70,11 @@ struct backendd {
 	struct seens *seens;
 	struct announce *announce; /* NULL: stand-alone */
 
-	struct session_list sessions;
+	struct session_list sessions, strangers, woken; /* session_list.c's */
+	struct task *wake;
+	struct timer *deadline;
 	struct lmtp_list deliveries;
-	size_t nsessions, nunauthenticated, ndeliveries;
+	size_t nsessions, nwoken, ndeliveries;
 	uint64_t held; /* octets of messages on their way in that are in
 	                  memory, of all sessions */
 	bool draining;

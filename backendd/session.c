@@ -79,14 +79,58 @@ release(void *arg)
 static void
 free_blobs(struct session *ss)
 {
-	if (ss->cmd == NULL)
+	if (ss->w->cmd == NULL)
 		return;
-	for (size_t i = 0; i < ss->cmd->nblobs; i++)
-		blob_free(&ss->cmd->blobs[i]);
-	ss->cmd->nblobs = 0;
-	ss->blobs_open = 0;
-	ss->bd->held -= ss->held;
-	ss->held = 0;
+	for (size_t i = 0; i < ss->w->cmd->nblobs; i++)
+		blob_free(&ss->w->cmd->blobs[i]);
+	ss->w->cmd->nblobs = 0;
+	ss->w->blobs_open = 0;
+	ss->bd->held -= ss->w->held;
+	ss->w->held = 0;
+}
+
+/* Nothing of a command is left: as before the first octet. */
+static void
+drop_work(struct session *ss)
+{
+	if (ss->w == NULL)
+		return;
+	free_blobs(ss);
+	arena_reset(&ss->w->arena);
+	buf_fini(&ss->w->sink);
+	free(ss->w);
+	ss->w = NULL;
+}
+
+static void
+set_limits(struct session *ss)
+{
+	static const struct collect_limits before = { BEFORE_TEXT,
+		BEFORE_LITERAL, BEFORE_LITERALS };
+	struct collect_limits after = { (size_t)ss->bd->conf->command_size,
+		(size_t)ss->bd->conf->literal_size, AFTER_LITERALS };
+
+	collect_set_limits(&ss->w->collect,
+	    ss->user == NULL ? &before : &after);
+	collect_set_extras(&ss->w->collect,
+	    session_may_pipeline(ss) ? &literal_plus : &literal_minus);
+}
+
+/* Something of a command has come, or is to be said. */
+static void
+need_work(struct session *ss)
+{
+	static const struct collect_limits none = { 0, 0, 0 };
+
+	if (ss->w != NULL)
+		return;
+	ss->w = xcalloc(1, sizeof(*ss->w));
+	arena_init(&ss->w->arena);
+	buf_init(&ss->w->sink, SIZE_MAX / 4);
+	collect_init(&ss->w->collect, COLLECT_IMAP, &none, &ss->w->arena);
+	set_limits(ss);
+	if (ss->state == SESSION_IDLING)
+		collect_want_line(&ss->w->collect);
 }
 
 /* No command is running.  Frees at the end of the turn. */
@@ -97,23 +141,22 @@ go(struct session *ss)
 
 	MUST(ss->state != SESSION_GONE && ss->state != SESSION_RUNNING &&
 	     ss->state != SESSION_LOST);
-	log_info(bd->log, "session closed", "sid", ss->sid, "user", ss->user,
-	    "reason", end_texts[ss->end], "client",
-	    ss->client[0] != '\0' ? ss->client : NULL, "in",
+	log_info(bd->log, "session closed", "sid", session_sid(ss), "user",
+	    ss->user, "reason", end_texts[ss->end], "client",
+	    ss->client != NULL ? ss->client->address : NULL, "in",
 	    LOG_NUM(stream_octets_in(ss->stream)), "out",
 	    LOG_NUM(stream_octets_out(ss->stream)), NULL);
 	ss->state = SESSION_GONE;
-	free_blobs(ss);
+	drop_work(ss);
 	view_free(&ss->view);
 	session_forget_saved(ss);
 	stream_free(&ss->stream);
-	timer_free(&ss->deadline);
-	task_free(&ss->turn);
-	arena_reset(&ss->arena);
-	buf_fini(&ss->sink);
+	session_unlist(ss);
+	session_unwake(ss);
+	free(ss->client);
+	free(ss->idle_tag);
 	free(ss->user);
 	free(ss->authcid);
-	TAILQ_REMOVE(&bd->sessions, ss, link);
 	bd->nsessions--;
 	loop_at_end(bd->loop, release, ss);
 	backendd_session_gone(bd);
@@ -127,17 +170,18 @@ static void
 lose(struct session *ss, enum session_end why)
 {
 	if (ss->end == END_NONE)
-		ss->end = why;
-	switch (ss->state) {
+		ss->end = (uint8_t)why;
+	switch ((enum session_state)ss->state) {
 	case SESSION_GONE:
 	case SESSION_LOST:
 	case SESSION_OVER:
 		break;
 	case SESSION_RUNNING:
 		ss->state = SESSION_LOST;
-		task_want(ss->turn);
+		session_wake(ss);
 		break;
 	case SESSION_TAKING:
+	case SESSION_IDLING:
 	case SESSION_GATHERED:
 	case SESSION_ENDING:
 	case SESSION_HANDSHAKE:
@@ -175,7 +219,7 @@ say_bye(struct session *ss, enum session_end why, const char *code,
     const char *text)
 {
 	if (ss->end == END_NONE)
-		ss->end = why;
+		ss->end = (uint8_t)why;
 	put_status(ss, slice_of(NULL, 0), WRITE_BYE, code, text);
 	finish(ss);
 }
@@ -198,63 +242,64 @@ static void
 answer(struct session *ss, enum session_result r, const char *code,
     const char *text)
 {
-	ss->result = r;
-	ss->code = code;
-	ss->text = text;
+	ss->w->result = r;
+	ss->w->code = code;
+	ss->w->text = text;
 	ss->state = SESSION_ENDING;
 }
 
-/* Tag and name; ss->cmd if they are in order, else the BAD's text. */
+/* Tag and name; ss->w->cmd if they are in order, else the BAD's text. */
 static const char *
 parse_head(struct session *ss)
 {
 	const char *why;
-	struct cmd *cmd = ss->cmd;
+	struct cmd *cmd = ss->w->cmd;
 
 	if (cmd == NULL)
-		cmd = arena_alloc(&ss->arena, sizeof(*cmd));
-	parse_init(&ss->args, &ss->arena, collect_pieces(&ss->collect));
+		cmd = arena_alloc(&ss->w->arena, sizeof(*cmd));
+	parse_init(&ss->w->args, &ss->w->arena,
+	    collect_pieces(&ss->w->collect));
 	if (session_is_utf8(ss))
-		parse_want_utf8(&ss->args);
-	cmd->arena = &ss->arena;
-	cmd->args = &ss->args;
-	cmd->tag = parse_tag(&ss->args);
-	parse_sp(&ss->args);
-	cmd->what = parse_command(&ss->args);
+		parse_want_utf8(&ss->w->args);
+	cmd->arena = &ss->w->arena;
+	cmd->args = &ss->w->args;
+	cmd->tag = parse_tag(&ss->w->args);
+	parse_sp(&ss->w->args);
+	cmd->what = parse_command(&ss->w->args);
 	if (cmd->what == NULL)
-		return parse_error(&ss->args);
+		return parse_error(&ss->w->args);
 	why = command_refusal(cmd->what, imap_state(ss));
 	if (why != NULL)
 		return why;
 	if ((ss->enabled & ENABLED_UIDONLY) && (cmd->what->flags & CMD_USES)) {
-		ss->refused_code = "UIDREQUIRED";
+		ss->w->refused_code = "UIDREQUIRED";
 		return "Only UIDs are wanted";
 	}
-	(void)parse_try(&ss->args, ' '); /* a missing one is found by what
+	(void)parse_try(&ss->w->args, ' '); /* a missing one is found by what
 	                                    should follow it */
-	ss->cmd = cmd;
+	ss->w->cmd = cmd;
 	return NULL;
 }
 
 static void
 start_command(struct session *ss)
 {
-	const char *why = ss->refused;
+	const char *why = ss->w->refused;
 
 	if (why != NULL) {
-		answer(ss, ss->refused_bad ? SESSION_BAD : SESSION_NO,
-		    ss->refused_code, why);
+		answer(ss, ss->w->refused_bad ? SESSION_BAD : SESSION_NO,
+		    ss->w->refused_code, why);
 		return;
 	}
 	why = parse_head(ss);
 	if (why != NULL) {
-		answer(ss, SESSION_BAD, ss->refused_code, why);
+		answer(ss, SESSION_BAD, ss->w->refused_code, why);
 		return;
 	}
-	log_debug(ss->bd->log, "command", "sid", ss->sid, "name",
-	    ss->cmd->what->name, NULL);
+	log_debug(ss->bd->log, "command", "sid", session_sid(ss), "name",
+	    ss->w->cmd->what->name, NULL);
 	ss->state = SESSION_RUNNING;
-	backendd_handler_of(ss->cmd->what)(ss, ss->cmd);
+	backendd_handler_of(ss->w->cmd->what)(ss, ss->w->cmd);
 }
 
 /* --- messages on their way in ---------------------------------------------- */
@@ -270,13 +315,13 @@ blob_ended(void *arg, const char *why)
 {
 	struct session *ss = session_of(arg);
 
-	MUST(ss->blobs_open > 0);
-	ss->blobs_open--;
+	MUST(ss->w->blobs_open > 0);
+	ss->w->blobs_open--;
 	if (why != NULL) {
-		log_err(ss->bd->log, "message not kept", "sid", ss->sid, "why",
-		    why, NULL);
-		ss->refused = "Cannot store the message now";
-		ss->refused_code = "UNAVAILABLE";
+		log_err(ss->bd->log, "message not kept", "sid", session_sid(ss),
+		    "why", why, NULL);
+		ss->w->refused = "Cannot store the message now";
+		ss->w->refused_code = "UNAVAILABLE";
 	}
 	session_advance(ss);
 }
@@ -284,19 +329,20 @@ blob_ended(void *arg, const char *why)
 static bool
 blob_is_busy(struct session *ss)
 {
-	return ss->left > 0 && ss->cmd != NULL && ss->cmd->nblobs > 0 &&
-	       ss->refused == NULL &&
-	       blob_busy(ss->cmd->blobs[ss->cmd->nblobs - 1], blob_changed, ss);
+	return ss->w->left > 0 && ss->w->cmd != NULL &&
+	       ss->w->cmd->nblobs > 0 && ss->w->refused == NULL &&
+	       blob_busy(ss->w->cmd->blobs[ss->w->cmd->nblobs - 1],
+	           blob_changed, ss);
 }
 
 static void
 end_blob(struct session *ss)
 {
-	struct cmd *cmd = ss->cmd;
+	struct cmd *cmd = ss->w->cmd;
 	struct blob *b = cmd->blobs[cmd->nblobs - 1];
 
-	if (ss->refused == NULL && ss->left == 0 && !blob_end_here(b)) {
-		ss->blobs_open++;
+	if (ss->w->refused == NULL && ss->w->left == 0 && !blob_end_here(b)) {
+		ss->w->blobs_open++;
 		blob_end(b, blob_ended, ss);
 	}
 }
@@ -308,13 +354,13 @@ refuse_message(struct session *ss, uint64_t size)
 	const struct backendd_conf *conf = ss->bd->conf;
 
 	if (size > conf->message_size) {
-		ss->refused_code = "TOOBIG";
+		ss->w->refused_code = "TOOBIG";
 		return "Message too big";
 	}
-	if (ss->cmd->nblobs == conf->append_messages ||
-	    ss->streamed > conf->append_size ||
-	    size > conf->append_size - ss->streamed) {
-		ss->refused_code = "LIMIT";
+	if (ss->w->cmd->nblobs == conf->append_messages ||
+	    ss->w->streamed > conf->append_size ||
+	    size > conf->append_size - ss->w->streamed) {
+		ss->w->refused_code = "LIMIT";
 		return "Too many messages at once";
 	}
 	return NULL;
@@ -332,7 +378,7 @@ memory_for(struct session *ss, uint64_t size)
 	if (size > conf->append_memory || bd->held > conf->append_memory - size)
 		return 0;
 	bd->held += size;
-	ss->held += size;
+	ss->w->held += size;
 	return (size_t)conf->message_memory;
 }
 
@@ -340,12 +386,12 @@ static void
 add_blob(struct session *ss, uint64_t size)
 {
 	const struct backendd_conf *conf = ss->bd->conf;
-	struct cmd *cmd = ss->cmd;
+	struct cmd *cmd = ss->w->cmd;
 	size_t n = cmd->nblobs;
 	struct blob **more;
 
 	if (n == 0 || (n >= FIRST_BLOBS && (n & (n - 1)) == 0)) {
-		more = arena_array(&ss->arena, n == 0 ? FIRST_BLOBS : n * 2,
+		more = arena_array(&ss->w->arena, n == 0 ? FIRST_BLOBS : n * 2,
 		    sizeof(*more));
 		if (n > 0)
 			memcpy(more, cmd->blobs, n * sizeof(*more));
@@ -358,10 +404,10 @@ add_blob(struct session *ss, uint64_t size)
 static void
 take_message(struct session *ss, const struct collect_item *item)
 {
-	collect_accept(&ss->collect);
+	collect_accept(&ss->w->collect);
 	add_blob(ss, item->size);
-	ss->streamed += item->size;
-	ss->left = item->size;
+	ss->w->streamed += item->size;
+	ss->w->left = item->size;
 	if (item->sync) {
 		struct write w;
 
@@ -375,7 +421,7 @@ take_message(struct session *ss, const struct collect_item *item)
 static void
 take_stream(struct session *ss, const struct collect_item *item)
 {
-	const char *why = ss->refused;
+	const char *why = ss->w->refused;
 	bool bad = false;
 
 	if (why == NULL) {
@@ -384,8 +430,8 @@ take_stream(struct session *ss, const struct collect_item *item)
 	}
 	if (why == NULL && item->too_big) {
 		why = "Literals above 4096 octets have to wait for \"+\"";
-		ss->refused_bad = true;
-		ss->refused_code = "TOOBIG";
+		ss->w->refused_bad = true;
+		ss->w->refused_code = "TOOBIG";
 	}
 	if (why == NULL)
 		why = refuse_message(ss, item->size);
@@ -394,38 +440,45 @@ take_stream(struct session *ss, const struct collect_item *item)
 		return;
 	}
 	if (item->sync) {
-		collect_refuse(&ss->collect);
-		answer(ss, bad || ss->refused_bad ? SESSION_BAD : SESSION_NO,
-		    ss->refused_code, why);
+		collect_refuse(&ss->w->collect);
+		answer(ss, bad || ss->w->refused_bad ? SESSION_BAD : SESSION_NO,
+		    ss->w->refused_code, why);
 	} else if (ss->user == NULL ||
 	           item->size > ss->bd->conf->message_size * SKIP_TIMES) {
 		say_bye(ss, END_INPUT, "TOOBIG", why);
 	} else {
-		ss->refused = why;
-		ss->refused_bad |= bad;
-		collect_skip(&ss->collect);
+		ss->w->refused = why;
+		ss->w->refused_bad |= bad;
+		collect_skip(&ss->w->collect);
 	}
 }
 
 static void
 take_data(struct session *ss, struct slice octets)
 {
-	struct cmd *cmd = ss->cmd;
+	struct cmd *cmd = ss->w->cmd;
 
-	MUST(octets.len <= ss->left && cmd->nblobs > 0);
+	MUST(octets.len <= ss->w->left && cmd->nblobs > 0);
 	blob_put(cmd->blobs[cmd->nblobs - 1], octets);
-	ss->left -= octets.len;
+	ss->w->left -= octets.len;
 	end_blob(ss);
 }
 
 static void
 take_line(struct session *ss, struct slice line)
 {
-	session_line_cb *cb = ss->line_cb;
+	session_line_cb *cb = ss->w->line_cb;
 
+	if (ss->state == SESSION_IDLING) {
+		if (slice_is_nocase(line, "DONE"))
+			answer(ss, SESSION_OK, NULL, "Idle completed");
+		else
+			answer(ss, SESSION_BAD, NULL, "Expected DONE");
+		return;
+	}
 	MUST(cb != NULL);
-	ss->line_cb = NULL;
-	cb(ss, ss->line_arg, line);
+	ss->w->line_cb = NULL;
+	cb(ss, ss->w->line_arg, line);
 }
 
 static void
@@ -439,10 +492,10 @@ take_event(struct session *ss, enum collect_event ev,
 	case COLLECT_ERROR:
 		code = item->too_big ? "TOOBIG" : NULL;
 		if (ss->state == SESSION_RUNNING)
-			session_bye(ss, code, collect_error(&ss->collect));
+			session_bye(ss, code, collect_error(&ss->w->collect));
 		else
 			say_bye(ss, END_INPUT, code,
-			    collect_error(&ss->collect));
+			    collect_error(&ss->w->collect));
 		break;
 	case COLLECT_MORE:
 	case COLLECT_GATHERED:
@@ -478,7 +531,7 @@ take(struct session *ss)
 	struct collect_item item;
 	enum collect_event ev;
 
-	ev = collect_next(&ss->collect, buf_data(in), buf_len(in), &item);
+	ev = collect_next(&ss->w->collect, buf_data(in), buf_len(in), &item);
 	take_event(ss, ev, &item);
 	if (ss->state != SESSION_GONE)
 		buf_drop(in, item.taken);
@@ -490,11 +543,27 @@ take(struct session *ss)
 static enum view_tell
 what_to_tell(const struct session *ss)
 {
-	unsigned flags = ss->cmd->what->flags;
+	unsigned flags = ss->idle_tag != NULL ? 0 : ss->w->cmd->what->flags;
 
 	if ((flags & CMD_USES) && !(flags & CMD_BREAKS))
 		return VIEW_NUMBERS_HOLD;
 	return VIEW_EVERYTHING;
+}
+
+/* SELECT's own answer is what is new. */
+static bool
+tells(const struct session *ss)
+{
+	enum command_id id;
+
+	if (ss->view == NULL || view_lost(ss->view))
+		return false;
+	if (ss->idle_tag != NULL)
+		return true;
+	if (ss->w->cmd == NULL)
+		return false;
+	id = ss->w->cmd->what->id;
+	return id != COMMAND_SELECT && id != COMMAND_EXAMINE;
 }
 
 /*
@@ -506,13 +575,25 @@ tell_news(struct session *ss)
 {
 	struct buf *out = stream_out(ss->stream);
 
-	if (ss->view != NULL && ss->cmd != NULL && !view_lost(ss->view) &&
-	    !view_tell(ss->view, what_to_tell(ss), out)) {
+	if (tells(ss) && !view_tell(ss->view, what_to_tell(ss), out)) {
 		if (buf_room(out) >= VIEW_ROOM)
-			task_want(ss->turn);
+			session_wake(ss);
 		return false;
 	}
 	return buf_room(out) >= REPLY_ROOM;
+}
+
+/* In IDLE, at any time. */
+static void
+tell_idle(struct session *ss)
+{
+	struct buf *out = stream_out(ss->stream);
+
+	if (tells(ss) && view_pending(ss->view, VIEW_EVERYTHING) &&
+	    buf_room(out) >= VIEW_ROOM &&
+	    !view_tell(ss->view, VIEW_EVERYTHING, out) &&
+	    buf_room(out) >= VIEW_ROOM)
+		session_wake(ss);
 }
 
 static void
@@ -524,45 +605,27 @@ put_reply(struct session *ss)
 		[SESSION_BAD] = WRITE_BAD,
 	};
 
-	put_status(ss, collect_tag(&ss->collect), statuses[ss->result],
-	    ss->code, ss->text);
-}
-
-static void
-set_literals(struct session *ss)
-{
-	collect_set_extras(&ss->collect,
-	    session_may_pipeline(ss) ? &literal_plus : &literal_minus);
+	put_status(ss,
+	    ss->idle_tag != NULL ? slice_str(ss->idle_tag)
+	                         : collect_tag(&ss->w->collect),
+	    statuses[ss->w->result], ss->w->code, ss->w->text);
 }
 
 /* Ready for the next command. */
 static void
 reset_command(struct session *ss)
 {
-	struct collect_limits limits = { (size_t)ss->bd->conf->command_size,
-		(size_t)ss->bd->conf->literal_size, AFTER_LITERALS };
-
 	free_blobs(ss);
-	collect_done(&ss->collect);
-	ss->cmd = NULL;
-	ss->refused = ss->refused_code = NULL;
-	ss->refused_bad = false;
-	ss->code = ss->text = NULL;
-	ss->streamed = ss->left = 0;
-	if (ss->user != NULL)
-		collect_set_limits(&ss->collect, &limits);
-	set_literals(ss);
+	free(ss->idle_tag);
+	ss->idle_tag = NULL;
+	collect_done(&ss->w->collect);
+	ss->w->cmd = NULL;
+	ss->w->refused = ss->w->refused_code = NULL;
+	ss->w->refused_bad = false;
+	ss->w->code = ss->w->text = NULL;
+	ss->w->streamed = ss->w->left = 0;
+	set_limits(ss);
 	ss->state = SESSION_TAKING;
-}
-
-static const struct collect_limits before_login = { BEFORE_TEXT, BEFORE_LITERAL,
-	BEFORE_LITERALS };
-
-static void
-init_collect(struct session *ss)
-{
-	collect_init(&ss->collect, COLLECT_IMAP, &before_login, &ss->arena);
-	set_literals(ss);
 }
 
 static void
@@ -571,12 +634,11 @@ start_tls(struct session *ss)
 	struct err err;
 
 	ss->tls_next = false;
-	arena_reset(&ss->arena);
-	init_collect(ss);
+	drop_work(ss);
 	stream_flush(ss->stream);
 	if (stream_start_tls(ss->stream, ss->bd->tls, NULL, &err) == -1) {
-		log_info(ss->bd->log, "tls refused", "sid", ss->sid, "why",
-		    err.text, NULL);
+		log_info(ss->bd->log, "tls refused", "sid", session_sid(ss),
+		    "why", err.text, NULL);
 		lose(ss, END_TLS);
 		return;
 	}
@@ -588,16 +650,19 @@ static void
 log_out(struct session *ss)
 {
 	ss->log_out_next = false;
-	log_info(ss->bd->log, "logged out", "sid", ss->sid, "user", ss->user,
-	    NULL);
+	log_info(ss->bd->log, "logged out", "sid", session_sid(ss), "user",
+	    ss->user, NULL);
 	free(ss->user);
 	free(ss->authcid);
 	ss->user = ss->authcid = NULL;
 	ss->admin = ss->proxy = ss->trusted = false;
-	ss->enabled = ss->failures = 0;
-	ss->client[0] = '\0';
-	collect_set_limits(&ss->collect, &before_login);
-	timer_set(ss->deadline, (int64_t)ss->bd->conf->login_ms);
+	ss->enabled = 0;
+	ss->failures = 0;
+	free(ss->client);
+	ss->client = NULL;
+	set_limits(ss);
+	session_unlist(ss);
+	session_enlist(ss);
 }
 
 /* False: what is new has not all been said yet. */
@@ -606,10 +671,13 @@ end_command(struct session *ss)
 {
 	if (!tell_news(ss))
 		return false;
-	ss->bad = ss->result == SESSION_BAD ? ss->bad + 1 : 0;
+	if (ss->w->result != SESSION_BAD)
+		ss->bad = 0;
+	else if (ss->bad < UINT16_MAX)
+		ss->bad++;
 	put_reply(ss);
-	if (ss->bye_text != NULL) {
-		say_bye(ss, END_BYE, ss->bye_code, ss->bye_text);
+	if (ss->w->bye_text != NULL) {
+		say_bye(ss, END_BYE, ss->w->bye_code, ss->w->bye_text);
 		return true;
 	}
 	reset_command(ss);
@@ -632,36 +700,49 @@ end_command(struct session *ss)
 static bool
 step_running(struct session *ss)
 {
-	bool over = ss->state == SESSION_LOST || ss->bye_text != NULL;
-	session_cb *room = ss->room_cb;
-	session_line_cb *line = ss->line_cb;
+	bool over = ss->state == SESSION_LOST || ss->w->bye_text != NULL;
+	session_cb *room = ss->w->room_cb;
+	session_line_cb *line = ss->w->line_cb;
 
-	if (room != NULL && (ss->state == SESSION_LOST ||
-	                        buf_room(stream_out(ss->stream)) >= ss->room)) {
-		ss->room_cb = NULL;
-		room(ss, ss->room_arg);
+	if (room != NULL &&
+	    (ss->state == SESSION_LOST ||
+	        buf_room(stream_out(ss->stream)) >= ss->w->room)) {
+		ss->w->room_cb = NULL;
+		room(ss, ss->w->room_arg);
 		return true;
 	}
 	if (line == NULL)
 		return false;
 	if (!over)
 		return take(ss);
-	ss->line_cb = NULL;
-	line(ss, ss->line_arg, slice_of(NULL, 0));
+	ss->w->line_cb = NULL;
+	line(ss, ss->w->line_arg, slice_of(NULL, 0));
 	return true;
+}
+
+/* An event of what has come in, if anything has and may be answered. */
+static bool
+step_taking(struct session *ss)
+{
+	if (buf_len(stream_in(ss->stream)) == 0 ||
+	    buf_room(stream_out(ss->stream)) < REPLY_ROOM)
+		return false;
+	need_work(ss);
+	return !blob_is_busy(ss) && take(ss);
 }
 
 /* Something may have moved: true if it did. */
 static bool
 step(struct session *ss)
 {
-	switch (ss->state) {
+	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
-		return !blob_is_busy(ss) &&
-		       buf_room(stream_out(ss->stream)) >= REPLY_ROOM &&
-		       take(ss);
+		return step_taking(ss);
+	case SESSION_IDLING:
+		tell_idle(ss);
+		return step_taking(ss);
 	case SESSION_GATHERED:
-		if (ss->blobs_open > 0)
+		if (ss->w->blobs_open > 0)
 			return false;
 		start_command(ss);
 		return true;
@@ -684,11 +765,11 @@ step(struct session *ss)
 static bool
 wants_read(struct session *ss)
 {
-	switch (ss->state) {
+	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
-		return !blob_is_busy(ss);
+		return ss->w == NULL || !blob_is_busy(ss);
 	case SESSION_RUNNING:
-		return ss->line_cb != NULL;
+		return ss->w->line_cb != NULL;
 	case SESSION_GATHERED:
 	case SESSION_ENDING:
 	case SESSION_FINISHING:
@@ -697,7 +778,30 @@ wants_read(struct session *ss)
 	case SESSION_GONE:
 		break;
 	case SESSION_HANDSHAKE:
+	case SESSION_IDLING:
 		return true;
+	}
+	return false;
+}
+
+/* Is there nothing of a command? */
+static bool
+rests(const struct session *ss)
+{
+	switch ((enum session_state)ss->state) {
+	case SESSION_TAKING:
+		return ss->w == NULL || collect_is_idle(&ss->w->collect);
+	case SESSION_IDLING:
+	case SESSION_HANDSHAKE:
+		return true;
+	case SESSION_GATHERED:
+	case SESSION_RUNNING:
+	case SESSION_ENDING:
+	case SESSION_FINISHING:
+	case SESSION_LOST:
+	case SESSION_OVER:
+	case SESSION_GONE:
+		break;
 	}
 	return false;
 }
@@ -712,7 +816,7 @@ session_advance(struct session *ss)
 	ss->inside = true;
 	while (step(ss))
 		if (++steps >= TURN_COMMANDS) {
-			task_want(ss->turn);
+			session_wake(ss);
 			break;
 		}
 	ss->inside = false;
@@ -726,27 +830,24 @@ session_advance(struct session *ss)
 		lose(ss, END_OUTPUT);
 		return;
 	}
+	if (rests(ss) && buf_len(stream_in(ss->stream)) == 0)
+		drop_work(ss);
 	stream_flush(ss->stream);
 	stream_want_read(ss->stream, wants_read(ss));
 }
 
 static void
-turn(void *arg)
-{
-	session_advance(session_of(arg));
-}
-
-static void
 greet(struct session *ss)
 {
-	const char *code =
-	    arena_printf(&ss->arena, "CAPABILITY %s", session_capabilities(ss));
-	const char *text =
-	    arena_printf(&ss->arena, "%s murder ready", ss->bd->hostname);
+	struct arena *a;
 
+	need_work(ss);
+	a = &ss->w->arena;
 	ss->greeted = true;
-	put_status(ss, slice_of(NULL, 0), WRITE_OK, code, text);
-	arena_reset(&ss->arena);
+	put_status(ss, slice_of(NULL, 0), WRITE_OK,
+	    arena_printf(a, "CAPABILITY %s", session_capabilities(ss)),
+	    arena_printf(a, "%s murder ready", ss->bd->hostname));
+	arena_reset(a);
 }
 
 static void
@@ -756,7 +857,10 @@ event(void *arg, enum stream_event ev)
 
 	if (ss->state == SESSION_GONE)
 		return;
-	ss->active = loop_now(ss->bd->loop);
+	if (ss->user != NULL) {
+		session_unlist(ss);
+		session_enlist(ss);
+	}
 	switch (ev) {
 	case STREAM_CLOSED:
 		lose(ss,
@@ -782,8 +886,8 @@ is_working(const struct session *ss)
 {
 	return ss->state == SESSION_LOST || ss->state == SESSION_OVER ||
 	       ss->state == SESSION_GATHERED ||
-	       (ss->state == SESSION_RUNNING && ss->line_cb == NULL &&
-	           ss->room_cb == NULL);
+	       (ss->state == SESSION_RUNNING && ss->w->line_cb == NULL &&
+	           ss->w->room_cb == NULL);
 }
 
 static void
@@ -801,22 +905,12 @@ time_out(struct session *ss, enum session_end why)
 	}
 }
 
-static void
-deadline(void *arg)
+void
+session_expire(struct session *ss)
 {
-	struct session *ss = session_of(arg);
-	struct mono now = loop_now(ss->bd->loop);
-	struct mono end;
-
-	if (ss->state == SESSION_FINISHING)
-		return; /* that has a deadline of its own */
-	end = mono_after(ss->active, (int64_t)ss->bd->conf->idle_ms);
-	if (is_working(ss) || (ss->user != NULL && !mono_reached(end, now)))
-		timer_set(ss->deadline,
-		    end.ms - now.ms > 1000 ? end.ms - now.ms : 1000);
-	else
-		time_out(ss,
-		    ss->user == NULL ? END_LOGIN_TIMEOUT : END_IDLE_TIMEOUT);
+	if (ss->state == SESSION_FINISHING || is_working(ss))
+		return; /* the former has a deadline of its own */
+	time_out(ss, ss->user == NULL ? END_LOGIN_TIMEOUT : END_IDLE_TIMEOUT);
 }
 
 static void
@@ -840,17 +934,10 @@ session_new(struct backendd *bd, int fd, enum session_port port)
 	ss->magic = SESSION_MAGIC;
 	ss->bd = bd;
 	ss->stream = stream_new(bd->loop, fd, &limits, event, ss);
-	ss->deadline = timer_new(bd->loop, deadline, ss);
-	ss->turn = task_new(bd->loop, turn, ss);
-	ss->active = loop_now(bd->loop);
-	arena_init(&ss->arena);
-	buf_init(&ss->sink, SIZE_MAX / 4);
-	init_collect(ss);
 	make_sid(ss);
-	TAILQ_INSERT_TAIL(&bd->sessions, ss, link);
+	session_enlist(ss);
 	bd->nsessions++;
-	timer_set(ss->deadline, (int64_t)bd->conf->login_ms);
-	log_debug(bd->log, "session opened", "sid", ss->sid, "peer",
+	log_debug(bd->log, "session opened", "sid", session_sid(ss), "peer",
 	    stream_peer(ss->stream), NULL);
 	if (port == SESSION_PLAIN) {
 		greet(ss);
@@ -870,34 +957,36 @@ void
 session_done(struct session *ss, enum session_result r, const char *code,
     const char *text)
 {
-	MUST(ss->magic == SESSION_MAGIC && ss->cmd != NULL);
+	MUST(ss->magic == SESSION_MAGIC);
+	MUST(ss->w != NULL && ss->w->cmd != NULL);
 	MUST(ss->state == SESSION_RUNNING || ss->state == SESSION_LOST);
-	MUST(ss->line_cb == NULL && ss->room_cb == NULL);
+	MUST(ss->w->line_cb == NULL && ss->w->room_cb == NULL);
 	if (ss->state == SESSION_LOST)
 		ss->state = SESSION_OVER;
 	else
 		answer(ss, r,
 		    code == NULL ? NULL
-		                 : arena_string(&ss->arena, slice_str(code)),
-		    arena_string(&ss->arena, slice_str(text)));
+		                 : arena_string(&ss->w->arena, slice_str(code)),
+		    arena_string(&ss->w->arena, slice_str(text)));
 	if (!ss->inside || ss->state == SESSION_OVER)
-		task_want(ss->turn);
+		session_wake(ss);
 }
 
 void
 session_bye(struct session *ss, const char *code, const char *text)
 {
-	switch (ss->state) {
+	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
+	case SESSION_IDLING:
 	case SESSION_GATHERED:
 	case SESSION_HANDSHAKE:
 		say_bye(ss, END_BYE, code, text);
 		break;
 	case SESSION_RUNNING:
 	case SESSION_ENDING:
-		ss->bye_code = code;
-		ss->bye_text = text;
-		task_want(ss->turn);
+		ss->w->bye_code = code;
+		ss->w->bye_text = text;
+		session_wake(ss);
 		break;
 	case SESSION_FINISHING:
 	case SESSION_LOST:
@@ -924,41 +1013,54 @@ session_end(struct session *ss)
 void
 session_drain(struct session *ss)
 {
-	bool rests =
-	    (ss->state == SESSION_TAKING && collect_is_idle(&ss->collect)) ||
-	    (ss->state == SESSION_RUNNING && ss->line_cb != NULL);
-
-	if (rests)
+	if (rests(ss) ||
+	    (ss->state == SESSION_RUNNING && ss->w->line_cb != NULL))
 		session_bye(ss, "UNAVAILABLE", "Shutting down");
+}
+
+void
+session_idle(struct session *ss)
+{
+	struct slice tag = collect_tag(&ss->w->collect);
+	char *copy = xcalloc(1, tag.len + 1);
+
+	MUST(ss->state == SESSION_RUNNING);
+	memcpy(copy, tag.ptr, tag.len);
+	session_continue(ss, "idling");
+	reset_command(ss);
+	ss->idle_tag = copy;
+	ss->state = SESSION_IDLING;
+	collect_want_line(&ss->w->collect);
 }
 
 void
 session_want_line(struct session *ss, session_line_cb *cb, void *arg)
 {
-	MUST(ss->cmd != NULL && ss->line_cb == NULL);
-	ss->line_cb = cb;
-	ss->line_arg = arg;
+	MUST(ss->w->cmd != NULL && ss->w->line_cb == NULL);
+	ss->w->line_cb = cb;
+	ss->w->line_arg = arg;
 	if (ss->state == SESSION_RUNNING)
-		collect_want_line(&ss->collect);
+		collect_want_line(&ss->w->collect);
 	if (!ss->inside || ss->state == SESSION_LOST)
-		task_want(ss->turn);
+		session_wake(ss);
 }
 
 struct buf *
 session_out(struct session *ss)
 {
-	return ss->state == SESSION_LOST ? &ss->sink : stream_out(ss->stream);
+	return ss->state == SESSION_LOST ? &ss->w->sink
+	                                 : stream_out(ss->stream);
 }
 
 void
 session_flush(struct session *ss)
 {
 	if (ss->state == SESSION_LOST)
-		buf_clear(&ss->sink);
+		buf_clear(&ss->w->sink);
 	else if (!buf_failed(stream_out(ss->stream)))
 		stream_flush(ss->stream);
 	else
-		task_want(ss->turn);
+		session_wake(ss);
 }
 
 size_t
@@ -971,12 +1073,12 @@ session_room(const struct session *ss)
 void
 session_wait_room(struct session *ss, size_t room, session_cb *cb, void *arg)
 {
-	MUST(ss->cmd != NULL && ss->room_cb == NULL);
+	MUST(ss->w->cmd != NULL && ss->w->room_cb == NULL);
 	MUST(room <= ss->bd->conf->output_size);
-	ss->room_cb = cb;
-	ss->room_arg = arg;
-	ss->room = room;
-	task_want(ss->turn);
+	ss->w->room_cb = cb;
+	ss->w->room_arg = arg;
+	ss->w->room = room;
+	session_wake(ss);
 }
 
 bool

@@ -80,6 +80,13 @@ enum session_enabled {
 	ENABLED_UIDONLY = 1 << 4  /* UIDFETCH for FETCH, no numbers at all */
 };
 
+/* With the server's loop; and when the last is gone. */
+void sessions_start(struct backendd *bd);
+void sessions_end(struct backendd *bd);
+
+/* session_drain() for all. */
+void sessions_drain(struct backendd *bd);
+
 /* Accepts fd.  secure: TLS from the first octet. */
 enum session_port {
 	SESSION_PLAIN,
@@ -164,6 +171,12 @@ bool session_dead(const struct session *ss);
  */
 typedef void session_line_cb(struct session *ss, void *arg, struct slice line);
 void session_want_line(struct session *ss, session_line_cb *cb, void *arg);
+
+/*
+ * Ends the handler's part of IDLE: the session says what is new until a line
+ * comes, and what to that.
+ */
+void session_idle(struct session *ss);
 
 /* "+ text" and flush. */
 void session_continue(struct session *ss, const char *text);

@@ -29,7 +29,7 @@ enum {
 void
 session_bad_syntax(struct session *ss)
 {
-	const char *why = parse_error(&ss->args);
+	const char *why = parse_error(&ss->w->args);
 
 	session_done(ss, SESSION_BAD, NULL, why != NULL ? why : "Syntax error");
 }
@@ -43,13 +43,15 @@ session_server(struct session *ss)
 struct cmd *
 session_cmd(struct session *ss)
 {
-	return ss->cmd;
+	return ss->w == NULL ? NULL : ss->w->cmd;
 }
 
 const char *
 session_sid(const struct session *ss)
 {
-	return ss->sid;
+	return ss->client != NULL && ss->client->sid[0] != '\0'
+	           ? ss->client->sid
+	           : ss->sid;
 }
 
 const char *
@@ -116,10 +118,10 @@ session_mailbox_name(struct session *ss, struct slice external)
 	struct mboxname_view view = session_names(ss);
 	struct slice name;
 	const char *why =
-	    mboxname_from_external(&ss->arena, &view, external, &name);
+	    mboxname_from_external(&ss->w->arena, &view, external, &name);
 
 	if (why == NULL)
-		return arena_string(&ss->arena, name);
+		return arena_string(&ss->w->arena, name);
 	session_done(ss, SESSION_NO, "CANNOT", why);
 	return NULL;
 }
@@ -129,9 +131,9 @@ session_external_name(struct session *ss, const char *internal)
 {
 	struct mboxname_view view = session_names(ss);
 	struct slice name =
-	    mboxname_to_external(&ss->arena, &view, slice_str(internal));
+	    mboxname_to_external(&ss->w->arena, &view, slice_str(internal));
 
-	return name.ptr == NULL ? NULL : arena_string(&ss->arena, name);
+	return name.ptr == NULL ? NULL : arena_string(&ss->w->arena, name);
 }
 
 unsigned
@@ -151,7 +153,7 @@ missing_code(struct session *ss, const char *internal)
 	const struct mboxrec *rec;
 	const char *parent;
 
-	switch (ss->cmd->what->id) {
+	switch (ss->w->cmd->what->id) {
 	case COMMAND_APPEND:
 	case COMMAND_LOCALAPPEND:
 	case COMMAND_COPY:
@@ -164,12 +166,12 @@ missing_code(struct session *ss, const char *internal)
 	default:
 		return "NONEXISTENT";
 	}
-	if (mblist_get(list, internal, &ss->arena) != NULL)
+	if (mblist_get(list, internal, &ss->w->arena) != NULL)
 		return "NONEXISTENT";
-	parent = mblist_parent(list, internal, &ss->arena);
-	rec = parent == NULL ? NULL : mblist_get(list, parent, &ss->arena);
+	parent = mblist_parent(list, internal, &ss->w->arena);
+	rec = parent == NULL ? NULL : mblist_get(list, parent, &ss->w->arena);
 	if (rec != NULL &&
-	    (session_rights(ss, parent, arena_string(&ss->arena, rec->acl)) &
+	    (session_rights(ss, parent, arena_string(&ss->w->arena, rec->acl)) &
 	        ACL_CREATE))
 		return "TRYCREATE";
 	return ss->admin ? "TRYCREATE" : "NONEXISTENT";
@@ -179,12 +181,12 @@ const struct mboxrec *
 session_mailbox(struct session *ss, const char *internal, unsigned need)
 {
 	const struct mboxrec *rec =
-	    mblist_get(ss->bd->list, internal, &ss->arena);
+	    mblist_get(ss->bd->list, internal, &ss->w->arena);
 	unsigned rights = 0;
 
 	if (rec != NULL)
 		rights = session_rights(ss, internal,
-		    arena_string(&ss->arena, rec->acl));
+		    arena_string(&ss->w->arena, rec->acl));
 	if (rec != NULL && (rights & need) == need)
 		return rec;
 	if (rec == NULL || !(rights & ACL_LOOKUP))
@@ -214,12 +216,9 @@ session_view(struct session *ss)
 }
 
 static void
-view_was_lost(void *arg)
+view_was_lost(struct session *ss)
 {
-	struct session *ss = arg;
-
-	MUST(ss->magic == SESSION_MAGIC);
-	if (ss->end == END_NONE && ss->bye_text == NULL)
+	if (ss->end == END_NONE && (ss->w == NULL || ss->w->bye_text == NULL))
 		session_bye(ss, "NONEXISTENT", "The mailbox was deleted");
 }
 
@@ -264,6 +263,23 @@ session_save(struct session *ss, const struct seqset *uids)
 	return true;
 }
 
+static void
+on_view(void *arg, enum view_event ev)
+{
+	struct session *ss = arg;
+
+	MUST(ss->magic == SESSION_MAGIC);
+	switch (ev) {
+	case VIEW_NEWS:
+		if (ss->state == SESSION_IDLING)
+			session_wake(ss);
+		break;
+	case VIEW_LOST:
+		view_was_lost(ss);
+		break;
+	}
+}
+
 void
 session_set_view(struct session *ss, struct view *v)
 {
@@ -271,7 +287,7 @@ session_set_view(struct session *ss, struct view *v)
 	view_free(&ss->view);
 	ss->view = v;
 	if (v != NULL)
-		view_on_lost(v, view_was_lost, ss);
+		view_watch(v, on_view, ss);
 }
 
 unsigned
@@ -299,7 +315,7 @@ session_says(const struct session *ss)
 void
 session_enable(struct session *ss, unsigned bits)
 {
-	ss->enabled |= bits;
+	ss->enabled |= (uint8_t)bits;
 	if (ss->view != NULL)
 		view_set_says(ss->view, session_says(ss));
 }
@@ -358,7 +374,7 @@ session_capabilities(struct session *ss)
 		buf_printf(&out, " MUPDATE=mupdate://%s/",
 		    bd->conf->mupdate_server);
 	MUST(!buf_failed(&out));
-	text = arena_string(&ss->arena, buf_slice(&out));
+	text = arena_string(&ss->w->arena, buf_slice(&out));
 	buf_fini(&out);
 	return text;
 }
@@ -377,22 +393,24 @@ session_log_in(struct session *ss, const char *authcid, const char *user)
 	if (!userdata_name_ok(slice_str(user), USERDATA_USER_MAX) ||
 	    (other && !proxy && !backendd_is_admin(bd, authcid)))
 		return false;
+	session_unlist(ss);
 	ss->user = xstrdup(user);
 	ss->authcid = xstrdup(authcid);
+	session_enlist(ss);
 	ss->admin = backendd_is_admin(bd, user);
 	ss->proxy = proxy && !other;
 	ss->trusted = proxy;
-	log_info(bd->log, "logged in", "sid", ss->sid, "user", user, "by",
-	    other ? authcid : NULL, "peer", stream_peer(ss->stream), "tls",
-	    stream_tls_text(ss->stream), NULL);
+	log_info(bd->log, "logged in", "sid", session_sid(ss), "user", user,
+	    "by", other ? authcid : NULL, "peer", stream_peer(ss->stream),
+	    "tls", stream_tls_text(ss->stream), NULL);
 	return true;
 }
 
 void
 session_login_failed(struct session *ss, const char *who, const char *why)
 {
-	log_info(ss->bd->log, "login failed", "sid", ss->sid, "user", who,
-	    "why", why, "peer", stream_peer(ss->stream), NULL);
+	log_info(ss->bd->log, "login failed", "sid", session_sid(ss), "user",
+	    who, "why", why, "peer", stream_peer(ss->stream), NULL);
 	if (++ss->failures >= ss->bd->conf->bad_commands)
 		session_bye(ss, "UNAVAILABLE", "Too many failed logins");
 }
@@ -425,15 +443,18 @@ copy_cut(char *to, size_t size, struct slice from)
 void
 session_set_client(struct session *ss, struct slice sid, struct slice address)
 {
-	char before[sizeof(ss->sid)];
+	char before[sizeof(ss->client->sid)];
 
 	if (!ss->trusted)
 		return;
-	memcpy(before, ss->sid, sizeof(before));
+	copy_cut(before, sizeof(before), slice_str(session_sid(ss)));
+	if (ss->client == NULL)
+		ss->client = xcalloc(1, sizeof(*ss->client));
 	if (sid.len > 0)
-		copy_cut(ss->sid, sizeof(ss->sid), sid);
+		copy_cut(ss->client->sid, sizeof(ss->client->sid), sid);
 	if (address.len > 0)
-		copy_cut(ss->client, sizeof(ss->client), address);
-	log_info(ss->bd->log, "session joined", "sid", ss->sid, "was", before,
-	    "client", ss->client, "user", ss->user, NULL);
+		copy_cut(ss->client->address, sizeof(ss->client->address),
+		    address);
+	log_info(ss->bd->log, "session joined", "sid", session_sid(ss), "was",
+	    before, "client", ss->client->address, "user", ss->user, NULL);
 }

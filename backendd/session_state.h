@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "backendd/session.h"
@@ -20,11 +21,10 @@
 
 struct backendd;
 struct stream;
-struct task;
-struct timer;
 
 enum session_state {
 	SESSION_TAKING,    /* a command, or its literals */
+	SESSION_IDLING,    /* in IDLE: DONE, and what is new */
 	SESSION_GATHERED,  /* it is there, but for messages on their way to
 	                      a file */
 	SESSION_RUNNING,   /* its handler has it */
@@ -51,20 +51,12 @@ enum session_end {
 	END_BYE
 };
 
-struct session {
-	unsigned magic;
-	enum session_state state;
-	TAILQ_ENTRY(session) link;
-	struct backendd *bd;
-	struct stream *stream;
-	struct timer *deadline;
-	struct task *turn;
+/* The command, or the part of one that has come: what the idle do without. */
+struct session_work {
 	struct collect collect;
 	struct arena arena; /* of the command */
 	struct buf sink;    /* output of the dead */
-	struct mono active; /* when an octet last moved */
 
-	/* The command. */
 	struct cmd *cmd; /* in the arena; NULL: none */
 	struct parse args;
 	size_t blobs_open;   /* of cmd, that have not ended */
@@ -84,24 +76,42 @@ struct session {
 	void *room_arg;
 	size_t room;
 
-	/* What follows the reply. */
-	bool tls_next;     /* STARTTLS */
-	bool log_out_next; /* UNAUTHENTICATE */
-	bool greeted;
-	bool inside; /* session_advance() */
-	enum session_end end;
-	const char *bye_code, *bye_text;
+	const char *bye_code, *bye_text; /* to be said behind the reply */
+};
 
-	/* Who. */
-	char *user, *authcid;
-	bool admin, proxy, trusted;
-	unsigned enabled;  /* of enum session_enabled */
-	unsigned bad;      /* commands in a row */
-	unsigned failures; /* to log in */
+/* How a trusted frontend calls it, in its log, and where the client is. */
+struct session_client {
+	char sid[32];
+	char address[64];
+};
+
+struct session {
+	unsigned magic;
+	uint8_t state;  /* of enum session_state */
+	uint8_t end;    /* of enum session_end */
+	uint8_t inside; /* session_advance() */
+	bool greeted : 1;
+	bool woken : 1;        /* is in bd->woken */
+	bool listed_user : 1;  /* is in bd->sessions, else in bd->strangers */
+	bool tls_next : 1;     /* behind the reply: STARTTLS */
+	bool log_out_next : 1; /* UNAUTHENTICATE */
+	bool admin : 1, proxy : 1, trusted : 1;
+	uint8_t enabled;             /* of enum session_enabled */
+	uint16_t bad;                /* commands in a row */
+	uint16_t failures;           /* to log in */
+	TAILQ_ENTRY(session) link;   /* bd->sessions or bd->strangers */
+	TAILQ_ENTRY(session) waking; /* bd->woken */
+	struct backendd *bd;
+	struct stream *stream;
+	struct session_work *w;        /* NULL: nothing has come */
+	struct mono active;            /* when an octet last moved; a stranger's
+	                            coming */
+	char *idle_tag;                /* of IDLE, while it waits */
+	char *user, *authcid;          /* NULL: a stranger */
+	struct session_client *client; /* NULL: no frontend's */
 	struct view *view;
 	struct session_saved *saved; /* "$"; NULL: empty */
-	char sid[32];
-	char client[64]; /* as a trusted frontend says */
+	char sid[20];
 };
 
 /* Literals of any size without waiting for "+"?  Frontends always may. */
@@ -109,5 +119,18 @@ bool session_may_pipeline(const struct session *ss);
 
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);
+
+/* --- session_list.c --- */
+
+/* session_advance() in a turn of its own. */
+void session_wake(struct session *ss);
+void session_unwake(struct session *ss); /* it need not be */
+
+/* Among those whose deadline comes last: it has just moved an octet. */
+void session_enlist(struct session *ss);
+void session_unlist(struct session *ss);
+
+/* Its deadline has come. */
+void session_expire(struct session *ss);
 
 #endif

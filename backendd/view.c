@@ -58,10 +58,10 @@ is_gone(const struct view *v, uint32_t uid)
 }
 
 static void
-note(struct view *v)
+note(struct view *v, enum view_event ev)
 {
-	if (v->on_change != NULL)
-		v->on_change(v->on_change_arg);
+	if (v->fn != NULL)
+		v->fn(v->fn_arg, ev);
 }
 
 /* Both ascend; a UID is expunged once. */
@@ -103,7 +103,7 @@ on_news(struct mailbox_watcher *w, const struct store_news *n)
 	    (v->ngone > 0 || v->resuming != NULL))
 		v->mixed = true;
 	if (v->begun)
-		note(v);
+		note(v, VIEW_NEWS);
 }
 
 static void
@@ -126,9 +126,7 @@ on_lost(struct mailbox_watcher *w)
 
 	forget(v);
 	mailbox_release(&v->m);
-	note(v);
-	if (v->on_lost != NULL)
-		v->on_lost(v->on_lost_arg); /* may free v */
+	note(v, VIEW_LOST); /* may free v */
 }
 
 struct view *
@@ -482,17 +480,10 @@ view_says(const struct view *v)
 }
 
 void
-view_watch(struct view *v, void (*changed)(void *arg), void *arg)
+view_watch(struct view *v, view_watcher *fn, void *arg)
 {
-	v->on_change = changed;
-	v->on_change_arg = arg;
-}
-
-void
-view_on_lost(struct view *v, void (*lost)(void *arg), void *arg)
-{
-	v->on_lost = lost;
-	v->on_lost_arg = arg;
+	v->fn = fn;
+	v->fn_arg = arg;
 }
 
 bool

@@ -161,17 +161,19 @@ void view_reply_has_modseq(struct view *v);
 void view_own_change(struct view *v, uint64_t modseq);
 
 /*
- * changed(arg) whenever something is new, for IDLE; NULL: no more.  Called from
- * inside whatever makes it new: take note and act in a turn of your own.
+ * Called from inside of whatever is the cause: take note, and act in a turn of
+ * your own.  One watcher; NULL: none.
  */
-void view_watch(struct view *v, void (*changed)(void *arg), void *arg);
-
-/*
- * The mailbox is being destroyed: lost(arg) is called, from inside as above.
- * The view has let go of it and is empty; the session says BYE, and frees the
- * view when it ends.
- */
-void view_on_lost(struct view *v, void (*lost)(void *arg), void *arg);
+enum view_event {
+	VIEW_NEWS, /* something is new */
+	/*
+	 * The mailbox is being destroyed.  The view has let go of it and is
+	 * empty; the session says BYE, and frees the view when it ends.
+	 */
+	VIEW_LOST
+};
+typedef void view_watcher(void *arg, enum view_event ev);
+void view_watch(struct view *v, view_watcher *fn, void *arg);
 bool view_lost(const struct view *v);
 
 #endif

@@ -56,10 +56,8 @@ struct view {
 	struct view_resuming *resuming;
 	struct view_stretch recent[VIEW_RECENT_MAX];
 
-	void (*on_change)(void *arg);
-	void *on_change_arg;
-	void (*on_lost)(void *arg);
-	void *on_lost_arg;
+	view_watcher *fn;
+	void *fn_arg;
 	char name[];
 };
 

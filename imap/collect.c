@@ -398,10 +398,16 @@ collect_done(struct collect *c)
 	c->state = COLLECTING_TEXT;
 }
 
+bool
+collect_is_idle(const struct collect *c)
+{
+	return c->state == COLLECTING_TEXT && c->first == NULL;
+}
+
 void
 collect_want_line(struct collect *c)
 {
-	MUST(c->state == COLLECTED);
+	MUST(c->state == COLLECTED || collect_is_idle(c));
 	c->state = COLLECTING_LINE;
 }
 
@@ -410,12 +416,6 @@ collect_unwant_line(struct collect *c)
 {
 	MUST(c->state == COLLECTING_LINE);
 	c->state = COLLECTED;
-}
-
-bool
-collect_is_idle(const struct collect *c)
-{
-	return c->state == COLLECTING_TEXT && c->first == NULL;
 }
 
 const char *

@@ -170,7 +170,8 @@ void collect_done(struct collect *c);
 
 /*
  * The next line answers a "+" of ours (AUTHENTICATE, IDLE) and is no command:
- * it comes as COLLECT_LINE, once.  Legal while a command is being run.
+ * it comes as COLLECT_LINE, once.  Legal while a command is being run, and
+ * before the first octet of one.
  */
 void collect_want_line(struct collect *c);
 

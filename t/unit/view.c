@@ -778,9 +778,9 @@ test_many(void)
 }
 
 static void
-note(void *arg)
+note(void *arg, enum view_event ev)
 {
-	++*(unsigned *)arg;
+	*(unsigned *)arg += ev == VIEW_LOST;
 }
 
 static void
@@ -800,7 +800,7 @@ test_lost(void)
 	rig_create(&rig, "lost", "");
 	v = open_view("lost", VIEW_READ_WRITE, NULL);
 	random_append(mailbox_store(view_mailbox(v)));
-	view_on_lost(v, note, &lost);
+	view_watch(v, note, &lost);
 	m = open_box("lost");
 	rig_ask(&rig);
 	mailbox_evict(boxes, rig.store, slice_str("lost"), evicted, NULL);
