@@ -106,7 +106,7 @@ trip_find_current(struct session *ss, struct slice name)
 
 /* --- where it is not ---------------------------------------------------------- */
 
-/* Cyrus IMAP 3.6 has no code for it, but these words. */
+/* Cyrus IMAP 3.6 has no codes for it, but these words. */
 bool
 trip_is_absence(const struct reply_text *t)
 {
@@ -115,7 +115,9 @@ trip_is_absence(const struct reply_text *t)
 	case RESPCODE_TRYCREATE:
 		return true;
 	case RESPCODE_NONE:
-		return slice_is_nocase(t->text, "Mailbox does not exist");
+		return slice_is_nocase(t->text, "Mailbox does not exist") ||
+		       slice_is_nocase(t->text,
+		           "Mailbox has been moved to another server");
 	default:
 		return false;
 	}
