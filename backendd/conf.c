@@ -129,6 +129,18 @@ static const struct conf_item items[] = {
 	    NULL,
 	    "How long to remember what was delivered or answered, not to do "
 	    "it twice." },
+	{ "expunge_delay", CONF_DURATION, AT(expunge_delay_ms), "3d", 0, 0,
+	    NULL,
+	    "How long an administrator can bring back what was expunged; 0: "
+	    "not at all." },
+	{ "compact_percent", CONF_NUMBER, AT(compact_percent), "30", 0, 99,
+	    NULL,
+	    "Percent of a data file that may be of no use before the rest of "
+	    "it is moved and it is removed; 0: never." },
+	{ "compact_rate", CONF_SIZE, AT(compact_rate), "20M", 0, 0, NULL,
+	    "Octets a second that this moves; 0: as fast as can be." },
+	{ "reserve", CONF_SIZE, AT(reserve), "64M", 0, 0, NULL,
+	    "Octets of each partition's disk that messages leave free." },
 };
 /* clang-format on */
 

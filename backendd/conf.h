@@ -60,6 +60,9 @@ struct backendd_conf {
 	int over_quota;       /* enum backendd_over_quota */
 	uint64_t scripts_count, script_size;
 	uint64_t duplicate_ms;
+	uint64_t expunge_delay_ms;
+	uint64_t compact_percent, compact_rate; /* octets a second */
+	uint64_t reserve; /* octets of a disk to leave free */
 };
 
 enum backendd_literals {

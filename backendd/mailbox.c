@@ -287,6 +287,15 @@ mailbox_changes(const struct mailbox *m, uint64_t since,
 	return since >= m->changes_from;
 }
 
+/* It was damaged, and nobody has it open: the next who opens it repairs it. */
+static void
+on_repairable(void *arg)
+{
+	struct mailbox *m = arg;
+
+	mailbox_forgive(m->all, m->store, slice_str(m->id));
+}
+
 /*
  * A watcher may go while it is told, but no other: views only take note, and
  * act in a turn of their own.
@@ -297,6 +306,12 @@ on_news(void *arg, const struct store_news *n)
 	struct mailbox *m = arg;
 	struct mailbox_watcher *w, *next;
 
+	if (n->damaged) {
+		if (!m->evicted)
+			mailbox_evict(m->all, m->store, slice_str(m->id),
+			    on_repairable, m);
+		return;
+	}
 	if (n->nchanged > 0)
 		remember_changes(m, n);
 	if (m->page != NULL)

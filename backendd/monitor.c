@@ -61,6 +61,11 @@ stores_are_well(void *arg, struct buf *line)
 			    bd->partitions[i].name, why);
 			return false;
 		}
+		if (store_is_full(bd->partitions[i].store)) {
+			buf_printf(line, "partition %s: the disk is full",
+			    bd->partitions[i].name);
+			return false;
+		}
 	}
 	buf_puts(line, "changes are stored");
 	return true;
@@ -92,6 +97,73 @@ update_server_is_well(void *arg, struct buf *line)
 	return true;
 }
 
+static const struct store_counts *
+counts_of(const struct backendd *bd, size_t i)
+{
+	return store_counts(bd->partitions[i].store);
+}
+
+static uint64_t
+damaged_messages(void *arg)
+{
+	const struct backendd *bd = arg;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < bd->npartitions; i++)
+		n += counts_of(bd, i)->damaged_messages;
+	return n;
+}
+
+static uint64_t
+damaged_mailboxes(void *arg)
+{
+	const struct backendd *bd = arg;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < bd->npartitions; i++)
+		n += counts_of(bd, i)->damaged_mailboxes;
+	return n;
+}
+
+static uint64_t
+rebuilt_mailboxes(void *arg)
+{
+	const struct backendd *bd = arg;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < bd->npartitions; i++)
+		n += counts_of(bd, i)->rebuilt;
+	return n;
+}
+
+static uint64_t
+freed_octets(void *arg)
+{
+	const struct backendd *bd = arg;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < bd->npartitions; i++)
+		n += counts_of(bd, i)->freed_octets;
+	return n;
+}
+
+static void
+register_stores(struct admin *a, struct backendd *bd)
+{
+	admin_gauge(a, "murder_damaged_messages",
+	    "Times that a message turned out to be damaged when it was read.",
+	    damaged_messages, bd);
+	admin_gauge(a, "murder_damaged_mailboxes",
+	    "Times that the index of a mailbox turned out to be damaged.",
+	    damaged_mailboxes, bd);
+	admin_gauge(a, "murder_rebuilt_mailboxes",
+	    "Damaged mailboxes that were made anew from their messages.",
+	    rebuilt_mailboxes, bd);
+	admin_gauge(a, "murder_freed_octets",
+	    "Octets of data files that were of no use and have gone.",
+	    freed_octets, bd);
+}
+
 void
 monitor_register(struct admin *a, struct backendd *bd)
 {
@@ -117,6 +189,7 @@ monitor_register(struct admin *a, struct backendd *bd)
 	    "Names found to be another server's, too.", &n->conflicts);
 	admin_counter(a, "murder_compared_total",
 	    "Comparisons of the list with the update server's.", &n->compared);
+	register_stores(a, bd);
 	admin_health(a, "storage", stores_are_well, bd);
 	admin_health(a, "update_server", update_server_is_well, bd);
 }

@@ -228,12 +228,27 @@ start_tls(struct backendd *bd, struct err *err)
 	return 0;
 }
 
+static struct store_options
+store_options(const struct backendd_conf *conf)
+{
+	return (struct store_options){
+		.hold_seconds = (int64_t)(conf->expunge_delay_ms / 1000),
+		.compact_percent = (unsigned)conf->compact_percent,
+		.compact_rate = conf->compact_rate,
+		.reserve = conf->reserve,
+	};
+}
+
 static int
 start_partitions(struct backendd *bd, struct err *err)
 {
 	const struct conf_list *list = &bd->conf->partitions;
-	struct store_env env = { bd->loop, bd->jobs, bd->log,
-		(unsigned)((bd->conf->duplicate_ms + DAY_MS - 1) / DAY_MS) };
+	struct store_env env = { .loop = bd->loop,
+		.jobs = bd->jobs,
+		.log = bd->log,
+		.key_days =
+		    (unsigned)((bd->conf->duplicate_ms + DAY_MS - 1) / DAY_MS),
+		.options = store_options(bd->conf) };
 
 	bd->partitions = xcalloc(list->count, sizeof(*bd->partitions));
 	for (size_t i = 0; i < list->count; i++) {
@@ -353,10 +368,14 @@ reload(void *state)
 	struct server *sv = state;
 	struct backendd *bd = &sv->bd;
 	struct tls_material server;
+	struct store_options options;
 	struct err err;
 	struct tls *tls;
 
 	bd->conf = child_conf(bd->child);
+	options = store_options(bd->conf);
+	for (size_t i = 0; i < bd->npartitions; i++)
+		store_configure(bd->partitions[i].store, &options);
 	auth_reload(bd->auth, &bd->conf->auth);
 	server = (struct tls_material){
 		.cert = child_file(bd->child, "tls_cert"),

@@ -18,6 +18,18 @@ store_stop(struct store **stp)
 	MUST(*stp == NULL);
 }
 
+void
+store_configure(struct store *st, const struct store_options *o)
+{
+	st->module->configure(st, o);
+}
+
+const struct store_counts *
+store_counts(const struct store *st)
+{
+	return &st->counts;
+}
+
 size_t
 store_busy(const struct store *st)
 {
@@ -28,6 +40,12 @@ const char *
 store_trouble(const struct store *st)
 {
 	return st->module->trouble(st);
+}
+
+bool
+store_is_full(const struct store *st)
+{
+	return st->module->is_full(st);
 }
 
 int
@@ -218,6 +236,7 @@ store_append(struct store_mailbox *mb, struct store_append *a, size_t n,
 		MUST(a[i].from == NULL || a[i].from->store == mb->store);
 		MUST(a[i].cache.len <= STORE_CACHE_MAX);
 		MUST((a[i].flags & ~(uint32_t)STORE_FLAGS) == 0);
+		MUST(!a[i].undelete || a[i].from == mb);
 	}
 	mb->module->append(mb, a, n, cb, arg);
 }
@@ -228,7 +247,8 @@ store_move(struct store_mailbox *mb, struct store_mailbox *to,
 {
 	MUST(n <= STORE_ITEMS_MAX && mb->store == to->store);
 	for (size_t i = 0; i < n; i++)
-		MUST(a[i].from == NULL || (a[i].from == mb && mb != to));
+		MUST((a[i].from == NULL || (a[i].from == mb && mb != to)) &&
+		     !a[i].undelete);
 	mb->module->move(mb, to, a, n, cb, arg);
 }
 
@@ -300,4 +320,10 @@ store_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
     void *arg)
 {
 	mb->module->expunged(mb, since, cb, arg);
+}
+
+void
+store_held(struct store_mailbox *mb, store_held_cb *cb, void *arg)
+{
+	mb->module->held(mb, cb, arg);
 }

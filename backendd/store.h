@@ -107,11 +107,22 @@ struct store_numbers {
 
 /* ------------------------------------------------------------- partition */
 
+/* What an operator may change while the store runs. */
+struct store_options {
+	int64_t hold_seconds;     /* what is expunged can be brought back so
+	                             long */
+	unsigned compact_percent; /* of octets of no use, and they go; 0:
+	                             never */
+	uint64_t compact_rate;    /* octets a second, for that; 0: as can be */
+	uint64_t reserve;         /* octets of the disk to be left free */
+};
+
 struct store_env {
 	struct loop *loop; /* all borrowed for the life of the store */
 	struct jobs *jobs;
 	struct log *log;
 	unsigned key_days; /* how long a delivery's key is remembered */
+	struct store_options options;
 };
 
 /*
@@ -127,6 +138,17 @@ int store_start(struct store **stp, const struct store_module *module,
  */
 void store_stop(struct store **stp);
 
+void store_configure(struct store *st, const struct store_options *o);
+
+/* Since the start. */
+struct store_counts {
+	uint64_t damaged_messages;  /* reads of one that was damaged */
+	uint64_t damaged_mailboxes; /* found so */
+	uint64_t rebuilt;           /* ...and made anew from their messages */
+	uint64_t freed_octets;      /* that were of no use any more */
+};
+const struct store_counts *store_counts(const struct store *st);
+
 /* Changes and reads whose call backs are due. */
 size_t store_busy(const struct store *st);
 
@@ -135,6 +157,13 @@ size_t store_busy(const struct store *st);
  * NULL: they are not.  The store goes on trying by itself.
  */
 const char *store_trouble(const struct store *st);
+
+/*
+ * The disk is full but for the reserve, which is kept for what takes little
+ * and may free much: flags and expunges.  Appends and new mailboxes are
+ * refused, with this for a reason.
+ */
+bool store_is_full(const struct store *st);
 
 /* What store_each() shows. */
 struct store_entry {
@@ -211,6 +240,12 @@ struct store_news {
 	size_t nchanged;
 	const uint32_t *expunged; /* ascending; not in the index any more */
 	size_t nexpunged;
+	/*
+	 * Instead: the index is found to be damaged.  What was read of it since
+	 * the caller's last turn may be wrong, and no change is taken any more.
+	 * To be closed; when it is opened again it is repaired.
+	 */
+	bool damaged;
 };
 
 typedef void store_observer(void *arg, const struct store_news *news);
@@ -298,6 +333,8 @@ struct store_append {
 	struct slice cache;  /* at most STORE_CACHE_MAX */
 	uint32_t uid;        /* 0: the next.  Given: at least UIDNEXT */
 	uint64_t modseq;     /* 0: the next.  Given: not 0 */
+	bool undelete;       /* from is this mailbox, from_uid was expunged and
+	                        is held; then it is held no more */
 
 	/* Results, set before the call back. */
 	enum store_outcome outcome; /* DONE, GONE (from_uid), TAKEN */
@@ -415,6 +452,23 @@ typedef void store_gone_cb(void *arg, const struct store_gone *gone, size_t n,
 void store_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
     void *arg);
 
+/*
+ * What was expunged and can be brought back, by store_append() with undelete;
+ * ascending by UID, borrowed for the call.
+ */
+struct store_held {
+	uint32_t uid;
+	uint32_t flags; /* of enum store_flag, as they were */
+	uint64_t keywords[STORE_KEYWORD_WORDS];
+	int64_t expunged; /* when, seconds */
+	int64_t internaldate;
+	int16_t zone;
+	uint64_t size;
+};
+typedef void store_held_cb(void *arg, const struct store_held *held, size_t n,
+    const char *why);
+void store_held(struct store_mailbox *mb, store_held_cb *cb, void *arg);
+
 /* ---------------------------------------------------------------- module */
 
 /* What each function does is said of store_NAME above. */
@@ -423,8 +477,10 @@ struct store_module {
 	int (*start)(struct store **stp, const struct store_env *env,
 	    const char *dir, struct err *err);
 	void (*stop)(struct store **stp);
+	void (*configure)(struct store *st, const struct store_options *o);
 	size_t (*busy)(const struct store *st);
 	const char *(*trouble)(const struct store *st);
+	bool (*is_full)(const struct store *st);
 	int (*each)(struct store *st, store_visit *visit, void *arg,
 	    struct err *err);
 	void (*create)(struct store *st, const struct store_create *c,
@@ -459,6 +515,7 @@ struct store_module {
 	    size_t n, store_read_cb *cb, void *arg);
 	void (*expunged)(struct store_mailbox *mb, uint64_t since,
 	    store_gone_cb *cb, void *arg);
+	void (*held)(struct store_mailbox *mb, store_held_cb *cb, void *arg);
 };
 
 extern const struct store_module spool_module;
@@ -469,6 +526,7 @@ extern const struct store_module spool_module;
  */
 struct store {
 	const struct store_module *module;
+	struct store_counts counts;
 };
 
 struct store_names { /* keywords and meta: one allocation, replaced whole */

@@ -34,10 +34,13 @@ struct rig {
 	struct store_chunk *chunk;
 	struct store_gone gone[64];
 	size_t ngone;
+	struct store_held *held; /* who asked frees it */
+	size_t nheld;
 };
 
 static inline int
-rig_start(struct rig *r, const struct store_module *module, const char *dir)
+rig_start_with(struct rig *r, const struct store_module *module,
+    const struct store_options *options, const char *dir)
 {
 	struct store_env env;
 	struct err err;
@@ -46,12 +49,24 @@ rig_start(struct rig *r, const struct store_module *module, const char *dir)
 	r->loop = loop_new();
 	r->jobs = jobs_new(r->loop, 2);
 	r->log = log_new("test", LOG_LEVEL_ERR, true);
-	env = (struct store_env){ r->loop, r->jobs, r->log, 3 };
+	env = (struct store_env){ .loop = r->loop,
+		.jobs = r->jobs,
+		.log = r->log,
+		.key_days = 3,
+		.options = *options };
 	if (store_start(&r->store, module, &env, dir, &err) == -1) {
 		printf("# %s\n", err.text);
 		return -1;
 	}
 	return 0;
+}
+
+static inline int
+rig_start(struct rig *r, const struct store_module *module, const char *dir)
+{
+	static const struct store_options plain;
+
+	return rig_start_with(r, module, &plain, dir);
 }
 
 static inline void
@@ -140,6 +155,18 @@ rig_gone_cb(void *arg, const struct store_gone *gone, size_t n, const char *why)
 	rig_cb(r, why);
 }
 
+static inline void
+rig_held_cb(void *arg, const struct store_held *held, size_t n, const char *why)
+{
+	struct rig *r = arg;
+
+	r->nheld = n;
+	r->held = xmalloc((n + 1) * sizeof *held);
+	if (n > 0)
+		memcpy(r->held, held, n * sizeof *held);
+	rig_cb(r, why);
+}
+
 /* Expects an answer: to be followed by the call that gives it, and rig_wait. */
 static inline void
 rig_ask(struct rig *r)
@@ -206,6 +233,7 @@ octets_crc(uint32_t seed, size_t n)
 enum {
 	MODEL_BOXES = 3,
 	MODEL_MSGS = 400,
+	MODEL_HELD = 400,
 	MODEL_ITEMS = 4
 };
 
@@ -221,13 +249,15 @@ struct model_box {
 	char id[16], meta[16];
 	uint32_t uidnext;
 	uint64_t modseq;
-	size_t n;
+	size_t n, nheld;
 	struct model_msg msgs[MODEL_MSGS];
+	struct model_msg held[MODEL_HELD]; /* expunged, by UID */
 };
 
 struct model {
 	uint32_t x; /* the workload's randomness */
 	unsigned made, seed;
+	bool hold; /* what is expunged can be brought back */
 	struct model_box box[MODEL_BOXES];
 };
 
@@ -235,6 +265,7 @@ enum op_kind {
 	OP_APPEND,
 	OP_CHANGE,
 	OP_EXPUNGE,
+	OP_UNDELETE,
 	OP_COPY,
 	OP_MOVE,
 	OP_META,
@@ -276,6 +307,16 @@ op_pick(struct model *m, struct op *op)
 }
 
 static inline void
+op_pick_held(struct model *m, struct op *op)
+{
+	struct model_box *b = &m->box[op->box];
+	size_t at = model_rand(m, (uint32_t)b->nheld);
+
+	for (op->n = 0; op->n < MODEL_ITEMS && at < b->nheld; at++)
+		op->uids[op->n++] = b->held[at].uid;
+}
+
+static inline void
 op_sizes(struct model *m, struct op *op)
 {
 	op->n = 1 + model_rand(m, MODEL_ITEMS);
@@ -309,7 +350,11 @@ model_next(struct model *m, struct op *op)
 		return;
 	}
 	op_pick(m, op);
-	if (dice < 5) {
+	if (m->hold && dice >= 95 && b->nheld > 0) {
+		op->kind = OP_UNDELETE;
+		op->alone = true;
+		op_pick_held(m, op);
+	} else if (dice < 5) {
 		op->kind = OP_REOPEN;
 		op->alone = true;
 	} else if (dice < 8) {
@@ -340,12 +385,25 @@ model_find(const struct model_box *b, uint32_t uid)
 }
 
 static inline void
-model_expunge(struct model_box *b, const uint32_t *uids, size_t n)
+model_hold(struct model_box *b, const struct model_msg *x)
+{
+	size_t at = b->nheld++;
+
+	MUST(at < MODEL_HELD);
+	for (; at > 0 && b->held[at - 1].uid > x->uid; at--)
+		b->held[at] = b->held[at - 1];
+	b->held[at] = *x;
+}
+
+static inline void
+model_expunge(struct model_box *b, const uint32_t *uids, size_t n, bool hold)
 {
 	b->modseq += n > 0;
 	for (size_t i = 0; i < n; i++) {
 		size_t at = model_find(b, uids[i]);
 
+		if (hold)
+			model_hold(b, &b->msgs[at]);
 		memmove(&b->msgs[at], &b->msgs[at + 1],
 		    (--b->n - at) * sizeof b->msgs[0]);
 	}
@@ -396,7 +454,22 @@ model_copy(struct model *m, const struct op *op)
 		model_add(to, op, x->crc, x->size);
 	}
 	if (op->kind == OP_MOVE)
-		model_expunge(from, op->uids, op->n);
+		model_expunge(from, op->uids, op->n, false);
+}
+
+static inline void
+model_undelete(struct model_box *b, const struct op *op)
+{
+	b->modseq++;
+	for (size_t i = 0; i < op->n; i++) {
+		size_t at = 0;
+
+		while (b->held[at].uid != op->uids[i])
+			at++;
+		model_add(b, op, b->held[at].crc, b->held[at].size);
+		memmove(&b->held[at], &b->held[at + 1],
+		    (--b->nheld - at) * sizeof b->held[0]);
+	}
 }
 
 static inline void
@@ -415,7 +488,10 @@ model_apply(struct model *m, const struct op *op)
 		model_change(b, op);
 		break;
 	case OP_EXPUNGE:
-		model_expunge(b, op->uids, op->n);
+		model_expunge(b, op->uids, op->n, m->hold);
+		break;
+	case OP_UNDELETE:
+		model_undelete(b, op);
 		break;
 	case OP_COPY:
 	case OP_MOVE:
@@ -456,6 +532,7 @@ struct work {
 	struct model model;
 	struct store_mailbox *box[MODEL_BOXES];
 	const struct store_module *module;
+	struct store_options options;
 	char dir[160];
 };
 
@@ -496,12 +573,13 @@ doing_append(struct work *w, struct doing *d, const struct op *op)
 		if (copy) {
 			a->from = mb;
 			a->from_uid = op->uids[i];
+			a->undelete = op->kind == OP_UNDELETE;
 			continue;
 		}
 		d->octets[i] = octets_new(op->seeds[i], op->sizes[i]);
 		a->octets = slice_of(d->octets[i], op->sizes[i]);
 	}
-	if (op->kind == OP_APPEND)
+	if (op->kind == OP_APPEND || op->kind == OP_UNDELETE)
 		store_append(mb, d->appends, op->n, doing_cb, d);
 	else if (op->kind == OP_COPY)
 		store_append(w->box[op->to], d->appends, op->n, doing_cb, d);
@@ -527,6 +605,7 @@ doing_start(struct work *w, struct doing *d, const struct op *op)
 
 	switch (op->kind) {
 	case OP_APPEND:
+	case OP_UNDELETE:
 	case OP_COPY:
 	case OP_MOVE:
 		doing_append(w, d, op);
@@ -604,6 +683,13 @@ words_msg(struct buf *b, const struct model_msg *x)
 }
 
 static inline void
+words_held(struct buf *b, uint32_t uid, uint64_t size)
+{
+	buf_printf(b, " held %lu:%llu\n", (unsigned long)uid,
+	    (unsigned long long)size);
+}
+
+static inline void
 words_numbers(struct buf *b, const char *id, struct slice meta,
     const struct store_numbers *n)
 {
@@ -650,6 +736,8 @@ model_words(const struct model *m)
 		words_numbers(&b, x->id, slice_str(x->meta), &n);
 		for (size_t k = 0; k < x->n; k++)
 			words_msg(&b, &x->msgs[k]);
+		for (size_t k = 0; m->hold && k < x->nheld; k++)
+			words_held(&b, x->held[k].uid, x->held[k].size);
 	}
 	return words_end(&b);
 }
@@ -685,6 +773,26 @@ words_box(struct rig *r, struct buf *b, struct store_mailbox *mb)
 	free(parts);
 }
 
+static inline void
+words_box_held(struct rig *r, struct buf *b, struct store_mailbox *mb)
+{
+	rig_ask(r);
+	store_held(mb, rig_held_cb, r);
+	rig_wait(r);
+	for (size_t i = 0; i < r->nheld; i++)
+		words_held(b, r->held[i].uid, r->held[i].size);
+	free(r->held);
+	r->held = NULL;
+}
+
+static inline void
+work_words_box(struct work *w, struct buf *b, struct store_mailbox *mb)
+{
+	words_box(&w->rig, b, mb);
+	if (w->model.hold)
+		words_box_held(&w->rig, b, mb);
+}
+
 static inline char *
 work_words(struct work *w)
 {
@@ -693,7 +801,7 @@ work_words(struct work *w)
 	buf_init(&b, 1 << 20);
 	for (size_t i = 0; i < MODEL_BOXES; i++)
 		if (w->box[i] != NULL)
-			words_box(&w->rig, &b, w->box[i]);
+			work_words_box(w, &b, w->box[i]);
 		else if (w->model.box[i].there)
 			buf_printf(&b, "%s is not there\n", w->model.box[i].id);
 	return words_end(&b);
@@ -706,13 +814,14 @@ work_close(struct work *w)
 		store_close(&w->box[i]);
 }
 
-/* A fresh store, or the one that is in dir already. */
+/* A fresh store, or the one that is in dir already; w->options are set. */
 static inline int
 work_start(struct work *w, const struct store_module *module, const char *dir)
 {
 	w->module = module;
 	snprintf(w->dir, sizeof w->dir, "%s", dir);
-	return rig_start(&w->rig, module, dir);
+	w->model.hold = w->options.hold_seconds > 0;
+	return rig_start_with(&w->rig, module, &w->options, dir);
 }
 
 static inline void
@@ -720,7 +829,7 @@ work_restart(struct work *w)
 {
 	work_close(w);
 	rig_stop(&w->rig);
-	MUST(rig_start(&w->rig, w->module, w->dir) == 0);
+	MUST(rig_start_with(&w->rig, w->module, &w->options, w->dir) == 0);
 	for (unsigned i = 0; i < MODEL_BOXES; i++)
 		if (w->model.box[i].there)
 			work_open(w, i);

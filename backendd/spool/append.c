@@ -14,16 +14,18 @@
 
 /* A message on its way: what the job is told, and what it found. */
 struct piece {
-	struct slice octets;      /* given, or NULL and empty: see from */
-	bool from;                /* a copy of the message at place */
-	bool direct;              /* its frame is written by the job */
-	bool gone;                /* there is no such message */
-	struct spool_place place; /* of the source */
+	struct slice octets;          /* given, or NULL and empty: see from */
+	bool from;                    /* a copy of the message at place */
+	bool direct;                  /* its frame is written by the job */
+	bool gone;                    /* there is no such message */
+	struct spool_mailbox *source; /* of a copy */
+	unsigned side;                /* of its epoch */
+	struct spool_place place;     /* of the source */
 	uint64_t size;
 	uint8_t emailid[16];
 	uint32_t no; /* where the frame goes, if direct */
 	uint64_t at;
-	uint8_t *frame; /* else: head, and octets of a copy; owned */
+	uint8_t *frame; /* head, and octets of a copy that is not direct */
 	uint8_t *cache_area;
 	struct slice cache;
 };
@@ -37,8 +39,10 @@ struct appending {
 	size_t n;
 	struct piece *pieces;
 	bool job, direct;
-	uint32_t named; /* of to; then, what it is when the job is done */
-	size_t cached;  /* octets of cache records in the pieces */
+	unsigned side;   /* of to's epoch, if there is a job */
+	uint32_t named;  /* of to; then, what it is when the job is done */
+	size_t cached;   /* octets of cache records in the pieces */
+	uint64_t octets; /* of all that is not written yet */
 	bool failed;
 	struct err err;
 	store_cb *cb;
@@ -47,14 +51,9 @@ struct appending {
 
 static const uint8_t zeros[16];
 
-static size_t
-frame_len(const struct piece *p)
-{
-	return spool_frame_head(p->size) + (size_t)p->size;
-}
-
-static void
-allocate(struct spool_mailbox *mb, size_t len, uint32_t *no, uint64_t *at)
+void
+append_allocate(struct spool_mailbox *mb, uint64_t size, uint32_t *no,
+    uint64_t *at)
 {
 	if (mb->data_end >= SPOOL_DATA_MAX) {
 		mb->data_no++;
@@ -62,7 +61,7 @@ allocate(struct spool_mailbox *mb, size_t len, uint32_t *no, uint64_t *at)
 	}
 	*no = mb->data_no;
 	*at = mb->data_end;
-	mb->data_end += (len + 7) & ~(uint64_t)7;
+	mb->data_end += spool_frame_room(size);
 }
 
 /* ---- in the job ---- */
@@ -101,26 +100,21 @@ read_cache(struct appending *ap, struct piece *p)
 	close(fd);
 }
 
+/* All but the head: that goes with the record, which knows the UID. */
 static int
 write_direct(struct appending *ap, struct piece *p, int source)
 {
-	size_t head = spool_frame_head(p->size);
 	int fd = open_data(ap, ap->id, p->no, O_RDWR | O_CREAT), result;
-	uint8_t *area;
 
 	if (fd == -1)
 		return -1;
 	if (p->from) {
-		result =
-		    spool_frame_copy(source, &p->place, fd, p->at, &ap->err);
+		result = spool_frame_copy(source, &p->place, p->frame, fd,
+		    p->at, &ap->err);
 	} else {
-		area = xmalloc(head);
-		spool_frame_make(area, p->octets, p->emailid);
-		result = spool_write(fd, area, head, p->at, &ap->err);
-		if (result == 0)
-			result = spool_write(fd, p->octets.ptr, p->octets.len,
-			    p->at + head, &ap->err);
-		free(area);
+		spool_frame_sum(p->frame, p->octets);
+		result = spool_write(fd, p->octets.ptr, p->octets.len,
+		    p->at + spool_frame_head(p->size), &ap->err);
 	}
 	close(fd);
 	return result;
@@ -129,26 +123,25 @@ write_direct(struct appending *ap, struct piece *p, int source)
 static int
 prepare_piece(struct appending *ap, struct piece *p)
 {
-	int source = -1, result;
+	bool whole = p->from && !p->direct;
+	int source = -1, result = 0;
 	uint8_t *octets;
 
+	p->frame = xmalloc(whole ? (size_t)spool_frame_len(p->size)
+	                         : spool_frame_head(p->size));
 	if (p->from) {
 		source = open_data(ap, p->place.id, p->place.no, O_RDONLY);
 		if (source == -1)
 			return -1;
 		read_cache(ap, p);
 	}
-	if (p->direct) {
+	if (p->direct)
 		result = write_direct(ap, p, source);
-	} else if (p->from) {
-		p->frame = xmalloc(frame_len(p));
+	else if (p->from)
 		result = spool_frame_read(source, &p->place, 0, (size_t)p->size,
 		    p->frame, &octets, &ap->err);
-	} else {
-		p->frame = xmalloc(spool_frame_head(p->size));
-		spool_frame_make(p->frame, p->octets, p->emailid);
-		result = 0;
-	}
+	else
+		spool_frame_sum(p->frame, p->octets);
 	if (source != -1)
 		close(source);
 	return result;
@@ -232,14 +225,17 @@ put_octets(struct change *ch, struct spool_mailbox *mb, struct piece *p,
 {
 	uint8_t head[SPOOL_CACHE_HEAD];
 	size_t head_len = spool_frame_head(p->size);
+	struct slice octets = slice_of(NULL, 0);
 
+	spool_frame_seal(p->frame, m, mb->now.uidvalidity);
 	if (!p->direct) {
-		allocate(mb, frame_len(p), &p->no, &p->at);
-		redo_write2(&ch->record, SPOOL_DATA, p->no, p->at,
-		    slice_of(p->frame, head_len),
-		    p->from ? slice_of(p->frame + head_len, (size_t)p->size)
-		            : a->octets);
+		append_allocate(mb, p->size, &p->no, &p->at);
+		octets = p->from
+		             ? slice_of(p->frame + head_len, (size_t)p->size)
+		             : a->octets;
 	}
+	redo_write2(&ch->record, SPOOL_DATA, p->no, p->at,
+	    slice_of(p->frame, head_len), octets);
 	m->place[0] = p->at;
 	m->place[1] = p->no;
 	if (p->cache.len == 0)
@@ -262,6 +258,18 @@ count_added(struct spool_header *h, const struct store_msg *m)
 	h->uidnext = m->uid + 1;
 	if (m->modseq > h->highestmodseq)
 		h->highestmodseq = m->modseq;
+}
+
+/* Its octets are somewhere else now. */
+static void
+put_bare(struct change *ch, struct spool_mailbox *mb, uint32_t uid)
+{
+	uint32_t s = box_draft_find(mb, uid);
+	struct store_msg *m = box_draft_slot(mb, s);
+
+	m->flags |= SPOOL_BARE;
+	spool_msg_seal(m);
+	flags_put_slot(ch, s, m, offsetof(struct store_msg, modseq));
 }
 
 static void
@@ -295,10 +303,22 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 	redo_write(&ch->record, SPOOL_INDEX, 0, ((uint64_t)s + 1) * SPOOL_SLOT,
 	    slice_of(m, sizeof *m));
 	count_added(&mb->next, m);
+	if (a->undelete)
+		put_bare(ch, mb, a->from_uid);
 	a->new_uid = m->uid;
 	if (e->news.first_uid == 0)
 		e->news.first_uid = m->uid;
 	e->news.last_uid = m->uid;
+}
+
+/* Expunged, and nobody else brings it back. */
+static bool
+is_held(struct spool_mailbox *mb, uint32_t uid)
+{
+	uint32_t s = box_draft_find(mb, uid);
+
+	return s != mb->next.nslots &&
+	       scan_is_held(box_draft_slot(mb, s), INT64_MIN);
 }
 
 /* The source is there, as far as changes under way are concerned. */
@@ -322,7 +342,8 @@ outcome_of(struct change *ch, struct effect *source, const struct piece *p,
 {
 	struct spool_mailbox *mb = ch->effects[0].mb;
 
-	if (p->gone || !is_there(source, a->from_uid))
+	if (p->gone || !is_there(source, a->from_uid) ||
+	    (a->undelete && !is_held(mb, a->from_uid)))
 		return STORE_GONE;
 	if ((a->uid != 0 && a->uid < mb->next.uidnext) ||
 	    is_taken(mb, a->key, now))
@@ -344,6 +365,9 @@ compare_slots(const void *a, const void *b)
 static void
 put_expunges(struct change *ch, struct effect *e, struct appending *ap)
 {
+	/* What moves is kept where it goes. */
+	bool hold =
+	    ap->items[0].from == NULL && ap->sp->options.hold_seconds > 0;
 	uint32_t *slots;
 	size_t n = 0;
 
@@ -355,7 +379,7 @@ put_expunges(struct change *ch, struct effect *e, struct appending *ap)
 	qsort(slots, n, sizeof *slots, compare_slots);
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || slots[i] != slots[i - 1])
-			flags_expunge_slot(ch, e, slots[i]);
+			flags_expunge_slot(ch, e, slots[i], hold);
 	free(slots);
 }
 
@@ -368,7 +392,7 @@ append_refusal(const struct appending *ap)
 	if (ap->to->next.uidnext > UINT32_MAX - 2 * STORE_ITEMS_MAX ||
 	    ap->to->next.nslots > UINT32_MAX / 2)
 		return "The mailbox has no more UIDs";
-	return change_refusal(ap->sp);
+	return change_refusal_of(ap->sp, ap->octets);
 }
 
 static void
@@ -401,7 +425,7 @@ append_put(struct appending *ap)
 	}
 	if (source != e)
 		change_end(ch, e);
-	if (source != NULL) {
+	if (source != NULL && ap->n > 0) {
 		put_expunges(ch, source, ap);
 		change_end(ch, source);
 	}
@@ -409,6 +433,16 @@ append_put(struct appending *ap)
 }
 
 /* ---- the beginning ---- */
+
+/* Their octets have been read. */
+static void
+leave_sources(struct appending *ap)
+{
+	for (size_t i = 0; i < ap->n; i++)
+		if (ap->pieces[i].source != NULL)
+			epoch_leave(&ap->pieces[i].source->epoch,
+			    ap->pieces[i].side);
+}
 
 static void
 prepare_done(void *arg)
@@ -423,22 +457,37 @@ prepare_done(void *arg)
 	else if (ap->named > to->named)
 		to->named = ap->named;
 	append_put(ap);
+	leave_sources(ap);
+	epoch_leave(&to->epoch, ap->side);
 	appending_free(ap);
 	box_release(to);
 	if (from != NULL)
 		box_release(from);
 }
 
+static const struct store_msg *
+find_source(const struct store_append *a)
+{
+	const struct store_msg *m;
+
+	if (!a->undelete)
+		return store_find(a->from, a->from_uid);
+	m = box_find_gone(spool_mailbox_of(a->from), a->from_uid);
+	return m != NULL && scan_is_held(m, INT64_MIN) ? m : NULL;
+}
+
 static void
 take_source(struct piece *p, struct store_append *a)
 {
-	const struct store_msg *m = store_find(a->from, a->from_uid);
+	const struct store_msg *m = find_source(a);
 
 	if (m == NULL) {
 		p->gone = true;
 		return;
 	}
 	p->from = true;
+	p->source = spool_mailbox_of(a->from);
+	p->side = epoch_enter(&p->source->epoch);
 	p->size = m->size;
 	spool_place_of(&p->place, a->from->id, m);
 	memcpy(p->emailid, m->emailid, 16);
@@ -467,6 +516,7 @@ plan(struct appending *ap)
 			p->octets = a->octets, p->size = a->octets.len;
 		if (p->gone)
 			continue;
+		ap->octets += p->size;
 		/* The frame of a copy has its source's. */
 		if (!p->from)
 			memcpy(p->emailid, a->emailid, 16);
@@ -493,7 +543,7 @@ allocate_direct(struct appending *ap)
 		struct piece *p = &ap->pieces[i];
 
 		if (!p->gone && p->direct)
-			allocate(ap->to, frame_len(p), &p->no, &p->at);
+			append_allocate(ap->to, p->size, &p->no, &p->at);
 	}
 }
 
@@ -501,7 +551,7 @@ static void
 start(struct appending *ap)
 {
 	struct spool *sp = ap->sp;
-	const char *why = change_refusal(sp);
+	const char *why = change_refusal_of(sp, 0);
 
 	if (why != NULL) {
 		change_refuse(change_new(sp, ap->cb, ap->arg), why);
@@ -511,6 +561,7 @@ start(struct appending *ap)
 	plan(ap);
 	if (ap->job) {
 		allocate_direct(ap);
+		ap->side = epoch_enter(&ap->to->epoch);
 		ap->named = ap->to->named;
 		box_hold(ap->to);
 		if (ap->from != NULL)
@@ -520,6 +571,7 @@ start(struct appending *ap)
 	}
 	prepare_run(ap); /* checksums only */
 	append_put(ap);
+	leave_sources(ap); /* of what has gone: none */
 	appending_free(ap);
 }
 

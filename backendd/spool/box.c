@@ -59,6 +59,7 @@ box_draft_slot(struct spool_mailbox *mb, uint32_t s)
 const struct store_msg *
 box_at(const struct store_mailbox *store, uint32_t i)
 {
+	const struct store_msg *m;
 	const struct spool_mailbox *mb =
 	    (const struct spool_mailbox *)(const void *)store;
 	uint32_t low = 0, high = mb->now.ndead;
@@ -71,7 +72,72 @@ box_at(const struct store_mailbox *store, uint32_t i)
 		else
 			high = mid;
 	}
-	return box_slot(mb, i + low);
+	m = box_slot(mb, i + low);
+	if (!spool_msg_good(m))
+		box_damaged(mb, "slot");
+	return m;
+}
+
+const struct store_msg *
+box_find_gone(const struct spool_mailbox *mb, uint32_t uid)
+{
+	uint32_t low = 0, high = mb->now.ndead;
+	const struct store_msg *m;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (box_slot(mb, mb->dead[mid])->uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == mb->now.ndead)
+		return NULL;
+	m = box_slot(mb, mb->dead[low]);
+	if (!spool_msg_good(m))
+		box_damaged(mb, "slot");
+	return m->uid == uid ? m : NULL;
+}
+
+static void
+want_told(struct spool_mailbox *mb)
+{
+	if (!mb->untold)
+		TAILQ_INSERT_TAIL(&mb->sp->hurt, mb, hurt);
+	mb->untold = true;
+	task_want(mb->sp->task);
+}
+
+void
+box_damaged(const struct spool_mailbox *seen, const char *what)
+{
+	/* Whoever reads it finds out. */
+	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
+	struct spool *sp = mb->sp;
+
+	if (mb->damaged)
+		return;
+	mb->damaged = true;
+	want_told(mb);
+	map_put(&sp->ill, slice_str(mb->store.id), sp);
+	sp->store.counts.damaged_mailboxes++;
+	log_err(sp->env.log, "spool: index is damaged", "dir", sp->dir,
+	    "mailboxid", mb->store.id, "what", what, NULL);
+}
+
+unsigned
+epoch_enter(struct epoch *e)
+{
+	e->here[e->now]++;
+	return e->now;
+}
+
+void
+epoch_leave(struct epoch *e, unsigned side)
+{
+	MUST(e->here[side] > 0);
+	e->here[side]--;
 }
 
 void
@@ -86,6 +152,10 @@ box_free(struct spool_mailbox *mb)
 {
 	map_remove(&mb->sp->open, slice_str(mb->store.id));
 	MUST(mb->draft == NULL);
+	if (mb->untold)
+		TAILQ_REMOVE(&mb->sp->hurt, mb, hurt);
+	if (mb->wanted)
+		TAILQ_REMOVE(&mb->sp->want, mb, want);
 	if (mb->map != NULL)
 		munmap(mb->map, mb->map_size);
 	free(mb->store.names);
@@ -94,13 +164,28 @@ box_free(struct spool_mailbox *mb)
 	free(mb);
 }
 
+static void
+free_if_done(struct spool_mailbox *mb)
+{
+	if (mb->busy == 0 && mb->pins == 0 && mb->closed)
+		box_free(mb);
+}
+
 void
 box_release(struct spool_mailbox *mb)
 {
 	MUST(mb->busy > 0);
 	mb->sp->busy--;
-	if (--mb->busy == 0 && mb->closed)
-		box_free(mb);
+	mb->busy--;
+	free_if_done(mb);
+}
+
+void
+box_unpin(struct spool_mailbox *mb)
+{
+	MUST(mb->pins > 0);
+	mb->pins--;
+	free_if_done(mb);
 }
 
 void
@@ -110,18 +195,20 @@ box_close(struct store_mailbox *store)
 
 	MUST(!mb->closed);
 	mb->closed = true;
-	if (mb->busy == 0)
-		box_free(mb);
+	free_if_done(mb);
 }
 
 /* ---- opening: a job reads, the loop takes over what it made ---- */
 
 struct opening {
-	struct spool_mailbox *mb; /* the job writes to what it made only */
+	TAILQ_ENTRY(opening) entry; /* in spool.held_up */
+	struct spool_mailbox *mb;   /* the job writes to what it made only */
 	int dirfd;
 	char id[STORE_ID_MAX + 1];
-	store_open_cb *cb;
+	store_open_cb *cb; /* its user's, if it is one who opens it */
 	void *arg;
+	box_pinned *pinned; /* or the spool itself */
+	void *pinned_arg;
 
 	struct spool_header header;
 	struct store_names *names;
@@ -130,9 +217,14 @@ struct opening {
 	uint32_t room;
 	uint32_t *dead;
 	struct compaction compaction;
-	uint32_t compact_dead;  /* 0: not now */
-	bool compacted, unsure; /* which index a crash would leave */
+	uint32_t compact_dead; /* 0: not now */
+	bool may_rebuild;
+	bool rebuild; /* it must be */
+	bool damaged; /* it should be */
+	bool rebuilt, compacted;
+	bool unsure; /* which index a crash would leave */
 	bool failed;
+	struct rebuilding rebuilding;
 	struct err err;
 };
 
@@ -144,6 +236,14 @@ size_to_map(size_t file)
 	return n - n % HEADROOM;
 }
 
+/* Damage, as far as making it anew may help. */
+static int
+damage(struct opening *o, const char *what)
+{
+	o->damaged = true;
+	return what == NULL ? -1 : err_set(&o->err, "%s", what);
+}
+
 static int
 check_index(struct opening *o, int fd)
 {
@@ -152,11 +252,11 @@ check_index(struct opening *o, int fd)
 	if (fstat(fd, &st) == -1)
 		return err_sys(&o->err, "index");
 	if (spool_read(fd, &o->header, SPOOL_SLOT, 0, &o->err) == -1)
-		return -1;
+		return damage(o, NULL);
 	if (!spool_header_good(&o->header))
-		return err_set(&o->err, "the index is damaged");
+		return damage(o, "the index is damaged");
 	if ((size_t)st.st_size / SPOOL_SLOT < (size_t)o->header.nslots + 1)
-		return err_set(&o->err, "the index is cut");
+		return damage(o, "the index is cut");
 	o->room = (uint32_t)(st.st_size / SPOOL_SLOT - 1);
 	o->map_size = size_to_map((size_t)st.st_size);
 	o->map = mmap(NULL, o->map_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -167,23 +267,36 @@ check_index(struct opening *o, int fd)
 	return 0;
 }
 
+struct finding {
+	struct opening *o;
+	uint32_t n;
+};
+
 static int
-find_dead(struct opening *o)
+find_one(void *arg, uint32_t s, const struct store_msg *m, struct err *err)
 {
-	uint32_t n = 0;
+	struct finding *f = arg;
+
+	if ((m->flags & SPOOL_GONE) == 0)
+		return 0;
+	if (f->n == f->o->header.ndead)
+		return err_set(err, "the index is damaged");
+	f->o->dead[f->n++] = s;
+	return 0;
+}
+
+static int
+find_dead(struct opening *o, int fd)
+{
+	struct finding f = { .o = o };
 
 	if (o->header.ndead == 0)
 		return 0;
 	o->dead = xcalloc(o->header.ndead, sizeof *o->dead);
-	for (uint32_t s = 0; s < o->header.nslots; s++) {
-		if ((slot_at(o->map, s)->flags & SPOOL_GONE) == 0)
-			continue;
-		if (n == o->header.ndead)
-			return err_set(&o->err, "the index is damaged");
-		o->dead[n++] = s;
-	}
-	if (n != o->header.ndead)
-		return err_set(&o->err, "the index is damaged");
+	if (scan_index(fd, &o->header, find_one, &f, &o->err) == -1)
+		return damage(o, NULL);
+	if (f.n != o->header.ndead)
+		return damage(o, "the index is damaged");
 	return 0;
 }
 
@@ -196,27 +309,10 @@ read_names(struct opening *o)
 
 	spool_path(path, o->id, SPOOL_NAMES, 0);
 	if (spool_read_file(o->dirfd, path, NAMES_MAX, &p, &n, &o->err) == -1)
-		return -1;
+		return damage(o, NULL);
 	o->names = spool_names_get(slice_of(p, n));
 	free(p);
-	if (o->names == NULL)
-		return err_set(&o->err, "names are damaged");
-	return 0;
-}
-
-static int
-open_index(struct opening *o)
-{
-	char path[SPOOL_PATH];
-	int fd, result;
-
-	spool_path(path, o->id, SPOOL_INDEX, 0);
-	fd = openat(o->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(&o->err, "opening the index");
-	result = check_index(o, fd);
-	close(fd);
-	return result == -1 ? -1 : find_dead(o);
+	return o->names == NULL ? damage(o, "names are damaged") : 0;
 }
 
 static void
@@ -233,34 +329,102 @@ drop_index(struct opening *o)
  * What cannot be compacted, on a full disk, is opened as it is.  The new name
  * is synced before any change, which counts slots as they are now; with all
  * directories above it, since a mailbox that is made again from the log has
- * its slots as they were.
+ * its slots as they were.  1: the index is another one.
  */
 static int
-compact(struct opening *o)
+compact(struct opening *o, int fd)
 {
 	struct err err;
 
 	if (o->compact_dead == 0 || o->header.ndead < o->compact_dead ||
-	    o->header.ndead < o->header.nslots / 4 ||
-	    compact_index(&o->compaction, &o->header, slot_at(o->map, 0),
-	        &err) == -1)
+	    o->header.ndead < o->header.nslots / 4)
+		return 0;
+	o->compaction.least = o->header.nslots / 4 < o->compact_dead
+	                          ? o->compact_dead
+	                          : o->header.nslots / 4;
+	if (compact_index(&o->compaction, &o->header, fd, &err) != 1)
 		return 0;
 	o->compacted = true;
-	drop_index(o);
+	o->compact_dead = 0;
 	if (spool_sync_dirs(o->dirfd, o->id, &o->err) == -1) {
 		o->unsure = true;
 		return -1;
 	}
-	return open_index(o);
+	return 1;
+}
+
+static int
+open_index(struct opening *o)
+{
+	char path[SPOOL_PATH];
+	int fd, result;
+
+	spool_path(path, o->id, SPOOL_INDEX, 0);
+	fd = openat(o->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		err_sys(&o->err, "opening the index");
+		return errno == ENOENT ? damage(o, NULL) : -1;
+	}
+	result = check_index(o, fd);
+	if (result == 0)
+		result = find_dead(o, fd);
+	if (result == 0)
+		result = compact(o, fd);
+	close(fd);
+	if (result == 0)
+		return read_names(o);
+	drop_index(o);
+	return result;
+}
+
+static bool
+is_there(struct opening *o)
+{
+	char path[SPOOL_PATH];
+
+	spool_dir_path(path, o->id);
+	return faccessat(o->dirfd, path, F_OK, 0) == 0;
+}
+
+static int
+rebuild(struct opening *o)
+{
+	struct err why = o->err;
+
+	drop_index(o);
+	o->rebuilding.dirfd = o->dirfd;
+	memcpy(o->rebuilding.id, o->id, sizeof o->id);
+	o->rebuilding.base = o->compaction.base;
+	if (rebuild_index(&o->rebuilding, &o->err) == -1) {
+		if (o->damaged)
+			err_add(&o->err, "%s; rebuilding", why.text);
+		return -1;
+	}
+	o->rebuilt = true;
+	o->rebuild = o->damaged = false;
+	return 0;
 }
 
 static void
 opening_run(void *arg)
 {
 	struct opening *o = arg;
+	int result = 0;
 
-	o->failed =
-	    open_index(o) == -1 || compact(o) == -1 || read_names(o) == -1;
+	/* Without a directory there is no mailbox, and none is made. */
+	if (o->rebuild && is_there(o))
+		result = o->may_rebuild ? rebuild(o) : -1;
+	if (result == 0)
+		result = open_index(o);
+	if (result == 1)
+		result = open_index(o);
+	if (result == -1 && o->damaged && !o->rebuild && !o->rebuilt &&
+	    is_there(o)) {
+		o->rebuild = true;
+		if (o->may_rebuild && rebuild(o) == 0)
+			result = open_index(o);
+	}
+	o->failed = result == -1;
 }
 
 /*
@@ -270,12 +434,16 @@ opening_run(void *arg)
 static void
 plan_compaction(struct opening *o, struct spool *sp)
 {
+	int64_t now = loop_wall(sp->env.loop).ms / 1000;
+
 	o->compaction = (struct compaction){ .dirfd = sp->dirfd,
 		.base = sp->applied,
-		.keys_since = loop_wall(sp->env.loop).ms / 1000 -
-		              (int64_t)sp->env.key_days * 86400 };
+		.keys_since = now - (int64_t)sp->env.key_days * 86400,
+		.held_since = scan_held_since(sp) };
 	memcpy(o->compaction.id, o->id, sizeof o->id);
 	o->compact_dead = sp->checkpointing ? 0 : sp->compact_dead;
+	o->may_rebuild = !sp->checkpointing;
+	o->rebuilding.uidvalidity = (uint32_t)now;
 	sp->compacting++;
 }
 
@@ -285,12 +453,26 @@ end_compaction(struct opening *o, struct spool *sp)
 	struct dirty *d;
 
 	sp->compacting--;
-	if (!o->compacted)
+	if (o->unsure || o->rebuilding.unsure)
+		sp->ailing = true;
+	if (!o->compacted && !o->rebuilt)
 		return;
 	d = dirty_mark(sp, o->id);
 	d->index = d->dirs = true;
-	if (o->unsure)
-		sp->ailing = true;
+}
+
+static void
+say_rebuilt(struct opening *o, struct spool *sp)
+{
+	const struct rebuilding *r = &o->rebuilding;
+
+	map_remove(&sp->ill, slice_str(o->id));
+	sp->store.counts.rebuilt++;
+	log_warn(sp->env.log, "spool: mailbox was damaged and is rebuilt",
+	    "dir", sp->dir, "mailboxid", o->id, "kept", LOG_NUM(r->kept),
+	    "found", LOG_NUM(r->found), "lost", LOG_NUM(r->lost), "header",
+	    r->no_header ? "lost" : "kept", "names",
+	    r->no_names ? "lost" : "kept", NULL);
 }
 
 struct store_numbers
@@ -311,14 +493,56 @@ static void
 opening_failed(struct opening *o)
 {
 	struct spool_mailbox *mb = o->mb;
+	struct spool *sp = mb->sp;
 
-	log_err(mb->sp->env.log, "spool: mailbox cannot be opened", "dir",
-	    mb->sp->dir, "mailboxid", o->id, "why", o->err.text, NULL);
+	log_err(sp->env.log, "spool: mailbox cannot be opened", "dir", sp->dir,
+	    "mailboxid", o->id, "why", o->err.text, NULL);
+	if (o->damaged)
+		sp->store.counts.damaged_mailboxes++;
 	drop_index(o);
 	free(o->names);
 	mb->closed = true;
 	box_release(mb);
-	o->cb(o->arg, NULL, "Mailbox cannot be opened");
+	if (o->cb != NULL)
+		o->cb(o->arg, NULL, "Mailbox cannot be opened");
+	if (o->pinned != NULL)
+		o->pinned(o->pinned_arg, NULL);
+}
+
+static void
+take_over(struct opening *o)
+{
+	struct spool_mailbox *mb = o->mb;
+
+	mb->now = mb->next = o->header;
+	mb->map = o->map;
+	mb->map_size = o->map_size;
+	mb->room = o->room;
+	mb->dead = o->dead;
+	mb->data_no = o->header.data_no;
+	mb->data_end = o->header.data_end;
+	mb->cache_end = o->header.cache_end;
+	mb->store.names = o->names;
+	mb->store.recent = o->header.recent;
+	mb->store.numbers = box_numbers(&mb->now);
+	if (o->pinned != NULL)
+		mb->pins++;
+	box_release(mb);
+	if (o->cb != NULL)
+		o->cb(o->arg, &mb->store, NULL);
+	if (o->pinned != NULL)
+		o->pinned(o->pinned_arg, mb);
+}
+
+static void opening_done(void *arg);
+
+static void
+opening_start(struct opening *o)
+{
+	struct spool *sp = o->mb->sp;
+
+	plan_compaction(o, sp);
+	jobs_put(sp->env.jobs, opening_run, opening_done, o);
 }
 
 static void
@@ -326,26 +550,39 @@ opening_done(void *arg)
 {
 	struct opening *o = arg;
 	struct spool_mailbox *mb = o->mb;
+	struct spool *sp = mb->sp;
 
-	end_compaction(o, mb->sp);
-	if (o->failed) {
-		opening_failed(o);
-	} else {
-		mb->now = mb->next = o->header;
-		mb->map = o->map;
-		mb->map_size = o->map_size;
-		mb->room = o->room;
-		mb->dead = o->dead;
-		mb->data_no = o->header.data_no;
-		mb->data_end = o->header.data_end;
-		mb->cache_end = o->header.cache_end;
-		mb->store.names = o->names;
-		mb->store.recent = o->header.recent;
-		mb->store.numbers = box_numbers(&mb->now);
-		box_release(mb);
-		o->cb(o->arg, &mb->store, NULL);
+	end_compaction(o, sp);
+	if (o->rebuilt)
+		say_rebuilt(o, sp);
+	if (o->failed && o->rebuild && !o->may_rebuild) {
+		/* Once more, when the checkpoint is over. */
+		free(o->names);
+		o->names = NULL;
+		o->failed = o->damaged = false;
+		if (sp->checkpointing)
+			TAILQ_INSERT_TAIL(&sp->held_up, o, entry);
+		else
+			opening_start(o);
+		return;
 	}
+	mb->opening = NULL;
+	if (o->failed)
+		opening_failed(o);
+	else
+		take_over(o);
 	free(o);
+}
+
+void
+box_checkpointed(struct spool *sp)
+{
+	struct opening *o;
+
+	while ((o = TAILQ_FIRST(&sp->held_up)) != NULL) {
+		TAILQ_REMOVE(&sp->held_up, o, entry);
+		opening_start(o);
+	}
 }
 
 /* Closed and not gone yet: it is as it was, and open again. */
@@ -359,10 +596,55 @@ static void
 reopen_done(void *arg)
 {
 	struct opening *o = arg;
+	struct spool_mailbox *mb = o->mb;
 
-	box_release(o->mb);
-	o->cb(o->arg, &o->mb->store, NULL);
+	if (o->pinned != NULL)
+		mb->pins++;
+	box_release(mb);
+	if (o->cb != NULL && mb->damaged)
+		want_told(mb);
+	if (o->cb != NULL)
+		o->cb(o->arg, &mb->store, NULL);
+	if (o->pinned != NULL)
+		o->pinned(o->pinned_arg, mb);
 	free(o);
+}
+
+static struct opening *
+opening_new(struct spool *sp, const char *id)
+{
+	struct opening *o = xcalloc(1, sizeof *o);
+
+	o->dirfd = sp->dirfd;
+	memcpy(o->id, id, strlen(id) + 1);
+	return o;
+}
+
+static void
+reopen(struct opening *o, struct spool_mailbox *mb)
+{
+	o->mb = mb;
+	box_hold(mb);
+	jobs_put(mb->sp->env.jobs, reopen_run, reopen_done, o);
+}
+
+static struct spool_mailbox *
+open_first(struct opening *o, struct spool *sp)
+{
+	struct spool_mailbox *mb = xcalloc(1, sizeof *mb);
+
+	mb->magic = MAILBOX_MAGIC;
+	mb->sp = sp;
+	mb->store.module = &spool_module;
+	mb->store.store = &sp->store;
+	memcpy(mb->store.id, o->id, sizeof o->id);
+	map_put(&sp->open, slice_str(o->id), mb);
+	mb->opening = o;
+	o->mb = mb;
+	o->rebuild = map_find(&sp->ill, slice_str(o->id)) != NULL;
+	box_hold(mb);
+	opening_start(o);
+	return mb;
 }
 
 void
@@ -370,31 +652,36 @@ box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 {
 	struct spool *sp = spool_of(st);
 	struct spool_mailbox *mb = map_find(&sp->open, slice_str(id));
-	struct opening *o = xcalloc(1, sizeof *o);
+	struct opening *o;
 
-	o->dirfd = sp->dirfd;
+	MUST(mb == NULL || mb->closed);
+	if (mb != NULL)
+		mb->closed = false;
+	o = mb != NULL && mb->opening != NULL ? mb->opening
+	                                      : opening_new(sp, id);
 	o->cb = cb;
 	o->arg = arg;
-	memcpy(o->id, id, strlen(id) + 1);
-	if (mb != NULL) {
-		MUST(mb->closed);
-		mb->closed = false;
-		o->mb = mb;
-		box_hold(mb);
-		jobs_put(sp->env.jobs, reopen_run, reopen_done, o);
-		return;
-	}
-	mb = xcalloc(1, sizeof *mb);
-	mb->magic = MAILBOX_MAGIC;
-	mb->sp = sp;
-	mb->store.module = &spool_module;
-	mb->store.store = &sp->store;
-	memcpy(mb->store.id, id, strlen(id) + 1);
-	map_put(&sp->open, slice_str(id), mb);
-	o->mb = mb;
-	box_hold(mb);
-	plan_compaction(o, sp);
-	jobs_put(sp->env.jobs, opening_run, opening_done, o);
+	if (mb == NULL)
+		open_first(o, sp);
+	else if (mb->opening == NULL)
+		reopen(o, mb);
+}
+
+void
+box_pin(struct spool *sp, const char *id, box_pinned *cb, void *arg)
+{
+	struct spool_mailbox *mb = map_find(&sp->open, slice_str(id));
+	struct opening *o;
+
+	o = mb != NULL && mb->opening != NULL ? mb->opening
+	                                      : opening_new(sp, id);
+	MUST(o->pinned == NULL);
+	o->pinned = cb;
+	o->pinned_arg = arg;
+	if (mb == NULL)
+		open_first(o, sp)->closed = true;
+	else if (mb->opening == NULL)
+		reopen(o, mb);
 }
 
 /* ---- the draft ---- */
@@ -493,8 +780,11 @@ box_draft_find(struct spool_mailbox *mb, uint32_t uid)
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
+		const struct store_msg *m = slot_at(mb->draft, mid);
 
-		if (slot_at(mb->draft, mid)->uid < uid)
+		if (!spool_msg_good(m))
+			box_damaged(mb, "slot");
+		if (m->uid < uid)
 			low = mid + 1;
 		else
 			high = mid;

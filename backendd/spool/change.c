@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "backendd/spool/spool.h"
 #include "lib/journal.h"
@@ -10,7 +11,8 @@
 
 enum {
 	RETRY_MS = 10, /* the first time; then longer and longer */
-	RETRY_MS_MAX = 2000
+	RETRY_MS_MAX = 2000,
+	LOOK_MS = 200 /* between looks at how full the disk is */
 };
 
 const char *
@@ -20,6 +22,56 @@ change_refusal(const struct spool *sp)
 		return "The disk has failed";
 	if (sp->troubled || journal_failed(sp->journal))
 		return "The disk is full or failing, try again later";
+	return NULL;
+}
+
+/* In a log and in a data file: twice. */
+static uint64_t
+room_for(uint64_t octets)
+{
+	return 2 * octets;
+}
+
+void
+change_look(struct spool *sp)
+{
+	int64_t now = loop_now(sp->env.loop).ms;
+	uint64_t left = 0;
+	struct statvfs v;
+	bool was = sp->full;
+
+	if (sp->looked_ms != 0 && now - sp->looked_ms < LOOK_MS)
+		return;
+	sp->looked_ms = now;
+	/* What cannot be asked will say so when it is written to. */
+	if (fstatvfs(sp->dirfd, &v) == -1) {
+		sp->full = false;
+		sp->room = UINT64_MAX;
+		return;
+	}
+	left = (uint64_t)v.f_bavail * v.f_frsize;
+	sp->full = left <= sp->options.reserve;
+	sp->room = sp->full ? 0 : left - sp->options.reserve;
+	if (sp->full && !was)
+		log_err(sp->env.log, "spool: disk is full but for the reserve",
+		    "dir", sp->dir, "left", LOG_NUM(left), NULL);
+	else if (was && !sp->full)
+		log_warn(sp->env.log, "spool: there is room again", "dir",
+		    sp->dir, "left", LOG_NUM(left), NULL);
+}
+
+const char *
+change_refusal_of(struct spool *sp, uint64_t octets)
+{
+	const char *why = change_refusal(sp);
+	uint64_t n = room_for(octets);
+
+	if (why != NULL || sp->options.reserve == 0)
+		return why;
+	change_look(sp);
+	if (sp->full || n > sp->room)
+		return "The disk is full, try again later";
+	sp->room -= n;
 	return NULL;
 }
 
@@ -66,6 +118,10 @@ change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
 	struct err err;
 
 	MUST(e->mb == NULL && slots <= STORE_ITEMS_MAX);
+	if (mb->damaged) {
+		change_refuse(ch, "The mailbox is damaged");
+		return NULL;
+	}
 	if (box_draft(mb, (uint32_t)slots, &err) == -1) {
 		log_err(ch->sp->env.log, "spool: no room in an index", "dir",
 		    ch->sp->dir, "mailboxid", mb->store.id, "why", err.text,
@@ -76,6 +132,7 @@ change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
 	box_hold(mb);
 	mb->drafts++;
 	e->mb = mb;
+	e->side = epoch_enter(&mb->epoch);
 	if (uids > 0) {
 		e->uids = xcalloc(2 * uids, sizeof *e->uids);
 		e->slots = e->uids + uids;
@@ -127,8 +184,10 @@ finish(struct change *ch)
 	for (size_t i = 0; i < NITEMS(ch->effects); i++) {
 		struct effect *e = &ch->effects[i];
 
-		if (e->mb != NULL)
+		if (e->mb != NULL) {
+			epoch_leave(&e->mb->epoch, e->side);
 			box_release(e->mb);
+		}
 		free(e->uids);
 		free(e->meta);
 	}
@@ -164,6 +223,8 @@ take_effect(struct effect *e)
 	if (e->meta != NULL)
 		box_meta_done(e->mb, &e->meta);
 	box_draft_done(e->mb);
+	if (e->news.nexpunged > 0)
+		reclaim_want(e->mb->sp, e->mb);
 }
 
 static void
@@ -171,7 +232,7 @@ tell(struct effect *e)
 {
 	struct store_mailbox *mb;
 
-	if (e->mb == NULL || !e->begun)
+	if (e->mb == NULL || !e->begun || e->quiet)
 		return;
 	mb = &e->mb->store;
 	if (mb->observer != NULL)
@@ -273,10 +334,25 @@ advance_one(struct spool *sp)
 		take_effect(&ch->effects[i]);
 	for (size_t i = 0; i < NITEMS(ch->effects); i++)
 		tell(&ch->effects[i]);
-	if (ch->destroyed[0] != '\0')
-		trash_empty(sp, ch->destroyed);
+	if (ch->trash[0] != '\0')
+		trash_empty(sp, ch->trash);
 	finish(ch);
 	return true;
+}
+
+/* Its user is to close it; what it asked for meanwhile was refused. */
+static void
+tell_damaged(struct spool *sp)
+{
+	struct store_news news = { .damaged = true };
+	struct spool_mailbox *mb;
+
+	while ((mb = TAILQ_FIRST(&sp->hurt)) != NULL) {
+		TAILQ_REMOVE(&sp->hurt, mb, hurt);
+		mb->untold = false;
+		if (mb->store.observer != NULL)
+			mb->store.observer(mb->store.observer_arg, &news);
+	}
 }
 
 /*
@@ -295,6 +371,7 @@ change_advance(struct spool *sp)
 	}
 	while (advance_one(sp))
 		;
+	tell_damaged(sp);
 	checkpoint_want(sp);
 }
 

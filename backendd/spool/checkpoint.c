@@ -206,6 +206,7 @@ checkpoint_done(void *arg)
 
 	sp->checkpointing = false;
 	sp->busy--;
+	box_checkpointed(sp);
 	if (checkpoint_end(c, &err) == -1) {
 		log_err(sp->env.log, "spool: sync failed, restart needed",
 		    "dir", sp->dir, "why", err.text, NULL);
@@ -250,7 +251,7 @@ emptying_run(void *arg)
 	struct err err;
 
 	/* What is left is removed at the next start, or it says why not. */
-	if (spool_remove_dir(e->dirfd, e->path, &err) == -1)
+	if (spool_remove(e->dirfd, e->path, &err) == -1)
 		return;
 }
 
@@ -264,13 +265,13 @@ emptying_done(void *arg)
 }
 
 void
-trash_empty(struct spool *sp, const char *id)
+trash_empty(struct spool *sp, const char *path)
 {
 	struct emptying *e = xcalloc(1, sizeof *e);
 
 	e->sp = sp;
 	e->dirfd = sp->dirfd;
-	snprintf(e->path, sizeof e->path, "trash/%s", id);
+	snprintf(e->path, sizeof e->path, "%s", path);
 	sp->busy++;
 	jobs_put(sp->env.jobs, emptying_run, emptying_done, e);
 }

@@ -8,22 +8,25 @@
 #include "backendd/spool/spool.h"
 #include "lib/xalloc.h"
 
-/* Messages gone whose delivery may still be tried again keep their slots. */
+/*
+ * Messages gone whose delivery may still be tried again keep their slots, and
+ * so do those that may be brought back.
+ */
 static bool
 stays(const struct compaction *c, const struct store_msg *m)
 {
 	static const uint8_t none[16];
 
-	if ((m->flags & SPOOL_GONE) == 0)
+	if ((m->flags & SPOOL_GONE) == 0 || scan_is_held(m, c->held_since))
 		return true;
 	return memcmp(m->key, none, 16) != 0 && m->added >= c->keys_since;
 }
 
-static int
-write_new(const struct compaction *c, const char *path, const void *p, size_t n,
-    uint64_t at, struct err *err)
+int
+compact_write(int dirfd, const char *path, const void *p, size_t n, uint64_t at,
+    struct err *err)
 {
-	int fd = openat(c->dirfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int result;
 
 	if (fd == -1)
@@ -35,61 +38,84 @@ write_new(const struct compaction *c, const char *path, const void *p, size_t n,
 	return result;
 }
 
-/* Sorts the slots into the new index and the list of what has gone. */
-static void
-divide(const struct compaction *c, struct spool_header *h,
-    const struct store_msg *slots, struct store_msg *keep,
-    struct spool_expunged *gone)
+int
+compact_replace(int dirfd, const char *id, const void *slots, size_t n,
+    struct err *err)
 {
-	uint32_t n = h->nslots, kept = 0, went = 0;
+	char path[SPOOL_PATH], fresh[SPOOL_PATH];
 
-	for (uint32_t s = 0; s < n; s++)
-		if (stays(c, &slots[s]))
-			keep[kept++] = slots[s];
-		else
-			gone[went++] =
-			    (struct spool_expunged){ .modseq = slots[s].modseq,
-				    .uid = slots[s].uid };
-	h->nslots = kept;
-	h->ndead -= went;
-	h->nexpunged += went;
-	h->base = c->base;
-	spool_header_seal(h);
+	spool_path(path, id, SPOOL_INDEX, 0);
+	spool_path(fresh, id, SPOOL_FRESH, 0);
+	if (unlinkat(dirfd, fresh, 0) == -1 && errno != ENOENT)
+		return err_sys(err, "removing %s", fresh);
+	if (compact_write(dirfd, fresh, slots, n * SPOOL_SLOT, 0, err) == -1)
+		return -1;
+	if (renameat(dirfd, fresh, dirfd, path) == -1)
+		return err_sys(err, "renaming %s", fresh);
+	return 0;
+}
+
+/* The slots sorted into the new index and the list of what has gone. */
+struct division {
+	const struct compaction *compaction;
+	struct store_msg *keep;
+	struct spool_expunged *gone;
+	uint32_t nkept, ngone;
+};
+
+static int
+divide(void *arg, uint32_t s, const struct store_msg *m, struct err *err)
+{
+	struct division *d = arg;
+	struct spool_expunged *x;
+
+	(void)s, (void)err;
+	if (stays(d->compaction, m)) {
+		d->keep[d->nkept++] = *m;
+		return 0;
+	}
+	x = &d->gone[d->ngone++];
+	*x = (struct spool_expunged){ .modseq = m->modseq, .uid = m->uid };
+	spool_expunged_seal(x);
+	return 0;
+}
+
+static int
+write_both(const struct compaction *c, const struct spool_header *old,
+    struct store_msg *slots, const struct division *d, struct err *err)
+{
+	struct spool_header h = *old;
+	char path[SPOOL_PATH];
+
+	h.nslots = d->nkept;
+	h.ndead -= d->ngone;
+	h.nexpunged += d->ngone;
+	h.base = c->base;
+	spool_header_seal(&h);
+	memcpy(slots, &h, sizeof h);
+	spool_path(path, c->id, SPOOL_EXPUNGED, 0);
+	if (compact_write(c->dirfd, path, d->gone, d->ngone * sizeof *d->gone,
+	        old->nexpunged * sizeof *d->gone, err) == -1)
+		return -1;
+	return compact_replace(c->dirfd, c->id, slots, (size_t)d->nkept + 1,
+	    err);
 }
 
 int
 compact_index(const struct compaction *c, const struct spool_header *old,
-    const struct store_msg *slots, struct err *err)
+    int fd, struct err *err)
 {
-	struct spool_header h = *old;
 	/* The header goes into the first slot. */
-	struct store_msg *keep = xcalloc((size_t)h.nslots + 1, sizeof *keep);
-	struct spool_expunged *gone =
-	    xcalloc((size_t)h.nslots + 1, sizeof *gone);
-	char path[SPOOL_PATH], fresh[SPOOL_PATH];
-	int result = -1;
+	struct store_msg *slots =
+	    xcalloc((size_t)old->nslots + 1, sizeof *slots);
+	struct division d = { .compaction = c,
+		.keep = slots + 1,
+		.gone = xcalloc((size_t)old->nslots + 1, sizeof *d.gone) };
+	int result = scan_index(fd, old, divide, &d, err);
 
-	divide(c, &h, slots, keep + 1, gone);
-	memcpy(keep, &h, sizeof h);
-	spool_path(path, c->id, SPOOL_EXPUNGED, 0);
-	if (write_new(c, path, gone,
-	        (size_t)(h.nexpunged - old->nexpunged) * sizeof *gone,
-	        old->nexpunged * sizeof *gone, err) == -1)
-		goto out;
-	spool_path(path, c->id, SPOOL_INDEX, 0);
-	spool_path(fresh, c->id, SPOOL_FRESH, 0);
-	if (unlinkat(c->dirfd, fresh, 0) == -1 && errno != ENOENT) {
-		err_sys(err, "removing %s", fresh);
-		goto out;
-	}
-	if (write_new(c, fresh, keep, ((size_t)h.nslots + 1) * SPOOL_SLOT, 0,
-	        err) == -1)
-		goto out;
-	result = renameat(c->dirfd, fresh, c->dirfd, path);
-	if (result == -1)
-		err_sys(err, "renaming %s", fresh);
-out:
-	free(keep);
-	free(gone);
+	if (result == 0 && d.ngone >= c->least)
+		result = write_both(c, old, slots, &d, err) == -1 ? -1 : 1;
+	free(slots);
+	free(d.gone);
 	return result;
 }

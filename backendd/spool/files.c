@@ -14,7 +14,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	NAMES_VERSION = 1
+	NAMES_VERSION = 1,
+	INDEX_VERSION = 2
 };
 
 /* The hash only spreads: IDs are ours. */
@@ -165,28 +166,36 @@ spool_make_dirs(int dirfd, const char *id, struct err *err)
 	return 0;
 }
 
-int
-spool_remove_dir(int dirfd, const char *path, struct err *err)
+DIR *
+spool_opendir(int dirfd, const char *path, struct err *err)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+
+	if (d == NULL)
+		err_sys(err, "opening %s", path);
+	if (d == NULL && fd != -1)
+		close(fd);
+	return d;
+}
+
+int
+spool_remove(int top, const char *path, struct err *err)
+{
 	struct dirent *e;
 	DIR *d;
 
-	if (fd == -1 && errno == ENOENT)
+	if (unlinkat(top, path, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (fd == -1)
-		return err_sys(err, "opening %s", path);
-	d = fdopendir(fd);
-	if (d == NULL) {
-		close(fd);
-		return err_sys(err, "opening %s", path);
-	}
+	d = spool_opendir(top, path, err);
+	if (d == NULL)
+		return -1;
 	while ((e = readdir(d)) != NULL)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			/* What cannot be removed makes rmdir fail below. */
-			(void)unlinkat(fd, e->d_name, 0);
+			(void)unlinkat(dirfd(d), e->d_name, 0);
 	closedir(d);
-	if (unlinkat(dirfd, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
+	if (unlinkat(top, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
 		return err_sys(err, "removing %s", path);
 	return 0;
 }
@@ -203,14 +212,14 @@ spool_header_seal(struct spool_header *h)
 {
 	_Static_assert(sizeof *h == SPOOL_SLOT, "the header is a slot");
 	h->magic = SPOOL_MAGIC;
-	h->version = 1;
+	h->version = INDEX_VERSION;
 	h->crc = header_crc(h);
 }
 
 bool
 spool_header_good(const struct spool_header *h)
 {
-	return h->magic == SPOOL_MAGIC && h->version == 1 &&
+	return h->magic == SPOOL_MAGIC && h->version == INDEX_VERSION &&
 	       h->crc == header_crc(h) && h->ndead <= h->nslots &&
 	       h->exists == h->nslots - h->ndead;
 }
@@ -235,6 +244,19 @@ bool
 spool_msg_good(const struct store_msg *m)
 {
 	return m->crc == msg_crc(m);
+}
+
+void
+spool_expunged_seal(struct spool_expunged *x)
+{
+	x->crc = hash_crc32c(0, x, offsetof(struct spool_expunged, crc));
+}
+
+bool
+spool_expunged_good(const struct spool_expunged *x)
+{
+	return x->crc ==
+	       hash_crc32c(0, x, offsetof(struct spool_expunged, crc));
 }
 
 /* A keyword more, unless add is empty. */
@@ -286,8 +308,8 @@ spool_names_put(struct buf *b, const struct store_names *names)
 	    hash_crc32c(0, buf_data(b) + start, buf_len(b) - start));
 }
 
-struct store_names *
-spool_names_get(struct slice s)
+static struct store_names *
+names_get(struct slice s)
 {
 	struct store_names *names = NULL;
 	char *keywords[STORE_KEYWORDS];
@@ -315,4 +337,12 @@ spool_names_get(struct slice s)
 	while (n > 0)
 		free(keywords[--n]);
 	return names;
+}
+
+struct store_names *
+spool_names_get(struct slice s)
+{
+	struct store_names *names = names_get(slice_first(s, s.len / 2));
+
+	return names != NULL ? names : names_get(slice_skip(s, s.len / 2));
 }

@@ -2,14 +2,17 @@
 #include <string.h>
 
 #include "backendd/spool/spool.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
 void
-flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m)
+flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m,
+    size_t len)
 {
+	MUST(len <= offsetof(struct store_msg, place[2]));
 	redo_write(&ch->record, SPOOL_INDEX, 0, ((uint64_t)s + 1) * SPOOL_SLOT,
-	    slice_of(m, offsetof(struct store_msg, uid)));
+	    slice_of(m, len));
 }
 
 static uint64_t
@@ -69,7 +72,7 @@ change_one(struct change *ch, struct effect *e, const struct store_change *c,
 	count(&mb->next, m->flags, (uint32_t)-1);
 	count(&mb->next, to.flags, 1);
 	*m = to;
-	flags_put_slot(ch, s, m);
+	flags_put_slot(ch, s, m, offsetof(struct store_msg, uid));
 	e->uids[e->news.nchanged++] = c->uid;
 	return STORE_DONE;
 }
@@ -104,7 +107,7 @@ flags_change(struct store_mailbox *store, struct store_change *c, size_t n,
 }
 
 void
-flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s)
+flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s, bool hold)
 {
 	struct spool_mailbox *mb = e->mb;
 	struct store_msg *m = box_draft_slot(mb, s), to = *m;
@@ -113,14 +116,16 @@ flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s)
 	MUST((m->flags & SPOOL_GONE) == 0);
 	MUST(n == 0 || e->slots[n - 1] < s);
 	to.modseq = next_modseq(ch, e);
-	to.flags |= SPOOL_GONE;
+	to.flags |= hold ? SPOOL_GONE : SPOOL_GONE | SPOOL_BARE;
+	to.savedate = loop_wall(mb->sp->env.loop).ms / 1000;
 	spool_msg_seal(&to);
 	count(&mb->next, m->flags, (uint32_t)-1);
 	mb->next.exists--;
 	mb->next.ndead++;
 	mb->next.size -= m->size;
+	mb->next.dead_octets += spool_frame_room(m->size);
 	*m = to;
-	flags_put_slot(ch, s, m);
+	flags_put_slot(ch, s, m, offsetof(struct store_msg, added));
 	e->uids[n] = m->uid;
 	e->slots[n] = s;
 	e->news.expunged = e->uids;
@@ -144,7 +149,8 @@ flags_expunge(struct store_mailbox *store, const uint32_t *uids, size_t n,
 			continue;
 		flags = box_draft_slot(mb, s)->flags;
 		if ((flags & SPOOL_GONE) == 0 && (flags & if_flags) == if_flags)
-			flags_expunge_slot(ch, e, s);
+			flags_expunge_slot(ch, e, s,
+			    mb->sp->options.hold_seconds > 0);
 	}
 	change_end(ch, e);
 	change_put(ch);

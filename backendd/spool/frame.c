@@ -6,14 +6,26 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
-#define FRAME_MAGIC 0x6d734631u
+#define FRAME_MAGIC 0x6d734632u
 
-/* Then a CRC-32C of each block, then the octets. */
+/*
+ * Then a CRC-32C of each block, then the octets.  What the index has of the
+ * message, too, as it was when the frame was written: to make the index anew.
+ */
 struct frame {
 	uint32_t crc; /* of what follows, the blocks' too */
 	uint32_t magic;
 	uint64_t size;
 	uint8_t emailid[16];
+	uint32_t uid;
+	uint32_t flags;
+	uint64_t keywords[STORE_KEYWORD_WORDS];
+	int64_t internaldate;
+	int64_t savedate;
+	uint64_t modseq;
+	uint32_t uidvalidity;
+	int16_t zone;
+	uint8_t spare[2];
 };
 
 struct cache_head {
@@ -42,13 +54,10 @@ head_crc(const uint8_t *head, uint64_t size)
 }
 
 void
-spool_frame_make(uint8_t *head, struct slice octets, const uint8_t emailid[16])
+spool_frame_sum(uint8_t *head, struct slice octets)
 {
-	struct frame f = { .magic = FRAME_MAGIC, .size = octets.len };
 	size_t n = blocks(octets.len);
 
-	memcpy(f.emailid, emailid, 16);
-	memcpy(head, &f, sizeof f);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = i * SPOOL_BLOCK, len = octets.len - at;
 		uint32_t crc;
@@ -56,10 +65,61 @@ spool_frame_make(uint8_t *head, struct slice octets, const uint8_t emailid[16])
 		if (len > SPOOL_BLOCK)
 			len = SPOOL_BLOCK;
 		crc = hash_crc32c(0, octets.ptr + at, len);
-		memcpy(head + sizeof f + 4 * i, &crc, 4);
+		memcpy(head + sizeof(struct frame) + 4 * i, &crc, 4);
 	}
-	f.crc = head_crc(head, octets.len);
+}
+
+void
+spool_frame_seal(uint8_t *head, const struct store_msg *m, uint32_t uidvalidity)
+{
+	_Static_assert(sizeof(struct frame) == SPOOL_FRAME_MIN, "as on disk");
+	struct frame f = { .magic = FRAME_MAGIC,
+		.size = m->size,
+		.uid = m->uid,
+		.flags = m->flags & STORE_FLAGS,
+		.keywords = { m->keywords[0], m->keywords[1] },
+		.internaldate = m->internaldate,
+		.savedate = m->savedate,
+		.modseq = m->modseq,
+		.uidvalidity = uidvalidity,
+		.zone = m->zone };
+
+	memcpy(f.emailid, m->emailid, 16);
 	memcpy(head, &f, sizeof f);
+	f.crc = head_crc(head, m->size);
+	memcpy(head, &f, sizeof f);
+}
+
+bool
+spool_frame_begins(const uint8_t head[SPOOL_FRAME_MIN], uint64_t *size)
+{
+	struct frame f;
+
+	memcpy(&f, head, sizeof f);
+	*size = f.size;
+	return f.magic == FRAME_MAGIC;
+}
+
+bool
+spool_frame_parse(const uint8_t *head, struct store_msg *m,
+    uint32_t *uidvalidity)
+{
+	struct frame f;
+
+	memcpy(&f, head, sizeof f);
+	if (f.magic != FRAME_MAGIC || f.crc != head_crc(head, f.size))
+		return false;
+	*m = (struct store_msg){ .uid = f.uid,
+		.flags = f.flags,
+		.keywords = { f.keywords[0], f.keywords[1] },
+		.internaldate = f.internaldate,
+		.savedate = f.savedate,
+		.modseq = f.modseq,
+		.zone = f.zone,
+		.size = f.size };
+	memcpy(m->emailid, f.emailid, 16);
+	*uidvalidity = f.uidvalidity;
+	return true;
 }
 
 void
@@ -81,7 +141,7 @@ check_head(const uint8_t *head, const struct spool_place *p, struct err *err)
 	struct frame f;
 
 	memcpy(&f, head, sizeof f);
-	if (f.magic != FRAME_MAGIC || f.size != p->size ||
+	if (f.magic != FRAME_MAGIC || f.size != p->size || f.uid != p->uid ||
 	    memcmp(f.emailid, p->emailid, 16) != 0 ||
 	    f.crc != head_crc(head, p->size))
 		return err_set(err, "message is damaged: head");
@@ -163,29 +223,28 @@ spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
 }
 
 int
-spool_frame_copy(int from, const struct spool_place *p, int to, uint64_t at,
-    struct err *err)
+spool_frame_copy(int from, const struct spool_place *p, uint8_t *head, int to,
+    uint64_t at, struct err *err)
 {
-	size_t head = spool_frame_head(p->size);
-	uint8_t *area = xmalloc(head + SPOOL_BLOCK), *block = area + head;
+	size_t head_len = spool_frame_head(p->size);
+	uint8_t *block = xmalloc(SPOOL_BLOCK);
 	int result = -1;
 
-	if (spool_read(from, area, head, p->at, err) == -1 ||
-	    check_head(area, p, err) == -1 ||
-	    spool_write(to, area, head, at, err) == -1)
+	if (spool_read(from, head, head_len, p->at, err) == -1 ||
+	    check_head(head, p, err) == -1)
 		goto out;
 	for (size_t i = 0; i < blocks(p->size); i++) {
-		uint64_t start = head + (uint64_t)i * SPOOL_BLOCK;
+		uint64_t start = head_len + (uint64_t)i * SPOOL_BLOCK;
 		size_t len = block_len(p->size, i);
 
 		if (spool_read(from, block, len, p->at + start, err) == -1 ||
-		    check_block(area, i, block, len, err) == -1 ||
+		    check_block(head, i, block, len, err) == -1 ||
 		    spool_write(to, block, len, at + start, err) == -1)
 			goto out;
 	}
 	result = 0;
 out:
-	free(area);
+	free(block);
 	return result;
 }
 

@@ -29,6 +29,7 @@ struct reading {
 	bool damaged;
 	store_read_cb *cb;
 	void *arg;
+	unsigned side; /* of mb's epoch */
 
 	int fd; /* the file open now */
 	uint32_t no;
@@ -97,6 +98,9 @@ reading_done(void *arg)
 	struct reading *r = arg;
 	struct spool_mailbox *mb = r->mb;
 
+	epoch_leave(&mb->epoch, r->side);
+	if (r->damaged)
+		mb->sp->store.counts.damaged_messages++;
 	if (r->damaged)
 		log_err(mb->sp->env.log, "spool: message is damaged", "dir",
 		    mb->sp->dir, "mailboxid", mb->store.id, "why", r->err.text,
@@ -161,6 +165,7 @@ read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
 	}
 	r->chunk = xmalloc(sizeof *r->chunk + total);
 	r->chunk->len = total;
+	r->side = epoch_enter(&mb->epoch);
 	box_hold(mb);
 	jobs_put(mb->sp->env.jobs, reading_run, reading_done, r);
 }
@@ -221,6 +226,10 @@ read_gone(struct going *g)
 		struct spool_expunged x;
 
 		memcpy(&x, p + at, sizeof x);
+		if (!spool_expunged_good(&x)) {
+			free(p);
+			return err_set(&g->err, "%s is damaged", path);
+		}
 		going_add(g, x.uid, x.modseq);
 	}
 	free(p);
@@ -247,6 +256,8 @@ going_done(void *arg)
 		log_err(mb->sp->env.log, "spool: expunges cannot be read",
 		    "dir", mb->sp->dir, "mailboxid", g->id, "why", g->err.text,
 		    NULL);
+	if (g->failed)
+		box_damaged(mb, "expunged");
 	g->cb(g->arg, g->gone, g->n,
 	    g->failed ? "What was expunged cannot be read" : NULL);
 	free(g->gone);
@@ -271,10 +282,69 @@ read_expunged(struct store_mailbox *store, uint64_t since, store_gone_cb *cb,
 	for (uint32_t i = 0; i < mb->now.ndead; i++) {
 		const struct store_msg *m = box_slot(mb, mb->dead[i]);
 
+		if (!spool_msg_good(m))
+			box_damaged(mb, "slot");
 		going_add(g, m->uid, m->modseq);
 	}
 	box_hold(mb);
 	jobs_put(mb->sp->env.jobs, going_run, going_done, g);
+}
+
+/* ---- what can be brought back ---- */
+
+struct holding {
+	struct spool_mailbox *mb;
+	struct store_held *held;
+	size_t n;
+	store_held_cb *cb;
+	void *arg;
+};
+
+static void
+holding_run(void *arg)
+{
+	(void)arg; /* all is known; only the answer comes later */
+}
+
+static void
+holding_done(void *arg)
+{
+	struct holding *h = arg;
+	struct spool_mailbox *mb = h->mb;
+
+	h->cb(h->arg, h->held, h->n, NULL);
+	free(h->held);
+	free(h);
+	box_release(mb);
+}
+
+void
+read_held(struct store_mailbox *store, store_held_cb *cb, void *arg)
+{
+	struct spool_mailbox *mb = spool_mailbox_of(store);
+	struct holding *h = xcalloc(1, sizeof *h);
+	int64_t since = scan_held_since(mb->sp);
+
+	*h = (struct holding){ .mb = mb,
+		.held = xcalloc((size_t)mb->now.ndead + 1, sizeof *h->held),
+		.cb = cb,
+		.arg = arg };
+	for (uint32_t i = 0; i < mb->now.ndead; i++) {
+		const struct store_msg *m = box_slot(mb, mb->dead[i]);
+
+		if (!spool_msg_good(m))
+			box_damaged(mb, "slot");
+		else if (scan_is_held(m, since))
+			h->held[h->n++] = (struct store_held){ .uid = m->uid,
+				.flags = m->flags & STORE_FLAGS,
+				.keywords = { m->keywords[0], m->keywords[1] },
+				.expunged = m->savedate,
+				.internaldate = m->internaldate,
+				.zone = m->zone,
+				.size = m->size };
+	}
+	box_hold(mb);
+	jobs_put(mb->sp->env.jobs, holding_run, holding_done, h);
 }
 
 /* ---- the cache ---- */

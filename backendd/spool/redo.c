@@ -14,7 +14,8 @@ enum part {
 	PART_WRITE,
 	PART_CREATE,
 	PART_NAMES,
-	PART_DESTROY
+	PART_DESTROY,
+	PART_DROP
 };
 
 void
@@ -75,6 +76,25 @@ void
 redo_destroy(struct buf *b)
 {
 	wire_put_u8(b, PART_DESTROY);
+}
+
+void
+redo_drop(struct buf *b, uint32_t no)
+{
+	wire_put_u8(b, PART_DROP);
+	wire_put_u32(b, no);
+}
+
+void
+redo_trash(char path[SPOOL_PATH], const char *id, uint32_t no)
+{
+	snprintf(path, SPOOL_PATH, "trash/%s.%04u", id, (unsigned)no);
+}
+
+void
+redo_trash_box(char path[SPOOL_PATH], const char *id)
+{
+	snprintf(path, SPOOL_PATH, "trash/%s", id);
 }
 
 /* A record being applied: one file is open at a time. */
@@ -181,14 +201,17 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 
 	if (w->failed || file > SPOOL_CACHE)
 		return err_set(err, "bad write");
-	if (r->missing || (r->newer && file == SPOOL_INDEX))
+	if (r->missing || (r->newer && file != SPOOL_DATA))
 		return 0;
 	if (redo_open(r, (enum spool_file)file, no, err) == -1)
 		return -1;
 	return spool_write(r->fd, octets.ptr, octets.len, at, err);
 }
 
-/* By rename, so that a reader has the old ones or the new ones. */
+/*
+ * By rename, so that a reader has the old ones or the new ones; twice, so that
+ * one of them survives a bad octet.
+ */
 static int
 write_names(struct redo *r, struct slice content, struct err *err)
 {
@@ -205,6 +228,9 @@ write_names(struct redo *r, struct slice content, struct err *err)
 	if (fd == -1)
 		return err_sys(err, "making %s", fresh);
 	result = spool_write(fd, content.ptr, content.len, 0, err);
+	if (result == 0)
+		result =
+		    spool_write(fd, content.ptr, content.len, content.len, err);
 	close(fd);
 	if (result == -1)
 		return -1;
@@ -249,6 +275,31 @@ part_create(struct redo *r, struct wire *w, struct err *err)
 }
 
 static int
+to_trash(struct redo *r, const char *path, const char *trash, struct err *err)
+{
+	if (renameat(r->sp->dirfd, path, r->sp->dirfd, trash) == -1 &&
+	    errno != ENOENT)
+		return err_sys(err, "removing %s", path);
+	return 0;
+}
+
+/* Written by a replay of what came before, perhaps, and gone again. */
+static int
+part_drop(struct redo *r, struct wire *w, struct err *err)
+{
+	char path[SPOOL_PATH], trash[SPOOL_PATH];
+	uint32_t no = wire_u32(w);
+
+	redo_close(r);
+	if (w->failed)
+		return err_set(err, "bad drop");
+	spool_path(path, r->id, SPOOL_DATA, no);
+	redo_trash(trash, r->id, no);
+	dirty_mark(r->sp, r->id)->dirs = true;
+	return to_trash(r, path, trash, err);
+}
+
+static int
 part_destroy(struct redo *r, struct err *err)
 {
 	char path[SPOOL_PATH], trash[SPOOL_PATH];
@@ -256,10 +307,9 @@ part_destroy(struct redo *r, struct err *err)
 
 	redo_close(r);
 	spool_dir_path(path, r->id);
-	snprintf(trash, sizeof trash, "trash/%s", r->id);
-	if (renameat(r->sp->dirfd, path, r->sp->dirfd, trash) == -1 &&
-	    errno != ENOENT)
-		return err_sys(err, "removing %s", path);
+	redo_trash_box(trash, r->id);
+	if (to_trash(r, path, trash, err) == -1)
+		return -1;
 	*d = (struct dirty){ .gone = true, .data_low = 1 };
 	r->missing = true;
 	return 0;
@@ -283,6 +333,8 @@ redo_part(struct redo *r, struct wire *w, struct err *err)
 		return part_names(r, w, err);
 	case PART_DESTROY:
 		return part_destroy(r, err);
+	case PART_DROP:
+		return part_drop(r, w, err);
 	}
 	return err_set(err, "part of unknown kind");
 }

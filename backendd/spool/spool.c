@@ -18,7 +18,10 @@ enum {
 	/* What a start has to replay: a second or two. */
 	CHECKPOINT_OCTETS = 64 * 1024 * 1024,
 	CHECKPOINT_RECORDS = 20000,
-	COMPACT_DEAD = 256
+	COMPACT_DEAD = 256,
+	RECLAIM_MIN = 64 * 1024,
+	RECLAIM_AGAIN = 60,
+	TRASH_NAME = 80
 };
 
 #define SPOOL_MAGIC_OBJECT 0x6d53706fu
@@ -49,22 +52,17 @@ clear_trash(struct spool *sp, struct err *err)
 {
 	char path[SPOOL_PATH];
 	struct dirent *e;
-	int fd, result = 0;
+	int result = 0;
 	DIR *d;
 
-	fd = openat(sp->dirfd, "trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(err, "opening trash");
-	d = fdopendir(fd);
-	if (d == NULL) {
-		close(fd);
-		return err_sys(err, "opening trash");
-	}
+	d = spool_opendir(sp->dirfd, "trash", err);
+	if (d == NULL)
+		return -1;
 	while (result == 0 && (e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) > STORE_ID_MAX)
+		if (e->d_name[0] == '.' || strlen(e->d_name) > TRASH_NAME)
 			continue;
-		snprintf(path, sizeof path, "trash/%.64s", e->d_name);
-		result = spool_remove_dir(sp->dirfd, path, err);
+		snprintf(path, sizeof path, "trash/%.80s", e->d_name);
+		result = spool_remove(sp->dirfd, path, err);
 	}
 	closedir(d);
 	return result;
@@ -122,7 +120,9 @@ on_task(void *arg)
 static void
 spool_free(struct spool *sp)
 {
+	reclaim_free(&sp->reclaim);
 	dirty_free(&sp->dirty);
+	map_fini(&sp->ill);
 	map_fini(&sp->open);
 	timer_free(&sp->timer);
 	task_free(&sp->task);
@@ -148,8 +148,15 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->checkpoint_octets = CHECKPOINT_OCTETS;
 	sp->checkpoint_records = CHECKPOINT_RECORDS;
 	sp->compact_dead = COMPACT_DEAD;
+	sp->reclaim_min = RECLAIM_MIN;
+	sp->reclaim_again = RECLAIM_AGAIN;
+	sp->options = env->options;
 	map_init(&sp->open);
 	map_init(&sp->dirty);
+	map_init(&sp->ill);
+	TAILQ_INIT(&sp->hurt);
+	TAILQ_INIT(&sp->want);
+	TAILQ_INIT(&sp->held_up);
 	TAILQ_INIT(&sp->waiting);
 	TAILQ_INIT(&sp->refused);
 	sp->timer = timer_new(env->loop, on_timer, sp);
@@ -159,6 +166,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 		*stp = NULL;
 		return err_add(err, "partition %s", dir);
 	}
+	sp->reclaim = reclaim_new(sp);
 	*stp = &sp->store;
 	return 0;
 }
@@ -169,10 +177,28 @@ spool_stop(struct store **stp)
 	struct spool *sp = spool_of(*stp);
 
 	*stp = NULL;
+	reclaim_free(&sp->reclaim);
 	MUST(map_count(&sp->open) == 0 && sp->busy == 0);
 	/* No checkpoint: syncing takes seconds, and the next start must be
 	 * able to do without anyway. */
 	spool_free(sp);
+}
+
+static void
+spool_configure(struct store *st, const struct store_options *o)
+{
+	struct spool *sp = spool_of(st);
+
+	sp->options = *o;
+	sp->looked_ms = 0;
+}
+
+static bool
+spool_is_full(const struct store *st)
+{
+	struct spool *sp = spool_of((struct store *)(uintptr_t)st);
+
+	return change_refusal_of(sp, 0) != NULL;
 }
 
 static size_t
@@ -205,7 +231,7 @@ spool_create(struct store *st, const struct store_create *c, store_cb *cb,
 {
 	struct spool *sp = spool_of(st);
 	struct change *ch = change_new(sp, cb, arg);
-	const char *why = change_refusal(sp);
+	const char *why = change_refusal_of(sp, 0);
 	struct store_names *names;
 	struct spool_header h = {
 		.uidvalidity = c->uidvalidity,
@@ -241,7 +267,9 @@ spool_destroy(struct store *st, const char *id, store_cb *cb, void *arg)
 		change_refuse(ch, why);
 		return;
 	}
-	memcpy(ch->destroyed, id, strlen(id) + 1);
+	if (mb != NULL)
+		mb->destroyed = true;
+	redo_trash_box(ch->trash, id);
 	redo_mailbox(&ch->record, id);
 	redo_destroy(&ch->record);
 	change_put(ch);
@@ -303,17 +331,12 @@ walk_dir(struct walk *w, const char *path, unsigned level, struct err *err)
 {
 	char sub[SPOOL_PATH];
 	struct dirent *e;
-	int fd, result = 0;
+	int result = 0;
 	DIR *d;
 
-	fd = openat(w->sp->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(err, "opening %s", path);
-	d = fdopendir(fd);
-	if (d == NULL) {
-		close(fd);
-		return err_sys(err, "opening %s", path);
-	}
+	d = spool_opendir(w->sp->dirfd, path, err);
+	if (d == NULL)
+		return -1;
 	while (result == 0 && !w->stopped && (e = readdir(d)) != NULL) {
 		if (e->d_name[0] == '.' || strlen(e->d_name) > STORE_ID_MAX)
 			continue;
@@ -340,8 +363,10 @@ const struct store_module spool_module = {
 	.name = "spool",
 	.start = spool_start,
 	.stop = spool_stop,
+	.configure = spool_configure,
 	.busy = spool_busy,
 	.trouble = spool_trouble,
+	.is_full = spool_is_full,
 	.each = spool_each,
 	.create = spool_create,
 	.destroy = spool_destroy,
@@ -361,4 +386,5 @@ const struct store_module spool_module = {
 	.has_cache = read_has_cache,
 	.read = read_read,
 	.expunged = read_expunged,
+	.held = read_held,
 };

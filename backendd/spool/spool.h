@@ -40,6 +40,7 @@
 #ifndef BACKENDD_SPOOL_SPOOL_H
 #define BACKENDD_SPOOL_SPOOL_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,7 +62,12 @@ enum {
 	SPOOL_CACHE_SUM = 4 * 1024 * 1024
 };
 
-#define SPOOL_GONE  (1u << 31) /* of store_msg.flags: expunged, a tombstone */
+/*
+ * Of store_msg.flags: expunged, a tombstone, whose savedate says when; and one
+ * whose octets are not kept for it.
+ */
+#define SPOOL_GONE  (1u << 31)
+#define SPOOL_BARE  (1u << 30)
 #define SPOOL_MAGIC 0x6d735031u
 
 enum spool_file {
@@ -88,8 +94,20 @@ struct spool_header {
 	uint32_t nslots, ndead;
 	uint32_t data_no; /* the file that grows */
 	uint64_t data_end, cache_end;
-	uint64_t nexpunged; /* records in the file of that name */
-	uint8_t spare[32];
+	uint64_t nexpunged;    /* records in the file of that name */
+	uint64_t dead_octets;  /* of frames of expunged messages: at most, and
+	                         as far as reclaim.c has not looked */
+	int64_t reclaim_after; /* it need not look before; seconds */
+	uint8_t spare[16];
+};
+
+/*
+ * Who uses places of messages outside the index: reads and appends under way.
+ * To wait for those that are here now, without waiting for those to come.
+ */
+struct epoch {
+	unsigned now; /* 0 or 1 */
+	unsigned here[2];
 };
 
 struct meta {
@@ -113,13 +131,24 @@ struct spool_mailbox {
 	/* Where octets go next: not taken back when a change fails. */
 	uint32_t data_no;
 	uint64_t data_end, cache_end;
-	uint32_t named;    /* data files below this: their names are synced */
+	uint32_t named; /* data files below this: their names are synced */
+	struct epoch epoch;
+	struct opening *opening;         /* NULL: it is open */
+	TAILQ_ENTRY(spool_mailbox) hurt; /* if damaged, until that is told */
+	TAILQ_ENTRY(spool_mailbox) want; /* if it waits to be reclaimed */
+	unsigned pins;                   /* the spool's own work on it */
+	bool damaged, untold;            /* the index: see box_damaged() */
+	bool wanted, destroyed;
 	struct meta *meta; /* as applied, while a change of it is under way */
 	bool names_dirty;
 	bool closed; /* by its user; freed when not busy */
 };
 
 TAILQ_HEAD(changelist, change);
+TAILQ_HEAD(boxlist, spool_mailbox);
+TAILQ_HEAD(openinglist, opening);
+
+struct reclaim;
 
 /* Owned by the loop; jobs get copies. */
 struct spool {
@@ -131,7 +160,16 @@ struct spool {
 	struct journal *journal;
 	struct map open;  /* ID to struct spool_mailbox, opening ones too */
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
-	uint64_t applied; /* the number of the last record applied */
+	struct map ill;   /* IDs of what is to be rebuilt when it is opened */
+	struct boxlist hurt;        /* damaged, and its user does not know */
+	struct boxlist want;        /* to be reclaimed */
+	struct openinglist held_up; /* until a checkpoint is over */
+	struct reclaim *reclaim;
+	struct store_options options;
+	uint64_t room; /* octets that appends may take until the next look */
+	int64_t looked_ms;
+	bool full;
+	uint64_t applied;          /* the number of the last record applied */
 	uint64_t checkpointed;     /* ...that the last checkpoint has */
 	struct changelist waiting; /* put, in order */
 	struct changelist refused; /* call backs are due */
@@ -141,6 +179,8 @@ struct spool {
 	size_t checkpoint_octets;    /* of log, that make one due */
 	uint64_t checkpoint_records; /* so do these: small ones take longer */
 	uint32_t compact_dead;       /* slots, at least, and a quarter of all */
+	uint64_t reclaim_min;        /* octets in a file, at least */
+	int64_t reclaim_again; /* seconds, when there was nothing to gain */
 	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;
 	bool checkpointing;
@@ -178,8 +218,11 @@ int spool_sync_dirs(int dirfd, const char *id, struct err *err) MUST_CHECK;
 
 int spool_make_dirs(int dirfd, const char *id, struct err *err) MUST_CHECK;
 
-/* With what is in it; one level deep. */
-int spool_remove_dir(int dirfd, const char *path, struct err *err) MUST_CHECK;
+/* NULL, and *err; closedir() it. */
+DIR *spool_opendir(int dirfd, const char *path, struct err *err);
+
+/* A file, or a directory with what is in it; one level deep. */
+int spool_remove(int dirfd, const char *path, struct err *err) MUST_CHECK;
 
 void spool_header_seal(struct spool_header *h);
 bool spool_header_good(const struct spool_header *h);
@@ -190,20 +233,49 @@ bool spool_msg_good(const struct store_msg *m);
 struct store_names *spool_names_new(char *const *keywords, unsigned n,
     struct slice add, struct slice meta);
 void spool_names_put(struct buf *b, const struct store_names *names);
-struct store_names *spool_names_get(struct slice s); /* NULL: damaged */
+
+/* Of a file, which has them twice; NULL: both are damaged. */
+struct store_names *spool_names_get(struct slice s);
 
 /* ------------------------------------------------------------- frame.c */
 
 /*
- * A message in a data file: a frame head, checksums of its blocks, octets.
+ * A message in a data file: a frame head, checksums of its blocks, octets.  A
+ * head is made by _sum() or as that of a copy, and then _seal()ed with what the
+ * index has.
  */
 enum {
 	SPOOL_BLOCK = 64 * 1024
 };
 
 size_t spool_frame_head(uint64_t size); /* octets before the message's */
-void spool_frame_make(uint8_t *head, struct slice octets,
-    const uint8_t emailid[16]);
+void spool_frame_sum(uint8_t *head, struct slice octets);
+void spool_frame_seal(uint8_t *head, const struct store_msg *m,
+    uint32_t uidvalidity);
+
+enum {
+	SPOOL_FRAME_MIN = 88 /* octets of a head without blocks */
+};
+
+/* Looks like one, of a message of that size: read its whole head. */
+bool spool_frame_begins(const uint8_t head[SPOOL_FRAME_MIN], uint64_t *size);
+
+/* Is it whole?  What it says, but for the place. */
+bool spool_frame_parse(const uint8_t *head, struct store_msg *m,
+    uint32_t *uidvalidity);
+
+static inline uint64_t
+spool_frame_len(uint64_t size)
+{
+	return spool_frame_head(size) + size;
+}
+
+/* What a frame takes in its file: each begins at a multiple of 8. */
+static inline uint64_t
+spool_frame_room(uint64_t size)
+{
+	return (spool_frame_len(size) + 7) & ~(uint64_t)7;
+}
 
 /* Where a message is, for a job to read it. */
 struct spool_place {
@@ -227,9 +299,12 @@ void spool_place_of(struct spool_place *p, const char *id,
 int spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
     size_t len, uint8_t *area, uint8_t **octets, struct err *err) MUST_CHECK;
 
-/* All blocks verified on the way; frames are the same wherever they are. */
-int spool_frame_copy(int from, const struct spool_place *p, int to, uint64_t at,
-    struct err *err) MUST_CHECK;
+/*
+ * The octets to a frame that is to be at "at", all verified on the way; its
+ * head, not written, to be sealed.
+ */
+int spool_frame_copy(int from, const struct spool_place *p, uint8_t *head,
+    int to, uint64_t at, struct err *err) MUST_CHECK;
 
 enum {
 	SPOOL_CACHE_HEAD = 16
@@ -264,6 +339,49 @@ int redo_apply(struct spool *sp, uint64_t number, struct slice record,
 int redo_replay(struct spool *sp, uint64_t number, struct slice record,
     struct err *err) MUST_CHECK;
 
+/* The data file goes: nothing in the index refers to it any more. */
+void redo_drop(struct buf *b, uint32_t no);
+
+/* Where that puts it, and where a mailbox destroyed goes. */
+void redo_trash(char path[SPOOL_PATH], const char *id, uint32_t no);
+void redo_trash_box(char path[SPOOL_PATH], const char *id);
+
+/* -------------------------------------------------------------- scan.c */
+
+/* Is it worth looking for octets of no use? */
+bool scan_is_worth(const struct spool_header *h, const struct store_options *o,
+    uint64_t least, int64_t now);
+
+typedef int scan_visit(void *arg, uint32_t s, const struct store_msg *m,
+    struct err *err);
+
+/*
+ * The slots of an index, in a job, in order, each verified; others may be
+ * writing them.  -1: damaged, or visit said so.
+ */
+int scan_index(int fd, const struct spool_header *h, scan_visit *visit,
+    void *arg, struct err *err) MUST_CHECK;
+
+/* Is it expunged, and can be brought back?  since: expunged not before. */
+static inline bool
+scan_is_held(const struct store_msg *m, int64_t since)
+{
+	return (m->flags & (SPOOL_GONE | SPOOL_BARE)) == SPOOL_GONE &&
+	       m->savedate >= since;
+}
+
+/* Since when: what was expunged before can not. */
+int64_t scan_held_since(const struct spool *sp);
+
+/* The data files of a mailbox, ascending; list is the caller's to free. */
+struct scan_file {
+	uint32_t no;
+	uint64_t size;
+	uint64_t live; /* 0: for the caller */
+};
+int scan_files(int dirfd, const char *id, struct scan_file **list, size_t *n,
+    struct err *err) MUST_CHECK;
+
 /* -------------------------------------------------------------- peek.c */
 
 /* The header of an index, looked at while others may be writing it. */
@@ -292,8 +410,8 @@ int checkpoint_read(int dirfd, uint64_t *number, struct err *err) MUST_CHECK;
 /* Blocks. */
 int checkpoint_now(struct spool *sp, struct err *err) MUST_CHECK;
 
-/* A job that empties trash/ID. */
-void trash_empty(struct spool *sp, const char *id);
+/* A job that removes a directory or file of trash. */
+void trash_empty(struct spool *sp, const char *path);
 
 /* ----------------------------------------------------------- compact.c */
 
@@ -301,23 +419,77 @@ void trash_empty(struct spool *sp, const char *id);
 struct spool_expunged {
 	uint64_t modseq;
 	uint32_t uid;
-	uint32_t spare;
+	uint32_t crc;
 };
+
+void spool_expunged_seal(struct spool_expunged *x);
+bool spool_expunged_good(const struct spool_expunged *x);
 
 struct compaction {
 	int dirfd;
 	char id[STORE_ID_MAX + 1];
 	uint64_t base;      /* every redo record up to this is in the index */
 	int64_t keys_since; /* seconds */
+	int64_t held_since;
+	uint32_t least; /* slots to go; fewer are not worth it */
 };
 
 /*
  * Writes the index anew without the slots of what has gone, which the file
  * "expunged" then has; in a job, while nobody has the mailbox open.  The new
- * index is synced, its name is not.  On -1 the old one is as it was.
+ * index is synced, its name is not.  1; 0 if it is not worth it; -1.  If not 1
+ * the old one is as it was.
  */
 int compact_index(const struct compaction *c, const struct spool_header *old,
-    const struct store_msg *slots, struct err *err) MUST_CHECK;
+    int fd, struct err *err) MUST_CHECK;
+
+/* A new file, synced; replaces what is there. */
+int compact_write(int dirfd, const char *path, const void *p, size_t n,
+    uint64_t at, struct err *err) MUST_CHECK;
+
+/* index.new, with its slots behind the header, becomes the index. */
+int compact_replace(int dirfd, const char *id, const void *slots, size_t n,
+    struct err *err) MUST_CHECK;
+
+/* ----------------------------------------------------------- rebuild.c */
+
+struct rebuilding {
+	int dirfd;
+	char id[STORE_ID_MAX + 1];
+	uint64_t base;        /* as of struct compaction */
+	uint32_t uidvalidity; /* if it is lost: another than it was */
+
+	/* Results. */
+	uint32_t kept;  /* messages that the old index had */
+	uint32_t found; /* ...that only data files had; some may have been
+	                      expunged before */
+	uint32_t lost;  /* UIDs in between of which nothing is left */
+	bool no_header; /* UIDNEXT and more are guessed, above what was */
+	bool no_names;  /* keywords and meta are lost */
+	bool unsure;    /* failed, and which index a crash would leave is not
+	                      known */
+};
+
+/*
+ * Makes index and expunged anew from what can be read of them and from the
+ * data files, and names if they are damaged; in a job, while nobody has the
+ * mailbox open.  The names of the files are synced, too.
+ */
+int rebuild_index(struct rebuilding *r, struct err *err) MUST_CHECK;
+
+/* ----------------------------------------------------------- reclaim.c */
+
+/*
+ * Octets of no use go: the messages of a data file that are of use move to the
+ * file that grows, a few at a time, while the mailbox is in use; then the file
+ * goes.  One mailbox of a partition at a time; what is not open is looked for
+ * in a walk through all, about once a day.
+ */
+struct reclaim *reclaim_new(struct spool *sp);
+void reclaim_free(struct reclaim **rp);
+
+/* Something was expunged, or options have changed. */
+void reclaim_want(struct spool *sp, struct spool_mailbox *mb);
 
 /* --------------------------------------------------------------- box.c */
 
@@ -331,8 +503,33 @@ uint32_t box_claim_recent(struct store_mailbox *mb);
 void box_hold(struct spool_mailbox *mb);
 void box_release(struct spool_mailbox *mb);
 
+/*
+ * For the spool's own work, which waits for nobody and for which nobody waits:
+ * as _hold and _release, whether its user has it open or not.  Gives NULL if
+ * it cannot be opened.
+ */
+typedef void box_pinned(void *arg, struct spool_mailbox *mb);
+void box_pin(struct spool *sp, const char *id, box_pinned *cb, void *arg);
+void box_unpin(struct spool_mailbox *mb);
+
+/*
+ * Its index has been found to be wrong.  Its user is told at the next turn,
+ * changes are refused, and the next opening rebuilds it.
+ */
+void box_damaged(const struct spool_mailbox *mb, const char *what);
+
+/* A checkpoint is over: openings that have to rebuild go on. */
+void box_checkpointed(struct spool *sp);
+
+unsigned epoch_enter(struct epoch *e);
+void epoch_leave(struct epoch *e, unsigned side);
+
 /* What h says of the mailbox. */
 struct store_numbers box_numbers(const struct spool_header *h);
+
+/* One that has been expunged, as applied; NULL if there is none. */
+const struct store_msg *box_find_gone(const struct spool_mailbox *mb,
+    uint32_t uid);
 
 /* Slot s, below now.nslots, as applied. */
 const struct store_msg *box_slot(const struct spool_mailbox *mb, uint32_t s);
@@ -366,6 +563,8 @@ struct effect {
 	bool begun;               /* the record has some of it */
 	bool names;               /* ...and its names */
 	struct spool_header after;
+	bool quiet;    /* nothing to be told */
+	unsigned side; /* of mb's epoch */
 	struct store_news news;
 	uint32_t *uids;    /* room that news points into */
 	uint32_t *slots;   /* expunged */
@@ -387,14 +586,20 @@ struct change {
 	struct buf record;
 	uint64_t number;
 	struct effect effects[2];
-	char destroyed[STORE_ID_MAX + 1]; /* or empty */
-	const char *why;                  /* static text */
+	char trash[SPOOL_PATH]; /* to be emptied when it is applied, or "" */
+	const char *why;        /* static text */
 	store_cb *cb;
 	void *arg;
 };
 
 /* Why no change can be taken now, static; NULL: it can. */
 const char *change_refusal(const struct spool *sp);
+
+/* As that, for what takes room: so many octets. */
+const char *change_refusal_of(struct spool *sp, uint64_t octets);
+
+/* Looks at how much room the disk has, at most so often. */
+void change_look(struct spool *sp);
 
 struct change *change_new(struct spool *sp, store_cb *cb, void *arg);
 
@@ -426,6 +631,9 @@ void change_retry(struct spool *sp);
 
 /* ----------------------------------------------- append.c, flags.c, read.c */
 
+/* Room for the frame of a message; never taken back. */
+void append_allocate(struct spool_mailbox *mb, uint64_t size, uint32_t *no,
+    uint64_t *at);
 void append_append(struct store_mailbox *mb, struct store_append *a, size_t n,
     store_cb *cb, void *arg);
 void append_move(struct store_mailbox *mb, struct store_mailbox *to,
@@ -438,16 +646,20 @@ void flags_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
     void *arg);
 void flags_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
 
-/* Expunges slot s of the draft, ascending from call to call. */
-void flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s);
+/* Expunges slot s of the draft, ascending from call to call; hold: it can be
+ * brought back. */
+void flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s,
+    bool hold);
 
-/* The first part of a slot, which a change of flags writes. */
-void flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m);
+/* The first octets of a slot: never the cache's place, which is not logged. */
+void flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m,
+    size_t len);
 
 void read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
     store_read_cb *cb, void *arg);
 void read_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
     void *arg);
+void read_held(struct store_mailbox *mb, store_held_cb *cb, void *arg);
 void read_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache);
 bool read_has_cache(const struct store_mailbox *mb,
     const struct store_msg *msg);

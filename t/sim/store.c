@@ -179,6 +179,19 @@ busy(const struct store *st)
 	return ((const struct sim_store *)st)->busy;
 }
 
+static void
+configure(struct store *st, const struct store_options *o)
+{
+	(void)st, (void)o; /* without mail there is nothing to take care of */
+}
+
+static bool
+is_full(const struct store *st)
+{
+	(void)st;
+	return false;
+}
+
 static const char *
 trouble(const struct store *st)
 {
@@ -379,8 +392,10 @@ const struct store_module spool_module = {
 	.name = "sim",
 	.start = start,
 	.stop = stop,
+	.configure = configure,
 	.busy = busy,
 	.trouble = trouble,
+	.is_full = is_full,
 	.each = each,
 	.create = create,
 	.destroy = destroy,

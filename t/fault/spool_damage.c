@@ -1,0 +1,287 @@
+/*
+ * spool_damage: each file of a mailbox with a wrong octet, at each place; cut
+ * at each place; and gone.
+ *
+ * The law: what is served is what was stored, or it is said that it cannot be;
+ * and when the mailbox is opened again all is there that anything is left of.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backendd/spool/spool.h"
+#include "t/crash.h"
+#include "t/store_help.h"
+#include "t/tap.h"
+#include "t/tempdir.h"
+
+enum {
+	MESSAGES = 5, /* the third is expunged, and the sixth too */
+	ALL = 6,
+	SIZE = 70,
+	PATH_ROOM = SPOOL_PATH + 80
+};
+
+static struct rig rig;
+static char dir[64];
+static bool was_damaged, gone_known;
+static unsigned unreadable; /* messages, of those the last look saw */
+
+/* ---- a mailbox ---- */
+
+static void
+fill(struct store_mailbox *mb)
+{
+	struct store_append a[ALL] = { 0 };
+
+	for (uint32_t i = 0; i < ALL; i++) {
+		a[i].octets = slice_of(octets_new(i + 1, SIZE), SIZE);
+		a[i].flags = i % 2 ? 0 : STORE_SEEN;
+		a[i].keywords[0] = i;
+		a[i].internaldate = 1001 + i;
+		a[i].cache = slice_str("cached");
+	}
+	rig_ask(&rig);
+	store_append(mb, a, ALL, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	for (uint32_t i = 0; i < ALL; i++)
+		free((void *)(uintptr_t)a[i].octets.ptr);
+}
+
+static void
+make_box(const char *id)
+{
+	static const uint32_t sixth[] = { 6 }, third[] = { 3 };
+	struct store_mailbox *mb;
+
+	MUST(rig_create(&rig, id, "its meta") == NULL);
+	mb = rig_open(&rig, id);
+	store_keyword_add(mb, slice_str("Junk"));
+	store_keyword_add(mb, slice_str("Work"));
+	store_keyword_add(mb, slice_str("Home"));
+	fill(mb);
+	rig_ask(&rig);
+	store_expunge(mb, sixth, 1, 0, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	store_close(&mb);
+	/* The sixth goes to the file of what has gone. */
+	spool_of(rig.store)->compact_dead = 1;
+	spool_of(rig.store)->env.key_days = 0;
+	mb = rig_open(&rig, id);
+	spool_of(rig.store)->compact_dead = 1000;
+	rig_ask(&rig);
+	store_expunge(mb, third, 1, 0, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	store_close(&mb);
+}
+
+static void
+path_of(char path[PATH_ROOM], const char *id, enum spool_file file)
+{
+	char below[SPOOL_PATH];
+
+	spool_path(below, id, file, 0);
+	snprintf(path, PATH_ROOM, "%s/%s", dir, below);
+}
+
+/* ---- what is served of it ---- */
+
+static void
+hear(void *arg, const struct store_news *news)
+{
+	(void)arg;
+	was_damaged |= news->damaged;
+}
+
+static void
+on_gone(void *arg, const struct store_gone *gone, size_t n, const char *why)
+{
+	gone_known =
+	    why == NULL && n >= 2 && gone[0].uid == 3 && gone[1].uid == 6;
+	for (size_t i = 0; i < n; i++)
+		gone_known &= gone[i].uid > 5 || gone[i].uid == 3;
+	rig_cb(arg, why);
+}
+
+/* The octets of the message, or none. */
+static bool
+is_read(struct store_mailbox *mb, uint32_t uid)
+{
+	struct store_part p = { .uid = uid, .len = UINT64_MAX };
+	struct store_part c = { .uid = uid, .what = STORE_CACHE };
+	bool right;
+
+	rig_ask(&rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	unreadable += p.why != NULL;
+	right = p.why != NULL ? p.octets.len == 0
+	                      : p.octets.len == SIZE &&
+	                            hash_crc32c(0, p.octets.ptr, SIZE) ==
+	                                octets_crc(uid, SIZE);
+	store_chunk_free(&rig.chunk);
+	rig_ask(&rig);
+	store_read(mb, &c, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	right &= c.octets.len == 0 || slice_is(c.octets, "cached");
+	store_chunk_free(&rig.chunk);
+	return right;
+}
+
+static bool
+has_message(struct store_mailbox *mb, uint32_t i)
+{
+	const struct store_msg *m = store_at(mb, i);
+	uint32_t uid = i < 2 ? i + 1 : i + 2;
+
+	return m->uid == uid && m->internaldate == 1000 + uid &&
+	       m->flags == (uid % 2 ? STORE_SEEN : 0) && m->size == SIZE &&
+	       (m->keywords[0] == uid - 1 ||
+	           (m->keywords[0] == 0 && store_keywords(mb) == 0));
+}
+
+static bool
+is_whole(struct store_mailbox *mb)
+{
+	bool whole = store_numbers(mb)->exists == MESSAGES - 1 &&
+	             store_numbers(mb)->uidvalidity == 77 &&
+	             store_numbers(mb)->uidnext >= 7 &&
+	             store_numbers(mb)->unseen == 2 &&
+	             store_numbers(mb)->size == (MESSAGES - 1) * SIZE;
+
+	unreadable = 0;
+	for (uint32_t i = 0; whole && i < MESSAGES - 1; i++)
+		whole = has_message(mb, i) && is_read(mb, store_at(mb, i)->uid);
+	rig_ask(&rig);
+	store_expunged(mb, 0, on_gone, &rig);
+	rig_wait(&rig);
+	return whole && gone_known;
+}
+
+/* One turn, in which it may be said that what was served is not right. */
+static void
+listen(struct store_mailbox *mb)
+{
+	rig_ask(&rig);
+	store_sync(mb, rig_cb, &rig);
+	(void)rig_wait(&rig);
+}
+
+/* As a session sees it; then as the next one does. */
+static bool
+is_safe(const char *id)
+{
+	struct store_mailbox *mb = rig_open(&rig, id);
+	bool safe;
+
+	if (mb == NULL)
+		return false;
+	was_damaged = false;
+	store_observe(mb, hear, NULL);
+	safe = is_whole(mb);
+	listen(mb);
+	store_close(&mb);
+	if (!was_damaged)
+		return safe;
+	mb = rig_open(&rig, id);
+	safe = mb != NULL && is_whole(mb);
+	if (mb != NULL)
+		listen(mb);
+	store_close(&mb);
+	return safe;
+}
+
+/* ---- every octet ---- */
+
+static off_t
+size_of(enum spool_file file)
+{
+	char path[PATH_ROOM];
+	struct stat st;
+
+	path_of(path, "first", file);
+	MUST(stat(path, &st) == 0);
+	return st.st_size;
+}
+
+static void
+flip(const char *id, enum spool_file file, off_t at)
+{
+	char path[PATH_ROOM];
+	uint8_t c;
+	int fd;
+
+	path_of(path, id, file);
+	fd = open(path, O_RDWR);
+	MUST(fd != -1 && pread(fd, &c, 1, at) == 1);
+	c ^= 0x10;
+	MUST(pwrite(fd, &c, 1, at) == 1);
+	close(fd);
+}
+
+static void
+cut(const char *id, enum spool_file file, off_t at)
+{
+	char path[PATH_ROOM];
+
+	path_of(path, id, file);
+	MUST(truncate(path, at) == 0);
+}
+
+/* How many messages may be said to be unreadable: of data. */
+static void
+test_octets(enum spool_file file, const char *name, bool truncated,
+    unsigned most)
+{
+	off_t size = size_of(file), step = truncated ? 3 : 1;
+	unsigned bad = 0, n = 0;
+	char id[40];
+
+	for (off_t at = 0; at < size; at += step) {
+		snprintf(id, sizeof id, "%s-%d-%ld", name, truncated, (long)at);
+		make_box(id);
+		if (truncated)
+			cut(id, file, at);
+		else
+			flip(id, file, at);
+		n++;
+		if (is_safe(id) && unreadable <= most)
+			continue;
+		if (bad++ < 5)
+			printf("# octet %ld, %u unreadable\n", (long)at,
+			    unreadable);
+	}
+	ok(bad == 0 && n > 5, "%s: %s at any of %u octets", name,
+	    truncated ? "cut" : "wrong", n);
+}
+
+static void
+test_files(void)
+{
+	make_box("first");
+	test_octets(SPOOL_INDEX, "index", false, 0);
+	test_octets(SPOOL_NAMES, "names", false, 0);
+	test_octets(SPOOL_EXPUNGED, "expunged", false, 0);
+	test_octets(SPOOL_CACHE, "cache", false, 0);
+	test_octets(SPOOL_DATA, "data", false, 1);
+	test_octets(SPOOL_NAMES, "names", true, 0);
+	test_octets(SPOOL_EXPUNGED, "expunged", true, 0);
+	test_octets(SPOOL_CACHE, "cache", true, 0);
+	test_octets(SPOOL_DATA, "data", true, MESSAGES - 1);
+}
+
+int
+main(void)
+{
+	char quiet[80];
+
+	tempdir_make(dir);
+	snprintf(quiet, sizeof quiet, "%s/stderr", dir);
+	crash_quiet(quiet);
+	MUST(rig_start(&rig, &spool_module, dir) == 0);
+	test_files();
+	rig_stop(&rig);
+	crash_loud();
+	tempdir_remove(dir);
+	return done_testing();
+}

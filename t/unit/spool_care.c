@@ -1,0 +1,509 @@
+/*
+ * How the spool takes care of what it has: octets of no use go, what was
+ * expunged comes back, what is damaged is found and made anew, and a full disk
+ * is not filled.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backendd/spool/spool.h"
+#include "lib/ascii.h"
+#include "t/store_help.h"
+#include "t/tap.h"
+#include "t/tempdir.h"
+
+enum {
+	SIZE = 3000, /* of a message */
+	WAIT_MS = 10000,
+	PATH_ROOM = SPOOL_PATH + 80
+};
+
+static struct rig rig;
+static char dir[64];
+
+static struct spool *
+sp(void)
+{
+	return spool_of(rig.store);
+}
+
+static void
+fill(struct store_mailbox *mb, uint32_t n)
+{
+	struct store_append *a = xcalloc(n, sizeof *a);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t uid = store_numbers(mb)->uidnext + i;
+
+		a[i].octets = slice_of(octets_new(uid, SIZE), SIZE);
+		a[i].flags = uid % 2 ? STORE_SEEN : 0;
+		a[i].internaldate = 1000 + uid;
+	}
+	rig_ask(&rig);
+	store_append(mb, a, n, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	for (uint32_t i = 0; i < n; i++)
+		free((void *)(uintptr_t)a[i].octets.ptr);
+	free(a);
+}
+
+/* first, first + step and so on up to last */
+static void
+expunge(struct store_mailbox *mb, uint32_t first, uint32_t last, uint32_t step)
+{
+	uint32_t *uids = xcalloc(last, sizeof *uids);
+	size_t n = 0;
+
+	for (uint32_t uid = first; uid <= last; uid += step)
+		uids[n++] = uid;
+	rig_ask(&rig);
+	store_expunge(mb, uids, n, 0, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	free(uids);
+}
+
+/* Are all that it has what fill() has made?  how: that many. */
+static bool
+is_right(struct store_mailbox *mb, uint32_t exists)
+{
+	bool right = store_numbers(mb)->exists == exists;
+
+	for (uint32_t i = 0; i < exists && right; i++) {
+		uint32_t uid = store_at(mb, i)->uid;
+		struct store_part p = { .uid = uid, .len = UINT64_MAX };
+
+		rig_ask(&rig);
+		store_read(mb, &p, 1, rig_read_cb, &rig);
+		rig_wait(&rig);
+		right = p.why == NULL && p.octets.len == SIZE &&
+		        hash_crc32c(0, p.octets.ptr, p.octets.len) ==
+		            octets_crc(uid, SIZE);
+		store_chunk_free(&rig.chunk);
+	}
+	return right;
+}
+
+static uint64_t
+data_octets(const char *id)
+{
+	struct scan_file *files;
+	uint64_t sum = 0;
+	struct err err;
+	size_t n;
+
+	MUST(scan_files(sp()->dirfd, id, &files, &n, &err) == 0);
+	for (size_t i = 0; i < n; i++)
+		sum += files[i].size;
+	free(files);
+	return sum;
+}
+
+static void
+turn(void)
+{
+	struct timer *t = timer_new(rig.loop, rig_poll, rig.loop);
+
+	timer_set(t, 1);
+	loop_run(rig.loop);
+	timer_free(&t);
+}
+
+/* Turns the loop until the files are no longer than that. */
+static bool
+shrinks_to(const char *id, uint64_t octets)
+{
+	for (int i = 0; data_octets(id) > octets && i < WAIT_MS; i++)
+		turn();
+	return data_octets(id) <= octets;
+}
+
+static void
+set_options(int64_t hold_seconds, unsigned percent, uint64_t reserve)
+{
+	struct store_options o = { .hold_seconds = hold_seconds,
+		.compact_percent = percent,
+		.reserve = reserve };
+
+	store_configure(rig.store, &o);
+	sp()->reclaim_min = 1;
+	sp()->reclaim_again = 0;
+}
+
+static void
+test_reclaim(void)
+{
+	uint64_t frame = spool_frame_room(SIZE);
+	struct store_mailbox *mb;
+
+	set_options(0, 30, 0);
+	rig_create(&rig, "reclaim", "");
+	mb = rig_open(&rig, "reclaim");
+	fill(mb, 100);
+	expunge(mb, 1, 20, 1);
+	ok(data_octets("reclaim") > 99 * frame,
+	    "a fifth of no use is left alone");
+	expunge(mb, 21, 100, 2);
+	ok(shrinks_to("reclaim", 40 * frame), "what is of no use goes");
+	ok(is_right(mb, 40), "and the rest is there");
+	ok(store_counts(rig.store)->freed_octets > 99 * frame,
+	    "freed octets are counted");
+	fill(mb, 10);
+	ok(is_right(mb, 50), "messages are added");
+	store_close(&mb);
+	rig_stop(&rig);
+	MUST(rig_start(&rig, &spool_module, dir) == 0);
+	mb = rig_open(&rig, "reclaim");
+	ok(is_right(mb, 50) && data_octets("reclaim") < 51 * frame,
+	    "the same after the log was replayed");
+	set_options(0, 30, 0);
+	expunge(mb, 21, 120, 1);
+	ok(shrinks_to("reclaim", 0) && is_right(mb, 0), "all of it");
+	store_close(&mb);
+}
+
+/* A read that was asked for before is answered from what has moved. */
+static void
+test_reclaim_readers(void)
+{
+	struct store_part p = { .uid = 50, .len = UINT64_MAX };
+	struct store_append a = { .from_uid = 49 };
+	struct store_mailbox *mb, *to;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "readers", "");
+	rig_create(&rig, "readers2", "");
+	mb = rig_open(&rig, "readers");
+	to = rig_open(&rig, "readers2");
+	fill(mb, 50);
+	set_options(0, 30, 0);
+	a.from = mb;
+	rig_ask(&rig);
+	rig_ask(&rig);
+	rig_ask(&rig);
+	store_expunge(mb, (uint32_t[]){ 1 }, 1, 0, rig_cb, &rig);
+	for (uint32_t uid = 2; uid < 49; uid++) {
+		rig_ask(&rig);
+		store_expunge(mb, &uid, 1, 0, rig_cb, &rig);
+	}
+	store_append(to, &a, 1, rig_cb, &rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	ok(a.outcome == STORE_DONE && p.why == NULL, "readers go on");
+	store_chunk_free(&rig.chunk);
+	ok(shrinks_to("readers", 2 * spool_frame_room(SIZE)) && is_right(mb, 2),
+	    "while octets are reclaimed");
+	store_close(&mb);
+	store_close(&to);
+}
+
+struct held {
+	size_t n;
+	struct store_held list[8];
+};
+
+static struct held held;
+
+static void
+on_held(void *arg, const struct store_held *list, size_t n, const char *why)
+{
+	held.n = n < NITEMS(held.list) ? n : NITEMS(held.list);
+	if (n > 0)
+		memcpy(held.list, list, held.n * sizeof *list);
+	held.n = n;
+	rig_cb(arg, why);
+}
+
+static size_t
+count_held(struct store_mailbox *mb)
+{
+	rig_ask(&rig);
+	store_held(mb, on_held, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	return held.n;
+}
+
+static void
+undelete(struct store_mailbox *mb, struct store_append *a, uint32_t uid)
+{
+	*a = (struct store_append){ .from = mb,
+		.from_uid = uid,
+		.undelete = true };
+	rig_ask(&rig);
+	store_append(mb, a, 1, rig_cb, &rig);
+}
+
+static void
+test_hold(void)
+{
+	uint64_t frame = spool_frame_room(SIZE);
+	struct store_append a, b;
+	struct store_mailbox *mb;
+	struct store_part p = { .len = UINT64_MAX };
+
+	set_options(3600, 30, 0);
+	rig_create(&rig, "hold", "");
+	mb = rig_open(&rig, "hold");
+	fill(mb, 10);
+	expunge(mb, 3, 8, 1);
+	ok(count_held(mb) == 6 && held.list[0].uid == 3 &&
+	        held.list[0].flags == STORE_SEEN &&
+	        held.list[0].internaldate == 1003 &&
+	        held.list[0].size == SIZE && held.list[5].uid == 8,
+	    "what was expunged is held");
+	undelete(mb, &a, 4);
+	undelete(mb, &b, 4);
+	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
+	        a.new_uid == 11 && b.outcome == STORE_GONE,
+	    "and brought back, once");
+	p.uid = 11;
+	rig_ask(&rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	ok(p.why == NULL &&
+	        hash_crc32c(0, p.octets.ptr, p.octets.len) ==
+	            octets_crc(4, SIZE) &&
+	        store_find(mb, 11)->internaldate == 1004,
+	    "octet for octet");
+	store_chunk_free(&rig.chunk);
+	undelete(mb, &a, 1);
+	rig_wait(&rig);
+	ok(a.outcome == STORE_GONE, "what was not expunged is not");
+	undelete(mb, &a, 5);
+	undelete(mb, &b, 6);
+	rig_wait(&rig);
+	ok(count_held(mb) == 3, "the rest is still held");
+	store_close(&mb);
+	sp()->compact_dead = 2;
+	mb = rig_open(&rig, "hold");
+	ok(count_held(mb) == 3 && spool_mailbox_of(mb)->now.nexpunged == 3,
+	    "slots that are held are not compacted");
+	sp()->compact_dead = 256;
+	ok(data_octets("hold") > 10 * frame, "nor are octets");
+	set_options(0, 30, 0);
+	expunge(mb, 1, 1, 1);
+	ok(count_held(mb) == 0, "nothing is held if it is not wanted");
+	store_close(&mb);
+}
+
+/* Held octets move with the rest, and are found where they are then. */
+static void
+test_hold_moves(void)
+{
+	struct store_mailbox *mb;
+	struct store_append a;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "hold2", "");
+	mb = rig_open(&rig, "hold2");
+	fill(mb, 20);
+	expunge(mb, 1, 15, 1);
+	set_options(3600, 0, 0);
+	expunge(mb, 16, 16, 1);
+	set_options(3600, 30, 0);
+	expunge(mb, 17, 17, 1);
+	ok(shrinks_to("hold2", 5 * spool_frame_room(SIZE)) && is_right(mb, 3),
+	    "octets before those that are held go");
+	ok(count_held(mb) == 2, "which are held still");
+	undelete(mb, &a, 16);
+	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE,
+	    "and can be brought back");
+	store_close(&mb);
+}
+
+/* ---- damage ---- */
+
+static void
+path_of(char path[PATH_ROOM], const char *id, enum spool_file file)
+{
+	char below[SPOOL_PATH];
+
+	spool_path(below, id, file, 0);
+	snprintf(path, PATH_ROOM, "%s/%s", dir, below);
+}
+
+static void
+flip(const char *id, enum spool_file file, off_t at)
+{
+	char path[PATH_ROOM];
+	uint8_t c;
+	int fd;
+
+	path_of(path, id, file);
+	fd = open(path, O_RDWR);
+	MUST(fd != -1 && pread(fd, &c, 1, at) == 1);
+	c ^= 0x10;
+	MUST(pwrite(fd, &c, 1, at) == 1);
+	close(fd);
+}
+
+/* What every message of the mailbox is then: as before. */
+static bool
+is_whole(struct store_mailbox *mb)
+{
+	bool whole = is_right(mb, 4);
+
+	for (uint32_t i = 0; whole && i < 4; i++) {
+		const struct store_msg *m = store_at(mb, i);
+		uint32_t uid = i < 2 ? i + 1 : i + 2;
+
+		whole = m->uid == uid && m->internaldate == 1000 + uid &&
+		        m->flags == (uid % 2 ? STORE_SEEN : 0);
+	}
+	return whole && store_numbers(mb)->uidvalidity == 77 &&
+	       store_numbers(mb)->uidnext >= 6 &&
+	       store_numbers(mb)->unseen == 2;
+}
+
+/* Five messages, the third expunged. */
+static void
+make_box(const char *id)
+{
+	struct store_mailbox *mb;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, id, "its meta");
+	mb = rig_open(&rig, id);
+	fill(mb, 5);
+	expunge(mb, 3, 3, 1);
+	store_close(&mb);
+}
+
+static void
+test_gone_files(void)
+{
+	static const struct {
+		enum spool_file file;
+		const char *name;
+	} files[] = { { SPOOL_INDEX, "index" }, { SPOOL_NAMES, "names" },
+		{ SPOOL_CACHE, "cache" } };
+	char path[PATH_ROOM];
+	struct store_mailbox *mb;
+
+	for (size_t i = 0; i < NITEMS(files); i++) {
+		char id[16];
+
+		snprintf(id, sizeof id, "gone-%zu", i);
+		make_box(id);
+		path_of(path, id, files[i].file);
+		(void)unlink(path);
+		mb = rig_open(&rig, id);
+		/* Without an index nobody knows that the third has gone. */
+		if (files[i].file == SPOOL_INDEX)
+			ok(mb != NULL && is_right(mb, 5) &&
+			        store_numbers(mb)->uidvalidity == 77,
+			    "a mailbox without index");
+		else
+			ok(mb != NULL && is_whole(mb), "a mailbox without %s",
+			    files[i].name);
+		store_close(&mb);
+	}
+	make_box("names");
+	flip("names", SPOOL_NAMES, 3);
+	mb = rig_open(&rig, "names");
+	ok(mb != NULL && slice_is(store_meta(mb), "its meta"),
+	    "names are there twice");
+	store_close(&mb);
+}
+
+static void
+test_gone_data(void)
+{
+	char path[PATH_ROOM];
+	struct store_part p = { .uid = 1, .len = UINT64_MAX };
+	uint64_t before = store_counts(rig.store)->damaged_messages;
+	struct store_mailbox *mb;
+
+	make_box("nodata");
+	path_of(path, "nodata", SPOOL_DATA);
+	MUST(unlink(path) == 0);
+	mb = rig_open(&rig, "nodata");
+	fill(mb, 1);
+	rig_ask(&rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	ok(p.why != NULL && p.octets.len == 0 &&
+	        store_counts(rig.store)->damaged_messages == before + 1,
+	    "a message without octets is said to be damaged, and counted");
+	store_chunk_free(&rig.chunk);
+	p.uid = 6;
+	rig_ask(&rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	ok(p.why == NULL && p.octets.len == SIZE, "others are read");
+	store_chunk_free(&rig.chunk);
+	store_close(&mb);
+}
+
+/* It stays where it is, and its file with it. */
+static void
+test_reclaim_damaged(void)
+{
+	uint64_t frame = spool_frame_room(SIZE);
+	struct store_part p = { .uid = 5, .len = UINT64_MAX };
+	struct store_mailbox *mb;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "stuck", "");
+	mb = rig_open(&rig, "stuck");
+	fill(mb, 10);
+	flip("stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
+	set_options(0, 30, 0);
+	expunge(mb, 1, 4, 1);
+	while (spool_mailbox_of(mb)->now.reclaim_after == 0)
+		turn();
+	rig_ask(&rig);
+	store_read(mb, &p, 1, rig_read_cb, &rig);
+	rig_wait(&rig);
+	ok(p.why != NULL, "a damaged message stays so");
+	store_chunk_free(&rig.chunk);
+	flip("stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
+	ok(is_right(mb, 6), "and nothing else is");
+	store_close(&mb);
+}
+
+static void
+test_full(void)
+{
+	struct store_append a = { .octets = slice_str("x") };
+	struct store_mailbox *mb;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "full", "");
+	mb = rig_open(&rig, "full");
+	fill(mb, 3);
+	ok(!store_is_full(rig.store), "there is room");
+	set_options(0, 0, UINT64_MAX / 2);
+	ok(store_is_full(rig.store) && store_trouble(rig.store) == NULL,
+	    "none but the reserve");
+	rig_ask(&rig);
+	store_append(mb, &a, 1, rig_cb, &rig);
+	ok(rig_wait(&rig) != NULL && store_numbers(mb)->exists == 3,
+	    "messages are refused");
+	ok(rig_create(&rig, "full2", "") != NULL, "and mailboxes");
+	expunge(mb, 1, 1, 1);
+	ok(store_numbers(mb)->exists == 2, "an expunge is not");
+	set_options(0, 0, 1);
+	rig_ask(&rig);
+	store_append(mb, &a, 1, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL, "when there is room again all is well");
+	store_close(&mb);
+}
+
+int
+main(void)
+{
+	tempdir_make(dir);
+	MUST(rig_start(&rig, &spool_module, dir) == 0);
+	test_reclaim();
+	test_reclaim_readers();
+	test_hold();
+	test_hold_moves();
+	test_gone_files();
+	test_gone_data();
+	test_reclaim_damaged();
+	test_full();
+	rig_stop(&rig);
+	tempdir_remove(dir);
+	return done_testing();
+}
