@@ -46,8 +46,9 @@ struct sync {
 	struct buf cursor;
 	struct task *step;
 	struct timer *wait;
-	bool walked;
-	uint64_t said; /* settle's number of the last thing that is here */
+	bool walked, releasing;
+	size_t released; /* of lacking: where to go on */
+	uint64_t said;   /* settle's number of the last thing that is here */
 	unsigned waits;
 	uint64_t wanted;
 };
@@ -146,25 +147,54 @@ may_delete(struct sync *s)
 	return false;
 }
 
-/* RECONCILE:release */
 static void
 compared(struct sync *s)
 {
-	bool deletes = may_delete(s);
-	struct arena a;
-	struct slice name;
-	size_t at = 0;
-
-	while (deletes && keyset_next(&s->lacking, &at, &name)) {
-		arena_init(&a);
-		want(s, op_str(&a, name));
-		arena_reset(&a);
-	}
 	log_info(s->list->bd->log, "mailbox list compared", "said",
 	    LOG_NUM(s->wanted), "lacking", LOG_NUM(s->nlacking), NULL);
 	if (s->nlacking == 0)
 		mblist_accept(s->list);
 	finish(s);
+}
+
+/* Behind a slice: not faster than what is found can be said. */
+static void
+go_on(struct sync *s)
+{
+	if (settle_count(s->list->settle) > SETTLING_MAX)
+		timer_set(s->wait, WAIT_MS);
+	else
+		task_want(s->step);
+}
+
+/* RECONCILE:release */
+static void
+release(struct sync *s)
+{
+	struct slice name;
+	struct arena a;
+
+	for (unsigned i = 0; i < SLICE; i++) {
+		if (!keyset_next(&s->lacking, &s->released, &name)) {
+			compared(s);
+			return;
+		}
+		arena_init(&a);
+		want(s, op_str(&a, name));
+		arena_reset(&a);
+	}
+	go_on(s);
+}
+
+static void
+release_begin(struct sync *s)
+{
+	if (may_delete(s)) {
+		s->releasing = true;
+		release(s);
+	} else {
+		compared(s);
+	}
 }
 
 /*
@@ -175,7 +205,7 @@ static void
 await_said(struct sync *s)
 {
 	if (s->nlacking == 0 || settle_is_done(s->list->settle, s->said))
-		compared(s);
+		release_begin(s);
 	else if (++s->waits > WAITS_MAX)
 		give_up(s, "what is here cannot be published");
 	else
@@ -197,21 +227,21 @@ walk_one(void *arg, const char *name, const struct mboxrec *rec)
 	return true;
 }
 
-/* In slices, and not faster than what is found can be said. */
+/* In slices. */
 static void
 walk(void *arg)
 {
 	struct sync *s = arg;
 
-	if (s->walked) {
+	if (s->releasing) {
+		release(s);
+	} else if (s->walked) {
 		await_said(s);
-	} else if (settle_count(s->list->settle) > SETTLING_MAX) {
-		timer_set(s->wait, WAIT_MS);
 	} else {
 		s->walked =
 		    mblist_slice(s->list, &s->cursor, SLICE, walk_one, s);
 		s->said = settle_last(s->list->settle);
-		task_want(s->step);
+		go_on(s);
 	}
 }
 

@@ -21,6 +21,7 @@
 
 enum {
 	MANY = 40,
+	VERY_MANY = 4500,
 	TURNS = 1000 * 1000
 };
 
@@ -298,15 +299,21 @@ test_conflicts(void)
 /* --- what is lacking here ------------------------------------------------------------ */
 
 static void
-say_many_are_here(struct published *t)
+say_are_here(struct published *t, int n)
 {
 	struct mboxrec rec = published_as("test!default", 7);
 	char name[16];
 
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "gone%d", i);
 		fake_announce_put(t->f.bd.announce, name, &rec);
 	}
+}
+
+static void
+say_many_are_here(struct published *t)
+{
+	say_are_here(t, MANY);
 }
 
 static void
@@ -347,6 +354,33 @@ test_lacking(void)
 	fake_announce_put(t.f.bd.announce, "last", &rec);
 	meet_again(&t);
 	ok(published_is_alike(&t), "a few may be all that there was");
+	published_fini(&t);
+}
+
+/* More than a turn takes. */
+static void
+test_very_many_lacking(void)
+{
+	struct published t;
+	size_t most = 0, n;
+
+	published_init(&t);
+	MUST(published_make(&t, "one", ACL) == MBLIST_OK);
+	say_are_here(&t, VERY_MANY);
+	accept_list(&t);
+	fake_announce_down(t.f.bd.announce);
+	published_link_up(&t);
+	for (int i = 0; i < TURNS && fake_announce_count(t.f.bd.announce) > 1;
+	     i++) {
+		published_turn(&t);
+		n = mblist_unsettled(t.f.bd.list);
+		if (n > most)
+			most = n;
+	}
+	ok(fake_announce_count(t.f.bd.announce) == 1 && most < VERY_MANY / 2,
+	    "very many are given up, at most %zu at a time", most);
+	published_settle(&t);
+	ok(published_is_alike(&t), "and what is here stays");
 	published_fini(&t);
 }
 
@@ -489,6 +523,7 @@ main(void)
 	test_long_name();
 	test_conflicts();
 	test_lacking();
+	test_very_many_lacking();
 	test_lost_list();
 	test_busy();
 	test_busy_when_compared();
