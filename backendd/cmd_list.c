@@ -1,8 +1,9 @@
 /*
- * LIST with RFC 5258, 5819, 6154 and 8440; LSUB.
+ * LIST with RFC 5258, 5819, 6154, 8440 and 9590; LSUB.
  */
 #include "backendd/handlers.h"
 #include "backendd/ledger.h"
+#include "backendd/listed_metadata.h"
 #include "backendd/mblist.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -12,6 +13,7 @@
 #include "imap/listing.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
+#include "imap/metadata.h"
 #include "imap/parse.h"
 #include "imap/write.h"
 #include "lib/arena.h"
@@ -22,7 +24,8 @@ enum {
 	LINE_ROOM = 8 * 1024,
 	TURN_ROOM = 64 * 1024,
 	BATCH = 256, /* names looked up at a time */
-	RETURN_MORE = LISTING_RETURN_STATUS | LISTING_RETURN_MYRIGHTS
+	RETURN_MORE = LISTING_RETURN_STATUS | LISTING_RETURN_MYRIGHTS |
+	              LISTING_RETURN_METADATA
 };
 
 /* A name to be answered; in the batch's arena. */
@@ -45,6 +48,11 @@ struct list {
 	struct line lines[BATCH];
 	size_t nlines, line; /* how many; the next */
 	size_t fetching;     /* answers that are due */
+
+	struct slice entries[METADATA_ITEMS_MAX];
+	size_t nentries;
+	const struct line *annotated; /* whose entries are answered; or NULL */
+	size_t entry;                 /* the next of them */
 };
 
 /* --- what the user may see ----------------------------------------------------- */
@@ -219,9 +227,39 @@ put_line(struct list *l, const struct line *line)
 		return true;
 	if (l->request.returns & LISTING_RETURN_MYRIGHTS)
 		acl_write_myrights(&w, line->item.external, line->rights);
+	if (l->nentries > 0 && listed_metadata_may(line->rights)) {
+		l->annotated = line;
+		l->entry = 0;
+	}
 	return !wants_status(l, line) ||
 	       status_put(l->ss, line->name, line->rec, l->status_items,
 	           status_done, l);
+}
+
+/* RFC 9590: all entries, NIL too.  False: there is no room for the next. */
+static bool
+put_annotations(struct list *l)
+{
+	const struct line *line = l->annotated;
+	struct listed m = { line->name, line->rec, line->rights };
+
+	for (; l->entry < l->nentries; l->entry++) {
+		struct metadata_item item;
+		struct write w;
+
+		listed_metadata(l->ss, &m, l->entries[l->entry], &l->batch,
+		    &item);
+		if (session_room(l->ss) < LINE_ROOM + item.value.len) {
+			session_flush(l->ss);
+			session_wait_room(l->ss, LINE_ROOM + item.value.len,
+			    list_go_on, l);
+			return false;
+		}
+		session_write(l->ss, &w);
+		metadata_write(&w, line->item.external, item.entry, item.value);
+	}
+	l->annotated = NULL;
+	return true;
 }
 
 static void
@@ -230,6 +268,8 @@ list_go_on(struct session *ss, void *arg)
 	struct list *l = arg;
 
 	for (;;) {
+		if (l->annotated != NULL && !put_annotations(l))
+			return;
 		if (session_room(ss) < LINE_ROOM + STATUS_ROOM) {
 			session_flush(ss);
 			session_wait_room(ss, TURN_ROOM, list_go_on, l);
@@ -279,6 +319,9 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	listing_parse(cmd->args, lsub, &l->request);
 	if (l->request.status != NULL)
 		l->status_items = status_items(cmd->args, l->request.status);
+	if (l->request.metadata != NULL)
+		l->nentries = metadata_entries(cmd->args, l->request.metadata,
+		    l->entries);
 	if (parse_error(cmd->args) != NULL)
 		session_bad_syntax(ss);
 	else if (listing_is_separator_only(&l->request))

@@ -19,9 +19,6 @@
 #include "lib/buf.h"
 #include "lib/must.h"
 
-static const char *const uses[] = { "\\Archive", "\\Drafts", "\\Junk", "\\Sent",
-	"\\Trash" };
-
 /* What CREATE asks for; in the command's arena. */
 struct create {
 	struct session *ss;
@@ -64,15 +61,6 @@ rights_of(struct session *ss, const char *name)
 
 /* --- CREATE ---------------------------------------------------------------------- */
 
-static bool
-is_use(struct slice word)
-{
-	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
-		if (slice_is_nocase(word, uses[i]))
-			return true;
-	return false;
-}
-
 /* "(\Sent \Trash)"; false: one of them is unknown. */
 static bool
 parse_uses(struct session *ss, struct create *c)
@@ -93,10 +81,10 @@ parse_uses(struct session *ss, struct create *c)
 			buf_putc(&text, ' ');
 		buf_putc(&text, '\\');
 		buf_put_slice(&text, word);
-		known =
-		    known && is_use(slice_str(arena_printf(cmd->arena, "\\%.*s",
-		                 (int)(word.len < 100 ? word.len : 100),
-		                 (const char *)word.ptr)));
+		known = known &&
+		        mblist_is_use(slice_str(arena_printf(cmd->arena,
+		            "\\%.*s", (int)(word.len < 100 ? word.len : 100),
+		            (const char *)word.ptr)));
 	}
 	if (known && !buf_failed(&text))
 		c->how.special_use = arena_string(cmd->arena, buf_slice(&text));

@@ -1,216 +1,452 @@
 /*
- * GETMETADATA, GETANNOTATION and their kin, as much as Cyrus IMAP's frontend
- * needs: it asks for free space before it chooses a backend for a new user.
- * There are no annotations here, and neither extension is offered.
+ * RFC 5464: GETMETADATA, SETMETADATA; and LIST's METADATA (RFC 9590).
+ *
+ * Some entries are not kept but known: the special uses of a mailbox (RFC 6154
+ * 4), how near it is to its quota, room on the disks, the administrator.
  */
-#include <sys/statvfs.h>
+#include <string.h>
 
+#include "backendd/conf.h"
+#include "backendd/freespace.h"
 #include "backendd/handlers.h"
+#include "backendd/listed_metadata.h"
+#include "backendd/mblist.h"
+#include "backendd/metadata.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
+#include "imap/acl.h"
+#include "imap/mboxname.h"
+#include "imap/mboxrec.h"
 #include "imap/parse.h"
-#include "imap/value.h"
-#include "imap/write.h"
 #include "lib/arena.h"
-#include "lib/jobs.h"
+#include "lib/buf.h"
 
-#define FREESPACE "/vendor/cmu/cyrus-imapd/freespace/"
+#define SPECIAL_USE "/private/specialuse"
+#define ADMIN       "/shared/admin"
 
 enum {
-	ENTRIES_MAX = 4, /* answered; nobody asks for more */
-	DISKS_MAX = 64
+	LINE_ROOM = 8 * 1024, /* of a response but its value */
+	WARNINGS_MAX = 256,
+	MAY_USE = ACL_READ | ACL_SEEN | ACL_WRITE | ACL_INSERT | ACL_POST
 };
 
-enum form {
-	FORM_ANNOTATION, /* what RFC 5464 was before it was one */
-	FORM_METADATA
+/* What is looked at: a mailbox, or the server (name is NULL). */
+struct subject {
+	const char *name;
+	const struct mboxrec *rec;
+	unsigned rights;
+	struct slice id;
 };
 
-struct space {
-	uint64_t avail, total; /* KiB */
+struct result {
+	struct result *next;
+	struct metadata_item item;
 };
 
-/* In the command's arena; a job has it while it looks. */
-struct question {
+/* GETMETADATA, in the command's arena. */
+struct getting {
 	struct session *ss;
-	enum form form;
-	struct slice entries[ENTRIES_MAX]; /* as they were written */
-	size_t n;
-
-	const char *dirs[DISKS_MAX]; /* of partitions */
-	unsigned long disks[DISKS_MAX];
-	size_t ndirs, ndisks;
-	struct space all, most; /* most: the disk with the greatest share */
+	struct metadata_get get;
+	struct subject subject;
+	const struct freespace *space; /* NULL: not known, not to be told */
+	struct result *first, **last;
+	uint64_t longest;   /* of those above MAXSIZE */
+	struct slice entry; /* the one that is looked for */
 };
 
-/* --- the disks, in a job ---------------------------------------------------- */
+/* --- what is known ------------------------------------------------------------------- */
 
-/* Partitions may be on one disk, which counts once. */
+/* false: there is no such entry.  A value without .ptr is NIL. */
 static bool
-is_known(struct question *q, unsigned long disk)
+computed(struct session *ss, const struct subject *s, struct slice entry,
+    struct arena *a, struct slice *value)
 {
-	for (size_t i = 0; i < q->ndisks; i++)
-		if (q->disks[i] == disk)
-			return true;
-	q->disks[q->ndisks++] = disk;
+	struct backendd *bd = session_server(ss);
+	struct buf text;
+
+	*value = slice_of(NULL, 0);
+	if (s->name == NULL) {
+		if (!slice_is(entry, ADMIN))
+			return false;
+		if (bd->conf->admin_contact != NULL)
+			*value = slice_str(bd->conf->admin_contact);
+		return true;
+	}
+	if (slice_is(entry, SPECIAL_USE)) {
+		if (s->rec->special_uses.len > 0)
+			*value = s->rec->special_uses;
+		return true;
+	}
+	if (!slice_is(entry, METADATA_OVERQUOTA))
+		return false;
+	buf_init(&text, WARNINGS_MAX);
+	if (s->rights & ACL_READ)
+		quota_put_warnings(bd->quotas, s->name, &text);
+	if (buf_len(&text) > 0)
+		*value = arena_copy(a, buf_slice(&text));
+	buf_fini(&text);
+	return true;
+}
+
+/* NIL if there is none. */
+static struct slice
+value_of(struct session *ss, const struct subject *s, struct slice entry,
+    struct arena *a)
+{
+	struct slice value;
+
+	if (computed(ss, s, entry, a, &value))
+		return value;
+	if (!metadata_find(session_server(ss)->users, session_user(ss), s->id,
+	        entry, a, &value))
+		return slice_of(NULL, 0);
+	return value.len > 0 ? value : slice_of("", 0);
+}
+
+/* The mailbox and the rights that RFC 5464 3.3 asks for.  False: all is said. */
+static bool
+find_subject(struct session *ss, struct slice external, struct subject *s)
+{
+	struct arena *a = session_cmd(ss)->arena;
+
+	*s = (struct subject){ .id = slice_str(METADATA_SERVER) };
+	if (external.len == 0)
+		return true;
+	s->name = session_mailbox_name(ss, external);
+	if (s->name == NULL)
+		return false;
+	s->rec = session_mailbox(ss, s->name, ACL_LOOKUP);
+	if (s->rec == NULL)
+		return false;
+	s->id = s->rec->mailboxid;
+	s->rights = session_rights(ss, s->name, arena_string(a, s->rec->acl));
+	if (s->rights & MAY_USE)
+		return true;
+	session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 	return false;
 }
 
+/* --- GETMETADATA ----------------------------------------------------------------------- */
+
 static void
-look(void *arg)
+add_result(struct getting *g, struct slice entry, struct slice value)
 {
-	struct question *q = arg;
-	struct statvfs st;
+	struct arena *a = session_cmd(g->ss)->arena;
+	struct result *r;
 
-	for (size_t i = 0; i < q->ndirs; i++) {
-		struct space s;
+	if (value.len > g->get.maxsize) {
+		if (value.len > g->longest)
+			g->longest = value.len;
+		return;
+	}
+	r = arena_alloc(a, sizeof(*r));
+	r->item = (struct metadata_item){ entry, value };
+	*g->last = r;
+	g->last = &r->next;
+}
 
-		if (statvfs(q->dirs[i], &st) == -1 || st.f_frsize < 1 ||
-		    is_known(q, st.f_fsid))
-			continue;
-		s.avail = st.f_bavail * (uint64_t)st.f_frsize / 1024;
-		s.total = st.f_blocks * (uint64_t)st.f_frsize / 1024;
-		q->all.avail += s.avail;
-		q->all.total += s.total;
-		if (q->most.total == 0 ||
-		    (double)s.avail * (double)q->most.total >
-		        (double)q->most.avail * (double)s.total)
-			q->most = s;
+static bool
+add_matching(void *arg, struct slice name, struct slice value)
+{
+	struct getting *g = arg;
+	struct arena *a = session_cmd(g->ss)->arena;
+
+	if (!metadata_matches(name, g->entry, g->get.depth))
+		return true;
+	value = value.len > 0 ? arena_copy(a, value) : slice_of("", 0);
+	add_result(g, arena_copy(a, name), value);
+	return true;
+}
+
+static void
+add_computed(struct getting *g)
+{
+	static const char *const names[] = { SPECIAL_USE, METADATA_OVERQUOTA,
+		ADMIN };
+	struct arena *a = session_cmd(g->ss)->arena;
+	struct slice value;
+
+	for (size_t i = 0; i < NITEMS(names); i++)
+		if (metadata_matches(slice_str(names[i]), g->entry,
+		        g->get.depth) &&
+		    computed(g->ss, &g->subject, slice_str(names[i]), a,
+		        &value) &&
+		    value.ptr != NULL)
+			add_result(g, slice_str(names[i]), value);
+}
+
+/* With a DEPTH what is there; without, NIL for what is not. */
+static void
+add_entry(struct getting *g, struct slice entry)
+{
+	struct backendd *bd = session_server(g->ss);
+	struct arena *a = session_cmd(g->ss)->arena;
+
+	g->entry = entry;
+	if (g->subject.name == NULL && freespace_is(entry)) {
+		if (g->space != NULL)
+			add_result(g, entry,
+			    freespace_value(a, g->space, entry));
+	} else if (g->get.depth == METADATA_ONLY) {
+		add_result(g, entry, value_of(g->ss, &g->subject, entry, a));
+	} else {
+		metadata_each(bd->users, session_user(g->ss), g->subject.id,
+		    slice_starts(entry, slice_str("/private")), add_matching,
+		    g);
+		add_computed(g);
 	}
 }
 
-/* --- the answer ------------------------------------------------------------- */
-
-/* What it asks for, of q; NULL: none of ours. */
-static const struct space *
-space_of(const struct question *q, struct slice entry)
-{
-	static const char shared[] = "/shared";
-	size_t n = sizeof(shared) - 1;
-
-	if (entry.len > n && slice_is_nocase(slice_first(entry, n), shared))
-		entry = slice_skip(entry, n);
-	if (slice_is_nocase(entry, FREESPACE "total"))
-		return &q->all;
-	if (slice_is_nocase(entry, FREESPACE "percent/most"))
-		return &q->most;
-	return NULL;
-}
-
 static void
-put_entry(struct question *q, struct slice entry)
+put_results(struct session *ss, void *arg)
 {
-	const struct space *s = space_of(q, entry);
-	const char *value = arena_printf(session_cmd(q->ss)->arena, "%llu;%llu",
-	    (unsigned long long)s->avail, (unsigned long long)s->total);
+	struct getting *g = arg;
+	struct arena *a = session_cmd(ss)->arena;
 	struct write w;
 
-	write_init(&w, session_out(q->ss), WRITE_SERVER);
-	write_untagged(&w,
-	    q->form == FORM_METADATA ? "METADATA" : "ANNOTATION");
-	write_sp(&w);
-	write_string(&w, slice_str(""));
-	write_sp(&w);
-	if (q->form == FORM_METADATA) {
-		write_open(&w);
-		write_string(&w, entry);
-	} else {
-		write_string(&w, entry);
-		write_sp(&w);
-		write_open(&w);
-		write_string(&w, slice_str("value.shared"));
+	for (; g->first != NULL; g->first = g->first->next) {
+		const struct metadata_item *item = &g->first->item;
+
+		if (session_room(ss) < item->value.len + LINE_ROOM) {
+			session_flush(ss);
+			session_wait_room(ss, item->value.len + LINE_ROOM,
+			    put_results, g);
+			return;
+		}
+		session_write(ss, &w);
+		if (freespace_is(item->entry))
+			freespace_write(&w, item->entry, item->value);
+		else
+			metadata_write(&w, g->get.mailbox, item->entry,
+			    item->value);
 	}
-	write_sp(&w);
-	write_string(&w, slice_str(value));
-	write_close(&w);
-	write_end(&w);
+	session_done(ss, SESSION_OK,
+	    g->longest == 0 ? NULL
+	                    : arena_printf(a, "METADATA LONGENTRIES %llu",
+	                          (unsigned long long)g->longest),
+	    "Getmetadata completed");
 }
 
 static void
-looked(void *arg)
+answer(struct getting *g)
 {
-	struct question *q = arg;
-
-	for (size_t i = 0; i < q->n; i++)
-		put_entry(q, q->entries[i]);
-	session_done(q->ss, SESSION_OK, NULL, "Done");
+	g->last = &g->first;
+	for (size_t i = 0; i < g->get.n; i++)
+		add_entry(g, g->get.entries[i]);
+	put_results(g->ss, g);
 }
 
-/* --- the question ----------------------------------------------------------- */
-
 static void
-take_entries(struct question *q, const struct value *v)
+usage_known(void *arg, const struct quota_usage *usage)
 {
-	if (v != NULL && v->kind == VALUE_LIST)
-		v = v->items;
-	for (; v != NULL && q->n < ENTRIES_MAX; v = v->next)
-		if ((v->kind == VALUE_STRING || v->kind == VALUE_ATOM) &&
-		    space_of(q, v->text) != NULL)
-			q->entries[q->n++] = v->text;
+	(void)usage; /* what comes of it is asked for by its name */
+	answer(arg);
 }
 
-/* Only frontends and administrators are told how large the disks are. */
 static void
-ask(struct session *ss, struct cmd *cmd, enum form form)
+space_known(void *arg, const struct freespace *space)
 {
-	struct question *q = arena_alloc(cmd->arena, sizeof(*q));
-	struct backendd *bd = session_server(ss);
-	const struct value *v = value_parse_all(cmd->args);
+	struct getting *g = arg;
 
-	parse_end(cmd->args);
-	if (v != NULL && v->kind == VALUE_LIST)
-		v = v->next; /* options: DEPTH, MAXSIZE */
-	if (parse_error(cmd->args) != NULL || v == NULL) {
-		session_bad_syntax(ss);
+	g->space = space;
+	answer(g);
+}
+
+/* What takes time is asked for only if it is wanted. */
+static void
+look(struct getting *g)
+{
+	struct session *ss = g->ss;
+	struct quotas *quotas = session_server(ss)->quotas;
+	bool space = false, quota = false;
+	const char *root;
+
+	for (size_t i = 0; i < g->get.n; i++) {
+		space = space || freespace_is(g->get.entries[i]);
+		quota = quota || metadata_matches(slice_str(METADATA_OVERQUOTA),
+		                     g->get.entries[i], g->get.depth);
+	}
+	if (g->subject.name == NULL) {
+		/* Only frontends and administrators are told of disks. */
+		if (space && (session_is_trusted(ss) || session_is_admin(ss)))
+			freespace_ask(ss, space_known, g);
+		else
+			answer(g);
 		return;
 	}
-	q->ss = ss;
-	q->form = form;
-	if (v->text.len == 0 && v->kind == VALUE_STRING &&
-	    (session_is_trusted(ss) || session_is_admin(ss)))
-		take_entries(q, v->next);
-	if (q->n == 0) {
-		session_done(ss, SESSION_OK, NULL, "Done");
-		return;
-	}
-	for (size_t i = 0; i < bd->npartitions && i < DISKS_MAX; i++)
-		q->dirs[q->ndirs++] =
-		    arena_string(cmd->arena, slice_str(bd->partitions[i].dir));
-	jobs_put(bd->jobs, look, looked, q);
+	root = quota ? quota_root_of(quotas, g->subject.name,
+	                   session_cmd(ss)->arena)
+	             : NULL;
+	if (root != NULL)
+		quota_usage(quotas, root, usage_known, g);
+	else
+		answer(g);
 }
 
 void
 backendd_GETMETADATA(struct session *ss, struct cmd *cmd)
 {
-	ask(ss, cmd, FORM_METADATA);
+	struct getting *g = arena_alloc(cmd->arena, sizeof(*g));
+
+	g->ss = ss;
+	metadata_parse_get(cmd->args, &g->get);
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL)
+		session_bad_syntax(ss);
+	else if (find_subject(ss, g->get.mailbox, &g->subject))
+		look(g);
 }
 
 void
-backendd_GETANNOTATION(struct session *ss, struct cmd *cmd)
+listed_metadata(struct session *ss, const struct listed *m, struct slice entry,
+    struct arena *a, struct metadata_item *item)
 {
-	ask(ss, cmd, FORM_ANNOTATION);
+	struct subject s = { m->name, m->rec, m->rights, m->rec->mailboxid };
+
+	item->entry = entry;
+	item->value = value_of(ss, &s, entry, a);
 }
 
-/* Cyrus IMAP 3.6's frontend writes values as atoms: whatever it is, no. */
-static void
-refuse(struct session *ss, struct cmd *cmd)
+bool
+listed_metadata_may(unsigned rights)
 {
-	(void)value_parse_all(cmd->args);
-	if (parse_error(cmd->args) != NULL)
-		session_bad_syntax(ss);
+	return (rights & ACL_LOOKUP) && (rights & MAY_USE);
+}
+
+/* --- SETMETADATA ------------------------------------------------------------------------- */
+
+/* In the command's arena. */
+struct setting {
+	struct session *ss;
+	struct metadata_set set;
+	struct subject subject;
+};
+
+static void
+done(struct setting *s)
+{
+	struct backendd *bd = session_server(s->ss);
+
+	for (size_t i = 0; i < s->set.n; i++)
+		metadata_changed(bd, s->ss, s->subject.name,
+		    s->set.items[i].entry);
+	session_done(s->ss, SESSION_OK, NULL, "Setmetadata completed");
+}
+
+static void
+stored(void *arg, enum metadata_result r)
+{
+	struct setting *s = arg;
+	struct backendd *bd = session_server(s->ss);
+
+	switch (r) {
+	case METADATA_OK:
+		done(s);
+		break;
+	case METADATA_TOO_BIG:
+		session_done(s->ss, SESSION_NO,
+		    arena_printf(session_cmd(s->ss)->arena,
+		        "METADATA MAXSIZE %llu",
+		        (unsigned long long)bd->conf->metadata_size),
+		    "The annotation is too long");
+		break;
+	case METADATA_TOO_MANY:
+		session_done(s->ss, SESSION_NO, "METADATA TOOMANY",
+		    "Too many annotations");
+		break;
+	case METADATA_FAILED:
+		session_done(s->ss, SESSION_NO, "UNAVAILABLE",
+		    "Cannot be stored now, try again later");
+		break;
+	}
+}
+
+static void
+uses_set(void *arg, enum mblist_result r, const char *text)
+{
+	struct setting *s = arg;
+
+	(void)text; /* for the log, where it has been */
+	if (r == MBLIST_OK)
+		done(s);
 	else
-		session_done(ss, SESSION_NO, "CANNOT",
-		    "Annotations are not kept here");
+		session_done(s->ss, SESSION_NO, mblist_code(r), mblist_text(r));
+}
+
+/* Words that CREATE takes, too; as its owner or with the right "a". */
+static void
+set_uses(struct setting *s)
+{
+	struct slice value = s->set.items[0].value, left = value;
+	bool known = true;
+
+	while (left.len > 0) {
+		struct slice one = slice_first(left, slice_find(left, ' '));
+
+		known = known && mblist_is_use(one);
+		left = slice_skip(left,
+		    one.len < left.len ? one.len + 1 : one.len);
+	}
+	if (!known)
+		session_done(s->ss, SESSION_NO, "USEATTR",
+		    "There is no such special use");
+	else if (!(s->subject.rights & ACL_ADMIN))
+		session_done(s->ss, SESSION_NO, "NOPERM", "Permission denied");
+	else
+		mblist_set_uses(session_server(s->ss)->list, s->subject.name,
+		    arena_string(session_cmd(s->ss)->arena, value), uses_set,
+		    s);
+}
+
+/* May it be set?  If not, all is said. */
+static bool
+may_set(const struct setting *s, struct slice entry)
+{
+	const struct subject *what = &s->subject;
+
+	bool is_use = slice_is(entry, SPECIAL_USE) && what->name != NULL;
+	const char *why = NULL;
+
+	if (slice_is(entry, ADMIN) || slice_is(entry, METADATA_OVERQUOTA) ||
+	    freespace_is(entry))
+		why = "That one cannot be set";
+	else if (is_use && s->set.n > 1)
+		why = "Special uses are set by themselves";
+	if (why != NULL) {
+		session_done(s->ss, SESSION_NO, "CANNOT", why);
+		return false;
+	}
+	/* What others see is administrators', or whose may write there. */
+	if (metadata_is_private(entry) ||
+	    (what->name == NULL ? session_is_admin(s->ss)
+	                        : (what->rights & ACL_WRITE) != 0))
+		return true;
+	session_done(s->ss, SESSION_NO, "NOPERM", "Permission denied");
+	return false;
 }
 
 void
 backendd_SETMETADATA(struct session *ss, struct cmd *cmd)
 {
-	refuse(ss, cmd);
-}
+	struct setting *s = arena_alloc(cmd->arena, sizeof(*s));
 
-void
-backendd_SETANNOTATION(struct session *ss, struct cmd *cmd)
-{
-	refuse(ss, cmd);
+	s->ss = ss;
+	metadata_parse_set(cmd->args, &s->set);
+	parse_end(cmd->args);
+	if (parse_error(cmd->args) != NULL) {
+		session_bad_syntax(ss);
+		return;
+	}
+	if (!find_subject(ss, s->set.mailbox, &s->subject))
+		return;
+	for (size_t i = 0; i < s->set.n; i++)
+		if (!may_set(s, s->set.items[i].entry))
+			return;
+	if (s->subject.name != NULL &&
+	    slice_is(s->set.items[0].entry, SPECIAL_USE))
+		set_uses(s);
+	else
+		metadata_set(session_server(ss)->users, session_user(ss),
+		    s->subject.id, s->set.items, s->set.n, stored, s);
 }

@@ -121,6 +121,19 @@ static const struct conf_item items[] = {
 	{ "over_quota", CONF_CHOICE, AT(over_quota), "later", 0, 0,
 	    "later reject",
 	    "Answer to mail for whom is over quota: 452, try again, or 552." },
+	{ "metadata_size", CONF_SIZE, AT(metadata_size), "64k", 1024,
+	    131072, NULL, "Octets of an annotation." },
+	{ "metadata_entries", CONF_NUMBER, AT(metadata_entries), "100", 10,
+	    10000, NULL,
+	    "Annotations of a mailbox: those that are shared, and each "
+	    "user's." },
+	{ "metadata_total", CONF_SIZE, AT(metadata_total), "1M", 10240,
+	    1073741824, NULL,
+	    "Octets of all of a user's annotations, and of a mailbox's that "
+	    "are shared." },
+	{ "admin_contact", CONF_STRING, AT(admin_contact), NULL, 0, 0, NULL,
+	    "URI by which users reach the administrator, such as "
+	    "mailto:postmaster@example.org." },
 	{ "max_scripts", CONF_NUMBER, AT(scripts_count), "32", 1, 10000, NULL,
 	    "Sieve scripts of a user." },
 	{ "max_script", CONF_SIZE, AT(script_size), "256k", 1024, 1048576,

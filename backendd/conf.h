@@ -58,6 +58,8 @@ struct backendd_conf {
 	uint64_t quota_storage, quota_messages, quota_mailboxes; /* 0: none */
 	char *quota_warnings; /* percentages */
 	int over_quota;       /* enum backendd_over_quota */
+	uint64_t metadata_size, metadata_entries, metadata_total;
+	char *admin_contact; /* NULL: none is told */
 	uint64_t scripts_count, script_size;
 	uint64_t duplicate_ms;
 	uint64_t expunge_delay_ms;

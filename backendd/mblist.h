@@ -99,6 +99,11 @@ void mblist_rename(struct mblist *l, const char *from, const char *to,
 void mblist_set_acl(struct mblist *l, const char *name, const char *acl,
     mblist_cb *cb, void *arg);
 
+/* "\Sent \Drafts", or ""; each of them one that CREATE takes. */
+void mblist_set_uses(struct mblist *l, const char *name, const char *uses,
+    mblist_cb *cb, void *arg);
+bool mblist_is_use(struct slice word);
+
 /* A user's INBOX and special-use mailboxes, if missing. */
 void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
     void *arg);

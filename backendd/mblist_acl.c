@@ -1,5 +1,5 @@
 /*
- * SETACL of one mailbox.
+ * SETACL of one mailbox, and its special uses.
  *
  * Committed, then published, again and again until it is acknowledged.  If
  * that is not to be had in time the answer is OK all the same: it is in force
@@ -54,9 +54,14 @@ listed(struct op *op, bool failed)
 	op_publish(op, OP_OLD, ANNOUNCE_HELD, published);
 }
 
-void
-mblist_set_acl(struct mblist *l, const char *name, const char *acl,
-    mblist_cb *cb, void *arg)
+/* What of its record is to be another. */
+struct setting {
+	const char *acl, *uses; /* NULL: as it is */
+};
+
+static void
+set(struct mblist *l, const char *name, const struct setting *s, mblist_cb *cb,
+    void *arg)
 {
 	struct op *op = op_new(l, name, cb, arg);
 	const struct mboxrec *rec;
@@ -76,9 +81,39 @@ mblist_set_acl(struct mblist *l, const char *name, const char *acl,
 	}
 	op->rec = *rec;
 	MUST(op_gather(op, OP_NAME)); /* one is never too many */
-	op->rec.acl = slice_str(op_str(&op->arena, slice_str(acl)));
+	if (s->acl != NULL)
+		op->rec.acl = slice_str(op_str(&op->arena, slice_str(s->acl)));
+	if (s->uses != NULL)
+		op->rec.special_uses =
+		    slice_str(op_str(&op->arena, slice_str(s->uses)));
 	op->rec.pending |= PENDING_META;
 	op_begin(op);
 	op_put(l, op->name, &op->rec);
 	op_commit(op, listed);
+}
+
+void
+mblist_set_acl(struct mblist *l, const char *name, const char *acl,
+    mblist_cb *cb, void *arg)
+{
+	set(l, name, &(struct setting){ .acl = acl }, cb, arg);
+}
+
+void
+mblist_set_uses(struct mblist *l, const char *name, const char *uses,
+    mblist_cb *cb, void *arg)
+{
+	set(l, name, &(struct setting){ .uses = uses }, cb, arg);
+}
+
+bool
+mblist_is_use(struct slice word)
+{
+	static const char *const uses[] = { "\\Archive", "\\Drafts", "\\Junk",
+		"\\Sent", "\\Trash" };
+
+	for (size_t i = 0; i < NITEMS(uses); i++)
+		if (slice_is_nocase(word, uses[i]))
+			return true;
+	return false;
 }

@@ -10,6 +10,7 @@
 #include "backendd/mblist.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quota.h"
+#include "backendd/metadata.h"
 #include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
@@ -53,7 +54,7 @@ released(struct op *op, enum op_published how)
 }
 
 static void
-forget_user(struct op *op)
+forget_data(struct op *op)
 {
 	struct backendd *bd = op->list->bd;
 	struct slice owner =
@@ -61,6 +62,8 @@ forget_user(struct op *op)
 
 	if (mboxname_is_inbox(slice_str(op->name)) && owner.len > 0)
 		users_forget(bd->users, op_str(&op->arena, owner));
+	for (size_t i = 0; i < op->nnames; i++)
+		metadata_forget(bd->users, op->names[i].rec.mailboxid);
 }
 
 static void
@@ -81,7 +84,7 @@ removed(void *arg, const char *why)
 		op_commit_later(op->list);
 	if (--op->waiting > 0)
 		return;
-	forget_user(op);
+	forget_data(op);
 	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
 }
 

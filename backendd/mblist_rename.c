@@ -16,6 +16,7 @@
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
 #include "backendd/mblist_quota.h"
+#include "backendd/metadata.h"
 #include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
@@ -69,6 +70,7 @@ inbox_unmade(void *arg, const char *why)
 	struct op *op = arg;
 
 	MUST(op->magic == OP_MAGIC);
+	metadata_forget(op->list->bd->users, slice_str(op->new_id));
 	if (why == NULL) { /* else it is doomed: tried again at start */
 		op_spare(op->list, op->new_id);
 		op_commit_later(op->list);
@@ -274,6 +276,9 @@ inbox_made(void *arg, const char *why)
 
 	MUST(op->magic == OP_MAGIC);
 	if (why == NULL) {
+		/* RFC 5464 4.1: both have what the INBOX had. */
+		metadata_copy(op->list->bd->users, op->names[0].rec.mailboxid,
+		    slice_str(op->new_id));
 		list_both(op);
 		return;
 	}

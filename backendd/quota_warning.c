@@ -1,4 +1,5 @@
 #include "backendd/conf.h"
+#include "backendd/metadata.h"
 #include "backendd/quota_warning.h"
 #include "backendd/server.h"
 #include "lib/ascii.h"
@@ -78,7 +79,7 @@ quota_warning_begin(const struct backendd *bd,
 }
 
 void
-quota_warning_tell(const struct backendd *bd, const char *root,
+quota_warning_tell(struct backendd *bd, const char *root,
     const struct quota_limits *limits, const struct quota_usage *usage,
     unsigned warned[QUOTA_RESOURCES])
 {
@@ -92,6 +93,9 @@ quota_warning_tell(const struct backendd *bd, const char *root,
 			    quota_resource_name(r), "percent", LOG_NUM(now),
 			    "used", LOG_NUM((int64_t)quota_used(usage, r)),
 			    "limit", LOG_NUM((int64_t)limits->limit[i]), NULL);
+		if (at != warned[i])
+			metadata_changed(bd, NULL, root,
+			    slice_str(METADATA_OVERQUOTA));
 		warned[i] = at;
 	}
 }

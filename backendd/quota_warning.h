@@ -22,7 +22,7 @@ void quota_warning_begin(const struct backendd *bd,
     unsigned warned[QUOTA_RESOURCES]);
 
 /* Usage has changed: logs what has been reached since. */
-void quota_warning_tell(const struct backendd *bd, const char *root,
+void quota_warning_tell(struct backendd *bd, const char *root,
     const struct quota_limits *limits, const struct quota_usage *usage,
     unsigned warned[QUOTA_RESOURCES]);
 

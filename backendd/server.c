@@ -330,6 +330,7 @@ start(struct child *c, void **statep, struct err *err)
 	bd->log = child_log(c);
 	bd->hostname = xstrdup(bd->conf->hostname);
 	sessions_start(bd);
+	TAILQ_INIT(&bd->noticed);
 	TAILQ_INIT(&bd->deliveries);
 	set_layout(bd);
 	bd->ledger = ledger_new();

@@ -28,6 +28,7 @@ struct lmtp_session;
 struct mailboxes;
 struct mblist;
 struct mboxrec;
+struct notices;
 struct quotas;
 struct seens;
 struct session;
@@ -39,6 +40,7 @@ struct users;
 
 TAILQ_HEAD(session_list, session);
 TAILQ_HEAD(lmtp_list, lmtp_session);
+TAILQ_HEAD(notices_list, notices);
 
 /* A partition, as the configuration names it, and the store behind it. */
 struct partition {
@@ -73,6 +75,7 @@ struct backendd {
 	struct session_list sessions, strangers, woken; /* session_list.c's */
 	struct task *wake;
 	struct timer *deadline;
+	struct notices_list noticed; /* sessions that want to hear of changes */
 	struct lmtp_list deliveries;
 	size_t nsessions, nwoken, ndeliveries;
 	uint64_t held; /* octets of messages on their way in that are in

@@ -4,6 +4,7 @@
 
 #include "backendd/conf.h"
 #include "backendd/handlers.h"
+#include "backendd/notices.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
@@ -149,6 +150,7 @@ go(struct session *ss)
 	ss->state = SESSION_GONE;
 	drop_work(ss);
 	view_free(&ss->view);
+	notices_end(ss);
 	session_forget_saved(ss);
 	stream_free(&ss->stream);
 	session_unlist(ss);
@@ -580,7 +582,7 @@ tell_news(struct session *ss)
 			session_wake(ss);
 		return false;
 	}
-	return buf_room(out) >= REPLY_ROOM;
+	return notices_tell(ss, out) && buf_room(out) >= REPLY_ROOM;
 }
 
 /* In IDLE, at any time. */
@@ -589,6 +591,7 @@ tell_idle(struct session *ss)
 {
 	struct buf *out = stream_out(ss->stream);
 
+	(void)notices_tell(ss, out); /* or again when there is room */
 	if (tells(ss) && view_pending(ss->view, VIEW_EVERYTHING) &&
 	    buf_room(out) >= VIEW_ROOM &&
 	    !view_tell(ss->view, VIEW_EVERYTHING, out) &&
@@ -658,6 +661,7 @@ log_out(struct session *ss)
 	ss->admin = ss->proxy = ss->trusted = false;
 	ss->enabled = 0;
 	ss->failures = 0;
+	notices_end(ss);
 	free(ss->client);
 	ss->client = NULL;
 	set_limits(ss);

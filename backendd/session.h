@@ -77,7 +77,8 @@ enum session_enabled {
 	ENABLED_REV2 = 1 << 1,
 	ENABLED_QRESYNC = 1 << 2, /* comes with CONDSTORE */
 	ENABLED_UTF8 = 1 << 3,    /* UTF8=ACCEPT */
-	ENABLED_UIDONLY = 1 << 4  /* UIDFETCH for FETCH, no numbers at all */
+	ENABLED_UIDONLY = 1 << 4, /* UIDFETCH for FETCH, no numbers at all */
+	ENABLED_METADATA = 1 << 5 /* is told of others' changes */
 };
 
 /* With the server's loop; and when the last is gone. */

@@ -6,6 +6,7 @@
 
 #include "backendd/conf.h"
 #include "backendd/mblist.h"
+#include "backendd/notices.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
@@ -316,6 +317,8 @@ void
 session_enable(struct session *ss, unsigned bits)
 {
 	ss->enabled |= (uint8_t)bits;
+	if (bits & ENABLED_METADATA)
+		notices_begin(ss);
 	if (ss->view != NULL)
 		view_set_says(ss->view, session_says(ss));
 }

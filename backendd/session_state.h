@@ -20,6 +20,7 @@
 #define SESSION_MAGIC 0x5e551012u
 
 struct backendd;
+struct notices;
 struct stream;
 
 enum session_state {
@@ -110,6 +111,7 @@ struct session {
 	char *user, *authcid;          /* NULL: a stranger */
 	struct session_client *client; /* NULL: no frontend's */
 	struct view *view;
+	struct notices *notices;     /* NULL: not asked for */
 	struct session_saved *saved; /* "$"; NULL: empty */
 	char sid[20];
 };

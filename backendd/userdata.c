@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "backendd/server.h"
 #include "backendd/userdata.h"
@@ -94,6 +95,13 @@ void
 userdata_each(struct users *u, const char *user, const char *kind,
     userdata_visit *visit, void *arg)
 {
+	userdata_each_from(u, user, kind, slice_of(NULL, 0), visit, arg);
+}
+
+void
+userdata_each_from(struct users *u, const char *user, const char *kind,
+    struct slice prefix, userdata_visit *visit, void *arg)
+{
 	struct reader r = { visit, arg, 0 };
 	struct buf key;
 	struct err err;
@@ -101,6 +109,7 @@ userdata_each(struct users *u, const char *user, const char *kind,
 	buf_init(&key, TREEDB_KEY_MAX);
 	userdata_key(&key, user, kind, slice_of(NULL, 0));
 	r.prefix = buf_len(&key);
+	buf_put_slice(&key, prefix);
 	if (!buf_failed(&key))
 		MUST(treedb_walk(keeper_tree(u->keeper), buf_slice(&key),
 		         buf_slice(&key), read_one, &r, &err) == 0);
@@ -111,12 +120,14 @@ void
 userdata_put(struct users *u, const char *user, const char *kind,
     struct slice item, struct slice value)
 {
+	bool tagged = strcmp(kind, USERDATA_METADATA) == 0;
+	struct slice tag = slice_first(item, slice_find(item, TREEDB_SEP));
 	struct buf key;
 
 	buf_init(&key, TREEDB_KEY_MAX);
 	userdata_key(&key, user, kind, item);
 	MUST(!buf_failed(&key));
-	keeper_put(u->keeper, buf_slice(&key), value, NULL, 0);
+	keeper_put(u->keeper, buf_slice(&key), value, &tag, tagged ? 1 : 0);
 	buf_fini(&key);
 }
 

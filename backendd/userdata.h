@@ -30,6 +30,12 @@ enum {
 	USERDATA_USER_MAX = 256
 };
 
+/*
+ * The one kind whose records carry a tag: a MAILBOXID, which is the item up to
+ * its separator.
+ */
+#define USERDATA_METADATA "meta"
+
 /* In the buf, whose ceiling is large enough; kind and item may be "". */
 void userdata_key(struct buf *b, const char *user, const char *kind,
     struct slice item);
@@ -48,6 +54,10 @@ bool userdata_get(struct users *u, const char *user, const char *kind,
 typedef bool userdata_visit(void *arg, struct slice item, struct slice value);
 void userdata_each(struct users *u, const char *user, const char *kind,
     userdata_visit *visit, void *arg);
+
+/* The same of those whose items begin so; items are given whole. */
+void userdata_each_from(struct users *u, const char *user, const char *kind,
+    struct slice prefix, userdata_visit *visit, void *arg);
 
 /* Gather changes, then userdata_commit(). */
 void userdata_put(struct users *u, const char *user, const char *kind,
