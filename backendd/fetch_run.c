@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "backendd/emailid.h"
+#include "backendd/fetch_decode.h"
 #include "backendd/fetch_run.h"
 #include "backendd/mailbox.h"
 #include "backendd/seen.h"
@@ -30,6 +31,7 @@ enum {
 enum fetch_state {
 	STATE_GATHER,  /* find the next batch */
 	STATE_HEADERS, /* of a group: as many as may be read at once */
+	STATE_DECODE,  /* what BINARY asks for, of the group */
 	STATE_PLAN,
 	STATE_SEND, /* the group */
 	STATE_WAIT, /* for a call back */
@@ -40,7 +42,8 @@ enum fetch_state {
 struct item {
 	struct fetch_facts facts;
 	struct fetch_plan plan;
-	bool failed; /* it is gone, or cannot be read */
+	struct fetch_decoded *decoded; /* by item of the FETCH, or NULL */
+	bool failed;                   /* it is gone, or cannot be read */
 };
 
 /* Octets of a message, read or to be read. */
@@ -58,7 +61,7 @@ struct fetching {
 	struct task *turn;
 	enum fetch_state state;
 	unsigned needs;
-	bool sets_seen, unreadable;
+	bool sets_seen, unreadable, unknown_cte;
 	unsigned seen_waiting; /* call backs to come */
 
 	struct arena arena; /* of the batch */
@@ -75,7 +78,8 @@ struct fetching {
 	struct piece_at at[WINDOW_PARTS]; /* where parts[i] begins */
 	size_t nparts, part;              /* part: the next to be sent */
 	struct store_chunk *chunk;
-	struct store_chunk *headers; /* of the group */
+	struct store_chunk *headers;     /* of the group */
+	struct fetch_decoding *decoding; /* NULL: nothing is decoded */
 };
 
 static void advance(struct fetching *fe);
@@ -251,7 +255,7 @@ on_headers(void *arg, struct store_chunk *chunk)
 			item->facts.header = fe->parts[i].octets;
 	}
 	fe->nparts = 0;
-	fe->state = STATE_PLAN;
+	fe->state = STATE_DECODE;
 	advance(fe);
 }
 
@@ -291,12 +295,78 @@ read_headers(struct fetching *fe)
 		octets += r.len;
 		add_part(fe, fe->group_end, &r);
 	}
-	fe->state = STATE_PLAN;
+	fe->pos = (struct piece_at){ .item = fe->group };
+	fe->state = STATE_DECODE;
 	if (fe->nparts > 0) {
 		fe->state = STATE_WAIT;
 		store_read(mailbox_store(fe->m), fe->parts, fe->nparts,
 		    on_headers, fe);
 	}
+}
+
+/* ------------------------------------------------------------------ BINARY */
+
+static void
+on_measured(void *arg)
+{
+	struct fetching *fe = arg;
+	struct item *item = &fe->items[fe->pos.item];
+
+	if (!fetch_decode_measured(fe->decoding, &fe->arena,
+	        &item->decoded[fe->pos.piece]))
+		item->failed = fe->unreadable = true;
+	fe->pos.piece++;
+	fe->state = STATE_DECODE;
+	advance(fe);
+}
+
+/* One item of the FETCH, for one message.  False: it is being read. */
+static bool
+decode_one(struct fetching *fe, struct item *item)
+{
+	const struct fetch_item *asked = &fe->f->items[fe->pos.piece];
+	enum transfer_encoding encoding;
+	struct section_range r;
+
+	switch (fetch_decode_needed(asked, &item->facts, &r, &encoding)) {
+	case FETCH_DECODE_NOT:
+		return true;
+	case FETCH_DECODE_UNKNOWN:
+		item->failed = fe->unknown_cte = true;
+		return true;
+	case FETCH_DECODE:
+		break;
+	}
+	if (fe->decoding == NULL)
+		fe->decoding = fetch_decode_new(mailbox_store(fe->m),
+		    session_server(fe->ss)->jobs);
+	fe->state = STATE_WAIT;
+	fetch_decode_measure(fe->decoding, item->facts.uid, r, encoding,
+	    asked->kind == FETCH_BINARY ? FETCH_DECODE_KEEP
+	                                : FETCH_DECODE_COUNT,
+	    on_measured, fe);
+	return false;
+}
+
+/* pos goes over the group's messages, and for each over what is asked. */
+static void
+decode(struct fetching *fe)
+{
+	while ((fe->needs & FETCH_DECODED) && fe->pos.item < fe->group_end) {
+		struct item *item = &fe->items[fe->pos.item];
+
+		if (item->decoded == NULL)
+			item->facts.decoded = item->decoded =
+			    arena_array(&fe->arena, fe->f->count,
+			        sizeof(*item->decoded));
+		while (!item->failed && fe->pos.piece < fe->f->count) {
+			if (!decode_one(fe, item))
+				return;
+			fe->pos.piece++;
+		}
+		fe->pos = (struct piece_at){ .item = fe->pos.item + 1 };
+	}
+	fe->state = STATE_PLAN;
 }
 
 static void
@@ -322,6 +392,13 @@ on_window(void *arg, struct store_chunk *chunk)
 	advance(fe);
 }
 
+/* Octets of the message as they are. */
+static bool
+is_range(const struct fetch_piece *p)
+{
+	return p->text.ptr == NULL && p->encoding == TRANSFER_BINARY;
+}
+
 /* What is sent from pos on, as far as it fits the window. */
 static void
 read_window(struct fetching *fe)
@@ -341,7 +418,7 @@ read_window(struct fetching *fe)
 			continue;
 		}
 		r = p->pieces[pos.piece].range;
-		if (p->pieces[pos.piece].text.ptr == NULL && r.len > pos.at) {
+		if (is_range(&p->pieces[pos.piece]) && r.len > pos.at) {
 			r.at += pos.at;
 			r.len -= pos.at;
 			if (r.len > room)
@@ -364,7 +441,7 @@ static bool
 has_ranges(const struct fetch_plan *p)
 {
 	for (size_t i = 0; i < p->count; i++)
-		if (p->pieces[i].text.ptr == NULL && p->pieces[i].range.len > 0)
+		if (is_range(&p->pieces[i]) && p->pieces[i].range.len > 0)
 			return true;
 	return false;
 }
@@ -443,16 +520,62 @@ wait_room(struct fetching *fe)
 	session_wait_room(fe->ss, ROOM, on_room, fe);
 }
 
+static void
+on_decoded(void *arg)
+{
+	struct fetching *fe = arg;
+
+	fe->state = STATE_SEND;
+	advance(fe);
+}
+
+/* The octets that come next of a part being decoded; false: not at hand. */
+static bool
+next_decoded(struct fetching *fe, const struct fetch_piece *p, struct slice *s)
+{
+	struct fetch_decoding *d = fe->decoding;
+
+	if (fe->pos.at == 0 && !fetch_decode_is_open(d))
+		fetch_decode_open(d, fe->items[fe->pos.item].facts.uid, p);
+	*s = fetch_decode_at_hand(d);
+	if (s->len > 0)
+		return true;
+	fe->state = STATE_WAIT;
+	if (!fetch_decode_more(d, on_decoded, fe)) {
+		session_cut(fe->ss);
+		fe->state = STATE_END;
+	}
+	return false;
+}
+
+/* So many octets of a piece have been sent. */
+static void
+sent(struct fetching *fe, const struct fetch_piece *p, size_t n)
+{
+	fe->pos.at += n;
+	if (is_range(p)) {
+		if (fe->pos.at - fe->at[fe->part].at == fe->parts[fe->part].len)
+			fe->part++;
+	} else if (p->text.ptr == NULL) {
+		fetch_decode_drop(fe->decoding, n);
+		if (fe->pos.at == p->take)
+			fetch_decode_close(fe->decoding);
+	}
+}
+
 /* Of one piece, as much as there is room for and at hand.  True: all. */
 static bool
 send_piece(struct fetching *fe, const struct fetch_piece *p)
 {
-	uint64_t len = p->text.ptr != NULL ? p->text.len : p->range.len;
+	uint64_t len = fetch_piece_len(p);
 	struct slice s;
 	size_t room;
 
 	while (fe->pos.at < len) {
-		if (!next_octets(fe, p, &s))
+		bool decodes = p->text.ptr == NULL && !is_range(p);
+
+		if (decodes ? !next_decoded(fe, p, &s)
+		            : !next_octets(fe, p, &s))
 			return false;
 		room = session_room(fe->ss);
 		if (room == 0) {
@@ -461,11 +584,10 @@ send_piece(struct fetching *fe, const struct fetch_piece *p)
 		}
 		if (s.len > room)
 			s.len = room;
+		if (s.len > len - fe->pos.at) /* of what was decoded */
+			s.len = (size_t)(len - fe->pos.at);
 		buf_put_slice(session_out(fe->ss), s);
-		fe->pos.at += s.len;
-		if (p->text.ptr == NULL &&
-		    fe->pos.at - fe->at[fe->part].at == fe->parts[fe->part].len)
-			fe->part++;
+		sent(fe, p, s.len);
 	}
 	return true;
 }
@@ -502,15 +624,19 @@ finish(struct fetching *fe)
 {
 	struct session *ss = fe->ss;
 	bool gone = msgset_passed_over(fe->set);
-	bool unreadable = fe->unreadable;
+	bool unreadable = fe->unreadable, unknown_cte = fe->unknown_cte;
 
 	reset_batch(fe);
+	fetch_decode_free(&fe->decoding);
 	task_free(&fe->turn);
 	mailbox_release(&fe->m);
 	free(fe);
 	if (gone)
 		session_done(ss, SESSION_NO, "EXPUNGEISSUED",
 		    "Some of the messages are gone");
+	else if (unknown_cte)
+		session_done(ss, SESSION_NO, "UNKNOWN-CTE",
+		    "The encoding of some parts is not known");
 	else if (unreadable)
 		session_done(ss, SESSION_NO, NULL,
 		    "Some of the messages could not be read");
@@ -528,6 +654,9 @@ advance(struct fetching *fe)
 			break;
 		case STATE_HEADERS:
 			read_headers(fe);
+			break;
+		case STATE_DECODE:
+			decode(fe);
 			break;
 		case STATE_PLAN:
 			plan(fe);

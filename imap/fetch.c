@@ -66,7 +66,8 @@ add(struct fetch *f, enum fetch_kind kind)
 static struct fetch_item *
 want(struct fetch *f, enum fetch_kind kind)
 {
-	MUST(kind != FETCH_SECTION && kind < FETCH_KINDS);
+	MUST(kind != FETCH_SECTION && kind != FETCH_BINARY &&
+	     kind != FETCH_BINARY_SIZE && kind < FETCH_KINDS);
 	for (unsigned i = 0; i < f->count; i++)
 		if (f->items[i].kind == kind)
 			return &f->items[i];
@@ -105,7 +106,8 @@ parse_partial(struct parse *p, struct fetch_item *item)
 }
 
 static void
-parse_section_item(struct parse *p, struct fetch *f, bool sets_seen)
+parse_section_item(struct parse *p, struct fetch *f, enum fetch_kind kind,
+    bool sets_seen)
 {
 	struct fetch_item *item;
 
@@ -114,9 +116,13 @@ parse_section_item(struct parse *p, struct fetch *f, bool sets_seen)
 		parse_fail(p, "Too many items");
 		return;
 	}
-	item = add(f, FETCH_SECTION);
-	section_parse(p, &item->section);
-	parse_partial(p, item);
+	item = add(f, kind);
+	if (kind == FETCH_SECTION)
+		section_parse(p, &item->section);
+	else
+		section_parse_binary(p, &item->section);
+	if (kind != FETCH_BINARY_SIZE)
+		parse_partial(p, item);
 	f->sets_seen |= sets_seen;
 }
 
@@ -138,17 +144,36 @@ parse_preview(struct parse *p, struct fetch *f)
 }
 
 static void
+parse_bracketed(struct parse *p, struct fetch *f, struct slice name)
+{
+	static const struct {
+		const char *name;
+		enum fetch_kind kind;
+		bool sets_seen;
+	} sections[] = {
+		{ "BODY", FETCH_SECTION, true },
+		{ "BODY.PEEK", FETCH_SECTION, false },
+		{ "BINARY", FETCH_BINARY, true },
+		{ "BINARY.PEEK", FETCH_BINARY, false },
+		{ "BINARY.SIZE", FETCH_BINARY_SIZE, false },
+	};
+
+	for (size_t i = 0; i < NITEMS(sections); i++)
+		if (slice_is_nocase(name, sections[i].name)) {
+			parse_section_item(p, f, sections[i].kind,
+			    sections[i].sets_seen);
+			return;
+		}
+	parse_fail(p, "Unknown item");
+}
+
+static void
 parse_item(struct parse *p, struct fetch *f)
 {
 	struct slice name = parse_until(p, "[ ()");
 
 	if (parse_peek(p) == '[') {
-		if (slice_is_nocase(name, "BODY"))
-			parse_section_item(p, f, true);
-		else if (slice_is_nocase(name, "BODY.PEEK"))
-			parse_section_item(p, f, false);
-		else
-			parse_fail(p, "Unknown item");
+		parse_bracketed(p, f, name);
 		return;
 	}
 	for (size_t i = 0; i < NITEMS(names); i++) {
@@ -242,6 +267,13 @@ needs_of(const struct fetch_item *item)
 		if (item->section.nfields > 0)
 			return FETCH_SUMMARY;
 		return FETCH_SUMMARY | FETCH_OCTETS;
+	case FETCH_BINARY:
+		if (item->section.npath == 0)
+			return FETCH_OCTETS;
+		return FETCH_SUMMARY | FETCH_OCTETS | FETCH_DECODED;
+	case FETCH_BINARY_SIZE:
+		return item->section.npath == 0 ? 0
+		                                : FETCH_SUMMARY | FETCH_DECODED;
 	case FETCH_UID:
 	case FETCH_FLAGS:
 	case FETCH_INTERNALDATE:

@@ -10,6 +10,9 @@
  *	range = fetch_header_needed(&f, &facts);
  *	if (range.len > 0)
  *		facts.header = ...those octets of the message, read;
+ *	if (fetch_needs(&f) & FETCH_DECODED)
+ *		for each item, if fetch_decode_needed(...) is FETCH_DECODE
+ *			facts.decoded[i] = ...of that range, decoded
  *	fetch_plan(&f, arena, &facts, &plan);
  *	...put plan.total octets, piece by piece
  *
@@ -24,6 +27,7 @@
 
 #include "imap/partial.h"
 #include "imap/section.h"
+#include "imap/transfer.h"
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
@@ -48,13 +52,16 @@ enum fetch_kind {
 	FETCH_RFC822_HEADER,
 	FETCH_RFC822_TEXT,
 	FETCH_PREVIEW, /* RFC 8970 */
+	FETCH_BINARY,  /* BINARY[...], BINARY.PEEK[...] (RFC 3516) */
+	FETCH_BINARY_SIZE,
 	FETCH_KINDS
 };
 
 enum fetch_need {               /* bits */
 	FETCH_SUMMARY = 1 << 0, /* facts.summary */
 	FETCH_OCTETS = 1 << 1,  /* the plan may have ranges of the message */
-	FETCH_LAZY = 1 << 2     /* facts.summary, if it costs nothing */
+	FETCH_LAZY = 1 << 2,    /* facts.summary, if it costs nothing */
+	FETCH_DECODED = 1 << 3  /* facts.decoded */
 };
 
 enum {
@@ -64,7 +71,7 @@ enum {
 
 struct fetch_item {
 	enum fetch_kind kind;
-	struct section section; /* SECTION */
+	struct section section; /* SECTION, BINARY, BINARY_SIZE */
 	bool lazy;              /* PREVIEW (LAZY) */
 	bool partial;           /* <offset.count> was given */
 	uint32_t offset;
@@ -101,6 +108,13 @@ const char *fetch_parse(struct parse *p, struct fetch *f) MUST_CHECK;
 /* Of enum fetch_need: for all messages alike, so ask once. */
 unsigned fetch_needs(const struct fetch *f);
 
+/* What a part is when its transfer encoding is undone. */
+struct fetch_decoded {
+	uint64_t size;
+	bool has_nul;
+	struct slice octets; /* ptr NULL: not at hand, decode them again */
+};
+
 struct fetch_facts {
 	uint32_t seq, uid;
 	bool uidfetch; /* the client hears of no numbers (RFC 9586) */
@@ -116,7 +130,8 @@ struct fetch_facts {
 	const struct summary *summary; /* NULL if not needed, or only by what
 	                                  is lazy, and not at hand */
 	struct slice header; /* the octets asked for, ptr NULL if none */
-	struct section_range header_range; /* ...where they are from */
+	struct section_range header_range;   /* ...where they are from */
+	const struct fetch_decoded *decoded; /* by item; NULL: none needed */
 };
 
 /*
@@ -128,10 +143,28 @@ struct fetch_facts {
 struct section_range fetch_header_needed(const struct fetch *f,
     const struct fetch_facts *facts);
 
+enum fetch_decode {
+	FETCH_DECODE_NOT,    /* no such item or part, or it is as it is */
+	FETCH_DECODE,        /* *range, in *encoding */
+	FETCH_DECODE_UNKNOWN /* NO [UNKNOWN-CTE] */
+};
+
+enum fetch_decode fetch_decode_needed(const struct fetch_item *item,
+    const struct fetch_facts *facts, struct section_range *range,
+    enum transfer_encoding *encoding);
+
 struct fetch_piece {
 	struct slice text;          /* ptr NULL: a range */
 	struct section_range range; /* of the message */
+
+	/* Not BINARY: the range is to be decoded; what counts are so many
+	 * octets of that. */
+	enum transfer_encoding encoding;
+	uint64_t skip, take;
 };
+
+/* Octets of it that go out. */
+uint64_t fetch_piece_len(const struct fetch_piece *p);
 
 struct fetch_plan {
 	const struct fetch_piece *pieces;

@@ -12,10 +12,10 @@ enum {
 	TEXT_MAX = 64 * 1024 * 1024 /* above what the limits allow together */
 };
 
-/* Each range goes out after the first text_before octets of the text. */
+/* Each piece goes out after the first text_before octets of the text. */
 struct cut {
 	size_t text_before;
-	struct section_range range;
+	struct fetch_piece piece;
 };
 
 struct planner {
@@ -89,15 +89,48 @@ fetch_header_needed(const struct fetch *f, const struct fetch_facts *facts)
 	return all;
 }
 
+enum fetch_decode
+fetch_decode_needed(const struct fetch_item *item,
+    const struct fetch_facts *facts, struct section_range *range,
+    enum transfer_encoding *encoding)
+{
+	if ((item->kind != FETCH_BINARY && item->kind != FETCH_BINARY_SIZE) ||
+	    item->section.npath == 0 ||
+	    !section_find(&item->section, &facts->summary->mime, range))
+		return FETCH_DECODE_NOT;
+	*range = within(*range, facts->size_octets);
+	switch (section_encoding(&item->section, &facts->summary->mime)) {
+	case MIME_BASE64:
+		*encoding = TRANSFER_BASE64;
+		return FETCH_DECODE;
+	case MIME_QUOTED:
+		*encoding = TRANSFER_QUOTED;
+		return FETCH_DECODE;
+	case MIME_UNKNOWN:
+		return FETCH_DECODE_UNKNOWN;
+	case MIME_IDENTITY:
+	case MIME_ENCODINGS:
+		break;
+	}
+	return FETCH_DECODE_NOT;
+}
+
+static void
+add_cut(struct planner *pl, const struct fetch_piece *piece)
+{
+	MUST(pl->ncuts < FETCH_ITEMS_MAX);
+	pl->cuts[pl->ncuts++] = (struct cut){ buf_len(&pl->text), *piece };
+}
+
 static void
 put_range(struct planner *pl, struct section_range r)
 {
-	r = within(r, pl->facts->size_octets);
-	write_literal_head(&pl->w, r.len);
-	if (r.len == 0)
-		return;
-	MUST(pl->ncuts < FETCH_ITEMS_MAX);
-	pl->cuts[pl->ncuts++] = (struct cut){ buf_len(&pl->text), r };
+	struct fetch_piece piece = { .encoding = TRANSFER_BINARY };
+
+	piece.range = within(r, pl->facts->size_octets);
+	write_literal_head(&pl->w, piece.range.len);
+	if (piece.range.len > 0)
+		add_cut(pl, &piece);
 }
 
 static uint64_t
@@ -165,6 +198,67 @@ put_section(struct planner *pl, const struct fetch_item *item)
 	r.len = part_of(item, r.len, &offset);
 	r.at += offset;
 	put_range(pl, r);
+}
+
+static const struct fetch_decoded *
+decoded_of(const struct planner *pl, const struct fetch_item *item)
+{
+	MUST(pl->facts->decoded != NULL);
+	return &pl->facts->decoded[item - pl->fetch->items];
+}
+
+/* A part whose encoding is undone: at hand, or as a piece. */
+static void
+put_decoded(struct planner *pl, const struct fetch_item *item,
+    const struct fetch_piece *encoded)
+{
+	const struct fetch_decoded *d = decoded_of(pl, item);
+	struct fetch_piece piece = *encoded;
+
+	piece.take = part_of(item, d->size, &piece.skip);
+	if (d->has_nul)
+		write_literal8_head(&pl->w, piece.take);
+	else
+		write_literal_head(&pl->w, piece.take);
+	if (d->octets.ptr != NULL)
+		buf_put_slice(&pl->text,
+		    slice_first(slice_skip(d->octets, piece.skip), piece.take));
+	else if (piece.take > 0)
+		add_cut(pl, &piece);
+}
+
+static void
+put_binary(struct planner *pl, const struct fetch_item *item)
+{
+	const struct fetch_facts *facts = pl->facts;
+	struct fetch_piece piece = { .range = { 0, facts->size_octets } };
+	bool size_only = item->kind == FETCH_BINARY_SIZE, decode;
+	uint64_t offset;
+
+	buf_puts(&pl->text, size_only ? "BINARY.SIZE" : "BINARY");
+	section_write(&pl->text, &item->section);
+	if (item->partial)
+		buf_printf(&pl->text, "<%u>", item->offset);
+	write_sp(&pl->w);
+	if (item->section.npath > 0 &&
+	    !section_find(&item->section, &facts->summary->mime,
+	        &piece.range)) {
+		write_word(&pl->w, size_only ? "0" : "NIL");
+		return;
+	}
+	piece.range = within(piece.range, facts->size_octets);
+	decode = fetch_decode_needed(item, facts, &piece.range,
+	             &piece.encoding) == FETCH_DECODE;
+	if (size_only) {
+		write_number(&pl->w,
+		    decode ? decoded_of(pl, item)->size : piece.range.len);
+	} else if (decode) {
+		put_decoded(pl, item, &piece);
+	} else {
+		piece.range.len = part_of(item, piece.range.len, &offset);
+		piece.range.at += offset;
+		put_range(pl, piece.range);
+	}
 }
 
 /* RFC822 and its kin: what they are as a section. */
@@ -301,9 +395,21 @@ put_item(struct planner *pl, const struct fetch_item *item)
 	case FETCH_PREVIEW:
 		put_preview(pl);
 		break;
+	case FETCH_BINARY:
+	case FETCH_BINARY_SIZE:
+		put_binary(pl, item);
+		break;
 	case FETCH_KINDS:
 		must_fail("an item", __FILE__, __LINE__, __func__);
 	}
+}
+
+uint64_t
+fetch_piece_len(const struct fetch_piece *p)
+{
+	if (p->text.ptr != NULL)
+		return p->text.len;
+	return p->encoding != TRANSFER_BINARY ? p->take : p->range.len;
 }
 
 /* Text and ranges in turn. */
@@ -321,8 +427,8 @@ finish(struct planner *pl, struct fetch_plan *plan)
 
 		pieces[plan->count++].text =
 		    slice_first(slice_skip(text, done), to - done);
-		pieces[plan->count++].range = pl->cuts[i].range;
-		plan->total += pl->cuts[i].range.len;
+		pieces[plan->count++] = pl->cuts[i].piece;
+		plan->total += fetch_piece_len(&pl->cuts[i].piece);
 		done = to;
 	}
 	pieces[plan->count++].text = slice_skip(text, done);

@@ -82,6 +82,14 @@ section_parse(struct parse *p, struct section *s)
 }
 
 void
+section_parse_binary(struct parse *p, struct section *s)
+{
+	section_parse(p, s);
+	if (s->text != SECTION_ALL)
+		parse_fail(p, "Part number expected");
+}
+
+void
 section_write(struct buf *out, const struct section *s)
 {
 	struct write w;
@@ -142,15 +150,34 @@ step(const struct mime *m, struct place at, uint32_t number)
 	return (struct place){ i, false };
 }
 
+static struct place
+find(const struct section *s, const struct mime *m)
+{
+	struct place at = { 0, true };
+
+	for (unsigned i = 0; i < s->npath && at.part != MIME_NONE; i++)
+		at = step(m, at, s->path[i]);
+	return at;
+}
+
+enum mime_encoding
+section_encoding(const struct section *s, const struct mime *m)
+{
+	struct place at = find(s, m);
+
+	if (s->npath == 0 || at.part == MIME_NONE ||
+	    m->parts[at.part].kind != MIME_LEAF)
+		return MIME_IDENTITY;
+	return m->parts[at.part].encoding;
+}
+
 bool
 section_find(const struct section *s, const struct mime *m,
     struct section_range *r)
 {
-	struct place at = { 0, true };
+	struct place at = find(s, m);
 	const struct mime_part *p;
 
-	for (unsigned i = 0; i < s->npath && at.part != MIME_NONE; i++)
-		at = step(m, at, s->path[i]);
 	if (at.part == MIME_NONE)
 		return false;
 	p = &m->parts[at.part];

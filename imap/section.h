@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imap/mime.h"
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
 struct arena;
 struct buf;
-struct mime;
 struct parse;
 
 enum section_text {
@@ -48,12 +48,19 @@ struct section_range {
 /* Parse "[...]", brackets in; p fails if it is none. */
 void section_parse(struct parse *p, struct section *s);
 
+/* The same of BINARY: part numbers, or nothing (RFC 3516). */
+void section_parse_binary(struct parse *p, struct section *s);
+
 /* "[...]", for the response. */
 void section_write(struct buf *out, const struct section *s);
 
 /* False: there is no such part, answer NIL.  FIELDS: the whole header. */
 bool section_find(const struct section *s, const struct mime *m,
     struct section_range *r);
+
+/* How the body of a part, which there is, is encoded; [] is not. */
+enum mime_encoding section_encoding(const struct section *s,
+    const struct mime *m);
 
 /* For FIELDS and FIELDS_NOT: those fields of this header and an empty line. */
 void section_fields(struct buf *out, const struct section *s,

@@ -8,7 +8,9 @@
 #include "imap/fetch.h"
 #include "imap/parse.h"
 #include "imap/summary.h"
+#include "imap/transfer.h"
 #include "lib/arena.h"
+#include "lib/buf.h"
 #include "lib/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
@@ -27,9 +29,40 @@ check_plan(const struct fetch_plan *plan, size_t size)
 		}
 		MUST(pc->range.at <= size &&
 		     pc->range.len <= size - pc->range.at);
-		total += pc->range.len;
+		total += fetch_piece_len(pc);
 	}
 	MUST(total == plan->total);
+}
+
+/* Odd items are at hand, even ones would be decoded again. */
+static void
+decode(const struct fetch *f, struct arena *a, struct fetch_facts *facts,
+    struct slice message)
+{
+	struct fetch_decoded *d = arena_array(a, f->count + 1, sizeof(*d));
+
+	facts->decoded = d;
+	for (unsigned i = 0; i < f->count; i++) {
+		enum transfer_encoding encoding;
+		struct section_range r;
+		struct transfer t;
+		struct buf b;
+
+		if (fetch_decode_needed(&f->items[i], facts, &r, &encoding) !=
+		    FETCH_DECODE)
+			continue;
+		MUST(r.at <= message.len && r.len <= message.len - r.at);
+		buf_init(&b, SIZE_MAX / 4);
+		transfer_init(&t, encoding);
+		transfer_put(&t, slice_first(slice_skip(message, r.at), r.len),
+		    &b);
+		transfer_end(&t, &b);
+		MUST(buf_len(&b) <= r.len);
+		d[i].size = buf_len(&b);
+		if (i % 2 == 1 && buf_len(&b) > 0)
+			d[i].octets = arena_copy(a, buf_slice(&b));
+		buf_fini(&b);
+	}
 }
 
 static void
@@ -73,6 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 		summary_make(&a, message, &s);
 		facts.summary = &s;
 		facts.size_octets = message.len;
+		decode(&f, &a, &facts, message);
 		plan(&f, &a, &facts, message, &quick);
 		s.headers_cut = true; /* so that it must be read */
 		plan(&f, &a, &facts, message, &slow);

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """A stand-alone backendd: what FETCH says beyond RFC 3501, with the examples
-of PREVIEW (RFC 8970), OBJECTID (RFC 8474) and SAVEDATE (RFC 8514)."""
+of PREVIEW (RFC 8970), OBJECTID (RFC 8474) and SAVEDATE (RFC 8514); BINARY
+(RFC 3516), which has none."""
+import base64
 import datetime
 import os
+import quopri
 import re
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, ok, plan, simple  # noqa
+from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
 
 LOREM = ("Lorem ipsum dolor sit amet, consectetur adipiscing elit.\r\n"
          "Curabitur aliquam turpis et ante dictum, et pulvinar dui congue.\r\n"
@@ -134,11 +137,111 @@ def test_savedate(c):
             "SEARCH " + key.split()[0] + want)
 
 
+def literal(line, name):
+    """What follows name: octets, or None for NIL; and whether a literal8."""
+    m = re.search(re.escape(name) + r" (~?)\{(\d+)\}\r\n", line)
+    if not m:
+        return None, False
+    return (line[m.end():m.end() + int(m.group(2))].encode("latin1"),
+            m.group(1) == "~")
+
+
+def test_binary(c):
+    """RFC 3516."""
+    has(c.must("CAPABILITY"), r" BINARY( |$)", "BINARY is offered")
+    c.must("CREATE binary")
+    nul = bytes(range(256)) * 20
+    large = os.urandom(600 * 1000) + b"\0"
+    text = b"caf\xc3\xa9 = =\r\nmore\r\n"
+    parts = [
+        (b"Content-Type: text/plain; charset=utf-8\r\n"
+         b"Content-Transfer-Encoding: quoted-printable\r\n",
+         quopri.encodestring(text).replace(b"\n", b"\r\n")
+         .replace(b"\r\r", b"\r"), text),
+        (b"Content-Type: image/gif\r\nContent-Transfer-Encoding: base64\r\n",
+         base64.encodebytes(nul).replace(b"\n", b"\r\n"), nul),
+        (b"Content-Transfer-Encoding: base64\r\n",
+         base64.encodebytes(large).replace(b"\n", b"\r\n"), large),
+        (b"Content-Type: text/plain\r\n", b"as it is", b"as it is"),
+        (b"Content-Transfer-Encoding: x-own\r\n", b"?", None)]
+    m = b"Subject: b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    for head, body, _ in parts:
+        m += b"--b\r\n" + head + b"\r\n" + body + b"\r\n"
+    m += b"--b--\r\n"
+    c.append("binary", m)
+    c.must("SELECT binary")
+    for i, (_, _, want) in enumerate(parts[:4], 1):
+        r = c.must("FETCH 1 (UID BINARY.PEEK[%d] BINARY.SIZE[%d])" % (i, i))
+        got, is8 = literal(r[0], "BINARY[%d]" % i)
+        ok(got is not None and got.rstrip(b"\r\n") == want.rstrip(b"\r\n"),
+           "part %d is decoded" % i)
+        ok(is8 == (b"\0" in want), "literal8 only for a NUL")
+        has(r, r" BINARY\.SIZE\[%d\] %d\)$" % (i, len(got or b"")),
+            "and its size is what comes")
+    r = c.must("FETCH 1 BINARY.PEEK[3]<299990.100000>")
+    ok(literal(r[0], "BINARY[3]<299990>") == (large[299990:399990],
+                                              b"\0" in large),
+       "a part of what is decoded")
+    r = c.must("FETCH 1 BINARY.PEEK[2]<5000.999>")
+    ok(literal(r[0], "BINARY[2]<5000>")[0] == nul[5000:], "up to its end")
+    r = c.must("FETCH 1 (BINARY.PEEK[2]<9999.9> BINARY.PEEK[9])")
+    has(r, r"BINARY\[2\]<9999> ~?\{0\}\r\n BINARY\[9\] NIL\)$",
+        "beyond its end; no such part")
+    r = c.must("FETCH 1 (BODY.PEEK[3] BINARY.PEEK[3] BODY.PEEK[2] "
+               "BINARY.PEEK[1] FLAGS)")
+    ok(literal(r[0], "BODY[3]")[0].rstrip() == parts[2][1].rstrip() and
+       literal(r[0], "BINARY[3]")[0] == large and
+       literal(r[0], "BODY[2]")[0].rstrip() == parts[1][1].rstrip(),
+       "beside octets as they are")
+    hasnt(r, r"\\Seen", "PEEK leaves \\Seen alone")
+    r = c.do("FETCH 1 BINARY.PEEK[5]")
+    has(r, r"^a\d+ NO \[UNKNOWN-CTE\]", "an encoding nobody knows")
+    has(c.do("FETCH 1 BINARY.SIZE[5]"), r"^a\d+ NO \[UNKNOWN-CTE\]",
+        "nor its size")
+    r = c.must("FETCH 1 BINARY[]")
+    ok(literal(r[0], "BINARY[]")[0] == m, "BINARY[] is the message")
+    has(c.must("FETCH 1 FLAGS"), r"\\Seen", "and sets \\Seen")
+
+
+def test_append_binary(c):
+    """Messages with NULs: kept in base64, and given back as they came."""
+    nul = bytes(range(256)) * 1000
+    head = b"Content-Type: image/gif\r\nContent-Transfer-Encoding: "
+    m = head + b"binary\r\n\r\n" + nul
+    r = c.do(b"APPEND binary ~{%d+}\r\n%s" % (len(m), m))
+    has(r, r"^a\d+ OK \[APPENDUID \d+ 2\]", "a literal8 with NULs")
+    c.must("SELECT binary")
+    r = c.must("FETCH 2 (BODY.PEEK[] BINARY.PEEK[1] BODYSTRUCTURE "
+               "RFC822.SIZE)")
+    body = literal(r[0], "BODY[]")[0]
+    ok(b"\0" not in body and body.startswith(head + b"base64\r\n"),
+       "BODY[] has none")
+    has(r, r'BODYSTRUCTURE \("IMAGE" "GIF" NIL NIL NIL "BASE64"',
+        "BODYSTRUCTURE says base64")
+    has(r, r"RFC822\.SIZE %d\)" % len(body), "and the size is its")
+    ok(literal(r[0], "BINARY[1]") == (nul, True), "BINARY is what came")
+    r = c.do(b"APPEND binary ~{9+}\r\nA: \0\r\n\r\nx")
+    has(r, r"^a\d+ NO \[UNKNOWN-CTE\]", "a NUL in a header cannot be kept")
+    r = c.do(b"APPEND binary {9+}\r\nA: b\r\n\r\n\0")
+    has(r, r"^a\d+ NO", "nor one in a literal")
+    plain = simple("no NUL")
+    r = c.do(b"APPEND binary ~{%d+}\r\n%s ~{%d+}\r\n%s" %
+             (len(plain), plain, len(m), m))
+    has(r, r"^a\d+ OK \[APPENDUID \d+ 3:4\]", "in a MULTIAPPEND")
+    r = c.must("UID FETCH 3 BODY.PEEK[]")
+    ok(literal(r[0], "BODY[]")[0] == plain, "without a NUL it is as it came")
+    r = c.do(b"APPEND binary CATENATE (TEXT {%d+}\r\n%s TEXT ~{3+}\r\na\0b)" %
+             (len(head) + 10, head + b"binary\r\n\r\n"))
+    has(r, r"^a\d+ OK \[APPENDUID \d+ 5\]", "in a CATENATE")
+    r = c.must("UID FETCH 5 BINARY.PEEK[1]")
+    ok(literal(r[0], "BINARY[1]") == (b"a\0b", True), "octet for octet")
+
+
 server = Server()
 try:
     joe = Client(server.port, "joe")
     for test in (test_preview, test_objectid, test_savedate,
-                 test_lazy):
+                 test_binary, test_append_binary, test_lazy):
         try:
             test(joe)
         except (EOFError, OSError, IndexError, AttributeError) as e:
