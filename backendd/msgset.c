@@ -17,18 +17,18 @@ msgset_parse(struct msgset *s, struct parse *p, bool by_uid)
 }
 
 /*
- * A number above the last is the client's mistake (RFC 9051 9, seq-number);
- * any of an empty mailbox is not worth a BAD, as "1:*" is meant well.
+ * A number above the last is the client's mistake, and of an empty mailbox any
+ * is, "*" too (RFC 9051 9, seq-number).
  */
 static const char *
 resolve_numbers(struct msgset *s, const struct view *v)
 {
 	uint32_t count = view_count(v);
+	bool any = s->set.n > 0;
 
 	seqset_resolve(&s->set, count);
-	if (count == 0)
-		s->set.n = 0;
-	else if (s->set.n > 0 && s->set.ranges[s->set.n - 1].last > count)
+	if (any && (count == 0 || s->set.n == 0 ||
+	               s->set.ranges[s->set.n - 1].last > count))
 		return "No message has that number";
 	return NULL;
 }

@@ -158,7 +158,6 @@ go(struct session *ss)
 	free(ss->client);
 	free(ss->idle_tag);
 	free(ss->user);
-	free(ss->authcid);
 	bd->nsessions--;
 	loop_at_end(bd->loop, release, ss);
 	backendd_session_gone(bd);
@@ -656,8 +655,7 @@ log_out(struct session *ss)
 	log_info(ss->bd->log, "logged out", "sid", session_sid(ss), "user",
 	    ss->user, NULL);
 	free(ss->user);
-	free(ss->authcid);
-	ss->user = ss->authcid = NULL;
+	ss->user = NULL;
 	ss->admin = ss->proxy = ss->trusted = false;
 	ss->enabled = 0;
 	ss->failures = 0;
@@ -838,6 +836,8 @@ session_advance(struct session *ss)
 		drop_work(ss);
 	stream_flush(ss->stream);
 	stream_want_read(ss->stream, wants_read(ss));
+	if (ss->w == NULL)
+		stream_rest(ss->stream);
 }
 
 static void

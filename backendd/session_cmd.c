@@ -398,7 +398,6 @@ session_log_in(struct session *ss, const char *authcid, const char *user)
 		return false;
 	session_unlist(ss);
 	ss->user = xstrdup(user);
-	ss->authcid = xstrdup(authcid);
 	session_enlist(ss);
 	ss->admin = backendd_is_admin(bd, user);
 	ss->proxy = proxy && !other;

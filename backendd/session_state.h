@@ -108,7 +108,7 @@ struct session {
 	struct mono active;            /* when an octet last moved; a stranger's
 	                            coming */
 	char *idle_tag;                /* of IDLE, while it waits */
-	char *user, *authcid;          /* NULL: a stranger */
+	char *user;                    /* NULL: a stranger */
 	struct session_client *client; /* NULL: no frontend's */
 	struct view *view;
 	struct notices *notices;     /* NULL: not asked for */

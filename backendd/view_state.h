@@ -10,7 +10,7 @@
 #include "backendd/view.h"
 
 enum {
-	VIEW_RECENT_MAX = 4 /* stretches of UIDs this client has as \Recent */
+	VIEW_RECENT_MAX = 2 /* stretches of UIDs this client has as \Recent */
 };
 
 struct view_stretch {

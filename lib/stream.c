@@ -33,27 +33,33 @@ enum state {
 	STATE_TOLD
 };
 
-struct stream {
-	unsigned magic;
-	enum state state;
-	bool freed; /* by its owner; it goes at the end of the turn */
-	bool want_read;
-	bool finish;                      /* after the handshake */
-	bool more;                        /* TLS may hold octets back */
-	bool bulk;                        /* the last read was full */
-	bool secure;                      /* the handshake was done */
-	unsigned read_wants, write_wants; /* IO_*: TLS may want the other */
-	bool blocked;                     /* the socket did not take all */
-	int fd;
-	struct loop *loop;
-	struct io *io;
-	struct timer *timer;
-	struct task *task;
-	struct tls_conn *tls;
+struct flow {
 	struct buf in, out;
 	size_t clear; /* octets of out that go before TLS */
+};
+
+/* An idle one costs this, an io, and the socket. */
+struct stream {
+	unsigned magic;
+	int fd;
+	uint8_t state;                   /* of enum state */
+	uint8_t read_wants, write_wants; /* IO_*: TLS may want the other */
+	bool freed : 1; /* by its owner; it goes at the end of the turn */
+	bool want_read : 1;
+	bool finish : 1;  /* after the handshake */
+	bool more : 1;    /* TLS may hold octets back */
+	bool bulk : 1;    /* the last read was full */
+	bool secure : 1;  /* the handshake was done */
+	bool blocked : 1; /* the socket did not take all */
+	struct loop *loop;
+	struct io *io;
+	struct timer *timer; /* NULL: nothing has a deadline */
+	struct task *task;   /* NULL: no turn is wanted */
+	struct tls_conn *tls;
+	struct flow *flow; /* NULL: nothing is in a buffer */
 	stream_cb *cb;
 	void *owner;
+	size_t in_max, out_max;
 	int64_t idle_ms;
 	struct mono active; /* when the last octet moved */
 	struct mono limit;  /* of the handshake or finishing; 0: none */
@@ -74,6 +80,47 @@ stream_of(void *arg)
 
 	MUST(s->magic == MAGIC);
 	return s;
+}
+
+static void task_event(void *arg);
+static void timer_event(void *arg);
+
+static void
+want_turn(struct stream *s)
+{
+	if (s->freed)
+		return;
+	if (s->task == NULL)
+		s->task = task_new_last(s->loop, task_event, s);
+	task_want(s->task);
+}
+
+static struct flow *
+flow_of(struct stream *s)
+{
+	if (s->flow == NULL) {
+		s->flow = xcalloc(1, sizeof(*s->flow));
+		buf_init(&s->flow->in, s->in_max);
+		buf_init(&s->flow->out, s->out_max);
+	}
+	return s->flow;
+}
+
+static bool
+has_output(const struct stream *s)
+{
+	return s->flow != NULL && buf_len(&s->flow->out) > 0;
+}
+
+static void
+free_flow(struct stream *s)
+{
+	if (s->flow == NULL)
+		return;
+	buf_fini(&s->flow->in);
+	buf_fini(&s->flow->out);
+	free(s->flow);
+	s->flow = NULL;
 }
 
 /* --- the end -------------------------------------------------------------- */
@@ -132,7 +179,7 @@ moved(struct stream *s)
 
 /* What a TLS operation waits for, if it does; true: it made progress. */
 static bool
-tls_went(struct stream *s, enum tls_result r, unsigned *wants,
+tls_went(struct stream *s, enum tls_result r, uint8_t *wants,
     const struct err *err)
 {
 	switch (r) {
@@ -179,7 +226,10 @@ write_once(struct stream *s, const uint8_t *p, size_t n)
 static size_t
 to_write(const struct stream *s)
 {
-	return s->state == STATE_CLEARING ? s->clear : buf_len(&s->out);
+	if (s->flow == NULL)
+		return 0;
+	return s->state == STATE_CLEARING ? s->flow->clear
+	                                  : buf_len(&s->flow->out);
 }
 
 /* Did any octet go? */
@@ -189,10 +239,10 @@ write_out(struct stream *s)
 	size_t turn = 0, n = 1, left;
 
 	while ((left = to_write(s)) > 0 && turn < WRITE_TURN && n > 0) {
-		n = write_once(s, buf_data(&s->out), left);
-		buf_drop(&s->out, n);
+		n = write_once(s, buf_data(&flow_of(s)->out), left);
+		buf_drop(&flow_of(s)->out, n);
 		if (s->state == STATE_CLEARING)
-			s->clear -= n;
+			flow_of(s)->clear -= n;
 		turn += n;
 	}
 	s->blocked = left > 0;
@@ -236,14 +286,14 @@ read_some(struct stream *s)
 	size_t n = s->bulk ? READ_TURN : SCRATCH, got;
 
 	if (s->bulk)
-		p = buf_space(&s->in, &n);
-	else if (n > buf_room(&s->in))
-		n = buf_room(&s->in);
+		p = buf_space(&flow_of(s)->in, &n);
+	else if (n > buf_room(&flow_of(s)->in))
+		n = buf_room(&flow_of(s)->in);
 	got = read_once(s, p, n);
 	if (s->bulk)
-		buf_grew(&s->in, got);
+		buf_grew(&flow_of(s)->in, got);
 	else
-		buf_put(&s->in, scratch, got);
+		buf_put(&flow_of(s)->in, scratch, got);
 	/* A plain socket with less than was asked for is empty. */
 	s->more = s->secure ? got > 0 : got == n;
 	s->bulk = got >= SCRATCH;
@@ -254,7 +304,7 @@ static bool
 reads(const struct stream *s)
 {
 	return s->state == STATE_OPEN && s->want_read && !s->freed &&
-	       buf_room(&s->in) > 0;
+	       (s->flow == NULL || buf_room(&s->flow->in) > 0);
 }
 
 static bool
@@ -291,10 +341,13 @@ timer_update(struct stream *s)
 		due = s->active.ms + s->idle_ms;
 	if (s->limit.ms > 0 && s->limit.ms < due)
 		due = s->limit.ms;
-	if (s->state == STATE_TOLD || due == INT64_MAX)
-		timer_stop(s->timer);
-	else
-		timer_set(s->timer, due - now);
+	if (s->state == STATE_TOLD || due == INT64_MAX) {
+		timer_free(&s->timer);
+		return;
+	}
+	if (s->timer == NULL)
+		s->timer = timer_new(s->loop, timer_event, s);
+	timer_set(s->timer, due - now);
 }
 
 /* Interest follows from the state, here only. */
@@ -303,12 +356,12 @@ interest_update(struct stream *s)
 {
 	unsigned want = 0;
 
-	switch (s->state) {
+	switch ((enum state)s->state) {
 	case STATE_OPEN:
 		if (reads(s))
 			want = s->read_wants;
 		if (reads(s) && s->more && s->secure)
-			task_want(s->task);
+			want_turn(s);
 		/* fall through */
 	case STATE_FINISHING:
 	case STATE_CLEARING:
@@ -319,7 +372,7 @@ interest_update(struct stream *s)
 		want = s->read_wants;
 		break;
 	case STATE_OVER:
-		task_want(s->task);
+		want_turn(s);
 		break;
 	case STATE_TOLD:
 		break;
@@ -332,7 +385,7 @@ finish_advance(struct stream *s)
 {
 	struct err err;
 
-	if (buf_len(&s->out) > 0)
+	if (has_output(s))
 		return;
 	if (s->tls != NULL &&
 	    !tls_went(s, tls_conn_close(s->tls, &err), &s->write_wants, &err) &&
@@ -348,8 +401,8 @@ finish_advance(struct stream *s)
 void
 stream_flush(struct stream *s)
 {
-	if (buf_len(&s->out) > 0 && !s->blocked && s->state != STATE_TOLD)
-		task_want(s->task);
+	if (has_output(s) && !s->blocked && s->state != STATE_TOLD)
+		want_turn(s);
 }
 
 /* True: done just now. */
@@ -383,7 +436,7 @@ over_tell(struct stream *s)
 		write_out(s);
 	s->state = STATE_TOLD;
 	io_want(s->io, 0);
-	timer_stop(s->timer);
+	timer_free(&s->timer);
 	tell(s, STREAM_CLOSED);
 }
 
@@ -393,11 +446,12 @@ octets_advance(struct stream *s, bool readable)
 {
 	bool written = false, grown = false;
 
-	if (buf_len(&s->out) > 0)
+	if (has_output(s))
 		written = write_out(s);
 	if (reads(s) && (readable || s->more))
 		grown = read_in(s);
-	buf_trim(&s->out);
+	if (s->flow != NULL)
+		buf_trim(&s->flow->out);
 	if (written && !tell(s, STREAM_WRITTEN))
 		return false;
 	return !grown || tell(s, STREAM_READ);
@@ -409,7 +463,7 @@ stream_advance(struct stream *s, bool readable)
 	if (s->state == STATE_CLEARING) {
 		if (write_out(s) && !tell(s, STREAM_WRITTEN))
 			return;
-		if (s->state == STATE_CLEARING && s->clear == 0)
+		if (s->state == STATE_CLEARING && flow_of(s)->clear == 0)
 			s->state = STATE_HANDSHAKE;
 	}
 	if (s->state == STATE_HANDSHAKE) {
@@ -425,8 +479,10 @@ stream_advance(struct stream *s, bool readable)
 	}
 	if (s->state == STATE_FINISHING)
 		finish_advance(s);
-	buf_trim(&s->in);
-	buf_trim(&s->out);
+	if (s->flow != NULL) {
+		buf_trim(&s->flow->in);
+		buf_trim(&s->flow->out);
+	}
 	interest_update(s);
 }
 
@@ -441,7 +497,10 @@ io_event(void *arg, unsigned ready)
 static void
 task_event(void *arg)
 {
-	stream_advance(stream_of(arg), false);
+	struct stream *s = stream_of(arg);
+
+	task_free(&s->task);
+	stream_advance(s, false);
 }
 
 static void
@@ -483,11 +542,9 @@ stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
 	s->fd = fd;
 	s->cb = cb;
 	s->owner = owner;
-	buf_init(&s->in, limits->in);
-	buf_init(&s->out, limits->out);
+	s->in_max = limits->in;
+	s->out_max = limits->out;
 	s->io = io_new(loop, fd, io_event, s);
-	s->timer = timer_new(loop, timer_event, s);
-	s->task = task_new_last(loop, task_event, s);
 	moved(s);
 	stream_set_idle(s, limits->idle);
 	return s;
@@ -499,8 +556,7 @@ stream_release(void *arg)
 	struct stream *s = stream_of(arg);
 
 	s->magic = 0;
-	buf_fini(&s->in);
-	buf_fini(&s->out);
+	free_flow(s);
 	free(s->peer);
 	free(s->local);
 	free(s->error_text);
@@ -529,13 +585,24 @@ stream_free(struct stream **sp)
 struct buf *
 stream_in(struct stream *s)
 {
-	return &s->in;
+	return &flow_of(s)->in;
 }
 
 struct buf *
 stream_out(struct stream *s)
 {
-	return &s->out;
+	return &flow_of(s)->out;
+}
+
+void
+stream_rest(struct stream *s)
+{
+	if (s->flow != NULL && s->state == STATE_OPEN && !has_output(s) &&
+	    buf_len(&s->flow->in) == 0 && !buf_failed(&s->flow->out))
+		free_flow(s);
+	free(s->peer);
+	free(s->local);
+	s->peer = s->local = NULL;
 }
 
 void
@@ -548,7 +615,7 @@ stream_finish(struct stream *s, unsigned seconds)
 	if (s->state == STATE_OPEN)
 		s->state = STATE_FINISHING;
 	timer_update(s);
-	task_want(s->task);
+	want_turn(s);
 }
 
 void
@@ -575,12 +642,12 @@ stream_start_tls(struct stream *s, struct tls *tls, const char *name,
 	s->tls = tls_conn_new(tls, s->fd, name, err);
 	if (s->tls == NULL)
 		return -1;
-	buf_clear(&s->in);
-	s->clear = buf_len(&s->out);
+	buf_clear(&flow_of(s)->in);
+	flow_of(s)->clear = buf_len(&flow_of(s)->out);
 	s->state = STATE_CLEARING;
 	s->limit = mono_after(loop_now(s->loop), HANDSHAKE_MS);
 	timer_update(s);
-	task_want(s->task);
+	want_turn(s);
 	return 0;
 }
 

@@ -52,6 +52,12 @@ void stream_free(struct stream **sp);
 struct buf *stream_in(struct stream *s);
 struct buf *stream_out(struct stream *s);
 
+/*
+ * The owner has no pointer to the buffers any more, from those two, nor to the
+ * names of the ends: what need not be kept costs nothing from now on.
+ */
+void stream_rest(struct stream *s);
+
 /* Sends what is in the out buffer as far as the socket takes it. */
 void stream_flush(struct stream *s);
 
@@ -89,7 +95,10 @@ const char *stream_tls_text(const struct stream *s);
  */
 const char *stream_tls_peer(const struct stream *s);
 
-/* "192.0.2.1:143" or "[2001:db8::1]:143" or a path; for the stream's life. */
+/*
+ * "192.0.2.1:143" or "[2001:db8::1]:143" or a path; for the stream's life, or
+ * until stream_rest().
+ */
 const char *stream_peer(const struct stream *s);
 const char *stream_local(const struct stream *s);
 bool stream_is_loopback(const struct stream *s);
