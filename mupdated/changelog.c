@@ -126,6 +126,13 @@ changelog_put(struct changelog *c, const struct change *change)
 	*at(c, c->count++) = entry_new(change);
 }
 
+void
+changelog_take_back(struct changelog *c, uint64_t revision)
+{
+	if (c->count > 0 && (*at(c, c->count - 1))->revision == revision)
+		free(*at(c, --c->count));
+}
+
 /* --- at a start ------------------------------------------------------------ */
 
 static void

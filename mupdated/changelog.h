@@ -32,6 +32,10 @@ void changelog_reset(struct changelog *c, uint64_t floor);
 /* Revisions ascend.  Makes room first, by dropping the oldest. */
 void changelog_put(struct changelog *c, const struct change *change);
 
+/* The last put, if it was of this revision, was none; what it dropped stays
+ * dropped. */
+void changelog_take_back(struct changelog *c, uint64_t revision);
+
 /* What the next put will drop; false if it will drop nothing. */
 bool changelog_next_drop(const struct changelog *c, struct change *oldest);
 

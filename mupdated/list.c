@@ -19,8 +19,8 @@ struct pending {
 	struct list *list;
 	uint64_t revision;
 	bool exists;
-	size_t name_len, record_len, loser_len;
-	uint8_t octets[]; /* name, record, loser */
+	size_t name_len, record_len, loser_len, old_len;
+	uint8_t octets[]; /* name, record, loser, the record before */
 };
 
 /* --- names ----------------------------------------------------------------- */
@@ -64,33 +64,51 @@ list_put_name(struct buf *out, struct slice key)
 /* --- telling --------------------------------------------------------------- */
 
 static void
+parse(struct mboxrec *r, const uint8_t *octets, size_t len)
+{
+	struct err err;
+
+	MUST(mboxrec_parse(r, slice_of(octets, len), &err) == 0);
+}
+
+static void
 tell(struct list *l, const struct pending *p, uint64_t number)
 {
 	struct list_event ev = { .number = number,
 		.revision = p->revision,
 		.exists = p->exists };
-	struct err err;
 
 	ev.name = slice_of(p->octets, p->name_len);
 	ev.loser =
 	    slice_of(p->octets + p->name_len + p->record_len, p->loser_len);
 	if (p->exists)
-		MUST(mboxrec_parse(&ev.record,
-		         slice_of(p->octets + p->name_len, p->record_len),
-		         &err) == 0);
+		parse(&ev.record, p->octets + p->name_len, p->record_len);
 	l->watch.changed(l->watch.arg, &ev);
 }
 
-/* All that the disk refused has been taken back. */
+/* What is made of the tree follows it, which has none of what is pending. */
 static void
-recover(struct list *l)
+take_back(struct list *l)
 {
-	struct err err;
+	struct mboxrec r;
+	struct pending *p;
 
-	l->stale = false;
-	if (list_rebuild(l, &err) == -1)
-		log_err(l->log, "list: cannot read an entry", "why", err.text,
-		    NULL);
+	TAILQ_FOREACH_REVERSE(p, &l->pending, pendings, link)
+	{
+		struct slice name = slice_of(p->octets, p->name_len);
+		const uint8_t *record = p->octets + p->name_len;
+
+		changelog_take_back(l->changes, p->revision);
+		if (p->exists) {
+			parse(&r, record, p->record_len);
+			holders_remove(&l->holders, name, &r);
+		}
+		if (p->old_len > 0) {
+			parse(&r, record + p->record_len + p->loser_len,
+			    p->old_len);
+			holders_add(&l->holders, name, &r);
+		}
+	}
 }
 
 /* LIST:sync, in t/model/murder.pml: durable, or never done. */
@@ -100,16 +118,18 @@ settled(void *arg, uint64_t number, bool failed)
 	struct pending *p = arg;
 	struct list *l = p->list;
 
+	/* With the first, all. */
+	if (failed && !l->taken_back)
+		take_back(l);
 	TAILQ_REMOVE(&l->pending, p, link);
+	l->taken_back = failed && !TAILQ_EMPTY(&l->pending);
 	if (failed) {
-		l->stale = l->runs_owed = true;
+		l->runs_owed = true;
 		l->watch.failed(l->watch.arg, number);
 	} else {
 		tell(l, p, number);
 	}
 	free(p);
-	if (l->stale && TAILQ_EMPTY(&l->pending))
-		recover(l);
 }
 
 /* --- changing -------------------------------------------------------------- */
@@ -142,16 +162,18 @@ static struct pending *
 pending_new(struct list *l, struct slice name, struct slice record,
     struct slice loser)
 {
+	struct slice old = buf_slice(&l->old);
 	struct pending *p =
-	    xmalloc(sizeof(*p) + name.len + record.len + loser.len);
+	    xmalloc(sizeof(*p) + name.len + record.len + loser.len + old.len);
 
 	*p = (struct pending){ .list = l,
 		.revision = l->revision + 1,
 		.exists = record.len > 0,
 		.name_len = name.len,
 		.record_len = record.len,
-		.loser_len = loser.len };
-	append(append(append(p->octets, name), record), loser);
+		.loser_len = loser.len,
+		.old_len = old.len };
+	append(append(append(append(p->octets, name), record), loser), old);
 	return p;
 }
 

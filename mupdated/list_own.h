@@ -41,9 +41,9 @@ struct list {
 	struct holders holders;
 	struct pendings pending; /* committed, not durable */
 	bool runs_owed;          /* the disk refused their record */
-	bool refusing; /* that a change cannot be stored has been logged */
-	bool stale; /* the disk refused: holders and changes are to be made */
-	struct buf key, old, fresh, scratch;
+	bool refusing;   /* that a change cannot be stored has been logged */
+	bool taken_back; /* what is pending: the disk refused what was before */
+	struct buf key, old, fresh, scratch; /* old: of the name changed */
 };
 
 /* The key of a tombstone. */

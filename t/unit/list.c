@@ -1,8 +1,11 @@
 /*
  * list: which positions a list goes on from, also one that was started more
- * often than it can remember.
+ * often than it can remember; what the disk refuses has never been.
  */
+#include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/err.h"
 #include "lib/jobs.h"
@@ -18,6 +21,20 @@ enum {
 	GAVE = 3 /* numbers, in each run */
 };
 
+/* The disk, and whether it refuses. */
+static atomic_bool disk_refuses;
+int fdatasync(int fd);
+
+int
+fdatasync(int fd)
+{
+	if (atomic_load(&disk_refuses)) {
+		errno = EIO;
+		return -1;
+	}
+	return fsync(fd);
+}
+
 struct world {
 	char dir[64];
 	struct loop *loop;
@@ -25,6 +42,7 @@ struct world {
 	struct log *log;
 	struct list *list;
 	uint64_t number; /* of the commit that is waited for */
+	unsigned refused;
 };
 
 static void
@@ -58,8 +76,11 @@ changed(void *arg, const struct list_event *ev)
 static void
 failed(void *arg, uint64_t number)
 {
-	(void)arg, (void)number;
-	MUST(false);
+	struct world *w = arg;
+
+	w->refused++;
+	if (number == w->number)
+		loop_stop(w->loop);
 }
 
 static void
@@ -94,19 +115,26 @@ resumes(const struct world *w, uint64_t revision)
 	return list_resumable(w->list, list_epoch(w->list), revision);
 }
 
-/* Gives its revision. */
-static uint64_t
-reserve(struct world *w, const char *name)
+static void
+change(struct world *w, enum mupdate_command id, const char *name)
 {
-	const struct rules_request rq = { .id = MUPDATE_CMD_RESERVE,
+	const struct rules_request rq = { .id = id,
 		.name = slice_str(name),
-		.wanted.location = slice_str("be1!default") };
+		.wanted.location = slice_str("be1!default"),
+		.wanted.acl = slice_str("joe\tlr\t") };
 	const struct rules_who who = { .user = slice_str("be1"),
 		.everything = true };
 	struct list_answer a = list_change(w->list, &rq, &who);
 
 	MUST(a.done);
 	w->number = a.number;
+}
+
+/* Gives its revision. */
+static uint64_t
+reserve(struct world *w, const char *name)
+{
+	change(w, MUPDATE_CMD_RESERVE, name);
 	loop_run(w->loop);
 	return list_revision(w->list);
 }
@@ -182,9 +210,79 @@ test_many_starts(void)
 	world_fini(&w);
 }
 
+static struct mboxdigest
+digest(const struct world *w)
+{
+	const struct mboxdigest *d =
+	    holders_digest(list_holders(w->list), slice_str("be1"));
+
+	return d == NULL ? (struct mboxdigest){ .count = 0 } : *d;
+}
+
+static bool
+is_digest(const struct world *w, const struct mboxdigest *d)
+{
+	const struct mboxdigest now = digest(w);
+
+	return memcmp(&now, d, sizeof(now)) == 0;
+}
+
+static void
+change_all(struct world *w)
+{
+	change(w, MUPDATE_CMD_ACTIVATE, "user.a");
+	change(w, MUPDATE_CMD_DELETE, "user.a");
+	change(w, MUPDATE_CMD_RESERVE, "user.a");
+	change(w, MUPDATE_CMD_DELETE, "user.b");
+	change(w, MUPDATE_CMD_RESERVE, "user.c");
+	change(w, MUPDATE_CMD_ACTIVATE, "user.c");
+}
+
+/* All at once: the tree is as it was, and so is what is made of it. */
+static void
+test_refused(void)
+{
+	struct world w;
+	struct mboxdigest before;
+	struct change c;
+	uint64_t revision;
+
+	world_init(&w);
+	MUST(start(&w));
+	change(&w, MUPDATE_CMD_ACTIVATE, "user.b");
+	revision = reserve(&w, "user.a");
+	before = digest(&w);
+	MUST(before.count > 0);
+	atomic_store(&disk_refuses, true);
+	change_all(&w);
+	ok(!is_digest(&w, &before) && list_changed_after(w.list, revision, &c),
+	    "memory is ahead of the disk");
+	loop_run(w.loop);
+	ok(w.refused == 6 && is_digest(&w, &before) &&
+	        list_holders(w.list)->entries == 2,
+	    "who holds what is as it was");
+	ok(!list_changed_after(w.list, revision, &c),
+	    "and nothing has changed");
+	ok(resumes(&w, revision), "since the last that was told");
+	atomic_store(&disk_refuses, false);
+	list_close(&w.list);
+	MUST(start(&w));
+	ok(is_digest(&w, &before), "nor after a start");
+	change_all(&w);
+	loop_run(w.loop);
+	before = digest(&w);
+	list_close(&w.list);
+	MUST(start(&w));
+	ok(before.count > 0 && is_digest(&w, &before),
+	    "what it takes is the same in memory and on the disk");
+	list_close(&w.list);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
+	test_refused();
 	test_restarts();
 	test_many_starts();
 	return done_testing();
