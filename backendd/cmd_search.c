@@ -1,4 +1,5 @@
 #include "backendd/condstore.h"
+#include "backendd/context.h"
 #include "backendd/handlers.h"
 #include "backendd/search_cmd.h"
 #include "backendd/session.h"
@@ -7,12 +8,14 @@
 #include "imap/seqset.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/must.h"
 
 struct searching {
 	struct session *ss;
 	struct search search;
 	enum search_numbers numbers;
 	struct search_hits hits;
+	struct context *context; /* NULL: none, or none is to be had */
 };
 
 static void
@@ -37,6 +40,17 @@ save(struct searching *se)
 	return session_save(se->ss, &saved);
 }
 
+static bool
+update(struct searching *se)
+{
+	struct context_hits hits;
+
+	if (se->context == NULL)
+		return false;
+	context_hits_of(&hits, &se->hits);
+	return context_start(&se->context, &hits);
+}
+
 static void
 on_done(void *arg)
 {
@@ -47,6 +61,8 @@ on_done(void *arg)
 
 	search_hits_write(&se->hits, &se->search, session_cmd(se->ss)->tag,
 	    found, out);
+	if ((se->search.returns & SEARCH_RETURN_UPDATE) && !update(se))
+		search_cmd_noupdate(se->ss, out);
 	search_hits_fini(&se->hits);
 	if (saved)
 		search_cmd_reply(se->ss, out, SESSION_OK, NULL,
@@ -56,6 +72,21 @@ on_done(void *arg)
 		    "Too many messages to save");
 }
 
+/* RETURN (UPDATE): args are as they were before the parse. */
+static void
+begin_context(struct searching *se, const struct parse *args)
+{
+	struct context *cx = context_new(se->ss, se->numbers, args);
+	bool badcharset;
+
+	se->context = cx;
+	if (cx == NULL)
+		return;
+	MUST(search_parse(context_parse(cx), context_search(cx), &badcharset) ==
+	     NULL); /* it has been parsed before */
+	context_bind(cx);
+}
+
 static void
 search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 {
@@ -63,6 +94,7 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	struct search_ask ask = { .found = on_found,
 		.done = on_done,
 		.arg = se };
+	struct parse before = *cmd->args;
 	bool badcharset = false;
 	const char *why;
 
@@ -71,6 +103,8 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	why = search_parse(cmd->args, &se->search, &badcharset);
 	if (search_cmd_refused(ss, &se->search, numbers, why, badcharset))
 		return;
+	if (se->search.returns & SEARCH_RETURN_UPDATE)
+		begin_context(se, &before);
 	if (session_enabled(ss) & ENABLED_REV2) /* it has no SEARCH response */
 		search_want_esearch(&se->search);
 	if (se->search.modseq)
@@ -90,4 +124,28 @@ void
 backendd_UID_SEARCH(struct session *ss, struct cmd *cmd)
 {
 	search(ss, cmd, SEARCH_BY_UID);
+}
+
+void
+backendd_CANCELUPDATE(struct session *ss, struct cmd *cmd)
+{
+	struct slice tags[CONTEXTS_MAX];
+	size_t n = 0;
+
+	do {
+		struct slice tag = parse_string(cmd->args);
+
+		if (n == CONTEXTS_MAX)
+			parse_fail(cmd->args, "There are not so many contexts");
+		else
+			tags[n++] = tag;
+	} while (parse_try(cmd->args, ' '));
+	parse_end(cmd->args);
+	for (size_t i = 0; i < n && parse_error(cmd->args) == NULL; i++)
+		if (!contexts_cancel(ss, tags[i]))
+			parse_fail(cmd->args, "There is no such context");
+	if (parse_error(cmd->args) != NULL)
+		session_bad_syntax(ss);
+	else
+		session_done(ss, SESSION_OK, NULL, "No further updates");
 }

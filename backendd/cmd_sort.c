@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/condstore.h"
+#include "backendd/context.h"
 #include "backendd/handlers.h"
 #include "backendd/search_cmd.h"
 #include "backendd/server.h"
@@ -14,6 +15,7 @@
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/jobs.h"
+#include "lib/must.h"
 
 struct sorting {
 	struct session *ss;
@@ -26,6 +28,8 @@ struct sorting {
 	struct slice tag;
 	struct seqset saved;
 	struct buf *out;
+	struct context_hits context_hits;
+	struct context *context; /* NULL: none, or none is to be had */
 };
 
 static void
@@ -44,6 +48,10 @@ on_sorted(void *arg)
 
 	if (so->search.returns & SEARCH_RETURN_SAVE)
 		saved = session_save(so->ss, &so->saved);
+	if ((so->search.returns & SEARCH_RETURN_UPDATE) &&
+	    (so->context == NULL ||
+	        !context_start(&so->context, &so->context_hits)))
+		search_cmd_noupdate(so->ss, so->out);
 	arena_reset(&so->arena);
 	if (saved)
 		search_cmd_reply(so->ss, so->out, SESSION_OK, NULL,
@@ -70,6 +78,8 @@ put_in_order(void *arg)
 	if (so->search.returns & SEARCH_RETURN_SAVE)
 		search_hits_saved(&hits, &so->search, &so->arena, &so->saved);
 	search_hits_fini(&hits);
+	if (so->context != NULL)
+		context_hits_sorted(&so->context_hits, &so->sorted);
 	sorted_fini(&so->sorted);
 }
 
@@ -80,11 +90,36 @@ on_done(void *arg)
 
 	if (sorted_failed(&so->sorted)) {
 		sorted_fini(&so->sorted);
+		context_drop(&so->context);
 		session_done(so->ss, SESSION_NO, "LIMIT",
 		    "Too much to sort by; name fewer criteria");
 		return;
 	}
 	jobs_put(session_server(so->ss)->jobs, put_in_order, on_sorted, so);
+}
+
+static const char *
+parse_sort(struct parse *p, struct search *s, struct sort *by, bool *badcharset)
+{
+	search_parse_return(p, s);
+	sort_parse(p, by);
+	parse_sp(p);
+	return search_parse_keys(p, s, SEARCH_CHARSET_FIRST, badcharset);
+}
+
+/* RETURN (UPDATE): args are as they were before the parse. */
+static void
+begin_context(struct sorting *so, const struct parse *args)
+{
+	struct context *cx = context_new(so->ss, so->numbers, args);
+	bool badcharset;
+
+	so->context = cx;
+	if (cx == NULL)
+		return;
+	MUST(parse_sort(context_parse(cx), context_search(cx), context_sort(cx),
+	         &badcharset) == NULL);
+	context_bind(cx);
 }
 
 static void
@@ -94,6 +129,7 @@ sort(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	struct search_ask ask = { .found = on_found,
 		.done = on_done,
 		.arg = so };
+	struct parse before = *cmd->args;
 	bool badcharset = false;
 	const char *why;
 
@@ -102,15 +138,13 @@ sort(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	so->tag = cmd->tag;
 	so->out = arena_alloc(cmd->arena, sizeof(*so->out));
 	arena_init(&so->arena);
-	search_parse_return(cmd->args, &so->search);
-	sort_parse(cmd->args, &so->sort);
-	parse_sp(cmd->args);
-	why = search_parse_keys(cmd->args, &so->search, SEARCH_CHARSET_FIRST,
-	    &badcharset);
+	why = parse_sort(cmd->args, &so->search, &so->sort, &badcharset);
 	if (search_cmd_refused(ss, &so->search, numbers, why, badcharset))
 		return;
 	if (so->search.modseq)
 		condstore_enable(ss);
+	if (so->search.returns & SEARCH_RETURN_UPDATE)
+		begin_context(so, &before);
 	sorted_init(&so->sorted);
 	ask.headers = sort_wants_headers(&so->sort);
 	search_cmd_run(ss, &so->search, &ask);

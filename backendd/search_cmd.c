@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/context.h"
 #include "backendd/search_cmd.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -36,6 +37,11 @@ search_cmd_refused(struct session *ss, const struct search *s,
 		why = "UTF-8 is what all searches are in (RFC 6855)";
 	if (why != NULL) {
 		session_done(ss, SESSION_BAD, NULL, why);
+		return true;
+	}
+	if ((s->returns & SEARCH_RETURN_UPDATE) &&
+	    context_tag_used(ss, session_cmd(ss)->tag)) {
+		session_done(ss, SESSION_BAD, NULL, "Tag reuse");
 		return true;
 	}
 	if ((enabled & ENABLED_UIDONLY) &&
@@ -193,6 +199,21 @@ search_cmd_reply(struct session *ss, struct buf *out,
 	MUST(!buf_failed(out));
 	*re = (struct replying){ out, result, code, text };
 	send_more(ss, re);
+}
+
+void
+search_cmd_noupdate(struct session *ss, struct buf *out)
+{
+	struct write w;
+
+	write_init(&w, out, WRITE_SERVER);
+	write_status(&w, slice_of(NULL, 0), WRITE_NO);
+	write_code_open(&w, RESPCODE_NOUPDATE);
+	write_sp(&w);
+	write_string(&w, session_cmd(ss)->tag);
+	write_code_close(&w);
+	write_text(&w, "Too many contexts");
+	write_end(&w);
 }
 
 /* --- what was found ----------------------------------------------------------- */

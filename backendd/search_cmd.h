@@ -49,6 +49,9 @@ void search_cmd_run_view(struct session *ss, const struct search_ask *ask);
 void search_cmd_reply(struct session *ss, struct buf *out,
     enum session_result result, const char *code, const char *text);
 
+/* "* NO [NOUPDATE "tag"]" of the running command, behind its response. */
+void search_cmd_noupdate(struct session *ss, struct buf *out);
+
 /* Messages found, in the order of the response. */
 struct search_hits {
 	struct {

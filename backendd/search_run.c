@@ -93,6 +93,7 @@ finish(struct search_run *r)
 	arena_reset(&r->ids);
 	task_free(&r->turn);
 	mailbox_release(&r->m);
+	ask.bd->nsearches--;
 	free(r);
 	ask.done(ask.arg);
 }
@@ -591,6 +592,7 @@ search_run_new(const struct search_ask *ask)
 	struct search_run *r = xcalloc(1, sizeof(*r));
 
 	r->ask = *ask;
+	ask->bd->nsearches++;
 	r->m = mailbox_hold(view_mailbox(ask->view));
 	r->turn = task_new(ask->bd->loop, on_turn, r);
 	r->total =

@@ -400,7 +400,8 @@ reload(void *state)
 static size_t
 busy(const struct backendd *bd)
 {
-	size_t n = bd->nsessions + bd->ndeliveries + mblist_busy(bd->list);
+	size_t n = bd->nsessions + bd->ndeliveries + bd->nsearches +
+	           mblist_busy(bd->list);
 
 	for (size_t i = 0; i < bd->npartitions; i++)
 		n += store_busy(bd->partitions[i].store);

@@ -77,6 +77,7 @@ struct backendd {
 	struct timer *deadline;
 	struct notices_list noticed; /* sessions that want to hear of changes */
 	struct lmtp_list deliveries;
+	size_t nsearches; /* under way */
 	size_t nsessions, nwoken, ndeliveries;
 	uint64_t held; /* octets of messages on their way in that are in
 	                  memory, of all sessions */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/context.h"
 #include "backendd/handlers.h"
 #include "backendd/notices.h"
 #include "backendd/server.h"
@@ -149,6 +150,7 @@ go(struct session *ss)
 	    LOG_NUM(stream_octets_out(ss->stream)), NULL);
 	ss->state = SESSION_GONE;
 	drop_work(ss);
+	contexts_free(&ss->contexts);
 	view_free(&ss->view);
 	notices_end(ss);
 	session_forget_saved(ss);
@@ -576,10 +578,16 @@ tell_news(struct session *ss)
 {
 	struct buf *out = stream_out(ss->stream);
 
-	if (tells(ss) && !view_tell(ss->view, what_to_tell(ss), out)) {
-		if (buf_room(out) >= VIEW_ROOM)
-			session_wake(ss);
-		return false;
+	if (tells(ss)) {
+		if (contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
+			return false;
+		if (!view_tell(ss->view, what_to_tell(ss), out)) {
+			if (buf_room(out) >= VIEW_ROOM)
+				session_wake(ss);
+			return false;
+		}
+		if (contexts_tell_new(ss->contexts, out) != CONTEXTS_TOLD)
+			return false;
 	}
 	return notices_tell(ss, out) && buf_room(out) >= REPLY_ROOM;
 }
@@ -591,10 +599,20 @@ tell_idle(struct session *ss)
 	struct buf *out = stream_out(ss->stream);
 
 	(void)notices_tell(ss, out); /* or again when there is room */
-	if (tells(ss) && view_pending(ss->view, VIEW_EVERYTHING) &&
-	    buf_room(out) >= VIEW_ROOM &&
-	    !view_tell(ss->view, VIEW_EVERYTHING, out) &&
-	    buf_room(out) >= VIEW_ROOM)
+	if (!tells(ss) ||
+	    contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
+		return;
+	if (view_pending(ss->view, VIEW_EVERYTHING)) {
+		if (buf_room(out) < VIEW_ROOM)
+			return;
+		if (!view_tell(ss->view, VIEW_EVERYTHING, out)) {
+			if (buf_room(out) >= VIEW_ROOM)
+				session_wake(ss);
+			return;
+		}
+	}
+	if (contexts_tell_new(ss->contexts, out) == CONTEXTS_TOLD &&
+	    contexts_pending(ss->contexts))
 		session_wake(ss);
 }
 

@@ -36,6 +36,7 @@ struct arena;
 struct backendd;
 struct blob;
 struct buf;
+struct contexts;
 struct mboxname_layout;
 struct mboxname_view;
 struct mboxrec;
@@ -209,6 +210,12 @@ void session_set_view(struct session *ss, struct view *v);
 const struct seqset *session_saved(const struct session *ss);
 bool session_save(struct session *ss, const struct seqset *uids) MUST_CHECK;
 void session_forget_saved(struct session *ss);
+
+/* What RETURN (UPDATE) has left behind; they end as "$" does. */
+struct contexts **session_contexts(struct session *ss);
+
+/* Something it waits for may be there: it looks, in a turn of its own. */
+void session_wake(struct session *ss);
 
 unsigned session_enabled(const struct session *ss);
 void session_enable(struct session *ss, unsigned bits);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/context.h"
 #include "backendd/mblist.h"
 #include "backendd/notices.h"
 #include "backendd/server.h"
@@ -281,9 +282,16 @@ on_view(void *arg, enum view_event ev)
 	}
 }
 
+struct contexts **
+session_contexts(struct session *ss)
+{
+	return &ss->contexts;
+}
+
 void
 session_set_view(struct session *ss, struct view *v)
 {
+	contexts_free(&ss->contexts);
 	session_forget_saved(ss);
 	view_free(&ss->view);
 	ss->view = v;

@@ -113,6 +113,7 @@ struct session {
 	struct view *view;
 	struct notices *notices;     /* NULL: not asked for */
 	struct session_saved *saved; /* "$"; NULL: empty */
+	struct contexts *contexts;   /* NULL: none */
 	char sid[20];
 };
 
@@ -124,8 +125,6 @@ void session_advance(struct session *ss);
 
 /* --- session_list.c --- */
 
-/* session_advance() in a turn of its own. */
-void session_wake(struct session *ss);
 void session_unwake(struct session *ss); /* it need not be */
 
 /* Among those whose deadline comes last: it has just moved an octet. */

@@ -30,6 +30,29 @@ parse_want_utf8(struct parse *p)
 	p->utf8 = true;
 }
 
+void
+parse_init_copy(struct parse *p, struct arena *arena, const struct parse *from)
+{
+	struct piece *last = NULL;
+
+	*p = (struct parse){ .arena = arena,
+		.at = from->at,
+		.error = from->error,
+		.utf8 = from->utf8 };
+	for (const struct piece *it = from->piece; it != NULL; it = it->next) {
+		struct piece *copy = arena_alloc(arena, sizeof(*copy));
+
+		*copy = *it;
+		copy->octets = arena_copy(arena, it->octets);
+		copy->next = NULL;
+		if (last == NULL)
+			p->piece = copy;
+		else
+			last->next = copy;
+		last = copy;
+	}
+}
+
 const char *
 parse_error(const struct parse *p)
 {

@@ -57,6 +57,13 @@ struct parse {
 void parse_init(struct parse *p, struct arena *arena,
     const struct piece *pieces);
 
+/*
+ * The same as from has before it, over a copy of those pieces in the arena.
+ * from is not one of parse_init_text().
+ */
+void parse_init_copy(struct parse *p, struct arena *arena,
+    const struct parse *from);
+
 /* Over text without literals: a line.  p may not be copied after. */
 void parse_init_text(struct parse *p, struct arena *arena, struct slice text);
 

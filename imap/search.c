@@ -261,6 +261,9 @@ parse_named_key(struct builder *b)
 		return;
 	}
 	n = add(b, keys[i].op);
+	if (keys[i].op == OP_FLAGS || keys[i].op == OP_KEYWORD ||
+	    keys[i].op == OP_UNKEYWORD || keys[i].op == OP_MODSEQ)
+		b->s->flags = true;
 	n->mask = keys[i].mask;
 	n->number = keys[i].value;
 	if (keys[i].argument != ARG_NONE)

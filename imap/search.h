@@ -79,7 +79,8 @@ struct search {
 	bool numbers; /* message numbers are asked about */
 	bool saved;   /* "$" is */
 	bool emailid;
-	bool ages; /* OLDER or YOUNGER: the answer changes with time alone */
+	bool flags; /* the answer changes with flags and MODSEQ */
+	bool ages;  /* OLDER or YOUNGER: ...with time alone */
 	const struct slice *keywords; /* the different ones asked about */
 	unsigned nkeywords;
 	/*
@@ -160,6 +161,25 @@ struct search_found {
  */
 void search_write(struct buf *out, const struct search *s, struct slice tag,
     const struct search_found *found);
+
+/*
+ * RFC 5267: "* ESEARCH (TAG "B01") UID ADDTO (0 7:9)" and CR LF.  places are
+ * the numbers' positions in the result, from 1 and ascending: after they were
+ * added, or before they are removed.  NULL: in mailbox order, so 0 says it.
+ */
+enum search_update {
+	SEARCH_ADDTO,
+	SEARCH_REMOVEFROM
+};
+struct search_updated {
+	enum search_update what;
+	bool by_uid;
+	const uint32_t *numbers;
+	const uint32_t *places;
+	size_t count; /* not 0 */
+};
+void search_write_update(struct buf *out, struct slice tag,
+    const struct search_updated *u);
 
 /* Octets that it may be, beside the mailbox's name. */
 size_t search_write_size(const struct search_found *found);

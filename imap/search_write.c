@@ -139,6 +139,74 @@ search_write(struct buf *out, const struct search *s, struct slice tag,
 	write_end(&w);
 }
 
+/* Where the run ends that begins at first: what stands side by side. */
+static size_t
+run_end(const struct search_updated *u, size_t first)
+{
+	size_t i = first + 1;
+
+	while (i < u->count &&
+	       (u->places == NULL || u->places[i] == u->places[i - 1] + 1))
+		i++;
+	return i;
+}
+
+static void
+put_run(struct write *w, const struct search_updated *u, size_t first,
+    size_t end)
+{
+	write_number(w, u->places == NULL ? 0 : u->places[first]);
+	write_sp(w);
+	put_ranges(w, u->numbers + first, end - first);
+}
+
+/*
+ * What is removed goes from the last place to the first, so that none moves
+ * another; what is added the other way round.
+ */
+static void
+put_runs(struct write *w, const struct search_updated *u)
+{
+	if (u->what == SEARCH_ADDTO) {
+		for (size_t i = 0; i < u->count; i = run_end(u, i)) {
+			if (i > 0)
+				write_sp(w);
+			put_run(w, u, i, run_end(u, i));
+		}
+		return;
+	}
+	for (size_t end = u->count, first; end > 0; end = first) {
+		first = end - 1;
+		while (first > 0 &&
+		       (u->places == NULL ||
+		           u->places[first - 1] + 1 == u->places[first]))
+			first--;
+		put_run(w, u, first, end);
+		if (first > 0)
+			write_sp(w);
+	}
+}
+
+void
+search_write_update(struct buf *out, struct slice tag,
+    const struct search_updated *u)
+{
+	struct search_found none = { 0 };
+	struct write w;
+
+	write_init(&w, out, WRITE_SERVER);
+	write_untagged(&w, "ESEARCH");
+	write_sp(&w);
+	put_correlator(&w, tag, &none);
+	write_word(&w, u->by_uid ? " UID " : " ");
+	write_word(&w, u->what == SEARCH_ADDTO ? "ADDTO" : "REMOVEFROM");
+	write_sp(&w);
+	write_open(&w);
+	put_runs(&w, u);
+	write_close(&w);
+	write_end(&w);
+}
+
 size_t
 search_write_size(const struct search_found *found)
 {

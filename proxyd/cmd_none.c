@@ -100,3 +100,9 @@ proxyd_UID_REPLACE(struct session *ss)
 {
 	refuse(ss);
 }
+
+void
+proxyd_CANCELUPDATE(struct session *ss)
+{
+	refuse(ss);
+}

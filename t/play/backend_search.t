@@ -37,7 +37,8 @@ def equal(got, want, what):
 def test_capability(c):
     caps = data(c.must("CAPABILITY"), "CAPABILITY").split()
     for name in ("WITHIN SEARCHRES SORT SORT=DISPLAY ESORT PARTIAL INPROGRESS "
-                 "THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1").split():
+                 "THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1 "
+                 "CONTEXT=SEARCH CONTEXT=SORT").split():
         ok(name in caps, "capability %s" % name)
 
 
@@ -301,6 +302,198 @@ def test_partial(c):
     has(c.do("UID FETCH 1:* FLAGS (PARTIAL 0:2)"), r"^a\d+ BAD", "no 0")
 
 
+def updates(lines, tag):
+    """ADDTO and REMOVEFROM of a context, in order."""
+    return [m.group(1) for m in
+            (re.match(r'\* ESEARCH \(TAG "%s"\) (.*(?:ADDTO|REMOVEFROM).*)'
+                      % tag, x) for x in lines) if m]
+
+
+def test_context(c):
+    """RFC 5267's examples."""
+    c.must("CREATE ctx")
+    for i in range(6):
+        c.append("ctx", message(i, Subject="ctx %d" % (9 - i)))
+    c.must("SELECT ctx")
+    d = Client(server.port, "joe")
+    d.must("SELECT ctx")
+    tag = "a%d" % (c.n + 1)
+    lines = c.must("UID SEARCH RETURN (UPDATE COUNT) DELETED KEYWORD $Junk")
+    equal(lines[0], '* ESEARCH (TAG "%s") UID COUNT 0' % tag, "a context")
+    d.must(r"STORE 2:3 +FLAGS (\Deleted $Junk)")
+    lines = c.must("NOOP")
+    equal(updates(lines, tag), ["UID ADDTO (0 2:3)"], "ADDTO")
+    ok(lines.index([x for x in lines if "ADDTO" in x][0]) >
+       lines.index([x for x in lines if "FETCH" in x][0]),
+       "behind the FETCH")
+    lines = c.must(r"STORE 3 -FLAGS ($Junk)")
+    equal(updates(lines, tag), ["UID REMOVEFROM (0 3)"],
+          "its own STORE, too")
+    d.must("UID EXPUNGE 2")
+    lines = c.must("NOOP")
+    equal(updates(lines, tag), ["UID REMOVEFROM (0 2)"], "expunged")
+    ok("REMOVEFROM" in lines[0] and "EXPUNGE" in lines[1],
+       "before the EXPUNGE")
+    c.send(("%s SORT RETURN (UPDATE) (DATE) UTF-8 FLAGGED\r\n" %
+            tag).encode())
+    lines = c.end(tag)
+    has(lines, "^%s BAD" % tag, "a tag is used once")
+    d.append("ctx", message(7, Subject="new"), r"\Deleted $Junk")
+    d.append("ctx", message(8, Subject="new"))
+    lines = c.must("NOOP")
+    equal(updates(lines, tag), ["UID ADDTO (0 7)"], "a new message")
+    ok(lines.index([x for x in lines if "ADDTO" in x][0]) >
+       lines.index([x for x in lines if "EXISTS" in x][0]),
+       "behind the EXISTS")
+    has(c.must('CANCELUPDATE "%s"' % tag), "OK No further", "CANCELUPDATE")
+    has(c.do('CANCELUPDATE "%s"' % tag), "BAD", "it is no more")
+    has(c.do("CANCELUPDATE"), "BAD", "none is named")
+    d.must(r"UID STORE 4 +FLAGS (\Deleted $Junk)")
+    equal(updates(c.must("NOOP"), tag), [], "no further updates")
+    # By number, and what needs the header or the text
+    by_number = "a%d" % (c.n + 1)
+    c.must("SEARCH RETURN (UPDATE ALL) TEXT new SUBJECT new UNFLAGGED")
+    d.append("ctx", message(8, Subject="new one"))
+    d.append("ctx", message(8, Subject="old one"))
+    lines = c.must("NOOP")
+    equal(updates(lines, by_number), ["ADDTO (0 8)"], "by number, by text")
+    d.must(r"UID STORE 9 +FLAGS (\Flagged)")
+    d.must(r"UID STORE 1 +FLAGS (\Deleted)")
+    d.must("UID EXPUNGE 1")
+    lines = c.must("NOOP")
+    equal(updates(lines, by_number), ["REMOVEFROM (0 7)"],
+          "numbers as they are by then")
+    # SORT: places
+    c.must("UNSELECT")
+    c.must("SELECT ctx")
+    order = data(c.must("UID SORT (SUBJECT) UTF-8 ALL"), "SORT").split()
+    sort = "a%d" % (c.n + 1)
+    lines = c.must("UID SORT RETURN (UPDATE ALL) (SUBJECT) UTF-8 ALL")
+    d.append("ctx", message(8, Subject="ctx 7a"))
+    d.append("ctx", message(8, Subject="ctx 7"))
+    d.append("ctx", message(8, Subject="zzz"))
+    d.must("UID STORE 5,7 +FLAGS.SILENT (\\Deleted)")
+    d.must("UID EXPUNGE 5,7")
+    for line in updates(c.must("NOOP"), sort):
+        order = replay(order, line)
+    equal(order, data(c.must("UID SORT (SUBJECT) UTF-8 ALL"), "SORT").split(),
+          "a client that does as it is told has the result")
+    # IDLE
+    t = c.begin("IDLE")
+    ok(c.line().startswith("+"), "idling")
+    d.append("ctx", message(8, Subject="aaa"))
+    lines = []
+    while not updates(lines, sort):
+        lines.append(c.line())
+    ok(updates(lines, sort)[0].startswith("UID ADDTO (1 "), "told in IDLE")
+    c.send(b"DONE\r\n")
+    c.end(t)
+    # limits: sixteen, and another is refused
+    for i in range(15):
+        lines = c.must("UID SEARCH RETURN (UPDATE COUNT) ALL")
+        hasnt(lines, "NOUPDATE", "one more context")
+    refused = "a%d" % (c.n + 1)
+    lines = c.must("UID SEARCH RETURN (UPDATE COUNT) ALL")
+    equal(lines[1], '* NO [NOUPDATE "%s"] Too many contexts' % refused,
+          "too many")
+    has(lines, "ESEARCH .* COUNT", "but it is answered")
+    c.must("UNSELECT")
+    c.must("SELECT ctx")
+    c.must("UID SEARCH RETURN (UPDATE COUNT) ALL")
+    d.must("CLOSE")
+    d.close()
+
+
+def replay(order, line):
+    what, pairs = re.match(r"UID (ADDTO|REMOVEFROM) \((.*)\)", line).groups()
+    words = pairs.split()
+    for place, numbers in zip(words[::2], words[1::2]):
+        uids = []
+        for part in numbers.split(","):
+            first, _, last = part.partition(":")
+            uids += [str(n) for n in range(int(first), int(last or first) + 1)]
+        at = int(place) - 1
+        if what == "ADDTO":
+            order = order[:at] + uids + order[at:]
+        else:
+            ok(order[at:at + len(uids)] == uids, "REMOVEFROM what is there")
+            order = order[:at] + order[at + len(uids):]
+    return order
+
+
+def test_context_random(c):
+    """Contexts of every kind agree with a new search, whatever happens."""
+    import random
+    rnd = random.Random(int(os.environ.get("SEED", "1")))
+    c.must("CREATE chaos")
+    d = Client(server.port, "joe")
+    for i in range(40):
+        d.append("chaos", message(i, Subject="s %d" % rnd.randrange(9)))
+    c.must("SELECT chaos")
+    d.must("SELECT chaos")
+    programs = [("SORT (REVERSE SUBJECT)", "UNFLAGGED"),
+                ("SORT (DATE)", "SUBJECT 3"), ("SEARCH", "UNFLAGGED"),
+                ("SEARCH", "OR FLAGGED TEXT \"s 5\""),
+                ("SORT (SIZE)", "NOT DELETED")]
+    contexts = {}
+    for what, keys in programs:
+        command, _, criteria = what.partition(" ")
+        charset = "UTF-8 " if criteria else ""
+        tag = "a%d" % (c.n + 1)
+        rest = (criteria + " " + charset + keys).strip()
+        lines = c.must("UID %s RETURN (UPDATE ALL) %s" % (command, rest))
+        full = "UID %s %s" % (command, rest)
+        m = re.search(r" ALL (\S+)", lines[0])
+        order = replay([], "UID ADDTO (1 %s)" % m.group(1)) if m else []
+        contexts[tag] = [full, order, command]
+    good = True
+    for step in range(60):
+        for k in range(rnd.randrange(4)):
+            what = rnd.randrange(5)
+            low, high = sorted(rnd.randrange(1, 120) for _ in range(2))
+            who = rnd.choice((c, d))
+            if what == 0:
+                lines = d.append("chaos", message(step % 60, Subject="s %d" %
+                                                  rnd.randrange(9)))
+            elif what == 1:
+                lines = who.must("UID STORE %d:%d +FLAGS (\\Flagged)" %
+                                 (low, high))
+            elif what == 2:
+                lines = who.must("UID STORE %d:%d -FLAGS (\\Flagged)" %
+                                 (low, high))
+            elif what == 3:
+                lines = who.must("UID STORE %d +FLAGS (\\Deleted)" % low)
+            else:
+                lines = who.must("EXPUNGE")
+            if who is c or what == 0:
+                follow(contexts, lines if who is c and what else [])
+        follow(contexts, c.must("NOOP"))
+        for full, order, command in contexts.values():
+            lines = c.must(full)
+            want = data(lines, command).split()
+            follow(contexts, lines)
+            good &= want == order
+            if want != order:
+                print("# %s\n#  has %s\n# want %s" % (full, order, want))
+                break
+    ok(good, "what the updates make is what a search finds")
+    c.must("CLOSE")
+    d.close()
+
+
+def follow(contexts, lines):
+    for tag, context in contexts.items():
+        for line in updates(lines, tag):
+            if context[2] == "SORT":
+                context[1] = replay(context[1], line)
+                continue
+            what = replay([], re.sub(r"REMOVEFROM|ADDTO", "ADDTO",
+                                     line).replace("(0 ", "(1 "))
+            now = set(context[1])
+            now = now | set(what) if "ADDTO" in line else now - set(what)
+            context[1] = sorted(now, key=int)
+
+
 def test_progress(c):
     """RFC 9585: while it lasts, and not after it."""
     c.must("CREATE many")
@@ -345,6 +538,8 @@ if __name__ == "__main__":
         test_saved(client)
         test_saved_expunge(client)
         test_partial(client)
+        test_context(client)
+        test_context_random(client)
         test_progress(client)
         client.close()
     finally:

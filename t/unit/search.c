@@ -335,6 +335,41 @@ test_written_other(void)
 	arena_reset(&a);
 }
 
+static void
+updated(enum search_update what, const uint32_t *numbers,
+    const uint32_t *places, size_t count, const char *want)
+{
+	struct search_updated u = { what, true, numbers, places, count };
+	struct buf b;
+
+	buf_init(&b, 1000);
+	search_write_update(&b, slice_str("C01"), &u);
+	buf_putc(&b, '\0');
+	is_str((const char *)buf_data(&b), want, "update");
+	buf_fini(&b);
+}
+
+/* RFC 5267 4.3: a client goes through the pairs one by one. */
+static void
+test_updates(void)
+{
+	static const uint32_t uids[] = { 2731, 2732, 2733, 9, 7, 8 };
+	static const uint32_t places[] = { 1, 2, 3, 10, 11, 20 };
+
+	updated(SEARCH_ADDTO, uids, NULL, 3,
+	    "* ESEARCH (TAG \"C01\") UID ADDTO (0 2731:2733)\r\n");
+	updated(SEARCH_ADDTO, uids, places, 3,
+	    "* ESEARCH (TAG \"C01\") UID ADDTO (1 2731:2733)\r\n");
+	updated(SEARCH_ADDTO, uids, places, 6,
+	    "* ESEARCH (TAG \"C01\") UID ADDTO "
+	    "(1 2731:2733 10 9,7 20 8)\r\n");
+	updated(SEARCH_REMOVEFROM, uids, places, 6,
+	    "* ESEARCH (TAG \"C01\") UID REMOVEFROM "
+	    "(20 8 10 9,7 1 2731:2733)\r\n");
+	updated(SEARCH_REMOVEFROM, uids, NULL, 1,
+	    "* ESEARCH (TAG \"C01\") UID REMOVEFROM (0 2731)\r\n");
+}
+
 /* SORT and THREAD name the charset without a word before it. */
 static void
 test_charset_first(void)
@@ -369,6 +404,7 @@ int
 main(void)
 {
 	test_written_other();
+	test_updates();
 	test_charset_first();
 	test_keys();
 	test_bad();
