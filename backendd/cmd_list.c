@@ -28,12 +28,17 @@ enum {
 	              LISTING_RETURN_METADATA
 };
 
-/* A name to be answered; in the batch's arena. */
+/* Of a mailbox of which more than LIST is said; in the command's arena. */
+struct known {
+	const char *name;
+	struct mboxrec rec; /* without its ACL */
+	unsigned rights;
+};
+
+/* A name to be answered. */
 struct line {
 	struct listing_item item;
-	const char *name;
-	const struct mboxrec *rec; /* NULL: LIST is all there is to say */
-	unsigned rights;
+	struct known *known; /* NULL: LIST is all there is to say */
 };
 
 /* In the command's arena. */
@@ -44,7 +49,6 @@ struct list {
 	struct mboxname_view view;
 	struct listing *listing;
 
-	struct arena batch;
 	struct line lines[BATCH];
 	size_t nlines, line; /* how many; the next */
 	size_t fetching;     /* answers that are due */
@@ -57,14 +61,37 @@ struct list {
 
 /* --- what the user may see ----------------------------------------------------- */
 
+/* So that nothing has to be looked up again. */
+static struct known *
+known_new(struct list *l, const char *name, const struct mboxrec *rec)
+{
+	struct arena *a = session_cmd(l->ss)->arena;
+	struct known *k = arena_alloc(a, sizeof(*k));
+
+	k->name = arena_string(a, slice_str(name));
+	k->rec = *rec;
+	k->rec.acl = k->rec.owner = slice_of(NULL, 0);
+	k->rec.location = arena_copy(a, rec->location);
+	k->rec.mailboxid = arena_copy(a, rec->mailboxid);
+	if (rec->special_uses.len > 0)
+		k->rec.special_uses = arena_copy(a, rec->special_uses);
+	k->rights = acl_of_user(&l->view, session_is_admin(l->ss),
+	    slice_str(name), rec->acl);
+	return k;
+}
+
 static bool
 add_mailbox(void *arg, const char *name, const struct mboxrec *rec)
 {
 	struct list *l = arg;
+	bool more;
 
 	if (mblist_is_aside(name) && !session_is_admin(l->ss))
 		return true;
-	return listing_add(l->listing, slice_str(name), rec);
+	more = listing_add(l->listing, slice_str(name), rec);
+	if ((l->request.returns & RETURN_MORE) && listing_was_added(l->listing))
+		listing_note(l->listing, known_new(l, name, rec));
+	return more;
 }
 
 static void
@@ -114,32 +141,11 @@ add_subscription(void *arg, const char *name)
 
 static void list_go_on(struct session *ss, void *arg);
 
-/* For what is said beside LIST of the mailbox itself; false: it is not. */
-static bool
-look_up(struct list *l, struct line *line)
-{
-	struct backendd *bd = session_server(l->ss);
-	struct slice internal;
-
-	if (!line->item.exists || !line->item.selected ||
-	    !(l->request.returns & RETURN_MORE) ||
-	    mboxname_from_external(&l->batch, &l->view, line->item.external,
-	        &internal) != NULL)
-		return false;
-	line->name = arena_string(&l->batch, internal);
-	line->rec = mblist_get(bd->list, line->name, &l->batch);
-	if (line->rec == NULL) /* it is gone meanwhile */
-		return false;
-	line->rights = session_rights(l->ss, line->name,
-	    arena_string(&l->batch, line->rec->acl));
-	return true;
-}
-
 static bool
 wants_status(const struct list *l, const struct line *line)
 {
-	return line->rec != NULL && l->request.status != NULL &&
-	       (line->rights & ACL_READ);
+	return line->known != NULL && l->request.status != NULL &&
+	       (line->known->rights & ACL_READ);
 }
 
 static void
@@ -166,8 +172,8 @@ fetch_batch(struct list *l)
 
 		for (size_t k = 0; k < l->nlines; k++)
 			if (wants_status(l, &l->lines[k]) &&
-			    backendd_store(bd, l->lines[k].rec) == st)
-				ids[n++] = l->lines[k].rec->mailboxid;
+			    backendd_store(bd, &l->lines[k].known->rec) == st)
+				ids[n++] = l->lines[k].known->rec.mailboxid;
 		if (n == 0 || ledger_knows(bd->ledger, st, ids, n))
 			continue;
 		l->fetching++;
@@ -180,7 +186,6 @@ fetch_batch(struct list *l)
 static bool
 next_batch(struct list *l)
 {
-	arena_again(&l->batch);
 	l->nlines = l->line = 0;
 	while (l->nlines < BATCH) {
 		struct line *line = &l->lines[l->nlines];
@@ -188,8 +193,8 @@ next_batch(struct list *l)
 		*line = (struct line){ 0 };
 		if (!listing_next(l->listing, &line->item))
 			break;
-		if (!look_up(l, line))
-			line->rec = NULL;
+		if (line->item.exists && line->item.selected)
+			line->known = line->item.note;
 		l->nlines++;
 	}
 	if (l->request.status != NULL)
@@ -200,7 +205,6 @@ next_batch(struct list *l)
 static void
 finish(struct list *l)
 {
-	arena_reset(&l->batch);
 	if (listing_is_cut(l->listing))
 		session_done(l->ss, SESSION_NO, "LIMIT",
 		    "These are not all: there are too many mailboxes");
@@ -219,21 +223,23 @@ status_done(struct session *ss, void *arg, const char *why)
 static bool
 put_line(struct list *l, const struct line *line)
 {
+	const struct known *k = line->known;
 	struct write w;
 
 	session_write(l->ss, &w);
 	listing_write(&w, l->listing, &line->item);
-	if (line->rec == NULL)
+	if (k == NULL)
 		return true;
 	if (l->request.returns & LISTING_RETURN_MYRIGHTS)
-		acl_write_myrights(&w, line->item.external, line->rights);
-	if (l->nentries > 0 && listed_metadata_may(line->rights)) {
+		acl_write_myrights(&w, line->item.external, k->rights);
+	if (l->nentries > 0 && listed_metadata_may(k->rights)) {
 		l->annotated = line;
 		l->entry = 0;
 	}
 	return !wants_status(l, line) ||
-	       status_put(l->ss, line->name, line->rec, l->status_items,
-	           status_done, l);
+	       status_put(l->ss,
+	           &(struct status_of){ k->name, line->item.external, &k->rec },
+	           l->status_items, status_done, l);
 }
 
 /* RFC 9590: all entries, NIL too.  False: there is no room for the next. */
@@ -241,14 +247,15 @@ static bool
 put_annotations(struct list *l)
 {
 	const struct line *line = l->annotated;
-	struct listed m = { line->name, line->rec, line->rights };
+	struct listed m = { line->known->name, &line->known->rec,
+		line->known->rights };
 
 	for (; l->entry < l->nentries; l->entry++) {
 		struct metadata_item item;
 		struct write w;
 
-		listed_metadata(l->ss, &m, l->entries[l->entry], &l->batch,
-		    &item);
+		listed_metadata(l->ss, &m, l->entries[l->entry],
+		    session_cmd(l->ss)->arena, &item);
 		if (session_room(l->ss) < LINE_ROOM + item.value.len) {
 			session_flush(l->ss);
 			session_wait_room(l->ss, LINE_ROOM + item.value.len,
@@ -314,7 +321,6 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	struct list *l = arena_alloc(cmd->arena, sizeof(*l));
 
 	l->ss = ss;
-	arena_init(&l->batch);
 	l->view = session_names(ss);
 	listing_parse(cmd->args, lsub, &l->request);
 	if (l->request.status != NULL)

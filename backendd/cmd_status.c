@@ -72,8 +72,7 @@ status_items(struct parse *p, const struct value *list)
 /* In the command's arena. */
 struct asking {
 	struct session *ss;
-	const char *name;
-	const struct mboxrec *rec;
+	struct status_of of;
 	unsigned items;
 	status_cb *cb;
 	void *arg;
@@ -124,7 +123,7 @@ put_item(struct write *w, const struct asking *ask, enum status_item item)
 {
 	if (item == STATUS_MAILBOXID) {
 		write_open(w);
-		write_atom(w, ask->rec->mailboxid);
+		write_atom(w, ask->of.rec->mailboxid);
 		write_close(w);
 	} else {
 		write_number(w, number_of(ask, item));
@@ -140,7 +139,7 @@ put_status(const struct asking *ask)
 	session_write(ask->ss, &w);
 	write_untagged(&w, "STATUS");
 	write_sp(&w);
-	write_mailbox(&w, slice_str(session_external_name(ask->ss, ask->name)));
+	write_mailbox(&w, ask->of.external);
 	write_sp(&w);
 	write_open(&w);
 	for (size_t i = 0; i < NITEMS(items); i++) {
@@ -225,10 +224,10 @@ static struct ledger_page *
 page_of(const struct asking *ask)
 {
 	struct backendd *bd = session_server(ask->ss);
-	struct store *st = backendd_store(bd, ask->rec);
+	struct store *st = backendd_store(bd, ask->of.rec);
 
 	return st == NULL ? NULL
-	                  : ledger_find(bd->ledger, st, ask->rec->mailboxid);
+	                  : ledger_find(bd->ledger, st, ask->of.rec->mailboxid);
 }
 
 /* Has this one to be looked into? */
@@ -242,7 +241,7 @@ must_open(const struct asking *ask, const struct ledger_page *p)
 	if ((ask->items & STATUS_DELETED_STORAGE) && p->numbers.deleted > 0)
 		return true;
 	return (ask->items & STATUS_UNSEEN) && p->numbers.exists > 0 &&
-	       !mboxname_is_owned_by(&bd->layout, slice_str(ask->name),
+	       !mboxname_is_owned_by(&bd->layout, slice_str(ask->of.name),
 	           slice_str(session_user(ask->ss)));
 }
 
@@ -251,10 +250,11 @@ put_known(struct asking *ask)
 {
 	const struct ledger_page *p = page_of(ask);
 
-	if (p == NULL || must_open(ask, p))
+	if (p == NULL || !p->known || must_open(ask, p))
 		return false;
 	ask->numbers = p->numbers;
-	ask->recent = ledger_recent(p);
+	if (ask->items & STATUS_RECENT)
+		ask->recent = ledger_recent(p);
 	put_status(ask);
 	return true;
 }
@@ -267,31 +267,32 @@ fetched(void *arg)
 	if (put_known(ask))
 		ask->cb(ask->ss, ask->arg, NULL);
 	else
-		target_open_record(ask->ss, ask->name, ask->rec, on_open, ask);
+		target_open_record(ask->ss, ask->of.name, ask->of.rec, on_open,
+		    ask);
 }
 
 bool
-status_put(struct session *ss, const char *name, const struct mboxrec *rec,
-    unsigned bits, status_cb *cb, void *arg)
+status_put(struct session *ss, const struct status_of *of, unsigned bits,
+    status_cb *cb, void *arg)
 {
-	struct asking *ask = arena_alloc(session_cmd(ss)->arena, sizeof(*ask));
-	struct backendd *bd = session_server(ss);
-	struct store *st = backendd_store(bd, rec);
-	const struct ledger_page *p;
-
-	*ask = (struct asking){ .ss = ss,
-		.name = name,
-		.rec = rec,
+	struct asking now = { .ss = ss,
+		.of = *of,
 		.items = bits,
 		.cb = cb,
 		.arg = arg };
-	p = page_of(ask);
-	if (p != NULL && p->known && put_known(ask))
+	struct backendd *bd = session_server(ss);
+	struct store *st = backendd_store(bd, of->rec);
+	struct asking *ask;
+
+	if (put_known(&now))
 		return true;
-	if (st == NULL || (p != NULL && p->known))
-		target_open_record(ss, name, rec, on_open, ask);
+	ask = arena_alloc(session_cmd(ss)->arena, sizeof(*ask));
+	*ask = now;
+	if (st == NULL)
+		target_open_record(ss, of->name, of->rec, on_open, ask);
 	else
-		ledger_fetch(bd->ledger, st, &rec->mailboxid, 1, fetched, ask);
+		ledger_fetch(bd->ledger, st, &of->rec->mailboxid, 1, fetched,
+		    ask);
 	return false;
 }
 
@@ -310,6 +311,7 @@ backendd_STATUS(struct session *ss, struct cmd *cmd)
 {
 	struct slice external = parse_mailbox(cmd->args);
 	const struct mboxrec *rec;
+	struct status_of of;
 	const char *name;
 	unsigned bits;
 
@@ -324,6 +326,10 @@ backendd_STATUS(struct session *ss, struct cmd *cmd)
 	rec = name == NULL ? NULL : session_mailbox(ss, name, ACL_READ);
 	if (rec != NULL && (bits & STATUS_HIGHESTMODSEQ))
 		condstore_enable(ss);
-	if (rec != NULL && status_put(ss, name, rec, bits, on_status, NULL))
+	if (rec == NULL)
+		return;
+	of = (struct status_of){ name,
+		slice_str(session_external_name(ss, name)), rec };
+	if (status_put(ss, &of, bits, on_status, NULL))
 		on_status(ss, NULL, NULL);
 }

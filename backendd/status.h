@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "lib/slice.h"
+
 struct mboxrec;
 struct parse;
 struct session;
@@ -35,15 +37,20 @@ unsigned status_items(struct parse *p, const struct value *list);
 typedef void status_cb(struct session *ss, void *arg, const char *why);
 
 /*
- * Puts "* STATUS name (...)" for an internal name and its record, which live
- * as long as the command or until cb.  true: it is put; false: cb will come,
+ * Puts "* STATUS name (...)" of a mailbox; what it points to (its ACL does not
+ * matter) lives as long as the command or until cb.  true: it is put; false: cb will come,
  * not from inside, when it is, or why not.  Rights are the caller's to check.
  * Ask for room for a line first (session_wait_room(), STATUS_ROOM).
  */
 enum {
 	STATUS_ROOM = 8 * 1024
 };
-bool status_put(struct session *ss, const char *name, const struct mboxrec *rec,
-    unsigned items, status_cb *cb, void *arg);
+struct status_of {
+	const char *name;      /* internal */
+	struct slice external; /* as this client sees it */
+	const struct mboxrec *rec;
+};
+bool status_put(struct session *ss, const struct status_of *of, unsigned items,
+    status_cb *cb, void *arg);
 
 #endif

@@ -16,6 +16,7 @@ struct node {
 	bool exists, subscribed, has_children, child_subscribed;
 	bool matches;       /* a pattern */
 	bool selects_below; /* something selected that matches none */
+	void *note;
 	struct node *hash_next;
 };
 
@@ -29,7 +30,8 @@ struct listing {
 	struct node **nodes; /* all; in order after listing_end() */
 	size_t count, size;
 	size_t next;
-	struct node *only; /* the one name that is asked for, if it is one */
+	struct node *added; /* by the last listing_add(), or NULL */
+	struct node *only;  /* the one name that is asked for, if it is one */
 	bool is_admin, is_cut;
 };
 
@@ -235,6 +237,7 @@ listing_add(struct listing *l, struct slice name, const struct mboxrec *rec)
 	struct slice external;
 	struct node *n;
 
+	l->added = NULL;
 	if (is_full(l))
 		return false;
 	if (!may_see(l, name, rec))
@@ -242,12 +245,25 @@ listing_add(struct listing *l, struct slice name, const struct mboxrec *rec)
 	external = mboxname_to_external(l->arena, l->view, name);
 	if (external.ptr == NULL)
 		return true;
-	n = find_or_add(l, external);
+	n = l->added = find_or_add(l, external);
 	n->exists = true;
 	if (rec->special_uses.len > 0)
 		n->special_uses = arena_copy(l->arena, rec->special_uses);
 	mark_parents(l, external);
 	return l->only == NULL || !l->only->has_children;
+}
+
+bool
+listing_was_added(const struct listing *l)
+{
+	return l->added != NULL;
+}
+
+void
+listing_note(struct listing *l, void *note)
+{
+	MUST(l->added != NULL);
+	l->added->note = note;
 }
 
 void
@@ -415,7 +431,8 @@ listing_next(struct listing *l, struct listing_item *item)
 			.subscribed = n->subscribed,
 			.has_children = n->has_children,
 			.child_subscribed = n->child_subscribed,
-			.special_uses = n->special_uses };
+			.special_uses = n->special_uses,
+			.note = n->note };
 		return true;
 	}
 	return false;

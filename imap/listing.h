@@ -109,6 +109,10 @@ size_t listing_plan(struct listing *l, bool is_admin,
 bool listing_add(struct listing *l, struct slice name,
     const struct mboxrec *rec);
 
+/* Was the last one added?  Then its item will have this note, borrowed. */
+bool listing_was_added(const struct listing *l);
+void listing_note(struct listing *l, void *note);
+
 /* A subscribed name, as clients see it; it need not exist. */
 void listing_add_subscription(struct listing *l, struct slice external);
 
@@ -132,6 +136,7 @@ struct listing_item {
 	                  METADATA are of those that exist, too */
 	bool subscribed, has_children, child_subscribed;
 	struct slice special_uses;
+	void *note; /* listing_note()'s; or NULL */
 };
 
 /* In order, INBOX first. */
