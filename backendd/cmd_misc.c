@@ -1,5 +1,5 @@
 /*
- * CAPABILITY, LOGOUT, UNAUTHENTICATE, ID, ENABLE, NAMESPACE.
+ * CAPABILITY, LOGOUT, UNAUTHENTICATE, COMPRESS, ID, ENABLE, NAMESPACE.
  */
 #include "backendd/handlers.h"
 #include "backendd/server.h"
@@ -59,6 +59,20 @@ backendd_UNAUTHENTICATE(struct session *ss, struct cmd *cmd)
 		return;
 	session_log_out(ss);
 	session_done(ss, SESSION_OK, NULL, "Done");
+}
+
+/* RFC 4978 */
+void
+backendd_COMPRESS(struct session *ss, struct cmd *cmd)
+{
+	const char *why;
+
+	parse_word(cmd->args, "DEFLATE");
+	if (!no_more(ss, cmd))
+		return;
+	why = session_start_deflate(ss);
+	session_done(ss, why == NULL ? SESSION_OK : SESSION_BAD, NULL,
+	    why == NULL ? "DEFLATE active" : why);
 }
 
 void

@@ -87,6 +87,8 @@ static const struct conf_item items[] = {
 	{ "literals", CONF_CHOICE, AT(literals), "plus", 0, 0, "plus minus",
 	    "What clients may send without waiting: LITERAL+, literals of any "
 	    "size, or LITERAL-, at most 4096 octets." },
+	{ "compress", CONF_BOOL, AT(compress), "yes", 0, 0, NULL,
+	    "Let clients have the connection compressed, by COMPRESS." },
 	{ "max_line", CONF_SIZE, AT(command_size), "64k", 8192, 1048576, NULL,
 	    "Octets of a command, its literals not counted." },
 	{ "max_literal", CONF_SIZE, AT(literal_size), "1M", 8192, 67108864,

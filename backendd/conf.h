@@ -49,6 +49,7 @@ struct backendd_conf {
 	uint64_t append_size;     /* all of it */
 	uint64_t append_memory;   /* all clients' together */
 	int literals;             /* enum backendd_literals */
+	bool compress;            /* COMPRESS=DEFLATE is offered */
 	uint64_t command_size;    /* a command without its literals */
 	uint64_t literal_size;    /* the literals of one command */
 	uint64_t output_size;     /* what waits to be sent to one client */

@@ -670,6 +670,7 @@ static void
 log_out(struct session *ss)
 {
 	ss->log_out_next = false;
+	stream_end_deflate(ss->stream); /* RFC 8437 4 */
 	log_info(ss->bd->log, "logged out", "sid", session_sid(ss), "user",
 	    ss->user, NULL);
 	free(ss->user);
@@ -683,6 +684,13 @@ log_out(struct session *ss)
 	set_limits(ss);
 	session_unlist(ss);
 	session_enlist(ss);
+}
+
+static void
+start_deflate(struct session *ss)
+{
+	ss->deflate_next = false;
+	stream_start_deflate(ss->stream);
 }
 
 /* False: what is new has not all been said yet. */
@@ -707,6 +715,8 @@ end_command(struct session *ss)
 		start_tls(ss);
 	else if (ss->log_out_next)
 		log_out(ss);
+	else if (ss->deflate_next)
+		start_deflate(ss);
 	else if (ss->bad >= ss->bd->conf->bad_commands)
 		say_bye(ss, END_BAD_COMMANDS, NULL, "Too many bad commands");
 	else if (ss->bd->draining)

@@ -241,6 +241,9 @@ void session_log_out(struct session *ss);
 
 /* Begins TLS behind the reply; discards what was pipelined. */
 void session_start_tls(struct session *ss);
+
+/* Compresses behind the reply; or why not, for a BAD. */
+const char *session_start_deflate(struct session *ss) MUST_CHECK;
 bool session_is_secure(const struct session *ss);
 struct auth_peer session_auth_peer(struct session *ss);
 

@@ -370,6 +370,8 @@ session_capabilities(struct session *ss)
 		set &= ~CAPABILITY_BIT(LOGINDISABLED);
 	if (!ss->proxy)
 		set &= ~CAPABILITY_BIT(XMURDER);
+	if (!bd->conf->compress || stream_is_deflated(ss->stream))
+		set &= ~CAPABILITY_BIT(COMPRESS);
 	if (session_may_pipeline(ss))
 		set &= ~CAPABILITY_BIT(LITERAL_MINUS);
 	else
@@ -438,6 +440,17 @@ session_start_tls(struct session *ss)
 {
 	MUST(ss->bd->tls != NULL && !stream_is_secure(ss->stream));
 	ss->tls_next = true;
+}
+
+const char *
+session_start_deflate(struct session *ss)
+{
+	if (!ss->bd->conf->compress)
+		return "COMPRESS is not offered";
+	if (stream_is_deflated(ss->stream))
+		return "COMPRESS is active already";
+	ss->deflate_next = true;
+	return NULL;
 }
 
 static void

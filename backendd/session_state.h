@@ -94,6 +94,7 @@ struct session {
 	bool greeted : 1;
 	bool woken : 1;        /* is in bd->woken */
 	bool listed_user : 1;  /* is in bd->sessions, else in bd->strangers */
+	bool deflate_next : 1; /* behind the reply: COMPRESS */
 	bool tls_next : 1;     /* behind the reply: STARTTLS */
 	bool log_out_next : 1; /* UNAUTHENTICATE */
 	bool admin : 1, proxy : 1, trusted : 1;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/deflate.h"
 #include "lib/err.h"
 #include "lib/loop.h"
 #include "lib/must.h"
@@ -21,7 +22,9 @@ enum {
 	READ_TURN = 64 * 1024, /* and then others have theirs */
 	WRITE_TURN = 256 * 1024,
 	HANDSHAKE_MS = 30000,
-	DRAIN_READS = 16
+	DRAIN_READS = 16,
+	SQUEEZE_TURN = 64 * 1024, /* octets compressed at once */
+	SQUEEZE_REST_MS = 5000 /* idle so long, it keeps no more than it must */
 };
 
 enum state {
@@ -36,6 +39,14 @@ enum state {
 struct flow {
 	struct buf in, out;
 	size_t clear; /* octets of out that go before TLS */
+};
+
+/* A stream that is compressed. */
+struct squeeze {
+	struct deflate *deflate; /* NULL: it has ended, wire goes out yet */
+	struct buf raw;          /* read, and not inflated */
+	struct buf wire;         /* to be written, before flow's out */
+	bool awake;              /* has had work since it was at rest */
 };
 
 /* An idle one costs this, an io, and the socket. */
@@ -56,7 +67,8 @@ struct stream {
 	struct timer *timer; /* NULL: nothing has a deadline */
 	struct task *task;   /* NULL: no turn is wanted */
 	struct tls_conn *tls;
-	struct flow *flow; /* NULL: nothing is in a buffer */
+	struct flow *flow;       /* NULL: nothing is in a buffer */
+	struct squeeze *squeeze; /* NULL: not compressed */
 	stream_cb *cb;
 	void *owner;
 	size_t in_max, out_max;
@@ -109,7 +121,8 @@ flow_of(struct stream *s)
 static bool
 has_output(const struct stream *s)
 {
-	return s->flow != NULL && buf_len(&s->flow->out) > 0;
+	return (s->flow != NULL && buf_len(&s->flow->out) > 0) ||
+	       (s->squeeze != NULL && buf_len(&s->squeeze->wire) > 0);
 }
 
 static void
@@ -222,10 +235,58 @@ write_once(struct stream *s, const uint8_t *p, size_t n)
 	return r > 0 ? (size_t)r : 0;
 }
 
+/* Some of what has been put goes to the wire, compressed. */
+static void
+squeeze_some(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+	struct buf *out = &flow_of(s)->out;
+	size_t n = buf_len(out);
+	bool all = n <= SQUEEZE_TURN;
+
+	if (n == 0)
+		return;
+	if (!all)
+		n = SQUEEZE_TURN;
+	z->awake = true;
+	deflate_put(z->deflate, slice_first(buf_slice(out), n),
+	    all ? DEFLATE_FLUSH : DEFLATE_MORE, &z->wire);
+	buf_drop(out, n);
+}
+
+static void
+free_squeeze(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+
+	if (z == NULL)
+		return;
+	deflate_free(&z->deflate);
+	buf_fini(&z->raw);
+	buf_fini(&z->wire);
+	free(z);
+	s->squeeze = NULL;
+}
+
+/* The buffer whose octets go out next. */
+static struct buf *
+outgoing(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+
+	if (z != NULL && z->deflate != NULL && buf_len(&z->wire) == 0)
+		squeeze_some(s);
+	else if (z != NULL && z->deflate == NULL && buf_len(&z->wire) == 0)
+		free_squeeze(s);
+	return s->squeeze != NULL ? &s->squeeze->wire : &flow_of(s)->out;
+}
+
 /* What was put after stream_start_tls() never goes in the clear. */
 static size_t
-to_write(const struct stream *s)
+to_write(struct stream *s)
 {
+	if (s->squeeze != NULL)
+		return buf_len(outgoing(s));
 	if (s->flow == NULL)
 		return 0;
 	return s->state == STATE_CLEARING ? s->flow->clear
@@ -239,8 +300,8 @@ write_out(struct stream *s)
 	size_t turn = 0, n = 1, left;
 
 	while ((left = to_write(s)) > 0 && turn < WRITE_TURN && n > 0) {
-		n = write_once(s, buf_data(&flow_of(s)->out), left);
-		buf_drop(&flow_of(s)->out, n);
+		n = write_once(s, buf_data(outgoing(s)), left);
+		buf_drop(outgoing(s), n);
 		if (s->state == STATE_CLEARING)
 			flow_of(s)->clear -= n;
 		turn += n;
@@ -276,6 +337,34 @@ read_once(struct stream *s, uint8_t *p, size_t n)
 }
 
 /*
+ * Compressed octets are read when those before have been inflated, and are
+ * inflated as far as there is room.
+ */
+static size_t
+inflate_some(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+	uint8_t scratch[SCRATCH], *p;
+	size_t got = 0, used = 0, made = 0, room = READ_TURN;
+
+	if (buf_len(&z->raw) == 0) {
+		got = read_once(s, scratch, sizeof(scratch));
+		buf_put(&z->raw, scratch, got);
+		s->more = s->secure ? got > 0 : got == sizeof(scratch);
+	}
+	z->awake = true;
+	p = buf_space(&flow_of(s)->in, &room);
+	if (deflate_take(z->deflate, buf_slice(&z->raw), &used, p, room,
+	        &made) == -1)
+		over(s, "malformed compressed input");
+	buf_grew(&flow_of(s)->in, made);
+	buf_drop(&z->raw, used);
+	if (buf_len(&z->raw) > 0 || made == room)
+		s->more = true;
+	return made > got ? made : got;
+}
+
+/*
  * By way of the stack, so that a buffer which keeps half a command is not the
  * size of what might have come; straight into it once reads come back full.
  */
@@ -285,6 +374,8 @@ read_some(struct stream *s)
 	uint8_t scratch[SCRATCH], *p = scratch;
 	size_t n = s->bulk ? READ_TURN : SCRATCH, got;
 
+	if (s->squeeze != NULL && s->squeeze->deflate != NULL)
+		return inflate_some(s);
 	if (s->bulk)
 		p = buf_space(&flow_of(s)->in, &n);
 	else if (n > buf_room(&flow_of(s)->in))
@@ -341,6 +432,9 @@ timer_update(struct stream *s)
 		due = s->active.ms + s->idle_ms;
 	if (s->limit.ms > 0 && s->limit.ms < due)
 		due = s->limit.ms;
+	if (s->squeeze != NULL && s->squeeze->awake &&
+	    s->active.ms + SQUEEZE_REST_MS < due)
+		due = s->active.ms + SQUEEZE_REST_MS;
 	if (s->state == STATE_TOLD || due == INT64_MAX) {
 		timer_free(&s->timer);
 		return;
@@ -360,7 +454,7 @@ interest_update(struct stream *s)
 	case STATE_OPEN:
 		if (reads(s))
 			want = s->read_wants;
-		if (reads(s) && s->more && s->secure)
+		if (reads(s) && s->more && (s->secure || s->squeeze != NULL))
 			want_turn(s);
 		/* fall through */
 	case STATE_FINISHING:
@@ -504,11 +598,28 @@ task_event(void *arg)
 }
 
 static void
+squeeze_rest(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+
+	if (z == NULL || !z->awake || has_output(s) ||
+	    !mono_reached(mono_after(s->active, SQUEEZE_REST_MS),
+	        loop_now(s->loop)))
+		return;
+	z->awake = false;
+	if (z->deflate != NULL)
+		deflate_rest(z->deflate);
+	buf_trim(&z->raw);
+	buf_trim(&z->wire);
+}
+
+static void
 timer_event(void *arg)
 {
 	struct stream *s = stream_of(arg);
 	struct mono now = loop_now(s->loop);
 
+	squeeze_rest(s);
 	if (s->limit.ms > 0 && mono_reached(s->limit, now))
 		over(s, s->state == STATE_FINISHING
 		            ? "the peer did not take the end in time"
@@ -557,6 +668,7 @@ stream_release(void *arg)
 
 	s->magic = 0;
 	free_flow(s);
+	free_squeeze(s);
 	free(s->peer);
 	free(s->local);
 	free(s->error_text);
@@ -600,6 +712,8 @@ stream_rest(struct stream *s)
 	if (s->flow != NULL && s->state == STATE_OPEN && !has_output(s) &&
 	    buf_len(&s->flow->in) == 0 && !buf_failed(&s->flow->out))
 		free_flow(s);
+	if (s->squeeze != NULL && s->squeeze->awake)
+		timer_update(s);
 	free(s->peer);
 	free(s->local);
 	s->peer = s->local = NULL;
@@ -649,6 +763,50 @@ stream_start_tls(struct stream *s, struct tls *tls, const char *name,
 	timer_update(s);
 	want_turn(s);
 	return 0;
+}
+
+void
+stream_start_deflate(struct stream *s)
+{
+	struct squeeze *z;
+
+	MUST(!stream_is_deflated(s) && s->state != STATE_CLEARING &&
+	     s->state != STATE_HANDSHAKE);
+	if (s->squeeze == NULL) {
+		s->squeeze = xcalloc(1, sizeof(*s->squeeze));
+		buf_init(&s->squeeze->raw, SCRATCH);
+		/* As much as out may hold, and what deflate adds to it. */
+		buf_init(&s->squeeze->wire, SIZE_MAX / 4);
+	}
+	z = s->squeeze;
+	z->deflate = deflate_new();
+	buf_put_slice(&z->wire, buf_slice(&flow_of(s)->out));
+	buf_clear(&flow_of(s)->out);
+	buf_clear(&flow_of(s)->in);
+	stream_flush(s);
+}
+
+void
+stream_end_deflate(struct stream *s)
+{
+	struct squeeze *z = s->squeeze;
+
+	if (!stream_is_deflated(s))
+		return;
+	while (s->flow != NULL && buf_len(&s->flow->out) > 0)
+		squeeze_some(s);
+	deflate_free(&z->deflate);
+	if (buf_len(&z->raw) <= buf_room(&flow_of(s)->in))
+		buf_put_slice(&flow_of(s)->in, buf_slice(&z->raw));
+	buf_fini(&z->raw);
+	buf_init(&z->raw, SCRATCH);
+	stream_flush(s);
+}
+
+bool
+stream_is_deflated(const struct stream *s)
+{
+	return s->squeeze != NULL && s->squeeze->deflate != NULL;
 }
 
 bool

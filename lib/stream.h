@@ -84,6 +84,18 @@ void stream_set_idle(struct stream *s, unsigned seconds);
 int stream_start_tls(struct stream *s, struct tls *tls, const char *name,
     struct err *err) MUST_CHECK;
 
+/*
+ * Both sides compress from here on (RFC 4978), within TLS if there is any:
+ * what is put from now on, and what comes.  Discards input not yet taken.
+ * What waits for the stream to be read waits compressed too, so in is as
+ * bounded as ever.
+ */
+void stream_start_deflate(struct stream *s);
+
+/* No more: what has been put is compressed, what will be is not. */
+void stream_end_deflate(struct stream *s);
+bool stream_is_deflated(const struct stream *s);
+
 bool stream_is_secure(const struct stream *s);
 
 /* After STREAM_SECURE: "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL if plain. */

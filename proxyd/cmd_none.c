@@ -106,3 +106,9 @@ proxyd_CANCELUPDATE(struct session *ss)
 {
 	refuse(ss);
 }
+
+void
+proxyd_COMPRESS(struct session *ss)
+{
+	refuse(ss);
+}
