@@ -14,6 +14,7 @@
 #include "imap/acl.h"
 #include "imap/date.h"
 #include "imap/flag.h"
+#include "imap/mboxname.h"
 #include "imap/parse.h"
 #include "imap/seqset.h"
 #include "lib/arena.h"
@@ -304,6 +305,58 @@ append_run(struct append_run *ap, struct slice external, uint32_t replaces)
 {
 	ap->replaces = replaces;
 	target_open(ap->ss, external, ACL_INSERT, on_open, ap);
+}
+
+/* ------------------------------------------------------- the first literal */
+
+/* The mailbox is the first argument, or the second; ptr NULL: it is none. */
+static struct slice
+parse_target(struct cmd *cmd)
+{
+	struct slice external;
+
+	if (cmd->what->id == COMMAND_REPLACE ||
+	    cmd->what->id == COMMAND_UID_REPLACE) {
+		(void)parse_until(cmd->args, " ");
+		parse_sp(cmd->args);
+	}
+	external = parse_mailbox(cmd->args);
+	return parse_error(cmd->args) == NULL ? external : slice_of(NULL, 0);
+}
+
+/* What comes of it later does not matter here. */
+static void
+on_quota(void *arg, enum quota_verdict v)
+{
+	(void)arg, (void)v;
+}
+
+const char *
+append_refusal(struct session *ss, uint64_t size, const char **code)
+{
+	struct cmd *cmd = session_cmd(ss);
+	struct mboxname_view who = session_names(ss);
+	struct quota_need need = { .octets = size, .messages = 1 };
+	struct slice external = parse_target(cmd), text;
+	struct session_refusal no;
+	const char *name;
+
+	if (external.ptr == NULL ||
+	    mboxname_from_external(cmd->arena, &who, external, &text) != NULL)
+		return NULL; /* the handler says what is wrong */
+	name = arena_string(cmd->arena, text);
+	if (session_find_mailbox(ss, name, ACL_INSERT, &no) == NULL) {
+		*code = no.code;
+		return no.why;
+	}
+	/* What a REPLACE takes away is not known here. */
+	if (cmd->what->id == COMMAND_REPLACE ||
+	    cmd->what->id == COMMAND_UID_REPLACE ||
+	    quota_check(session_server(ss)->quotas, name, &need, on_quota,
+	        NULL) != QUOTA_OVER)
+		return NULL;
+	*code = "OVERQUOTA";
+	return "Over quota";
 }
 
 /* ------------------------------------------------------------------ parse */

@@ -18,6 +18,14 @@ struct append_run;
 struct session;
 
 /*
+ * The first literal of such a command is announced, and no more of it is there
+ * than that: why it is no use to send it, and the NO's code; both static.
+ * NULL: it may be welcome.
+ */
+const char *append_refusal(struct session *ss, uint64_t size,
+    const char **code);
+
+/*
  * Parse " [(flags) ][date-time ]message" up to the end of the command, at most
  * so many.  In the command's arena; NULL: it is no such thing, or may not be,
  * and session_done() has been called.

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backendd/append_run.h"
 #include "backendd/conf.h"
 #include "backendd/context.h"
 #include "backendd/handlers.h"
@@ -438,6 +439,8 @@ take_stream(struct session *ss, const struct collect_item *item)
 	}
 	if (why == NULL)
 		why = refuse_message(ss, item->size);
+	if (why == NULL && ss->w->cmd->nblobs == 0)
+		why = append_refusal(ss, item->size, &ss->w->refused_code);
 	if (why == NULL) {
 		take_message(ss, item);
 		return;

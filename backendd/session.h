@@ -157,6 +157,13 @@ unsigned session_rights(struct session *ss, const char *internal,
 const struct mboxrec *session_mailbox(struct session *ss, const char *internal,
     unsigned need);
 
+/* The same; what the NO would say is told, not said.  All of it is static. */
+struct session_refusal {
+	const char *code, *why;
+};
+const struct mboxrec *session_find_mailbox(struct session *ss,
+    const char *internal, unsigned need, struct session_refusal *no);
+
 /* Output. */
 struct buf *session_out(struct session *ss);
 void session_flush(struct session *ss);

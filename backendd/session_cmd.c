@@ -180,7 +180,8 @@ missing_code(struct session *ss, const char *internal)
 }
 
 const struct mboxrec *
-session_mailbox(struct session *ss, const char *internal, unsigned need)
+session_find_mailbox(struct session *ss, const char *internal, unsigned need,
+    struct session_refusal *no)
 {
 	const struct mboxrec *rec =
 	    mblist_get(ss->bd->list, internal, &ss->w->arena);
@@ -192,11 +193,23 @@ session_mailbox(struct session *ss, const char *internal, unsigned need)
 	if (rec != NULL && (rights & need) == need)
 		return rec;
 	if (rec == NULL || !(rights & ACL_LOOKUP))
-		session_done(ss, SESSION_NO, missing_code(ss, internal),
-		    "No such mailbox");
+		*no = (struct session_refusal){ missing_code(ss, internal),
+			"No such mailbox" };
 	else
-		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
+		*no = (struct session_refusal){ "NOPERM", "Permission denied" };
 	return NULL;
+}
+
+const struct mboxrec *
+session_mailbox(struct session *ss, const char *internal, unsigned need)
+{
+	struct session_refusal no;
+	const struct mboxrec *rec =
+	    session_find_mailbox(ss, internal, need, &no);
+
+	if (rec == NULL)
+		session_done(ss, SESSION_NO, no.code, no.why);
+	return rec;
 }
 
 /* --- output ----------------------------------------------------------------- */

@@ -78,6 +78,7 @@ def test_multiappend(c):
         "each with its flags and date")
     r = sync(c, b"APPEND bogusname (\\Flagged) ", (FIRST, b""))
     has(r, r"^a\d+ NO \[TRYCREATE\]", "RFC 3502: no such mailbox")
+    has(r[:1], r"^a\d+ NO", "before the message is sent")
     r = sync(c, b"APPEND saved-messages ", (FIRST, b" "), (b"", b""))
     has(r, r"^a\d+ NO", "RFC 3502: an empty message cancels")
     ok(count(c, "saved-messages") == 2, "all of it")
@@ -227,6 +228,7 @@ def test_replace(c):
     r = sync(c, b"REPLACE 1 nothere ", (new, b""))
     has(r, r"^a\d+ NO \[TRYCREATE\]", "no such mailbox")
     hasnt(r, "EXPUNGE", "and nothing goes")
+    has(r[:1], r"^a\d+ NO", "and no message is sent")
     has(sync(c, b"REPLACE 77 replaced ", (new, b"")), r"^a\d+ BAD",
         "no such number")
     has(sync(c, b"UID REPLACE 77 replaced ", (new, b"")), r"^a\d+ NO",
