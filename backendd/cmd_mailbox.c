@@ -317,7 +317,8 @@ rename_to(struct session *ss, const char *from, const char *to)
 		    "A mailbox cannot be put below itself");
 		return;
 	}
-	if (!inbox && !mboxname_is_inbox(f) && mboxname_is_inbox(t)) {
+	if (!inbox && !mboxname_is_inbox(f) && mboxname_is_inbox(t) &&
+	    !mblist_is_aside(from)) {
 		session_done(ss, SESSION_NO, "CANNOT",
 		    "That name is a user's INBOX");
 		return;

@@ -148,6 +148,10 @@ static const struct conf_item items[] = {
 	    NULL,
 	    "How long an administrator can bring back what was expunged; 0: "
 	    "not at all." },
+	{ "delete_delay", CONF_DURATION, AT(delete_delay_ms), "3d", 0, 0,
+	    NULL,
+	    "How long an administrator can bring back a mailbox that was "
+	    "deleted; 0: not at all." },
 	{ "compact_percent", CONF_NUMBER, AT(compact_percent), "30", 0, 99,
 	    NULL,
 	    "Percent of a data file that may be of no use before the rest of "

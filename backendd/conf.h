@@ -63,7 +63,7 @@ struct backendd_conf {
 	char *admin_contact; /* NULL: none is told */
 	uint64_t scripts_count, script_size;
 	uint64_t duplicate_ms;
-	uint64_t expunge_delay_ms;
+	uint64_t expunge_delay_ms, delete_delay_ms;
 	uint64_t compact_percent, compact_rate; /* octets a second */
 	uint64_t reserve; /* octets of a disk to leave free */
 };

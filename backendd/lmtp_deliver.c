@@ -15,16 +15,36 @@
 #include "lib/log.h"
 #include "lib/must.h"
 
+static bool
+disk_is_full(const struct recipient *r)
+{
+	struct lmtp_session *ls = r->session;
+	const struct mboxrec *rec =
+	    mblist_get(ls->bd->list, r->name, &ls->arena);
+	struct store *st = rec == NULL ? NULL : backendd_store(ls->bd, rec);
+
+	return st != NULL && store_is_full(st);
+}
+
+static void
+refuse(struct recipient *r, const char *why)
+{
+	log_warn(r->session->bd->log, "not delivered", "sid", r->session->sid,
+	    "to", r->address, "mailbox", r->name, "why", why, NULL);
+	if (disk_is_full(r))
+		lmtp_answer(r, 452, "4.3.1", "Mail system full");
+	else
+		lmtp_answer(r, 451, "4.3.0",
+		    "Cannot be stored now, try again later");
+}
+
 static void
 note(struct recipient *r, const char *why)
 {
 	struct log *log = r->session->bd->log;
 
 	if (why != NULL) {
-		log_warn(log, "not delivered", "sid", r->session->sid, "to",
-		    r->address, "mailbox", r->name, "why", why, NULL);
-		lmtp_answer(r, 451, "4.3.0",
-		    "Cannot be stored now, try again later");
+		refuse(r, why);
 	} else if (r->append.outcome == STORE_TAKEN) {
 		log_info(log, "delivered before", "sid", r->session->sid, "to",
 		    r->address, "mailbox", r->name, NULL);

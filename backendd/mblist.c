@@ -7,6 +7,7 @@
 
 #include "backendd/conf.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_deleted.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
@@ -257,6 +258,8 @@ learn_one(void *arg, const char *name, const struct mboxrec *rec)
 		l->uidvalidity = rec->uidvalidity;
 	if (rec->pending & PENDING_META)
 		meta_want(l->meta, name);
+	if (deleted_is(slice_str(name)))
+		deleted_add(l->deleted, name);
 	return true;
 }
 
@@ -287,6 +290,7 @@ list_new(struct backendd *bd)
 	map_init(&l->makers);
 	l->tally = tally_new(l);
 	l->meta = meta_new(l);
+	l->deleted = deleted_new(l);
 	l->compare = timer_new(bd->loop, compare, l);
 	if (bd->conf->mupdate_server != NULL)
 		l->settle = settle_new(l);
@@ -324,6 +328,7 @@ mblist_close(struct mblist **lp)
 	settle_free(&l->settle);
 	tally_free(&l->tally);
 	meta_free(&l->meta);
+	deleted_free(&l->deleted);
 	timer_free(&l->compare);
 	keeper_close(&l->keeper);
 	map_fini(&l->busy);

@@ -1,17 +1,21 @@
 /*
  * DELETE of a mailbox, or of one and all below it.
  *
- * Nobody sees the names any more; the mailboxes go here, in one commit; then
- * the names are free for others.  Not freed before: after a crash between the
- * two another server could have the name of what is still here.
+ * Nobody sees the names any more; the mailboxes go here, in one commit, or are
+ * kept under another name (mblist_deleted.h); then the names are free for
+ * others.  Not freed before: after a crash between the two another server could
+ * have the name of what is still here.
  */
 #include "backendd/announce.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_deleted.h"
+#include "backendd/mblist_meta.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quota.h"
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
+#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "backendd/users.h"
@@ -62,6 +66,8 @@ forget_data(struct op *op)
 
 	if (mboxname_is_inbox(slice_str(op->name)) && owner.len > 0)
 		users_forget(bd->users, op_str(&op->arena, owner));
+	if (deleted_is(slice_str(op->name)))
+		users_forget(bd->users, op->name);
 	for (size_t i = 0; i < op->nnames; i++)
 		metadata_forget(bd->users, op->names[i].rec.mailboxid);
 }
@@ -88,6 +94,45 @@ removed(void *arg, const char *why)
 	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
 }
 
+static bool
+is_kept(const struct op *op)
+{
+	return op->names[0].to != NULL;
+}
+
+/* What is kept for a user is kept under the name that his INBOX has now. */
+static void
+keep_data(struct op *op)
+{
+	struct backendd *bd = op->list->bd;
+	struct slice owner =
+	    mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
+	const char *user = op_str(&op->arena, owner);
+
+	if (!mboxname_is_inbox(slice_str(op->name)) || owner.len == 0)
+		return;
+	seens_move(bd->seens, user, op->names[0].to);
+	users_move(bd->users, user, op->names[0].to, NULL, NULL);
+}
+
+static void
+kept(struct op *op)
+{
+	struct mblist *l = op->list;
+
+	forgive_all(op);
+	for (size_t i = 0; i < op->nnames; i++) {
+		struct op_name *n = &op->names[i];
+
+		log_info(l->bd->log, "mailbox deleted", "name", n->from,
+		    "kept_as", n->to, NULL);
+		deleted_add(l->deleted, n->to);
+		meta_want(l->meta, n->to);
+	}
+	keep_data(op);
+	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+}
+
 /* DELETE:commit, done */
 static void
 unlisted(struct op *op, bool failed)
@@ -95,6 +140,10 @@ unlisted(struct op *op, bool failed)
 	if (failed) {
 		forgive_all(op);
 		give_up(op, MBLIST_FAILED, "the list cannot be written");
+		return;
+	}
+	if (is_kept(op)) {
+		kept(op);
 		return;
 	}
 	op->waiting = op->nnames;
@@ -126,8 +175,29 @@ drop_quotas(struct op *op)
 		    &below);
 	if (below)
 		return;
-	mblist_quota_drop(l, op->name);
-	quotas_moved(l->bd->quotas, op->name, NULL);
+	if (is_kept(op))
+		mblist_quota_move(l, op->name, op->names[0].to);
+	else
+		mblist_quota_drop(l, op->name);
+	quotas_moved(l->bd->quotas, op->name, op->names[0].to);
+}
+
+/* The first is the one that was named. */
+static void
+unlist(struct op_name *n)
+{
+	struct op *op = n->op;
+	struct mblist *l = op->list;
+
+	op_delete(l, n->from);
+	if (deleted_keeps(l, op->name)) {
+		n->to = deleted_name(l, &op->arena, n->from, &n->rec);
+		n->rec.pending |= PENDING_META;
+		op_put(l, n->to, &n->rec);
+	} else {
+		op_doom(l, op_str(&op->arena, n->rec.mailboxid),
+		    op_str(&op->arena, mboxrec_partition(n->rec.location)));
+	}
 }
 
 static void
@@ -139,13 +209,8 @@ evicted(void *arg)
 	MUST(op->magic == OP_MAGIC && op->waiting > 0);
 	if (--op->waiting > 0)
 		return;
-	for (size_t i = 0; i < op->nnames; i++) {
-		struct op_name *n = &op->names[i];
-
-		op_delete(op->list, n->from);
-		op_doom(op->list, op_str(&op->arena, n->rec.mailboxid),
-		    op_str(&op->arena, mboxrec_partition(n->rec.location)));
-	}
+	for (size_t i = 0; i < op->nnames; i++)
+		unlist(&op->names[i]);
 	drop_quotas(op);
 	op_commit(op, unlisted);
 }

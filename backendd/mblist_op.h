@@ -25,6 +25,7 @@
 
 struct backendd;
 struct buf;
+struct deleted;
 struct keeper;
 struct meta;
 struct op;
@@ -52,6 +53,7 @@ struct mblist {
 	struct sync *sync;     /* comparing with the update server; or NULL */
 	struct timer *compare; /* when to compare again */
 	struct meta *meta;
+	struct deleted *deleted;
 	struct mblist_counts counts;
 	bool unproven; /* it began empty, and may have been lost */
 	bool again;    /* the last comparison was not whole, or too early */

@@ -1,4 +1,5 @@
 #include "backendd/mailbox.h"
+#include "backendd/mblist_deleted.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
@@ -13,11 +14,12 @@
 bool
 quarantine_is(struct slice name)
 {
-	return slice_starts(mboxname_local(name), slice_str(PLACE));
+	return slice_starts(mboxname_local(name), slice_str(PLACE)) ||
+	       deleted_is(name);
 }
 
-static const char *
-domain_prefix(struct arena *a, struct slice name)
+const char *
+quarantine_domain(struct arena *a, struct slice name)
 {
 	struct slice domain = mboxname_domain(name);
 
@@ -29,7 +31,7 @@ domain_prefix(struct arena *a, struct slice name)
 const char *
 quarantine_name(struct arena *a, const char *name, const struct mboxrec *rec)
 {
-	const char *prefix = domain_prefix(a, slice_str(name));
+	const char *prefix = quarantine_domain(a, slice_str(name));
 	const char *local = arena_string(a, mboxname_local(slice_str(name)));
 	const char *to = arena_printf(a, "%s" PLACE "%s.%llu", prefix, local,
 	    (unsigned long long)rec->generation);
@@ -81,7 +83,7 @@ free_name(struct op *op)
 	if (mblist_raw(op->list, to, &op->arena) == NULL)
 		return to;
 	return arena_printf(&op->arena, "%s" PLACE "%s",
-	    domain_prefix(&op->arena, slice_str(op->name)),
+	    quarantine_domain(&op->arena, slice_str(op->name)),
 	    op_str(&op->arena, op->rec.mailboxid));
 }
 

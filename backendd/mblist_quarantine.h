@@ -18,12 +18,15 @@ struct arena;
 struct mblist;
 struct mboxrec;
 
-/* Is it the name of a mailbox set aside? */
+/* Is it the name of a mailbox set aside, or of one deleted? */
 bool quarantine_is(struct slice name);
 
 /* Where it goes: quarantine.NAME.GENERATION, in its domain. */
 const char *quarantine_name(struct arena *a, const char *name,
     const struct mboxrec *rec);
+
+/* "example.org!", or nothing. */
+const char *quarantine_domain(struct arena *a, struct slice name);
 
 /* If it is (still) of this id; not while another change of it is under way. */
 void mblist_quarantine(struct mblist *l, const char *name,

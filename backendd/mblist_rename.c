@@ -11,6 +11,7 @@
  */
 #include "backendd/announce.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_deleted.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
@@ -432,10 +433,15 @@ find_users(struct op *op)
 	struct backendd *bd = op->list->bd;
 	struct slice from, to;
 
-	if (!mboxname_is_inbox(slice_str(op->name)) ||
-	    !mboxname_is_inbox(slice_str(op->to)))
+	if (!mboxname_is_inbox(slice_str(op->to)))
 		return MBLIST_OK;
-	from = mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
+	if (deleted_is(slice_str(op->name)))
+		from = slice_str(op->name); /* see mblist_delete.c */
+	else if (mboxname_is_inbox(slice_str(op->name)))
+		from = mboxname_owner(&op->arena, &bd->layout,
+		    slice_str(op->name));
+	else
+		return MBLIST_OK;
 	to = mboxname_owner(&op->arena, &bd->layout, slice_str(op->to));
 	if (from.len == 0 || to.len == 0)
 		return MBLIST_OK;

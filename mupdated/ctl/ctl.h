@@ -9,7 +9,7 @@
 
 #include "lib/err.h"
 #include "lib/slice.h"
-#include "mupdated/ctl/out.h"
+#include "lib/out.h"
 
 struct ctl_conf;
 struct asker;

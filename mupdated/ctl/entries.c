@@ -15,7 +15,7 @@
 #include "mupdated/ctl/conf.h"
 #include "mupdated/ctl/ctl.h"
 #include "mupdated/ctl/asker.h"
-#include "mupdated/ctl/progress.h"
+#include "lib/progress.h"
 
 enum {
 	HOSTS_MAX = 10000,

@@ -266,7 +266,8 @@ backend_init(unsigned i)
 	    "partition = default /sim/%s/spool\n"
 	    "mupdate_server = 10.0.0.1:%d\nmupdate_user = %s\n"
 	    "mupdate_password = x\nlisten = 10.0.0.%u:143\n"
-	    "allow_plaintext = yes\ncompare_interval = 30s\n",
+	    "allow_plaintext = yes\ncompare_interval = 30s\n"
+	    "delete_delay = 0\n",
 	    name, name, name, PORT, name, HOST_BACKEND + i + 1);
 	put_seat(n, n->name, &backendd_store_child, &backendd_conf_table, 0);
 }

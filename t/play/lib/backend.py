@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from tap import tap  # noqa: F401
 
@@ -165,6 +166,22 @@ class Backend:
                 continue
             if int(fields[1]) == self.child.pid and "store" in name:
                 os.kill(int(pid), signal.SIGKILL)
+
+    def reconfigure(self, line):
+        """The option gets another value, by SIGHUP."""
+        with open(self.path("conf")) as f:
+            lines = f.read().split("\n")
+        name = line.split("=")[0]
+        lines = [old for old in lines if old.split("=")[0] != name]
+        with open(self.path("conf"), "w") as f:
+            f.write("\n".join(lines + [line]) + "\n")
+        before = self.log().count("settings taken")
+        self.child.send_signal(signal.SIGHUP)
+        end = time.monotonic() + STOP_SECONDS
+        while self.log().count("settings taken") == before:
+            if time.monotonic() > end:
+                raise RuntimeError("no reload")
+            time.sleep(0.01)
 
     def log(self):
         with open(self.path("log"), errors="replace") as f:

@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include "lib/loop.h"
-#include "mupdated/ctl/progress.h"
+#include "lib/progress.h"
 
 enum {
 	EVERY_MS = 200

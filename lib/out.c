@@ -2,7 +2,7 @@
 
 #include "lib/must.h"
 #include "lib/utf8.h"
-#include "mupdated/ctl/out.h"
+#include "lib/out.h"
 
 enum {
 	LINE_MAX_OCTETS = 4 * 1024 * 1024 /* an ACL, each octet escaped */

@@ -4,8 +4,8 @@
  * Nothing if standard error is no terminal, nor if what is counted scrolls by
  * on one anyway.
  */
-#ifndef MUPDATED_CTL_PROGRESS_H
-#define MUPDATED_CTL_PROGRESS_H
+#ifndef LIB_PROGRESS_H
+#define LIB_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -10,8 +10,8 @@
  *	out_str(&o, "name", name);      out_cell(&o, host, 0);
  *	out_end(&o);                    out_end(&o);
  */
-#ifndef MUPDATED_CTL_OUT_H
-#define MUPDATED_CTL_OUT_H
+#ifndef LIB_OUT_H
+#define LIB_OUT_H
 
 #include <stdbool.h>
 #include <stdint.h>
