@@ -49,7 +49,7 @@ static const struct conf_item items[] = {
 	    "auto yes no trial reserve off",
 	    "For whom to make an INBOX at the first login or message; auto: "
 	    "trial without an update server, off with one." },
-	{ "user", CONF_LIST, AT(users), NULL, 0, 0, NULL,
+	{ "account", CONF_LIST, AT(accounts), NULL, 0, 0, NULL,
 	    "NAME KEY=VALUE ... of a user whose mailboxes are made otherwise "
 	    "than others'; repeat for more." },
 	{ "special_use", CONF_LIST, AT(special_use), NULL, 0, 0, NULL,
@@ -219,7 +219,7 @@ check(const void *conf, struct err *err)
 			return err_set(err,
 			    "special_use = %s: not \"\\USE NAME\"", use);
 	}
-	if (creator_check(&c->users, &c->partitions, err) == -1)
+	if (creator_check(&c->accounts, &c->partitions, err) == -1)
 		return -1;
 	if (quota_warning_check(c->quota_warnings, err) == -1)
 		return -1;

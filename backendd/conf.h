@@ -29,7 +29,7 @@ struct backendd_conf {
 
 	struct conf_list admins, proxy_servers;
 	struct conf_list special_use; /* "\Use NAME", made with an INBOX */
-	struct conf_list users;       /* "NAME KEY=VALUE ..." */
+	struct conf_list accounts;    /* "NAME KEY=VALUE ..." */
 	int autocreate;               /* enum backendd_autocreate */
 
 	char *mupdate_server; /* NULL: stand-alone */

@@ -24,7 +24,8 @@ static const char *const quota_keys[QUOTA_RESOURCES] = {
 
 struct question {
 	const struct backendd *bd;
-	bool known; /* has proved to be a user, or stands in a line of "user" */
+	bool
+	    known; /* has proved to be a user, or stands in a line of "account" */
 };
 
 typedef bool policy(const struct question *q);
@@ -70,7 +71,7 @@ static const struct {
 	[AUTOCREATE_OFF] = { "off", off },
 };
 
-/* --- lines of "user" ------------------------------------------------------------------ */
+/* --- lines of "account" ------------------------------------------------------------------ */
 
 static struct slice
 word(struct slice *s)
@@ -149,20 +150,20 @@ is_partition(const struct conf_list *partitions, struct slice name)
 }
 
 int
-creator_check(const struct conf_list *users, const struct conf_list *partitions,
-    struct err *err)
+creator_check(const struct conf_list *accounts,
+    const struct conf_list *partitions, struct err *err)
 {
 	struct line l;
 
-	for (size_t i = 0; i < users->count; i++) {
-		if (!read_line(users->items[i], &l))
+	for (size_t i = 0; i < accounts->count; i++) {
+		if (!read_line(accounts->items[i], &l))
 			return err_set(err,
-			    "user = %s: not \"NAME KEY=VALUE ...\"",
-			    users->items[i]);
+			    "account = %s: not \"NAME KEY=VALUE ...\"",
+			    accounts->items[i]);
 		if (l.partition.len > 0 &&
 		    !is_partition(partitions, l.partition))
-			return err_set(err, "user = %s: no such partition",
-			    users->items[i]);
+			return err_set(err, "account = %s: no such partition",
+			    accounts->items[i]);
 	}
 	return 0;
 }
@@ -171,10 +172,10 @@ creator_check(const struct conf_list *users, const struct conf_list *partitions,
 static bool
 find_line(const struct backendd *bd, const char *user, struct line *l)
 {
-	const struct conf_list *users = &bd->conf->users;
+	const struct conf_list *accounts = &bd->conf->accounts;
 
-	for (size_t i = 0; i < users->count; i++)
-		if (read_line(users->items[i], l) && slice_is(l->user, user))
+	for (size_t i = 0; i < accounts->count; i++)
+		if (read_line(accounts->items[i], l) && slice_is(l->user, user))
 			return true;
 	*l = (struct line){ 0 };
 	return false;

@@ -3,7 +3,7 @@
  *
  * Who logs in, or gets mail, and has no INBOX: the policy says whether one is
  * made.  What it is like (partition, quota) says the configuration: for all,
- * and for one user in a line of "user".  The making itself is mblist_make_user,
+ * and for one user in a line of "account".  The making itself is mblist_make_user,
  * which asks the update server, so that of two servers one makes it.
  *
  * A policy is one small function; see policies[] in creator.c.
@@ -39,8 +39,8 @@ struct creator_settings {
 void creator_settings(const struct backendd *bd, const char *user,
     struct arena *a, struct creator_settings *s);
 
-/* Are the lines of "user" as they should be? */
-int creator_check(const struct conf_list *users,
+/* Are the lines of "account" as they should be? */
+int creator_check(const struct conf_list *accounts,
     const struct conf_list *partitions, struct err *err) MUST_CHECK;
 
 #endif

@@ -234,7 +234,7 @@ user_made(void *arg, enum mblist_result result, const char *text)
 		return; /* told to go meanwhile */
 	if (result == MBLIST_OK)
 		accept_recipient(ls, r);
-	else if (result == MBLIST_NONE || result == MBLIST_TAKEN)
+	else if (result == MBLIST_NONE)
 		lmtp_reply(ls, 550, "5.1.1", "No such user here");
 	else
 		lmtp_reply(ls, 451, "4.3.0", mblist_text(result));
