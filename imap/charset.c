@@ -133,6 +133,17 @@ charset_free(struct charset **cp)
 	*cp = NULL;
 }
 
+bool
+charset_is_known(struct slice name)
+{
+	struct charset *c = charset_new(name);
+	bool known = c != NULL && !slice_is_nocase(name, "x-unknown") &&
+	             !slice_is_nocase(name, "unknown-8bit");
+
+	charset_free(&c);
+	return known;
+}
+
 static void
 put_replacement(struct charset *c, struct buf *out)
 {

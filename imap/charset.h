@@ -24,6 +24,12 @@ struct charset;
 /* NULL if the name (in any case) is of no charset known here. */
 struct charset *charset_new(struct slice name);
 
+/*
+ * Is it one?  What mailers write who do not know theirs ("x-unknown") is read
+ * as UTF-8, and is none.
+ */
+bool charset_is_known(struct slice name);
+
 /* Frees and sets *cp to NULL; NULL is fine. */
 void charset_free(struct charset **cp);
 

@@ -328,8 +328,6 @@ parse_keys(struct builder *b)
 static void
 parse_charset(struct builder *b, enum search_charset how, bool *badcharset)
 {
-	struct charset *c;
-
 	if (how == SEARCH_CHARSET_NAMED) {
 		if (!parse_try_word(b->p, "CHARSET"))
 			return;
@@ -340,12 +338,10 @@ parse_charset(struct builder *b, enum search_charset how, bool *badcharset)
 	if (parse_error(b->p) != NULL)
 		return;
 	b->s->charset = true;
-	c = charset_new(b->charset);
-	if (c == NULL) {
+	if (!charset_is_known(b->charset)) {
 		*badcharset = true;
 		parse_fail(b->p, "Unknown charset");
 	}
-	charset_free(&c);
 }
 
 /* The keys that all have to be true: what of them is about flags. */

@@ -202,6 +202,8 @@ test_bad(void)
 		    bad[i]);
 	ok(!parse(&a, "CHARSET x-none ALL", &s, &charset) && charset,
 	    "unknown charset");
+	ok(!parse(&a, "CHARSET X-UNKNOWN SUBJECT x", &s, &charset) && charset,
+	    "what says that it is unknown");
 	arena_reset(&a);
 }
 
