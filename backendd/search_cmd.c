@@ -1,9 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backendd/conf.h"
 #include "backendd/context.h"
 #include "backendd/search_cmd.h"
+#include "backendd/search_progress.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/view.h"
@@ -12,13 +12,11 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
-#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
 enum {
-	ROOM = 32 * 1024,
-	PROGRESS_ROOM = 4096
+	ROOM = 32 * 1024
 };
 
 bool
@@ -58,49 +56,18 @@ search_cmd_refused(struct session *ss, const struct search *s,
 struct watching {
 	struct session *ss;
 	struct search_run *run;
-	struct timer *timer;
+	struct search_progress *progress;
 	search_found_cb *found;
 	void (*done)(void *arg);
 	void *arg;
 };
 
-/* RFC 9585 4: a tag with "]" cannot be told. */
 static void
-put_progress(struct watching *w, uint32_t done, uint32_t total)
-{
-	struct slice tag = session_cmd(w->ss)->tag;
-	struct write out;
-
-	write_init(&out, session_out(w->ss), WRITE_SERVER);
-	write_status(&out, slice_of(NULL, 0), WRITE_OK);
-	write_code_open(&out, RESPCODE_INPROGRESS);
-	write_sp(&out);
-	write_open(&out);
-	if (slice_find(tag, ']') < tag.len)
-		write_word(&out, "NIL");
-	else
-		write_string(&out, tag);
-	write_sp(&out);
-	write_number(&out, done);
-	write_sp(&out);
-	write_number(&out, total);
-	write_close(&out);
-	write_code_close(&out);
-	write_text(&out, "Still searching");
-	write_end(&out);
-	session_flush(w->ss);
-}
-
-static void
-on_progress(void *arg)
+count(void *arg, uint32_t *done, uint32_t *total)
 {
 	struct watching *w = arg;
-	uint32_t done, total;
 
-	search_run_progress(w->run, &done, &total);
-	if (done < total && session_room(w->ss) >= PROGRESS_ROOM)
-		put_progress(w, done, total);
-	timer_set(w->timer, (int64_t)session_server(w->ss)->conf->progress_ms);
+	search_run_progress(w->run, done, total);
 }
 
 static bool
@@ -124,57 +91,47 @@ on_done(void *arg)
 {
 	struct watching *w = arg;
 
-	timer_free(&w->timer);
+	search_progress_free(&w->progress);
 	w->done(w->arg);
-}
-
-void
-search_cmd_run_view(struct session *ss, const struct search_ask *asked)
-{
-	struct watching *w = arena_alloc(session_cmd(ss)->arena, sizeof(*w));
-	struct backendd *bd = session_server(ss);
-	struct search_ask ask = *asked;
-
-	*w = (struct watching){ .ss = ss,
-		.found = ask.found,
-		.done = ask.done,
-		.arg = ask.arg };
-	ask.bd = bd;
-	ask.found = on_found;
-	ask.gone = on_gone;
-	ask.done = on_done;
-	ask.arg = w;
-	w->timer = timer_new(bd->loop, on_progress, w);
-	timer_set(w->timer, (int64_t)bd->conf->progress_ms);
-	w->run = search_run_new(&ask);
 }
 
 void
 search_cmd_run(struct session *ss, struct search *s,
     const struct search_ask *asked)
 {
+	struct watching *w = arena_alloc(session_cmd(ss)->arena, sizeof(*w));
 	const struct view *v = session_view(ss);
 	struct search_ask ask = *asked;
 
+	*w = (struct watching){ .ss = ss,
+		.found = ask.found,
+		.done = ask.done,
+		.arg = ask.arg };
+	ask.bd = session_server(ss);
 	ask.view = v;
 	ask.search = s;
+	ask.found = on_found;
+	ask.gone = on_gone;
+	ask.done = on_done;
+	ask.arg = w;
 	search_bind(s, session_cmd(ss)->arena, view_count(v), view_last_uid(v),
 	    session_saved(ss));
-	search_cmd_run_view(ss, &ask);
+	w->progress = search_progress_new(ss, count, w);
+	w->run = search_run_new(&ask);
 }
 
 /* --- the response ------------------------------------------------------------- */
 
-struct replying {
+struct sending {
 	struct buf *out;
-	enum session_result result;
-	const char *code, *text;
+	session_cb *cb;
+	void *arg;
 };
 
 static void
 send_more(struct session *ss, void *arg)
 {
-	struct replying *re = arg;
+	struct sending *re = arg;
 	size_t n = buf_len(re->out), room = session_room(ss);
 
 	if (n > room)
@@ -187,6 +144,29 @@ send_more(struct session *ss, void *arg)
 		return;
 	}
 	buf_fini(re->out);
+	re->cb(ss, re->arg);
+}
+
+void
+search_cmd_send(struct session *ss, struct buf *out, session_cb *cb, void *arg)
+{
+	struct sending *re = arena_alloc(session_cmd(ss)->arena, sizeof(*re));
+
+	MUST(!buf_failed(out));
+	*re = (struct sending){ out, cb, arg };
+	send_more(ss, re);
+}
+
+struct replying {
+	enum session_result result;
+	const char *code, *text;
+};
+
+static void
+reply(struct session *ss, void *arg)
+{
+	const struct replying *re = arg;
+
 	session_done(ss, re->result, re->code, re->text);
 }
 
@@ -196,9 +176,8 @@ search_cmd_reply(struct session *ss, struct buf *out,
 {
 	struct replying *re = arena_alloc(session_cmd(ss)->arena, sizeof(*re));
 
-	MUST(!buf_failed(out));
-	*re = (struct replying){ out, result, code, text };
-	send_more(ss, re);
+	*re = (struct replying){ result, code, text };
+	search_cmd_send(ss, out, reply, re);
 }
 
 void

@@ -39,8 +39,9 @@ bool search_cmd_refused(struct session *ss, const struct search *s,
 void search_cmd_run(struct session *ss, struct search *s,
     const struct search_ask *ask);
 
-/* The same where both are given, for a mailbox that is not selected. */
-void search_cmd_run_view(struct session *ss, const struct search_ask *ask);
+/* Sends out, which is in the command's arena and is emptied; then calls cb. */
+void search_cmd_send(struct session *ss, struct buf *out, session_cb *cb,
+    void *arg);
 
 /*
  * Sends out, which is in the command's arena and is emptied, and then the

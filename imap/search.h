@@ -151,6 +151,7 @@ struct search_found {
 	uint64_t modseq; /* highest of them; 0: not to be shown */
 	/* ESEARCH of a mailbox that need not be selected (RFC 7377). */
 	struct slice mailbox; /* external name; ptr NULL: it is */
+	bool utf8;            /* ...as it is, in quotes */
 	uint32_t uidvalidity;
 };
 

@@ -132,6 +132,7 @@ search_write(struct buf *out, const struct search *s, struct slice tag,
 	if (s->esearch && !(s->returns & SEARCH_RETURNS_DATA))
 		return;
 	write_init(&w, out, WRITE_SERVER);
+	w.utf8 = found->utf8;
 	if (s->esearch)
 		put_esearch(&w, s, tag, found);
 	else

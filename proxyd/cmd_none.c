@@ -112,3 +112,9 @@ proxyd_COMPRESS(struct session *ss)
 {
 	refuse(ss);
 }
+
+void
+proxyd_ESEARCH(struct session *ss)
+{
+	refuse(ss);
+}

@@ -38,7 +38,7 @@ def test_capability(c):
     caps = data(c.must("CAPABILITY"), "CAPABILITY").split()
     for name in ("WITHIN SEARCHRES SORT SORT=DISPLAY ESORT PARTIAL INPROGRESS "
                  "THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1 "
-                 "CONTEXT=SEARCH CONTEXT=SORT").split():
+                 "CONTEXT=SEARCH CONTEXT=SORT MULTISEARCH").split():
         ok(name in caps, "capability %s" % name)
 
 
@@ -404,6 +404,105 @@ def test_context(c):
     d.close()
 
 
+def test_multisearch(c):
+    """RFC 7377: who has lost what, and where."""
+    for name in ("folder1", "folder2", "folder2/banana", "folder2/peach",
+                 "folder2/peach/stone", "folder22", "folder3"):
+        c.must("CREATE %s" % name)
+        c.append(name, message(1, Subject="chad of " + name))
+        c.append(name, message(2, Subject="seen"), r"\Seen")
+    c.append("folder1", message(3, Subject="chad again"))
+    validity = {}
+    for name in ("folder1", "folder2/peach"):
+        validity[name] = re.search(r"UIDVALIDITY (\d+)", c.must(
+            "STATUS %s (UIDVALIDITY)" % name)[0]).group(1)
+
+    def found(text, state=c):
+        """{mailbox: what is said of it}"""
+        tag = "a%d" % (state.n + 1)
+        lines = state.must("ESEARCH " + text)
+        got = {}
+        for x in lines[:-1]:
+            m = re.match(r'\* ESEARCH \(TAG "%s" MAILBOX (\S+|"[^"]*") '
+                         r"UIDVALIDITY (\d+)\) UID (.*)$" % tag, x)
+            if m:
+                name = m.group(1).strip('"')
+                ok(name not in got, "one response for %s" % name)
+                got[name] = m.group(3)
+                if name in validity:
+                    ok(validity[name] == m.group(2), "its UIDVALIDITY")
+            elif "ESEARCH" in x:
+                ok(False, "well formed: " + x)
+        return got
+    equal(found('IN (mailboxes "folder1" subtree "folder2") unseen'),
+          {"folder1": "ALL 1,3", "folder2": "ALL 1", "folder2/banana": "ALL 1",
+           "folder2/peach": "ALL 1", "folder2/peach/stone": "ALL 1"},
+          "RFC 7377: mailboxes and subtree")
+    equal(found('IN (mailboxes "folder1" subtree-one "folder2") subject '
+                '"chad"'),
+          {"folder1": "ALL 1,3", "folder2": "ALL 1", "folder2/banana": "ALL 1",
+           "folder2/peach": "ALL 1"}, "subtree-one")
+    equal(found('IN (mailboxes (folder1 folder1 nowhere "not/here") subtree '
+                'folder1) RETURN (COUNT MIN MAX) ALL'),
+          {"folder1": "MIN 1 MAX 3 COUNT 3"},
+          "what is not there is ignored, what is named twice is there once")
+    equal(found("IN (personal) RETURN (COUNT) SUBJECT again"),
+          {"folder1": "COUNT 1"}, "personal; no COUNT 0")
+    equal(found("IN (mailboxes (folder1 folder2)) RETURN (PARTIAL -1:-1) 1:2"),
+          {"folder1": "PARTIAL (-1:-1 2)", "folder2": "PARTIAL (-1:-1 2)"},
+          "PARTIAL, and numbers of each mailbox")
+    equal(found("IN (inboxes) SUBJECT \"of folder22\""), {"folder22": "ALL 1"},
+          "inboxes")
+    c.must("SUBSCRIBE folder3")
+    equal(found("IN (subscribed) UNSEEN"), {"folder3": "ALL 1"}, "subscribed")
+    equal(found("IN (mailboxes folder1) CHARSET UTF-8 SUBJECT {4+}\r\nchad"),
+          {"folder1": "ALL 1,3"}, "a charset")
+    for bad in ("ALL", "IN (selected) ALL", "IN () ALL", "IN (mailboxes) ALL",
+                "IN (selected-delayed) ALL", "IN (personal (x y)) ALL",
+                "IN (personal) RETURN (SAVE) ALL",
+                "IN (personal) RETURN (UPDATE) ALL", "IN (personal)",
+                "IN (nonsense) ALL"):
+        has(c.do("ESEARCH " + bad), r"^a\d+ BAD", "ESEARCH " + bad)
+    has(c.do("ESEARCH IN (personal) CHARSET NONE-SUCH ALL"),
+        r"NO \[BADCHARSET", "an unknown charset")
+    # with one selected
+    c.must("SELECT folder1")
+    equal(found("SUBJECT chad"), {"folder1": "ALL 1,3"},
+          "the selected one, if nothing is said")
+    equal(found("IN (selected mailboxes folder2) RETURN (MIN) UNSEEN"),
+          {"folder1": "MIN 1", "folder2": "MIN 1"}, "and another")
+    equal(found("RETURN (SAVE COUNT) SUBJECT chad"), {"folder1": "COUNT 2"},
+          "SAVE")
+    equal(numbers(c.must("FETCH $ (UID)")), "1 3", "is saved")
+    has(c.do("ESEARCH IN (selected mailboxes folder2) RETURN (SAVE) ALL"),
+        r"^a\d+ BAD", "SAVE of two mailboxes")
+    tag = "a%d" % (c.n + 1)
+    equal(found("IN (selected mailboxes folder2) RETURN (UPDATE COUNT) "
+                "FLAGGED"), {}, "UPDATE")
+    d = Client(server.port, "joe")
+    d.must("SELECT folder1")
+    d.must("STORE 1 +FLAGS (\\Flagged)")
+    equal(updates(c.must("NOOP"), tag), ["UID ADDTO (0 1)"],
+          "of the selected one")
+    has(c.must("ESEARCH IN (mailboxes folder2) RETURN (UPDATE) ALL"),
+        r"^\* NO \[NOUPDATE", "of another: refused")
+    c.must("UNSELECT")
+    d.close()
+    # rights: l and r, r alone, l alone
+    for name, rights in (("folder1", "lr"), ("folder2", "lr"),
+                         ("folder2/banana", "r"), ("folder2/peach", "l")):
+        c.must("SETACL %s ann %s" % (name, rights))
+    ann = Client(server.port, "ann")
+    other = "Other Users/joe/"
+    equal(found('IN (subtree "%sfolder2") ALL' % other, ann),
+          {other + "folder2": "ALL 1:2"}, "a tree: l and r are needed")
+    equal(found('IN (mailboxes ("%sfolder2/banana" "%sfolder2/peach")) UNSEEN'
+                % (other, other), ann), {other + "folder2/banana": "ALL 1:2"},
+          "named: r is enough; \\Seen is her own")
+    equal(found("IN (personal) ALL", ann), {}, "not hers")
+    ann.close()
+
+
 def replay(order, line):
     what, pairs = re.match(r"UID (ADDTO|REMOVEFROM) \((.*)\)", line).groups()
     words = pairs.split()
@@ -540,6 +639,7 @@ if __name__ == "__main__":
         test_partial(client)
         test_context(client)
         test_context_random(client)
+        test_multisearch(client)
         test_progress(client)
         client.close()
     finally:
