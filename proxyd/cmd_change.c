@@ -404,7 +404,7 @@ proxyd_DELETEACL(struct session *ss)
 void
 proxyd_RENAME(struct session *ss)
 {
-	struct mboxname_view view = { .layout = &ss->worker->layout,
+	const struct mboxname_view view = { .layout = session_layout(ss),
 		.user = slice_str(ss->user) };
 	struct slice name;
 	struct change *c = begin(ss, &name);

@@ -227,6 +227,19 @@ def user(s):
     tap.ok(not any("user1" in n for n in names(s.admin)), "with everything")
 
 
+def as_cyrus_has_it(m):
+    """Where administrators see other names than users do."""
+    admin = Wire(*m.address("IMAP", "frontend1"), user="admin")
+    admin.want("CREATE user/user1 backend1")
+    admin.want("CREATE user/user1/far backend2")
+    before = names(admin)
+    for command in ("DELETE user/user1", "RENAME user/user1 user/renamed"):
+        last = admin.ask(command)[1]
+        starts(last, "NO [CANNOT]", command)
+        tap.ok("user/user1/far" in last, "says what, as they see it")
+        tap.equal(names(admin), before, "and nothing has changed")
+
+
 middle, door, far = Middle(), Middle(), Middle()
 middle.down()
 with Murder(backends=2, frontends=2, users=2,
@@ -249,4 +262,8 @@ with Murder(backends=2, frontends=2, users=2,
     hidden(stage)
     spread(murder, stage)
     user(stage)
+with Murder(backends=2, users=0,
+            settings=["proxyd:admin_altnamespace = no",
+                      "backendd:admin_altnamespace = no"]) as murder:
+    as_cyrus_has_it(murder)
 tap.done()
