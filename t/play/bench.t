@@ -2,7 +2,7 @@
 # What 'make bench' runs, for moments, on ours alone: it measures what it says.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 groups=login,noop,lmtp,mupdate,propagation,fulllist,resume,list,scale
-groups=$groups,append,longbox,find,counts,sessions,recover
+groups=$groups,append,longbox,find,counts,resync,sessions,recover
 out=$("$top/t/bench/run" --quick --no-peers --only $groups --json /dev/stdout 2>&1)
 n=0
 has() { # has DESCRIPTION PATTERN
