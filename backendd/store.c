@@ -152,11 +152,20 @@ store_at(const struct store_mailbox *mb, uint32_t i)
 	return mb->module->at(mb, i);
 }
 
-uint32_t
-store_index(const struct store_mailbox *mb, uint32_t uid)
+/*
+ * Mostly one is asked for that was asked for just now, or the one behind it.
+ * Who reads the index does not change what it says.
+ */
+static void
+set_finger(const struct store_mailbox *mb, uint32_t i)
 {
-	uint32_t low = 0, high = mb->numbers.exists;
+	((struct store_mailbox *)(uintptr_t)mb)->finger = i;
+}
 
+static uint32_t
+search(const struct store_mailbox *mb, uint32_t uid, uint32_t low,
+    uint32_t high)
+{
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
@@ -166,6 +175,24 @@ store_index(const struct store_mailbox *mb, uint32_t uid)
 			high = mid;
 	}
 	return low;
+}
+
+uint32_t
+store_index(const struct store_mailbox *mb, uint32_t uid)
+{
+	uint32_t exists = mb->numbers.exists, i = mb->finger, at;
+
+	if (i >= exists) {
+		i = search(mb, uid, 0, exists);
+	} else if ((at = mb->module->at(mb, i)->uid) > uid) {
+		i = search(mb, uid, 0, i);
+	} else if (at < uid) {
+		i++;
+		if (i < exists && mb->module->at(mb, i)->uid < uid)
+			i = search(mb, uid, i + 1, exists);
+	}
+	set_finger(mb, i);
+	return i;
 }
 
 const struct store_msg *

@@ -542,6 +542,7 @@ struct store_mailbox {
 	struct store_names *names;
 	store_observer *observer;
 	void *observer_arg;
+	uint32_t finger; /* store.c's: where it last looked */
 	uint32_t recent;
 	char id[STORE_ID_MAX + 1];
 };

@@ -52,6 +52,21 @@ box_draft_slot(struct spool_mailbox *mb, uint32_t s)
 	                                    ((size_t)s + 1) * SPOOL_SLOT);
 }
 
+/* One message's slot is mostly asked for several times in a row. */
+static void
+check_slot(const struct spool_mailbox *seen, uint32_t s,
+    const struct store_msg *m)
+{
+	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
+	uint32_t *checked = &mb->checked[s % SPOOL_CHECKED];
+
+	if (*checked == s + 1)
+		return;
+	*checked = s + 1;
+	if (!spool_msg_good(m))
+		box_damaged(mb, "slot");
+}
+
 /*
  * Slot of the i-th message that is not dead.  Before dead[k] there are
  * dead[k] - k live slots; find how many dead ones come before the i-th.
@@ -73,8 +88,7 @@ box_at(const struct store_mailbox *store, uint32_t i)
 			high = mid;
 	}
 	m = box_slot(mb, i + low);
-	if (!spool_msg_good(m))
-		box_damaged(mb, "slot");
+	check_slot(mb, i + low, m);
 	return m;
 }
 

@@ -115,6 +115,10 @@ struct meta {
 	uint8_t octets[];
 };
 
+enum {
+	SPOOL_CHECKED = 4
+};
+
 struct spool_mailbox {
 	struct store_mailbox store; /* first */
 	unsigned magic;
@@ -137,6 +141,7 @@ struct spool_mailbox {
 	TAILQ_ENTRY(spool_mailbox) hurt; /* if damaged, until that is told */
 	TAILQ_ENTRY(spool_mailbox) want; /* if it waits to be reclaimed */
 	unsigned pins;                   /* the spool's own work on it */
+	uint32_t checked[SPOOL_CHECKED]; /* slots + 1 lately found good */
 	bool damaged, untold;            /* the index: see box_damaged() */
 	bool wanted, destroyed;
 	struct meta *meta; /* as applied, while a change of it is under way */
