@@ -37,6 +37,8 @@ struct appending {
 	char id[STORE_ID_MAX + 1];       /* of to */
 	struct store_append *items;
 	size_t n;
+	int out; /* in the job: a data file, or -1 */
+	uint32_t out_no;
 	struct piece *pieces;
 	bool job, direct;
 	unsigned side;   /* of to's epoch, if there is a job */
@@ -116,7 +118,6 @@ write_direct(struct appending *ap, struct piece *p, int source)
 		result = spool_write(fd, p->octets.ptr, p->octets.len,
 		    p->at + spool_frame_head(p->size), &ap->err);
 	}
-	close(fd);
 	return result;
 }
 
@@ -180,6 +181,9 @@ prepare_run(void *arg)
 	for (size_t i = 0; i < ap->n && !ap->failed; i++)
 		if (!ap->pieces[i].gone)
 			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
+	if (ap->out != -1)
+		close(ap->out);
+	ap->out = -1;
 	if (ap->direct && !ap->failed)
 		ap->failed = sync_direct(ap) == -1;
 }
@@ -584,6 +588,7 @@ appending_new(struct store_mailbox *to, struct store_append *a, size_t n,
 	ap->to = spool_mailbox_of(to);
 	ap->sp = ap->to->sp;
 	ap->dirfd = ap->sp->dirfd;
+	ap->out = -1;
 	memcpy(ap->id, to->id, sizeof ap->id);
 	ap->items = a;
 	ap->n = n;

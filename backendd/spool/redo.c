@@ -97,7 +97,11 @@ redo_trash_box(char path[SPOOL_PATH], const char *id)
 	snprintf(path, SPOOL_PATH, "trash/%s", id);
 }
 
-/* A record being applied: one file is open at a time. */
+enum {
+	REDO_FILES = SPOOL_CACHE + 1 /* that a record may write to */
+};
+
+/* A record being applied: one file of each kind is open at a time. */
 struct redo {
 	struct spool *sp;
 	uint64_t number;
@@ -105,40 +109,45 @@ struct redo {
 	char id[STORE_ID_MAX + 1];
 	bool missing; /* replay: the mailbox is not there (any more) */
 	bool newer;   /* replay: its index has this record's slots already */
-	int fd;
-	enum spool_file file;
-	uint32_t no;
+	struct {
+		int fd; /* -1: none */
+		uint32_t no;
+	} open[REDO_FILES]; /* by enum spool_file */
 };
 
 static void
 redo_close(struct redo *r)
 {
-	if (r->fd != -1)
-		close(r->fd);
-	r->fd = -1;
-	r->file = SPOOL_NONE;
+	for (unsigned i = 0; i < REDO_FILES; i++) {
+		if (r->open[i].fd != -1)
+			close(r->open[i].fd);
+		r->open[i].fd = -1;
+	}
 }
 
+/* Its descriptor, r's to close; or -1 and *err. */
 static int
 redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 {
-	struct dirty *d = dirty_mark(r->sp, r->id);
-	int flags = O_RDWR | O_CLOEXEC;
+	int flags = O_RDWR | O_CLOEXEC, fd = r->open[file].fd;
 	char path[SPOOL_PATH];
+	struct dirty *d;
 
-	if (r->fd != -1 && r->file == file && r->no == no)
-		return 0;
-	redo_close(r);
+	if (fd != -1 && r->open[file].no == no)
+		return fd;
+	if (fd != -1)
+		close(fd);
+	d = dirty_mark(r->sp, r->id);
 	spool_path(path, r->id, file, no);
-	r->fd = openat(r->sp->dirfd, path, flags);
-	if (r->fd == -1 && errno == ENOENT) {
+	fd = openat(r->sp->dirfd, path, flags);
+	if (fd == -1 && errno == ENOENT) {
 		d->dirs = true;
-		r->fd = openat(r->sp->dirfd, path, flags | O_CREAT, 0600);
+		fd = openat(r->sp->dirfd, path, flags | O_CREAT, 0600);
 	}
-	if (r->fd == -1)
+	r->open[file].fd = fd;
+	r->open[file].no = no;
+	if (fd == -1)
 		return err_sys(err, "opening %s", path);
-	r->file = file;
-	r->no = no;
 	d->index |= file == SPOOL_INDEX;
 	d->cache |= file == SPOOL_CACHE;
 	if (file == SPOOL_DATA) {
@@ -147,7 +156,7 @@ redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 		if (no > d->data_high)
 			d->data_high = no;
 	}
-	return 0;
+	return fd;
 }
 
 /* What the disk has of it, at a replay. */
@@ -198,14 +207,14 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 	uint32_t no = wire_u32(w);
 	uint64_t at = wire_u64(w);
 	struct slice octets = wire_slice(w);
+	int fd;
 
 	if (w->failed || file > SPOOL_CACHE)
 		return err_set(err, "bad write");
 	if (r->missing || (r->newer && file != SPOOL_DATA))
 		return 0;
-	if (redo_open(r, (enum spool_file)file, no, err) == -1)
-		return -1;
-	return spool_write(r->fd, octets.ptr, octets.len, at, err);
+	fd = redo_open(r, (enum spool_file)file, no, err);
+	return fd == -1 ? -1 : spool_write(fd, octets.ptr, octets.len, at, err);
 }
 
 /*
@@ -260,6 +269,7 @@ static int
 part_create(struct redo *r, struct wire *w, struct err *err)
 {
 	struct slice header = wire_slice(w), content = wire_slice(w);
+	int fd;
 
 	if (w->failed || header.len != SPOOL_SLOT)
 		return err_set(err, "bad mailbox");
@@ -269,9 +279,8 @@ part_create(struct redo *r, struct wire *w, struct err *err)
 		return -1;
 	if (r->newer)
 		return 0;
-	if (redo_open(r, SPOOL_INDEX, 0, err) == -1)
-		return -1;
-	return spool_write(r->fd, header.ptr, header.len, 0, err);
+	fd = redo_open(r, SPOOL_INDEX, 0, err);
+	return fd == -1 ? -1 : spool_write(fd, header.ptr, header.len, 0, err);
 }
 
 static int
@@ -358,8 +367,7 @@ redo_apply(struct spool *sp, uint64_t number, struct slice record,
 {
 	struct redo r = { .sp = sp,
 		.number = number,
-		.fd = -1,
-		.file = SPOOL_NONE };
+		.open = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
 
 	return redo_run(&r, record, err);
 }
@@ -371,8 +379,7 @@ redo_replay(struct spool *sp, uint64_t number, struct slice record,
 	struct redo r = { .sp = sp,
 		.number = number,
 		.replay = true,
-		.fd = -1,
-		.file = SPOOL_NONE };
+		.open = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
 
 	if (redo_run(&r, record, err) == -1)
 		return err_add(err, "redo record %llu",
