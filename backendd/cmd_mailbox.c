@@ -302,9 +302,28 @@ backendd_DELETE(struct session *ss, struct cmd *cmd)
 
 /* --- RENAME ---------------------------------------------------------------------- */
 
+/* In the command's arena. */
+struct renaming {
+	struct session *ss;
+	const char *from, *to;
+};
+
+static void
+rename_admitted(void *arg, bool fits)
+{
+	struct renaming *rn = arg;
+
+	if (fits)
+		mblist_rename(session_server(rn->ss)->list, rn->from, rn->to,
+		    changed, rn->ss);
+	else
+		quota_refuse(rn->ss);
+}
+
 static void
 rename_to(struct session *ss, const char *from, const char *to)
 {
+	struct renaming *rn;
 	struct slice f = slice_str(from), t = slice_str(to);
 	bool inbox = mboxname_is_inbox(f) && !mboxname_is_inbox(t);
 
@@ -331,7 +350,9 @@ rename_to(struct session *ss, const char *from, const char *to)
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 		return;
 	}
-	mblist_rename(session_server(ss)->list, from, to, changed, ss);
+	rn = arena_alloc(session_cmd(ss)->arena, sizeof(*rn));
+	*rn = (struct renaming){ ss, from, to };
+	quota_admit_rename(ss, from, to, rename_admitted, rn);
 }
 
 void

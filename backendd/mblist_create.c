@@ -48,6 +48,7 @@ unmade(void *arg, const char *why)
 	MUST(op->magic == OP_MAGIC);
 	mailbox_forgive(op->list->bd->mailboxes, store_for(op),
 	    op->rec.mailboxid);
+	ledger_forget(op->list->bd->ledger, store_for(op), op->rec.mailboxid);
 	if (why == NULL) { /* else it is doomed: tried again at start */
 		op_spare(op->list, id_of(op));
 		op_commit_later(op->list);
@@ -158,9 +159,8 @@ made(void *arg, const char *why)
 		give_up(op, MBLIST_FAILED, why);
 		return;
 	}
-	if (op->list->bd->ledger != NULL)
-		ledger_made(op->list->bd->ledger, store_for(op),
-		    op->rec.mailboxid, op->rec.uidvalidity);
+	ledger_made(op->list->bd->ledger, store_for(op), op->rec.mailboxid,
+	    op->rec.uidvalidity);
 	op_put(op->list, op->name, &op->rec);
 	if (op->quota != NULL)
 		mblist_quota_put(op->list, op->name, op->quota);

@@ -7,6 +7,7 @@
  * have the name of what is still here.
  */
 #include "backendd/announce.h"
+#include "backendd/ledger.h"
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/mblist_deleted.h"
@@ -81,6 +82,7 @@ removed(void *arg, const char *why)
 	MUST(op->magic == OP_MAGIC && op->waiting > 0);
 	mailbox_forgive(op->list->bd->mailboxes, store_for(n),
 	    n->rec.mailboxid);
+	ledger_forget(op->list->bd->ledger, store_for(n), n->rec.mailboxid);
 	if (why != NULL) /* it is doomed: tried again at the next start */
 		log_err(op->list->bd->log, "mailbox not removed", "name",
 		    n->from, "why", why, NULL);

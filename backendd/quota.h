@@ -72,6 +72,10 @@ typedef void quota_admit_cb(void *arg, bool fits);
 void quota_admit(struct session *ss, const char *name,
     const struct quota_need *need, quota_admit_cb *cb, void *arg);
 
+/* The same of all that a RENAME would bring to another root. */
+void quota_admit_rename(struct session *ss, const char *from, const char *to,
+    quota_admit_cb *cb, void *arg);
+
 /* session_done() with NO [OVERQUOTA]. */
 void quota_refuse(struct session *ss);
 

@@ -309,6 +309,7 @@ with Backend(users=["fred", "joe", "bert"], conf=[
 
 with Backend(users=["fred"], conf=["metadata_size = 2000",
                                    "metadata_entries = 12",
-                                   "metadata_total = 16000"]) as b:
+                                   "metadata_total = 16000",
+                                   "delete_delay = 0s"]) as b:
     test_limits(Client(b.imap_port, "fred"))
 plan()

@@ -131,6 +131,32 @@ def test_mailboxes(admin, c):
     has(c.append("third", letter(1)), r"^a\d+ NO \[OVERQUOTA\]", "MESSAGE")
 
 
+def test_rename(admin, c):
+    """From one root to another: all of it is added there."""
+    admin.must("CREATE shared/big")
+    admin.must("CREATE shared/big/er")
+    admin.must("SETQUOTA shared (STORAGE 500)")
+    admin.must("SETACL shared/big fred lrswipkxte")
+    admin.must("SETACL shared/big/er fred lrswipkxte")
+    for box in ("big", "big/er"):
+        c.append('"Shared Folders/shared/%s"' % box, letter(10))
+    admin.must("SETQUOTA user/fred (STORAGE 110)")
+    big = '"Shared Folders/shared/big"'
+    has(c.do("RENAME %s big" % big), r"^a\d+ NO \[OVERQUOTA\]",
+        "RENAME from another root")
+    admin.must("SETQUOTA user/fred (STORAGE 112 MAILBOX 3)")
+    has(c.do("RENAME %s big" % big), r"^a\d+ NO \[OVERQUOTA\]",
+        "mailboxes count, too")
+    admin.must("SETQUOTA user/fred (STORAGE 112)")
+    c.must("RENAME %s big" % big)
+    has(usage(c, "INBOX"), r"\(STORAGE 112 112\)$", "if it fits it is counted")
+    has(usage(admin, "shared"), r"\(STORAGE 0 500\)$", "and not there")
+    c.must("DELETE big/er")
+    c.must("DELETE big")
+    has(usage(c, "INBOX"), r"\(STORAGE 92 112\)$", "till it is gone")
+    admin.must("SETQUOTA user/fred (STORAGE 100)")
+
+
 def deliver(b, kib, to="fred@test", size=""):
     m = b.lmtp()
     m.docmd("MAIL FROM:<a@example.org>" + size)
@@ -203,6 +229,7 @@ with Backend(users=["fred", "joe", "bert"],
     test_commands(b, admin, c)
     test_usage(b, admin, c)
     test_mailboxes(admin, c)
+    test_rename(admin, c)
     test_lmtp(b, admin, c)
     test_restart(b, admin, c)
 
