@@ -96,6 +96,13 @@ store_peek(struct store *st, struct store_peek *p, size_t n, store_peek_cb *cb,
 }
 
 void
+store_distrust(struct store *st, const char *id)
+{
+	MUST(is_id(id));
+	st->module->distrust(st, id);
+}
+
+void
 store_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 {
 	MUST(is_id(id));

@@ -115,6 +115,7 @@ struct store_options {
 	                             never */
 	uint64_t compact_rate;    /* octets a second, for that; 0: as can be */
 	uint64_t reserve;         /* octets of the disk to be left free */
+	bool look_only;           /* what is damaged stays so */
 };
 
 struct store_env {
@@ -219,6 +220,12 @@ typedef void store_peek_cb(void *arg);
  */
 void store_peek(struct store *st, struct store_peek *p, size_t n,
     store_peek_cb *cb, void *arg);
+
+/*
+ * When it is opened next what is in it is looked up anew in the messages
+ * themselves, whether it seems to be damaged or not.
+ */
+void store_distrust(struct store *st, const char *id);
 
 /* --------------------------------------------------------------- mailbox */
 
@@ -421,6 +428,7 @@ struct store_part {
 	enum store_what what;
 	uint64_t offset; /* of STORE_OCTETS; beyond the end is empty */
 	uint64_t len;    /* UINT64_MAX: to the end */
+	bool held;       /* of one that store_held() shows */
 
 	struct slice octets; /* borrowed until store_chunk_free() */
 	const char *why;     /* NULL, or why there are none: gone, damaged */
@@ -487,6 +495,7 @@ struct store_module {
 	    store_cb *cb, void *arg);
 	void (*destroy)(struct store *st, const char *id, store_cb *cb,
 	    void *arg);
+	void (*distrust)(struct store *st, const char *id);
 	void (*peek)(struct store *st, struct store_peek *p, size_t n,
 	    store_peek_cb *cb, void *arg);
 	void (*open)(struct store *st, const char *id, store_open_cb *cb,

@@ -232,6 +232,7 @@ struct opening {
 	uint32_t *dead;
 	struct compaction compaction;
 	uint32_t compact_dead; /* 0: not now */
+	bool look_only;
 	bool may_rebuild;
 	bool rebuild; /* it must be */
 	bool damaged; /* it should be */
@@ -433,7 +434,7 @@ opening_run(void *arg)
 	if (result == 1)
 		result = open_index(o);
 	if (result == -1 && o->damaged && !o->rebuild && !o->rebuilt &&
-	    is_there(o)) {
+	    !o->look_only && is_there(o)) {
 		o->rebuild = true;
 		if (o->may_rebuild && rebuild(o) == 0)
 			result = open_index(o);
@@ -455,7 +456,9 @@ plan_compaction(struct opening *o, struct spool *sp)
 		.keys_since = now - (int64_t)sp->env.key_days * 86400,
 		.held_since = scan_held_since(sp) };
 	memcpy(o->compaction.id, o->id, sizeof o->id);
-	o->compact_dead = sp->checkpointing ? 0 : sp->compact_dead;
+	o->look_only = sp->options.look_only;
+	o->compact_dead =
+	    sp->checkpointing || o->look_only ? 0 : sp->compact_dead;
 	o->may_rebuild = !sp->checkpointing;
 	o->rebuilding.uidvalidity = (uint32_t)now;
 	sp->compacting++;

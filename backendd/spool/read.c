@@ -115,12 +115,14 @@ reading_done(void *arg)
 static size_t
 plan_part(struct reading *r, struct store_part *part, struct reading_part *rp)
 {
-	const struct store_msg *m = store_find(&r->mb->store, part->uid);
+	const struct store_msg *m = part->held
+	                                ? box_find_gone(r->mb, part->uid)
+	                                : store_find(&r->mb->store, part->uid);
 
 	part->octets = slice_of(NULL, 0);
 	part->why = NULL;
 	rp->skip = true;
-	if (m == NULL) {
+	if (m == NULL || (part->held && !scan_is_held(m, INT64_MIN))) {
 		part->why = "Message is gone";
 		return 0;
 	}

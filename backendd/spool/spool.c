@@ -193,6 +193,12 @@ spool_configure(struct store *st, const struct store_options *o)
 	sp->looked_ms = 0;
 }
 
+static void
+spool_distrust(struct store *st, const char *id)
+{
+	map_put(&spool_of(st)->ill, slice_str(id), st);
+}
+
 static bool
 spool_is_full(const struct store *st)
 {
@@ -370,6 +376,7 @@ const struct store_module spool_module = {
 	.each = spool_each,
 	.create = spool_create,
 	.destroy = spool_destroy,
+	.distrust = spool_distrust,
 	.peek = peek_peek,
 	.open = box_open,
 	.close = box_close,

@@ -1,0 +1,164 @@
+/*
+ * backendadm: look after the mailboxes of a backendd that does not run.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backendd/adm/adm.h"
+#include "backendd/conf.h"
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/priv.h"
+
+#define CONF_FILE "/etc/murder/backendd.conf"
+
+enum {
+	WORDS = 4096
+};
+
+struct command {
+	const char *name;
+	size_t least, most; /* arguments */
+	enum adm_exit (*run)(struct adm *a);
+	bool look_only; /* what is damaged stays so */
+	const char *arguments, *help;
+};
+
+static const struct command commands[] = {
+	{ "list", 0, 0, adm_list, true, "", "mailboxes and their partitions" },
+	{ "verify", 0, WORDS, adm_verify, true, "[MAILBOX ...]",
+	    "read all, and say what is damaged" },
+	{ "rebuild", 0, WORDS, adm_rebuild, false, "--all | MAILBOX ...",
+	    "make indexes anew from the messages" },
+	{ "expunged", 1, 1, adm_expunged, true, "MAILBOX",
+	    "messages that can be brought back" },
+	{ "undelete", 1, WORDS, adm_undelete, false, "MAILBOX --all | UID ...",
+	    "bring them back" },
+	{ "export", 2, 2, adm_export, true, "[--mbox] MAILBOX TO",
+	    "to a new Maildir or mbox" },
+	{ "import", 2, 2, adm_import, false, "[--mbox] MAILBOX FROM",
+	    "from a Maildir or mbox" },
+};
+
+static enum adm_exit
+usage(const char *why)
+{
+	if (why != NULL)
+		fprintf(stderr, "backendadm: %s\n", why);
+	fprintf(stderr, "usage: backendadm [-f FILE] [--json] COMMAND\n");
+	for (size_t i = 0; i < NITEMS(commands); i++)
+		fprintf(stderr, "  %-9s %-24s %s\n", commands[i].name,
+		    commands[i].arguments, commands[i].help);
+	return ADM_USAGE;
+}
+
+struct line {
+	const char *file;
+	char *words[WORDS + 1]; /* command and arguments */
+	size_t nwords;
+	struct err err;
+};
+
+static int
+parse(struct line *l, struct adm *a, int argc, char **argv)
+{
+	bool options = true;
+
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i];
+
+		if (!options || word[0] != '-') {
+			if (l->nwords == NITEMS(l->words))
+				return err_set(&l->err, "too many arguments");
+			l->words[l->nwords++] = argv[i];
+		} else if (strcmp(word, "--") == 0) {
+			options = false;
+		} else if (strcmp(word, "--json") == 0) {
+			a->json = true;
+		} else if (strcmp(word, "--all") == 0) {
+			a->all = true;
+		} else if (strcmp(word, "--mbox") == 0) {
+			a->mbox = true;
+		} else if (strcmp(word, "-f") == 0 && i + 1 < argc) {
+			l->file = argv[++i];
+		} else {
+			return err_set(&l->err, "%s: no such option", word);
+		}
+	}
+	return 0;
+}
+
+static const struct command *
+command_of(struct line *l)
+{
+	for (size_t i = 0; i < NITEMS(commands); i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->name, l->words[0]) != 0)
+			continue;
+		if (l->nwords - 1 >= c->least && l->nwords - 1 <= c->most)
+			return c;
+		(void)err_set(&l->err, "%s takes other arguments: %s", c->name,
+		    c->arguments);
+		return NULL;
+	}
+	(void)err_set(&l->err, "%s: no such command", l->words[0]);
+	return NULL;
+}
+
+/* As the daemon's user, so that what is written is the daemon's. */
+static enum adm_exit
+run(struct adm *a, const struct command *command, const char *file)
+{
+	enum adm_exit result = ADM_FAILED;
+	struct backendd_conf *conf;
+	struct err err;
+
+	conf = conf_read(&backendd_conf_table, file, &err);
+	if (conf == NULL)
+		return adm_fail("%s", err.text);
+	a->conf = conf;
+	a->look_only = command->look_only;
+	if (priv_become(conf->daemon.user, &err) == -1) {
+		(void)adm_fail("%s", err.text); /* as it is */
+	} else {
+		if (adm_open(a, &err) == -1)
+			(void)adm_fail("%s", err.text); /* as it is */
+		else
+			result = command->run(a);
+		adm_close(a);
+	}
+	conf_free(&backendd_conf_table, (void **)&conf);
+	return result;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct adm nothing;
+	struct line *l = calloc(1, sizeof *l);
+	const struct command *command;
+	struct adm a = nothing;
+	enum adm_exit result;
+
+	if (l == NULL)
+		return (int)adm_fail("out of memory");
+	l->file = CONF_FILE;
+	if (parse(l, &a, argc, argv) == -1) {
+		result = usage(l->err.text);
+	} else if (l->nwords == 0) {
+		result = usage(NULL);
+	} else if ((command = command_of(l)) == NULL) {
+		result = usage(l->err.text);
+	} else {
+		a.words = l->words + 1;
+		a.nwords = l->nwords - 1;
+		out_init(&a.out);
+		result = run(&a, command, l->file);
+		if (!out_fini(&a.out) && result == ADM_OK)
+			result = adm_fail("standard output cannot be written");
+	}
+	free(l);
+	return (int)result;
+}
