@@ -7,6 +7,7 @@
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
 #include "backendd/quota.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/users.h"
@@ -244,8 +245,10 @@ backendd_CREATE(struct session *ss, struct cmd *cmd)
 		return;
 	}
 	c->name = session_mailbox_name(ss, name);
-	if (c->name != NULL)
-		create(c);
+	if (c->name == NULL)
+		return;
+	notify_own(ss, c->name);
+	create(c);
 }
 
 /* --- DELETE ---------------------------------------------------------------------- */
@@ -292,6 +295,7 @@ backendd_DELETE(struct session *ss, struct cmd *cmd)
 	if (name == NULL ||
 	    session_mailbox(ss, name, ACL_DELETE_MAILBOX) == NULL)
 		return;
+	notify_own(ss, name);
 	if (mboxname_is_inbox(slice_str(name))) {
 		delete_inbox(ss, name);
 		return;
@@ -374,6 +378,7 @@ backendd_RENAME(struct session *ss, struct cmd *cmd)
 	new = session_mailbox_name(ss, to);
 	if (new == NULL || session_mailbox(ss, old, ACL_DELETE_MAILBOX) == NULL)
 		return;
+	notify_own(ss, new);
 	rename_to(ss, old, new);
 }
 
@@ -394,10 +399,14 @@ static const char *
 subscription(struct session *ss, struct cmd *cmd)
 {
 	struct slice external = parse_mailbox(cmd->args);
+	const char *name;
 
 	parse_end(cmd->args);
-	if (parse_error(cmd->args) == NULL)
-		return session_mailbox_name(ss, external);
+	if (parse_error(cmd->args) == NULL) {
+		name = session_mailbox_name(ss, external);
+		notify_own(ss, name);
+		return name;
+	}
 	session_bad_syntax(ss);
 	return NULL;
 }

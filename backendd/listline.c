@@ -73,12 +73,12 @@ put_attributes(struct session *ss, struct arena *a, struct write *w,
 
 	if (l->no_access)
 		put(&to, slice_str("\\NoAccess"));
-	else if (rec == NULL)
+	else if (rec == NULL || l->not_there)
 		put(&to, slice_str("\\NonExistent"));
 	if (l->with_subscribed &&
 	    users_is_subscribed(bd->users, session_user(ss), l->name))
 		put(&to, slice_str("\\Subscribed"));
-	if (l->no_access || rec == NULL)
+	if (l->no_access || l->not_there || rec == NULL)
 		return;
 	put(&to, slice_str(has_children(ss, a, l->name) ? "\\HasChildren"
 	                                                : "\\HasNoChildren"));
@@ -86,7 +86,7 @@ put_attributes(struct session *ss, struct arena *a, struct write *w,
 }
 
 void
-listline_put(struct session *ss, const struct listline *l)
+listline_write(struct session *ss, struct buf *out, const struct listline *l)
 {
 	struct mboxname_view names = session_names(ss);
 	struct slice external, was = slice_of(NULL, 0);
@@ -98,7 +98,8 @@ listline_put(struct session *ss, const struct listline *l)
 	if (l->was != NULL)
 		was = mboxname_to_external(&a, &names, slice_str(l->was));
 	if (external.ptr != NULL) {
-		session_write(ss, &w);
+		write_init(&w, out, WRITE_SERVER);
+		w.utf8 = session_is_utf8(ss);
 		write_untagged(&w, "LIST");
 		write_sp(&w);
 		write_open(&w);
@@ -116,4 +117,10 @@ listline_put(struct session *ss, const struct listline *l)
 		write_end(&w);
 	}
 	arena_reset(&a);
+}
+
+void
+listline_put(struct session *ss, const struct listline *l)
+{
+	listline_write(ss, session_out(ss), l);
 }

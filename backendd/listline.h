@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+struct buf;
 struct session;
 
 enum {
@@ -18,6 +19,7 @@ struct listline {
 	const char *was;      /* OLDNAME, internal; NULL: none */
 	bool with_subscribed; /* \Subscribed if it is */
 	bool no_access;       /* \NoAccess: its rights were taken */
+	bool not_there;       /* \NonExistent, for this user at least */
 };
 
 /*
@@ -25,5 +27,9 @@ struct listline {
  * client has no name for.
  */
 void listline_put(struct session *ss, const struct listline *l);
+
+/* The same into another buffer. */
+void listline_write(struct session *ss, struct buf *out,
+    const struct listline *l);
 
 #endif

@@ -69,6 +69,8 @@ struct mailboxes {
 	struct waiters ready;
 	struct mailbox_list lingering; /* longest first */
 	size_t nlingering;
+	mailboxes_observer *observer; /* NULL: none */
+	void *observer_arg;
 	struct mailbox_list evicted; /* evict_done is due */
 };
 
@@ -316,6 +318,8 @@ on_news(void *arg, const struct store_news *n)
 		remember_changes(m, n);
 	if (m->page != NULL)
 		ledger_news(m->all->ledger, m->page);
+	if (m->all->observer != NULL)
+		m->all->observer(m->all->observer_arg, slice_str(m->id), n);
 	TAILQ_FOREACH_SAFE (w, &m->watchers, link, next)
 		w->news(w, n);
 }
@@ -367,6 +371,13 @@ mailboxes_new(struct loop *l)
 	TAILQ_INIT(&ms->lingering);
 	TAILQ_INIT(&ms->evicted);
 	return ms;
+}
+
+void
+mailboxes_observe(struct mailboxes *ms, mailboxes_observer *fn, void *arg)
+{
+	ms->observer = fn;
+	ms->observer_arg = arg;
 }
 
 void

@@ -10,6 +10,7 @@
 #include "backendd/mblist.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_op.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "lib/log.h"
 #include "lib/must.h"
@@ -25,16 +26,24 @@ taken_back(struct op *op, bool failed)
 }
 
 static void
+finish(struct op *op)
+{
+	op_finish(op, MBLIST_OK, "");
+	notify_listed(op->list->bd, &(struct notify_change){ .name = op->name,
+	                                .old_acl = op->names[0].rec.acl });
+}
+
+static void
 published(struct op *op, enum op_published how)
 {
 	switch (how) {
 	case OP_LATE:
 		log_warn(op->list->bd->log, "ACL not published yet", "name",
 		    op->name, NULL);
-		op_finish(op, MBLIST_OK, "");
+		finish(op);
 		break;
 	case OP_PUBLISHED:
-		op_finish(op, MBLIST_OK, "");
+		finish(op);
 		break;
 	case OP_TAKEN:
 		op_put(op->list, op->name, &op->names[0].rec);

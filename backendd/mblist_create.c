@@ -9,6 +9,7 @@
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
 #include "backendd/mblist_quota.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "imap/mboxname.h"
@@ -109,13 +110,21 @@ evicted(void *arg)
 	store_open(store_for(op), id_of(op), looked_into, op);
 }
 
+static void
+is_there(struct op *op)
+{
+	op_finish(op, MBLIST_OK, "");
+	notify_listed(op->list->bd,
+	    &(struct notify_change){ .name = op->name });
+}
+
 /* CREATE:publish, answered or not */
 static void
 published(struct op *op, enum op_published how)
 {
 	op->how = how;
 	if (how == OP_PUBLISHED)
-		op_finish(op, MBLIST_OK, "");
+		is_there(op);
 	else
 		mailbox_evict(op->list->bd->mailboxes, store_for(op),
 		    op->rec.mailboxid, evicted, op);

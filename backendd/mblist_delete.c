@@ -16,6 +16,7 @@
 #include "backendd/mblist_quota.h"
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
+#include "backendd/notify.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
@@ -56,6 +57,10 @@ released(struct op *op, enum op_published how)
 		log_warn(op->list->bd->log, "old name not released yet", "name",
 		    op->name, NULL);
 	op_finish(op, MBLIST_OK, "");
+	for (size_t i = 0; i < op->nnames; i++)
+		notify_listed(op->list->bd,
+		    &(struct notify_change){ .name = op->names[i].from,
+		        .old_acl = op->names[i].rec.acl });
 }
 
 static void

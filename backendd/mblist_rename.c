@@ -20,6 +20,7 @@
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
 #include "backendd/seen.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "backendd/users.h"
@@ -141,6 +142,8 @@ released(struct op *op, enum op_published how)
 		log_warn(op->list->bd->log, "old name not released yet", "name",
 		    op->name, NULL);
 	op_finish(op, MBLIST_OK, "");
+	notify_listed(op->list->bd,
+	    &(struct notify_change){ .name = op->to, .was = op->name });
 }
 
 /* RENAME:release */

@@ -6,6 +6,7 @@
 #include "backendd/mblist.h"
 #include "backendd/metadata.h"
 #include "backendd/notices.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "imap/acl.h"
@@ -42,7 +43,8 @@ metadata_changed(struct backendd *bd, struct session *by, const char *name,
 		struct write w;
 
 		if (n->ss == by ||
-		    !(session_enabled(n->ss) & ENABLED_METADATA) ||
+		    (!(session_enabled(n->ss) & ENABLED_METADATA) &&
+		        !notify_hears_metadata(n->ss, name)) ||
 		    (metadata_is_private(entry) &&
 		        (by == NULL || strcmp(session_user(by),
 		                           session_user(n->ss)) != 0)))

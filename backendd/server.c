@@ -15,6 +15,7 @@
 #include "backendd/monitor.h"
 #include "backendd/quota.h"
 #include "backendd/seen.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
@@ -343,6 +344,8 @@ start(struct child *c, void **statep, struct err *err)
 		return -1; /* the process ends: the parent says why */
 	bd->mailboxes = mailboxes_new(bd->loop);
 	mailboxes_tell(bd->mailboxes, bd->ledger);
+	notify_start(bd);
+	mailboxes_observe(bd->mailboxes, notify_messages, bd);
 	bd->seens = seens_new(bd->users);
 	start_announce(sv);
 	sv->admin = admin_new(c);
@@ -416,6 +419,7 @@ stop(struct server *sv)
 
 	admin_free(&sv->admin);
 	sessions_end(bd);
+	notify_stop(bd);
 	announce_free(&bd->announce);
 	seens_free(&bd->seens);
 	mailboxes_free(&bd->mailboxes);

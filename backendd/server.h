@@ -18,6 +18,7 @@
 struct announce;
 struct auth;
 struct backendd_conf;
+struct bulletin;
 struct child;
 struct daemon_child;
 struct jobs;
@@ -75,6 +76,7 @@ struct backendd {
 	struct session_list sessions, strangers, woken; /* session_list.c's */
 	struct task *wake;
 	struct timer *deadline;
+	struct bulletin *bulletin;   /* notify.c's */
 	struct notices_list noticed; /* sessions that want to hear of changes */
 	struct lmtp_list deliveries;
 	size_t nsearches; /* under way */

@@ -7,6 +7,7 @@
 #include "backendd/context.h"
 #include "backendd/handlers.h"
 #include "backendd/notices.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
@@ -31,7 +32,6 @@ enum {
 	BEFORE_LITERALS = 8,
 	AFTER_LITERALS = 1000 + STORE_ITEMS_MAX,
 	IN_SPARE = 16 * 1024,
-	REPLY_ROOM = 8 * 1024, /* kept free for the tagged reply */
 	FINISH_SECONDS = 5,
 	FIRST_BLOBS = 4,
 	SKIP_TIMES = 4,    /* a message too big is taken and dropped up to so
@@ -153,6 +153,7 @@ go(struct session *ss)
 	drop_work(ss);
 	contexts_free(&ss->contexts);
 	view_free(&ss->view);
+	notify_end(ss);
 	notices_end(ss);
 	session_forget_saved(ss);
 	stream_free(&ss->stream);
@@ -546,79 +547,6 @@ take(struct session *ss)
 
 /* --- the end of a command --------------------------------------------------- */
 
-static enum view_tell
-what_to_tell(const struct session *ss)
-{
-	unsigned flags = ss->idle_tag != NULL ? 0 : ss->w->cmd->what->flags;
-
-	if ((flags & CMD_USES) && !(flags & CMD_BREAKS))
-		return VIEW_NUMBERS_HOLD;
-	return VIEW_EVERYTHING;
-}
-
-/* SELECT's own answer is what is new. */
-static bool
-tells(const struct session *ss)
-{
-	enum command_id id;
-
-	if (ss->view == NULL || view_lost(ss->view))
-		return false;
-	if (ss->idle_tag != NULL)
-		return true;
-	if (ss->w->cmd == NULL)
-		return false;
-	id = ss->w->cmd->what->id;
-	return id != COMMAND_SELECT && id != COMMAND_EXAMINE;
-}
-
-/*
- * What is new in the mailbox.  False: not all yet, or no room for the reply;
- * if there is room, it is looked for in a turn of its own.
- */
-static bool
-tell_news(struct session *ss)
-{
-	struct buf *out = stream_out(ss->stream);
-
-	if (tells(ss)) {
-		if (contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
-			return false;
-		if (!view_tell(ss->view, what_to_tell(ss), out)) {
-			if (buf_room(out) >= VIEW_ROOM)
-				session_wake(ss);
-			return false;
-		}
-		if (contexts_tell_new(ss->contexts, out) != CONTEXTS_TOLD)
-			return false;
-	}
-	return notices_tell(ss, out) && buf_room(out) >= REPLY_ROOM;
-}
-
-/* In IDLE, at any time. */
-static void
-tell_idle(struct session *ss)
-{
-	struct buf *out = stream_out(ss->stream);
-
-	(void)notices_tell(ss, out); /* or again when there is room */
-	if (!tells(ss) ||
-	    contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
-		return;
-	if (view_pending(ss->view, VIEW_EVERYTHING)) {
-		if (buf_room(out) < VIEW_ROOM)
-			return;
-		if (!view_tell(ss->view, VIEW_EVERYTHING, out)) {
-			if (buf_room(out) >= VIEW_ROOM)
-				session_wake(ss);
-			return;
-		}
-	}
-	if (contexts_tell_new(ss->contexts, out) == CONTEXTS_TOLD &&
-	    contexts_pending(ss->contexts))
-		session_wake(ss);
-}
-
 static void
 put_reply(struct session *ss)
 {
@@ -639,6 +567,7 @@ static void
 reset_command(struct session *ss)
 {
 	free_blobs(ss);
+	notify_own_done(ss);
 	free(ss->idle_tag);
 	ss->idle_tag = NULL;
 	collect_done(&ss->w->collect);
@@ -681,6 +610,7 @@ log_out(struct session *ss)
 	ss->admin = ss->proxy = ss->trusted = false;
 	ss->enabled = 0;
 	ss->failures = 0;
+	notify_end(ss);
 	notices_end(ss);
 	free(ss->client);
 	ss->client = NULL;
@@ -696,11 +626,28 @@ start_deflate(struct session *ss)
 	stream_start_deflate(ss->stream);
 }
 
+/* NOTIFY's FETCH has no reply. */
+static bool
+end_unasked(struct session *ss)
+{
+	ss->w->unasked = false;
+	ss->w->cmd = NULL;
+	arena_reset(&ss->w->arena);
+	ss->state = ss->idle_tag != NULL ? SESSION_IDLING : SESSION_TAKING;
+	if (ss->w->bye_text != NULL)
+		say_bye(ss, END_BYE, ss->w->bye_code, ss->w->bye_text);
+	else if (ss->bd->draining)
+		say_bye(ss, END_DRAIN, "UNAVAILABLE", "Shutting down");
+	return true;
+}
+
 /* False: what is new has not all been said yet. */
 static bool
 end_command(struct session *ss)
 {
-	if (!tell_news(ss))
+	if (ss->w->unasked)
+		return end_unasked(ss);
+	if (!session_tell_news(ss))
 		return false;
 	if (ss->w->result != SESSION_BAD)
 		ss->bad = 0;
@@ -758,10 +705,58 @@ static bool
 step_taking(struct session *ss)
 {
 	if (buf_len(stream_in(ss->stream)) == 0 ||
-	    buf_room(stream_out(ss->stream)) < REPLY_ROOM)
+	    buf_room(stream_out(ss->stream)) < SESSION_REPLY_ROOM)
 		return false;
 	need_work(ss);
 	return !blob_is_busy(ss) && take(ss);
+}
+
+/* Is there nothing of a command? */
+static bool
+rests(const struct session *ss)
+{
+	switch ((enum session_state)ss->state) {
+	case SESSION_TAKING:
+		return ss->w == NULL || collect_is_idle(&ss->w->collect);
+	case SESSION_IDLING:
+	case SESSION_HANDSHAKE:
+		return true;
+	case SESSION_GATHERED:
+	case SESSION_RUNNING:
+	case SESSION_ENDING:
+	case SESSION_FINISHING:
+	case SESSION_LOST:
+	case SESSION_OVER:
+	case SESSION_GONE:
+		break;
+	}
+	return false;
+}
+
+/* In IDLE, or with NOTIFY: true if a FETCH was begun. */
+static bool
+step_unasked(struct session *ss)
+{
+	struct session_work *w;
+	uint32_t first, last;
+	const char *items;
+
+	if (!rests(ss))
+		return false;
+	session_tell_unasked(ss);
+	items = notify_fetch(ss, &first, &last);
+	if (items == NULL)
+		return false;
+	need_work(ss);
+	w = ss->w;
+	w->unasked = true;
+	w->cmd = arena_alloc(&w->arena, sizeof(*w->cmd));
+	w->cmd->what = command_get(COMMAND_UID_FETCH);
+	w->cmd->arena = &w->arena;
+	w->cmd->args = &w->args;
+	ss->state = SESSION_RUNNING;
+	session_fetch_news(ss, w->cmd, items, first, last);
+	return true;
 }
 
 /* Something may have moved: true if it did. */
@@ -770,10 +765,11 @@ step(struct session *ss)
 {
 	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
-		return step_taking(ss);
 	case SESSION_IDLING:
-		tell_idle(ss);
-		return step_taking(ss);
+		return (ss->idle_tag != NULL || ss->notify != NULL) &&
+		               step_unasked(ss)
+		           ? true
+		           : step_taking(ss);
 	case SESSION_GATHERED:
 		if (ss->w->blobs_open > 0)
 			return false;
@@ -813,28 +809,6 @@ wants_read(struct session *ss)
 	case SESSION_HANDSHAKE:
 	case SESSION_IDLING:
 		return true;
-	}
-	return false;
-}
-
-/* Is there nothing of a command? */
-static bool
-rests(const struct session *ss)
-{
-	switch ((enum session_state)ss->state) {
-	case SESSION_TAKING:
-		return ss->w == NULL || collect_is_idle(&ss->w->collect);
-	case SESSION_IDLING:
-	case SESSION_HANDSHAKE:
-		return true;
-	case SESSION_GATHERED:
-	case SESSION_RUNNING:
-	case SESSION_ENDING:
-	case SESSION_FINISHING:
-	case SESSION_LOST:
-	case SESSION_OVER:
-	case SESSION_GONE:
-		break;
 	}
 	return false;
 }

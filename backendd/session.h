@@ -187,6 +187,10 @@ void session_want_line(struct session *ss, session_line_cb *cb, void *arg);
  */
 void session_idle(struct session *ss);
 
+/* FETCH of UIDs that nobody asked for now: NOTIFY; as a handler. */
+void session_fetch_news(struct session *ss, struct cmd *cmd, const char *items,
+    uint32_t first, uint32_t last);
+
 /* "+ text" and flush. */
 void session_continue(struct session *ss, const char *text);
 

@@ -8,6 +8,7 @@
 #include "backendd/context.h"
 #include "backendd/mblist.h"
 #include "backendd/notices.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/session_state.h"
@@ -286,7 +287,7 @@ on_view(void *arg, enum view_event ev)
 	MUST(ss->magic == SESSION_MAGIC);
 	switch (ev) {
 	case VIEW_NEWS:
-		if (ss->state == SESSION_IDLING)
+		if (ss->state == SESSION_IDLING || ss->notify != NULL)
 			session_wake(ss);
 		break;
 	case VIEW_LOST:
@@ -308,6 +309,7 @@ session_set_view(struct session *ss, struct view *v)
 	session_forget_saved(ss);
 	view_free(&ss->view);
 	ss->view = v;
+	notify_reselected(ss);
 	if (v != NULL)
 		view_watch(v, on_view, ss);
 }
@@ -321,8 +323,12 @@ session_enabled(const struct session *ss)
 unsigned
 session_says(const struct session *ss)
 {
-	unsigned says = 0;
+	enum notify_selected how;
+	unsigned says = 0, events;
 
+	if (notify_view(ss, &how, &events) && how != NOTIFY_SELECTED_NONE &&
+	    !(events & NOTIFY_FLAG_CHANGE))
+		says |= VIEW_MUTES_FLAGS;
 	if (!(ss->enabled & ENABLED_REV2))
 		says |= VIEW_SAYS_RECENT;
 	if (ss->enabled & ENABLED_CONDSTORE)

@@ -21,6 +21,7 @@
 
 struct backendd;
 struct notices;
+struct notify;
 struct stream;
 
 enum session_state {
@@ -59,6 +60,7 @@ struct session_work {
 	struct buf sink;    /* output of the dead */
 
 	struct cmd *cmd; /* in the arena; NULL: none */
+	bool unasked;    /* cmd is nobody's: NOTIFY's FETCH */
 	struct parse args;
 	size_t blobs_open;   /* of cmd, that have not ended */
 	uint64_t streamed;   /* octets of messages, this command */
@@ -113,6 +115,7 @@ struct session {
 	struct session_client *client; /* NULL: no frontend's */
 	struct view *view;
 	struct notices *notices;     /* NULL: not asked for */
+	struct notify *notify;       /* NULL: NOTIFY was not said */
 	struct session_saved *saved; /* "$"; NULL: empty */
 	struct contexts *contexts;   /* NULL: none */
 	char sid[20];
@@ -123,6 +126,18 @@ bool session_may_pipeline(const struct session *ss);
 
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);
+
+/* --- session_tell.c --- */
+
+enum {
+	SESSION_REPLY_ROOM = 8 * 1024 /* kept free for the tagged reply */
+};
+
+/* Before the reply.  False: not all yet, or no room for the reply. */
+bool session_tell_news(struct session *ss);
+
+/* At rest, in IDLE or with NOTIFY. */
+void session_tell_unasked(struct session *ss);
 
 /* --- session_list.c --- */
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/conf.h"
+#include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/userdata.h"
 #include "backendd/users.h"
@@ -196,27 +197,60 @@ users_each_subscription(struct users *u, const char *user,
 	userdata_each(u, user, KIND_SUBSCRIPTION, visit_name, &n);
 }
 
+struct subscribing {
+	struct users *u;
+	users_cb *cb;
+	void *arg;
+	char *name; /* behind user */
+	char user[];
+};
+
+static void
+subscription_changed(const struct userdata_call *c, bool failed)
+{
+	struct subscribing *sub = c->arg;
+
+	if (!failed)
+		notify_subscribed(sub->u->bd, sub->user, sub->name);
+	if (sub->cb != NULL)
+		sub->cb(sub->arg, failed);
+	free(sub);
+}
+
+static void
+commit_subscription(struct users *u, const char *user, const char *name,
+    users_cb *cb, void *arg)
+{
+	size_t n = strlen(user) + 1, len = strlen(name) + 1;
+	struct subscribing *sub = xcalloc(1, sizeof(*sub) + n + len);
+
+	sub->u = u;
+	sub->cb = cb;
+	sub->arg = arg;
+	sub->name = sub->user + n;
+	memcpy(sub->user, user, n);
+	memcpy(sub->name, name, len);
+	userdata_commit(u, subscription_changed,
+	    (struct userdata_call){ .arg = sub });
+}
+
 void
 users_subscribe(struct users *u, const char *user, const char *name,
     users_cb *cb, void *arg)
 {
-	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
-
 	MUST(userdata_name_ok(slice_str(name), USERDATA_ITEM_MAX));
 	userdata_put(u, user, KIND_SUBSCRIPTION, slice_str(name),
 	    slice_of("\1", 1));
-	userdata_commit(u, plain_finish, call);
+	commit_subscription(u, user, name, cb, arg);
 }
 
 void
 users_unsubscribe(struct users *u, const char *user, const char *name,
     users_cb *cb, void *arg)
 {
-	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
-
 	MUST(userdata_name_ok(slice_str(name), USERDATA_ITEM_MAX));
 	userdata_delete(u, user, KIND_SUBSCRIPTION, slice_str(name));
-	userdata_commit(u, plain_finish, call);
+	commit_subscription(u, user, name, cb, arg);
 }
 
 /* --- seen ------------------------------------------------------------------ */

@@ -54,7 +54,8 @@ enum view_says {
 	VIEW_SAYS_RECENT = 1 << 0,   /* \Recent and RECENT: IMAP4rev1 */
 	VIEW_SAYS_MODSEQ = 1 << 1,   /* with each FETCH: CONDSTORE */
 	VIEW_SAYS_VANISHED = 1 << 2, /* for EXPUNGE: QRESYNC, UIDONLY */
-	VIEW_SAYS_UIDFETCH = 1 << 3  /* for FETCH: UIDONLY */
+	VIEW_SAYS_UIDFETCH = 1 << 3, /* for FETCH: UIDONLY */
+	VIEW_MUTES_FLAGS = 1 << 4    /* no FETCH: NOTIFY */
 };
 
 struct view_options {

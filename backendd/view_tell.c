@@ -291,6 +291,10 @@ tell_changed(struct view *v, struct buf *out)
 	const struct mailbox_change *c;
 	size_t n;
 
+	if (v->says & VIEW_MUTES_FLAGS) {
+		told_up_to(v, store_numbers(store_of_view(v))->highestmodseq);
+		return PROGRESS_DONE;
+	}
 	while (v->scan_to != 0 || !mailbox_changes(v->m, v->told, &c, &n))
 		if (tell_scan(v, out) == PROGRESS_WAIT)
 			return PROGRESS_WAIT;

@@ -226,16 +226,24 @@ parse_modifiers(struct parse *p, struct fetch *f)
 		parse_fail(p, "VANISHED without CHANGEDSINCE");
 }
 
+void
+fetch_parse_items(struct parse *p, struct fetch *f)
+{
+	fetch_init(f);
+	parse_char(p, '(');
+	do
+		parse_item(p, f);
+	while (parse_peek(p) != ')' && parse_try(p, ' '));
+	parse_char(p, ')');
+}
+
 const char *
 fetch_parse(struct parse *p, struct fetch *f)
 {
 	fetch_init(f);
-	if (parse_try(p, '(')) {
-		do
-			parse_item(p, f);
-		while (parse_peek(p) != ')' && parse_try(p, ' '));
-		parse_char(p, ')');
-	} else if (!parse_macro(p, f)) {
+	if (parse_peek(p) == '(')
+		fetch_parse_items(p, f);
+	else if (!parse_macro(p, f)) {
 		parse_item(p, f);
 	}
 	if (parse_error(p) == NULL && parse_peek(p) != PARSE_END)

@@ -98,6 +98,9 @@ void fetch_want(struct fetch *f, enum fetch_kind kind);
 /* UID FETCH: UID, and as the first unless the client said where. */
 void fetch_want_uid(struct fetch *f);
 
+/* "(UID FLAGS)" alone, from its "(" to its ")".  Failure is p's. */
+void fetch_parse_items(struct parse *p, struct fetch *f);
+
 /*
  * Parse from the item or "(" after the sequence set up to the command's end,
  * modifiers included; CHANGEDSINCE asks for MODSEQ.  Names live in p's arena.

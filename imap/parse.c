@@ -596,6 +596,16 @@ parse_until(struct parse *p, const char *stops)
 }
 
 struct slice
+parse_between(const struct parse *from, const struct parse *p)
+{
+	if (p->error != NULL || from->piece == NULL ||
+	    from->piece != p->piece || p->at < from->at)
+		return slice_of(NULL, 0);
+	return slice_first(slice_skip(from->piece->octets, from->at),
+	    p->at - from->at);
+}
+
+struct slice
 parse_rest(struct parse *p)
 {
 	return take(p, ahead(p).len);

@@ -143,6 +143,12 @@ void parse_seqset(struct parse *p, struct seqset *s);
 /* The same, where "$" may be in it. */
 void parse_seqset_saved(struct parse *p, struct seqset *s);
 
+/*
+ * The text between two places of the same command; .ptr NULL if a literal is
+ * between them.  from is a copy of p, made before.
+ */
+struct slice parse_between(const struct parse *from, const struct parse *p);
+
 /* Octets of text up to, not including, the next of these or the end. */
 struct slice parse_until(struct parse *p, const char *stops);
 

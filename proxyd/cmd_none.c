@@ -12,6 +12,12 @@ refuse(struct session *ss)
 }
 
 void
+proxyd_NOTIFY(struct session *ss)
+{
+	refuse(ss);
+}
+
+void
 proxyd_UNAUTHENTICATE(struct session *ss)
 {
 	refuse(ss);
