@@ -38,7 +38,7 @@ enum {
 struct news {
 	char what; /* 'd'urable, 'x' dropped, 's'ynced */
 	uint64_t number;
-	ino_t ino;     /* of 's': number is the file's octets then */
+	uint64_t file; /* of 's': its name; number is its octets then */
 	uint64_t size; /* and this is how long it was, with zeros behind them */
 };
 
@@ -76,6 +76,20 @@ octets_without_zeros(int fd, uint64_t size)
 	                                                      : end;
 }
 
+/* Not its inode: a removed file's may be a new one's soon. */
+static uint64_t
+file_of(int fd)
+{
+	char link[64], path[CRASH_PATH];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	MUST(n > 0);
+	path[n] = '\0';
+	return strtoull(strrchr(path, '/') + 1, NULL, 16);
+}
+
 static void
 synced(int fd)
 {
@@ -86,7 +100,7 @@ synced(int fd)
 		return;
 	n.size = (uint64_t)st.st_size;
 	n.number = octets_without_zeros(fd, n.size);
-	n.ino = st.st_ino;
+	n.file = file_of(fd);
 	report(&n);
 }
 
@@ -276,10 +290,10 @@ enum loss {
 
 /* The last of a file, or one of nothing. */
 static struct news
-sync_of(const struct told *t, ino_t ino)
+sync_of(const struct told *t, uint64_t file)
 {
 	for (size_t i = t->nsyncs; i > 0; i--)
-		if (t->syncs[i - 1].ino == ino)
+		if (t->syncs[i - 1].file == file)
 			return t->syncs[i - 1];
 	return (struct news){ .number = 0 };
 }
@@ -294,7 +308,7 @@ file_lose(int dirfd, const char *name, const struct told *t, enum loss loss)
 	int fd = openat(dirfd, name, O_RDWR);
 
 	MUST(fd != -1 && fstat(fd, &st) == 0);
-	kept = sync_of(t, st.st_ino);
+	kept = sync_of(t, strtoull(name, NULL, 16));
 	end = octets_without_zeros(fd, (uint64_t)st.st_size);
 	gone = end > kept.number ? end - kept.number : 0;
 	MUST(gone < sizeof(zeros));
