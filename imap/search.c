@@ -222,7 +222,6 @@ parse_argument(struct builder *b, const struct key *k, struct search_node *n)
 		n->number = parse_number64(p);
 		return;
 	case ARG_SECONDS:
-		b->s->ages = true;
 		n->number = parse_nz_number(p);
 		return;
 	case ARG_MODSEQ:

@@ -80,7 +80,6 @@ struct search {
 	bool saved;   /* "$" is */
 	bool emailid;
 	bool flags; /* the answer changes with flags and MODSEQ */
-	bool ages;  /* OLDER or YOUNGER: ...with time alone */
 	const struct slice *keywords; /* the different ones asked about */
 	unsigned nkeywords;
 	/*

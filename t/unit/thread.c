@@ -10,6 +10,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "t/tap.h"
+#include "t/thread_whole.h"
 
 enum {
 	MESSAGES = 10
@@ -174,34 +175,6 @@ test_cases(void)
 	}
 }
 
-/* Is every number up to n there once, and are parentheses in pairs? */
-static bool
-is_whole(struct slice s, size_t n)
-{
-	uint8_t *seen = calloc(n + 1, 1);
-	size_t depth = 0, count = 0, number = 0;
-	bool good = true;
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] >= '0' && s.ptr[i] <= '9') {
-			number = number * 10 + (size_t)(s.ptr[i] - '0');
-			continue;
-		}
-		if (number > 0) {
-			good &= number <= n && !seen[number] && depth > 0;
-			if (number <= n)
-				seen[number] = 1;
-			count++;
-		}
-		number = 0;
-		depth += s.ptr[i] == '(';
-		good &= s.ptr[i] != ')' || depth > 0;
-		depth -= s.ptr[i] == ')';
-	}
-	free(seen);
-	return good && depth == 0 && count == n;
-}
-
 static uint32_t seed = 1;
 
 static unsigned
@@ -240,7 +213,7 @@ test_random(void)
 			run(&out,
 			    how ? THREAD_REFERENCES : THREAD_ORDEREDSUBJECT, in,
 			    n);
-			good &= is_whole(buf_slice(&out), n);
+			good &= thread_whole(buf_slice(&out), n);
 			buf_fini(&out);
 		}
 		arena_reset(&a);
@@ -274,7 +247,8 @@ test_large(void)
 		}
 		buf_init(&out, thread_size(t));
 		thread_put(t, &out);
-		ok(good && !buf_failed(&out) && is_whole(buf_slice(&out), N),
+		ok(good && !buf_failed(&out) &&
+		        thread_whole(buf_slice(&out), N),
 		    "%d messages, kind %d", N, kind);
 		buf_fini(&out);
 		thread_free(&t);
