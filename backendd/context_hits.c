@@ -96,11 +96,35 @@ find(const uint32_t *uids, size_t n, uint32_t uid)
 	return low < n && uids[low] == uid ? low : n;
 }
 
+/* Is uid in h, which has no keys? */
+static bool
+has(const struct context_hits *h, uint32_t uid)
+{
+	size_t low = 0, high = h->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (h->at[mid].uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < h->count && h->at[low].uid == uid;
+}
+
 void
 context_hits_mark(const struct context_hits *h, const uint32_t *uids, size_t n,
     bool *which)
 {
 	memset(which, 0, n * sizeof(which[0]));
+	if (h->count == 0)
+		return;
+	if (h->at[0].key == NULL) {
+		for (size_t i = 0; i < n; i++)
+			which[i] = has(h, uids[i]);
+		return;
+	}
 	for (size_t i = 0; i < h->count; i++) {
 		size_t k = find(uids, n, h->at[i].uid);
 

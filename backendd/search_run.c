@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
+#include "backendd/conf.h"
 #include "backendd/emailid.h"
 #include "backendd/mailbox.h"
 #include "backendd/search_run.h"
@@ -41,6 +43,7 @@ struct candidate {
 /* Messages read and tested together. */
 struct batch {
 	struct search_run *r;
+	bool under_way;
 	size_t n;
 	struct candidate *of[BATCH_MESSAGES];
 	struct store_part parts[BATCH_MESSAGES];
@@ -76,10 +79,55 @@ struct search_run {
 	unsigned quick_mask;               /* flags in the index itself */
 	struct arena ids;                  /* EMAILIDs of a slice */
 	struct reading *rd;
+
+	/* Waits for a place: then go on there. */
+	TAILQ_ENTRY(search_run) waiting;
+	void (*resume)(struct search_run *r); /* NULL: it does not */
 };
 
 static void next_messages(struct search_run *r);
 static void next_missing(struct search_run *r);
+
+/* --- places -------------------------------------------------------------------- */
+
+/*
+ * Half of the threads read and test for searches, so that those are never in
+ * the way of who fetches or delivers.  Who finds no place goes on with resume,
+ * in turn.
+ */
+static bool
+take_place(struct search_run *r, void (*resume)(struct search_run *r))
+{
+	struct backendd *bd = r->ask.bd;
+
+	if (r->resume != NULL)
+		return false;
+	if (bd->nreading < (bd->conf->job_threads + 1) / 2) {
+		bd->nreading++;
+		return true;
+	}
+	r->resume = resume;
+	TAILQ_INSERT_TAIL(&bd->waiting, r, waiting);
+	return false;
+}
+
+static void
+give_place(struct search_run *r)
+{
+	struct backendd *bd = r->ask.bd;
+	struct search_run *next = TAILQ_FIRST(&bd->waiting);
+	void (*resume)(struct search_run * r);
+
+	MUST(bd->nreading > 0);
+	bd->nreading--;
+	if (next == NULL)
+		return;
+	resume = next->resume;
+	next->resume = NULL;
+	TAILQ_REMOVE(&bd->waiting, next, waiting);
+	if (next != r) /* who gives it goes on by himself */
+		resume(next);
+}
 
 static void
 finish(struct search_run *r)
@@ -214,7 +262,9 @@ on_tested(void *arg)
 	store_chunk_free(&b->chunk);
 	b->r->rd->read += b->n;
 	b->n = 0;
+	b->under_way = false;
 	b->r->rd->busy--;
+	give_place(b->r);
 	next_messages(b->r);
 }
 
@@ -260,11 +310,15 @@ next_messages(struct search_run *r)
 	for (unsigned i = 0; i < BATCHES && !r->stopped; i++) {
 		struct batch *b = &rd->batches[i];
 
-		if (b->n > 0)
+		if (b->under_way)
 			continue;
-		fill_batch(r, b);
+		if (b->n == 0)
+			fill_batch(r, b);
 		if (b->n == 0)
 			break;
+		if (!take_place(r, next_messages))
+			return;
+		b->under_way = true;
 		rd->busy++;
 		store_read(mailbox_store(r->m), b->parts, b->n, on_messages, b);
 	}
@@ -311,7 +365,11 @@ test_made(void *arg)
 static void
 on_made_tested(void *arg)
 {
-	next_missing(arg);
+	struct search_run *r = arg;
+
+	r->rd->nmade = 0;
+	give_place(r);
+	next_missing(r);
 }
 
 static void
@@ -328,7 +386,6 @@ next_missing(struct search_run *r)
 {
 	struct reading *rd = r->rd;
 
-	rd->nmade = 0;
 	for (; rd->next < rd->n && rd->nmade < SUMMARISE_MAX; rd->next++) {
 		struct candidate *c = &rd->candidates[rd->next];
 
@@ -338,8 +395,9 @@ next_missing(struct search_run *r)
 		rd->made[rd->nmade++] = c;
 	}
 	if (rd->nmade > 0 && !r->stopped) {
-		summarise(r->m, r->ask.bd->jobs, &rd->arena, rd->items,
-		    rd->nmade, on_made, r);
+		if (take_place(r, next_missing))
+			summarise(r->m, r->ask.bd->jobs, &rd->arena, rd->items,
+			    rd->nmade, on_made, r);
 		return;
 	}
 	rd->next = 0;
@@ -380,7 +438,8 @@ on_summaries_tested(void *arg)
 {
 	struct search_run *r = arg;
 
-	r->rd->next = 0;
+	r->rd->next = r->rd->nmade = 0;
+	give_place(r);
 	next_missing(r);
 }
 
@@ -399,6 +458,12 @@ read_summaries(struct search_run *r)
 	struct reading *rd = r->rd;
 	size_t k = 0;
 
+	if (r->stopped) {
+		finish(r);
+		return;
+	}
+	if (!take_place(r, read_summaries))
+		return;
 	rd->delivered = false;
 	for (size_t i = 0; i < rd->n; i++)
 		if (wants_summary(r, &rd->candidates[i]))
@@ -406,10 +471,8 @@ read_summaries(struct search_run *r)
 				.uid = rd->candidates[i].facts.uid,
 				.what = STORE_CACHE,
 			};
-	if (k > 0)
-		store_read(mailbox_store(r->m), rd->parts, k, on_summaries, r);
-	else
-		all_tested(r);
+	MUST(k > 0); /* the first of them is not decided */
+	store_read(mailbox_store(r->m), rd->parts, k, on_summaries, r);
 }
 
 /* --- the index --------------------------------------------------------------- */

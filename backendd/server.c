@@ -333,6 +333,7 @@ start(struct child *c, void **statep, struct err *err)
 	sessions_start(bd);
 	TAILQ_INIT(&bd->noticed);
 	TAILQ_INIT(&bd->deliveries);
+	TAILQ_INIT(&bd->waiting);
 	set_layout(bd);
 	bd->ledger = ledger_new();
 	bd->quotas = quotas_new(bd);

@@ -40,6 +40,7 @@ struct tls;
 struct users;
 
 TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(search_runs, search_run);
 TAILQ_HEAD(lmtp_list, lmtp_session);
 TAILQ_HEAD(notices_list, notices);
 
@@ -80,6 +81,8 @@ struct backendd {
 	struct notices_list noticed; /* sessions that want to hear of changes */
 	struct lmtp_list deliveries;
 	size_t nsearches; /* under way */
+	size_t nreading;  /* ...what they read side by side */
+	struct search_runs waiting; /* for a place among those */
 	size_t nsessions, nwoken, ndeliveries;
 	uint64_t held; /* octets of messages on their way in that are in
 	                  memory, of all sessions */

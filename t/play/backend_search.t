@@ -625,24 +625,24 @@ def test_progress(c):
     d.close()
 
 
-if __name__ == "__main__":
-    server = Server("progress_interval = 1ms\n")
+def with_server(conf, tests):
+    global server
+    server = Server(conf)
     try:
         client = Client(server.port, "joe")
-        test_capability(client)
-        fill(client)
-        test_search(client)
-        test_sort(client)
-        test_thread(client)
-        test_saved(client)
-        test_saved_expunge(client)
-        test_partial(client)
-        test_context(client)
-        test_context_random(client)
-        test_multisearch(client)
-        test_progress(client)
+        for test in tests:
+            test(client)
         client.close()
     finally:
         server.stop()
         server.remove()
+
+
+if __name__ == "__main__":
+    with_server("", (test_capability, fill, test_search, test_sort,
+                     test_thread, test_saved, test_saved_expunge,
+                     test_partial, test_context, test_context_random,
+                     test_multisearch))
+    with_server("progress_interval = 1ms\njob_threads = 2\n",
+                (test_progress,))
     plan()
