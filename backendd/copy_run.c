@@ -19,7 +19,7 @@
 #include "lib/xalloc.h"
 
 enum {
-	BATCH = 1024,             /* messages of one change */
+	BATCH = STORE_ITEMS_MAX,  /* messages of one change */
 	READ_BATCH = 64,          /* ...when they have to be read */
 	READ_MAX = 1024 * 1024,   /* octets of those, unless it is one */
 	TAGGED_MAX = 4 * 1024,    /* of a COPYUID in the tagged reply */

@@ -7,14 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/binary.h"
 #include "imap/mime.h"
 #include "imap/mimetext.h"
+#include "imap/preview.h"
 #include "imap/section.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "lib/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
 
@@ -110,6 +113,43 @@ count(void *arg, struct slice utf8, bool ends)
 	return true;
 }
 
+static void
+check_preview(struct slice s)
+{
+	size_t chars = 0;
+
+	MUST(s.len <= PREVIEW_MAX && utf8_valid(s));
+	for (; s.len > 0; chars++)
+		MUST(utf8_take(&s) >= ' ');
+	MUST(chars <= PREVIEW_CHARS);
+}
+
+/* What has no NUL stays as it is; what is encoded is the message's. */
+static void
+check_binary(struct arena *a, struct slice message, const struct mime *m)
+{
+	const struct binary_piece *p;
+	struct buf out;
+	size_t n;
+
+	buf_init(&out, 4 * message.len + 4096);
+	p = binary_pieces(a, message, m, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].kind == BINARY_AS_IS) {
+			buf_put_slice(&out, p[i].octets);
+			continue;
+		}
+		MUST(memchr(p[i].octets.ptr, '\0', p[i].octets.len) != NULL);
+		MUST(p[i].octets.ptr >= message.ptr &&
+		     p[i].octets.ptr + p[i].octets.len <=
+		         message.ptr + message.len);
+	}
+	MUST(!buf_failed(&out));
+	if (message.len > 0 && memchr(message.ptr, '\0', message.len) == NULL)
+		MUST(slice_equal(buf_slice(&out), message));
+	buf_fini(&out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 {
@@ -127,6 +167,8 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	check_text(s.envelope);
 	check_text(s.body);
 	check_text(s.bodystructure);
+	check_preview(s.preview);
+	check_binary(&a, message, &s.mime);
 	summary_encode(&b, &s);
 	MUST(!buf_failed(&b));
 	MUST(summary_decode(&a, buf_slice(&b), &t) == 0);
