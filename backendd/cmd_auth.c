@@ -66,8 +66,8 @@ accept_login(struct login *l, const struct auth_line_answer *a)
 		return;
 	}
 	user = session_user(ss);
-	if (creator_wants(bd, user, CREATOR_LOGIN) && !session_is_admin(ss) &&
-	    !session_is_proxy(ss) &&
+	if (creator_wants(bd, user, CREATOR_LOGIN) == CREATOR_YES &&
+	    !session_is_admin(ss) && !session_is_proxy(ss) &&
 	    mboxname_of_user(arena, &bd->layout, slice_str(user), &inbox) ==
 	        NULL &&
 	    mblist_get(bd->list, arena_string(arena, inbox), arena) == NULL)

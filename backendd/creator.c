@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "backendd/conf.h"
@@ -5,7 +6,9 @@
 #include "backendd/server.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
+#include "lib/auth.h"
 #include "lib/err.h"
+#include "lib/xalloc.h"
 
 /* "NAME KEY=VALUE ...", as in the configuration. */
 struct line {
@@ -24,39 +27,42 @@ static const char *const quota_keys[QUOTA_RESOURCES] = {
 
 struct question {
 	const struct backendd *bd;
-	bool
-	    known; /* has proved to be a user, or stands in a line of "account" */
+	bool known; /* logged in, or in a line of "account" */
 };
 
-typedef bool policy(const struct question *q);
+typedef enum creator_verdict policy(const struct question *q);
 
 /* An administrator makes them. */
-static bool
+static enum creator_verdict
 off(const struct question *q)
 {
 	(void)q;
-	return false;
+	return CREATOR_NO;
 }
 
 /* For those who are known to be users. */
-static bool
+static enum creator_verdict
 reserve(const struct question *q)
 {
-	return q->known;
+	if (q->known)
+		return CREATOR_YES;
+	/* saslauthd knows no users, only passwords. */
+	return strcmp(q->bd->conf->auth.pwcheck, "auxprop") == 0 ? CREATOR_ASK
+	                                                         : CREATOR_NO;
 }
 
 /* For every name that turns up. */
-static bool
+static enum creator_verdict
 trial(const struct question *q)
 {
 	(void)q;
-	return true;
+	return CREATOR_YES;
 }
 
-static bool
+static enum creator_verdict
 automatic(const struct question *q)
 {
-	return q->bd->announce == NULL && trial(q);
+	return q->bd->announce == NULL ? trial(q) : CREATOR_NO;
 }
 
 static const struct {
@@ -183,7 +189,7 @@ find_line(const struct backendd *bd, const char *user, struct line *l)
 
 /* --- asking ------------------------------------------------------------------------------ */
 
-bool
+enum creator_verdict
 creator_wants(const struct backendd *bd, const char *user,
     enum creator_cause cause)
 {
@@ -221,4 +227,35 @@ creator_settings(const struct backendd *bd, const char *user, struct arena *a,
 		    r == QUOTA_STORAGE ? (limits[r] + 1023) / 1024 : limits[r];
 		s->has_quota = true;
 	}
+}
+
+struct asking {
+	creator_cb *cb;
+	void *arg;
+};
+
+static void
+answered(void *arg, const struct auth_answer *a)
+{
+	struct asking *as = arg;
+	enum creator_answer answer = CREATOR_UNKNOWN;
+
+	if (a->result == AUTH_OK)
+		answer = CREATOR_IS_USER;
+	else if (a->result == AUTH_FAIL)
+		answer = CREATOR_IS_NONE;
+	as->cb(as->arg, answer);
+	free(as);
+}
+
+void
+creator_ask(struct backendd *bd, const char *user, creator_cb *cb, void *arg)
+{
+	struct auth_peer peer = { .service = "lmtp", .secure = true };
+	struct asking *as = xcalloc(1, sizeof(*as));
+
+	as->cb = cb;
+	as->arg = arg;
+	/* It ends by itself. */
+	(void)auth_exists(bd->auth, &peer, slice_str(user), answered, as);
 }

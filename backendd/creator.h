@@ -27,8 +27,23 @@ enum creator_cause {
 };
 
 /* Are mailboxes made for this user? */
-bool creator_wants(const struct backendd *bd, const char *user,
+enum creator_verdict {
+	CREATOR_NO,
+	CREATOR_YES,
+	CREATOR_ASK /* if there is such a user: creator_ask() */
+};
+enum creator_verdict creator_wants(const struct backendd *bd, const char *user,
     enum creator_cause cause);
+
+/* Never called back from inside. */
+enum creator_answer {
+	CREATOR_IS_USER,
+	CREATOR_IS_NONE,
+	CREATOR_UNKNOWN /* cannot be known now */
+};
+typedef void creator_cb(void *arg, enum creator_answer answer);
+void creator_ask(struct backendd *bd, const char *user, creator_cb *cb,
+    void *arg);
 
 /* How; in the arena. */
 struct creator_settings {

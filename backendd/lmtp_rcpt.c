@@ -241,6 +241,51 @@ user_made(void *arg, enum mblist_result result, const char *text)
 	lmtp_advance(ls);
 }
 
+static void
+make_user(struct recipient *r)
+{
+	struct lmtp_session *ls = r->session;
+
+	lmtp_pending(ls);
+	mblist_make_user(ls->bd->list, r->user, user_made, r);
+}
+
+static void
+user_known(void *arg, enum creator_answer answer)
+{
+	struct recipient *r = arg;
+	struct lmtp_session *ls = r->session;
+
+	if (!lmtp_arrived(ls) ||
+	    ls->server.state != LMTP_SERVER_CHECKING_RECIPIENT)
+		return; /* told to go meanwhile */
+	if (answer == CREATOR_IS_USER)
+		make_user(r);
+	else if (answer == CREATOR_IS_NONE)
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
+	else
+		lmtp_reply(ls, 451, "4.3.0", "Cannot be known now");
+	lmtp_advance(ls);
+}
+
+static void
+add_new_user(struct lmtp_session *ls, struct recipient *r, const char *user)
+{
+	r->user = user;
+	switch (creator_wants(ls->bd, user, CREATOR_MAIL)) {
+	case CREATOR_NO:
+		lmtp_reply(ls, 550, "5.1.1", "No such user here");
+		break;
+	case CREATOR_YES:
+		make_user(r);
+		break;
+	case CREATOR_ASK:
+		lmtp_pending(ls);
+		creator_ask(ls->bd, user, user_known, r);
+		break;
+	}
+}
+
 /*
  * By address: the user's INBOX, or the mailbox that detail names.  "+help" is
  * a shared one, as a frontend of Cyrus IMAP has it.
@@ -263,16 +308,10 @@ add_by_address(struct lmtp_session *ls, struct recipient *r,
 		return;
 	}
 	r->name = arena_string(&ls->arena, inbox);
-	if (exists(ls, r->name)) {
+	if (exists(ls, r->name))
 		accept_recipient(ls, r);
-	} else if (creator_wants(ls->bd, arena_string(&ls->arena, user),
-	               CREATOR_MAIL)) {
-		lmtp_pending(ls);
-		mblist_make_user(ls->bd->list, arena_string(&ls->arena, user),
-		    user_made, r);
-	} else {
-		lmtp_reply(ls, 550, "5.1.1", "No such user here");
-	}
+	else
+		add_new_user(ls, r, arena_string(&ls->arena, user));
 }
 
 void

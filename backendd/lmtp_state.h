@@ -29,6 +29,7 @@ struct recipient {
 	struct recipient *next;
 	struct lmtp_session *session;
 	const char *address; /* for the log */
+	const char *user;    /* whose INBOX is to be made, if it is */
 	const char *name;    /* internal, of the mailbox */
 	struct flags flags;
 	struct mailbox_append append;

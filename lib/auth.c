@@ -212,6 +212,17 @@ auth_login(struct auth *a, const struct auth_peer *p, struct slice user,
 	return x;
 }
 
+struct auth_exchange *
+auth_exists(struct auth *a, const struct auth_peer *p, struct slice user,
+    auth_cb *cb, void *arg)
+{
+	struct auth_request r = { .peer = *p, .user = user };
+	struct auth_exchange *x = exchange_new(a, cb, arg);
+
+	exchange_send(x, AUTH_EXISTS, &r);
+	return x;
+}
+
 void
 auth_step(struct auth_exchange *x, struct slice response)
 {

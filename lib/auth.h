@@ -134,6 +134,13 @@ struct auth_exchange *auth_login(struct auth *a, const struct auth_peer *p,
     struct slice user, struct slice password, auth_cb *cb, void *arg);
 
 /*
+ * Is there such a user?  OK; FAIL: there is none; UNAVAILABLE: cannot be known,
+ * now or with saslauthd at all.  Not for a peer's curiosity: it does not wait.
+ */
+struct auth_exchange *auth_exists(struct auth *a, const struct auth_peer *p,
+    struct slice user, auth_cb *cb, void *arg);
+
+/*
  * After CONTINUE it is the owner's turn: nothing is called back before this,
  * however long the client takes and whatever becomes of the auth child.
  */

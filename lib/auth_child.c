@@ -180,6 +180,19 @@ request_begin(struct client *c, const struct ipc_message *m,
 	exchange_answer(x, &a);
 }
 
+/* Over at once, also if there is no such user: nobody guesses here. */
+static void
+request_exists(struct client *c, const struct ipc_message *m,
+    const struct auth_request *r)
+{
+	struct auth_try *t = auth_try_new(c->state->server, &r->peer);
+	struct auth_answer a;
+
+	auth_try_exists(t, r->user, &a);
+	answer_send(c, m->id, &a);
+	auth_try_free(&t);
+}
+
 static void
 request_step(struct client *c, const struct ipc_message *m,
     const struct auth_request *r)
@@ -232,6 +245,9 @@ client_event(void *arg, const struct ipc_message *m)
 	case AUTH_START:
 	case AUTH_LOGIN:
 		request_begin(c, m, &r);
+		break;
+	case AUTH_EXISTS:
+		request_exists(c, m, &r);
 		break;
 	case AUTH_STEP:
 		request_step(c, m, &r);

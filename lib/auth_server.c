@@ -505,3 +505,35 @@ auth_try_login(struct auth_try *t, struct slice user, struct slice password,
 	password_check(t, user, password, a);
 	remember(t, user, password, now, a);
 }
+
+/*
+ * saslauthd knows passwords, not users, and SASL takes it for yes if a plug-in
+ * asks for one.
+ */
+void
+auth_try_exists(struct auth_try *t, struct slice user, struct auth_answer *a)
+{
+	char *name;
+	int r;
+
+	*a = (struct auth_answer){ .result = AUTH_FAIL };
+	if (t->conn == NULL ||
+	    strcmp(t->server->conf->pwcheck, "auxprop") != 0) {
+		answer_text(t, a, AUTH_UNAVAILABLE, "users are not listed");
+		return;
+	}
+	if (user.len == 0 || user.len > NAME_MAX_OCTETS || !is_text(user)) {
+		answer_text(t, a, AUTH_FAIL, "no name");
+		return;
+	}
+	name = xstrndup(user.ptr, user.len);
+	r = sasl_user_exists(t->conn, t->service, NULL, name);
+	free(name);
+	if (r == SASL_OK)
+		a->result = AUTH_OK;
+	else if (r == SASL_NOUSER || r == SASL_DISABLED)
+		answer_text(t, a, AUTH_FAIL, "no such user");
+	else
+		answer_text(t, a, AUTH_UNAVAILABLE,
+		    sasl_errstring(r, NULL, NULL));
+}

@@ -38,4 +38,8 @@ void auth_try_step(struct auth_try *t, struct slice response, struct mono now,
 void auth_try_login(struct auth_try *t, struct slice user,
     struct slice password, struct mono now, struct auth_answer *a);
 
+/* Is there such a user?  OK, FAIL, or UNAVAILABLE: that is not known. */
+void auth_try_exists(struct auth_try *t, struct slice user,
+    struct auth_answer *a);
+
 #endif

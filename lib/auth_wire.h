@@ -17,6 +17,7 @@ enum auth_message {
 	AUTH_MECHANISMS = 1, /* from the child: secure, and plain */
 	AUTH_START,          /* peer, mechanism, initial or not */
 	AUTH_LOGIN,          /* peer, user, password */
+	AUTH_EXISTS,         /* peer, user */
 	AUTH_STEP,           /* response */
 	AUTH_CANCEL,
 	AUTH_ANSWER

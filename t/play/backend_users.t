@@ -51,15 +51,22 @@ def test_reserve():
         ok(rcpt(b, "stranger") == 550, "reserve: a stranger gets no mail")
         ok(not has_inbox(b, "stranger"), "and has no INBOX")
         ok(rcpt(b, "ann") == 250, "who has a line does")
-        ok(rcpt(b, "fred") == 550, "who could log in does not yet")
+        ok(rcpt(b, "bert") == 250, "and who can log in, as SASL knows")
+        ok(has_inbox(b, "bert"), "has an INBOX")
         c = Client(b.imap_port, "fred")
         c.must("SELECT INBOX")
-        ok(rcpt(b, "fred") == 250, "but has mail once logged in")
         has(c.must("GETQUOTAROOT INBOX"), r"^\* QUOTA INBOX \(MESSAGE 0 3\)$",
             "with everybody's quota")
         admin = Client(b.imap_port, "admin")
         has(admin.must('GETQUOTA "Other Users/ann"'),
             r"\(STORAGE 0 1024 MESSAGE 0 5\)$", "or his own")
+
+
+def test_unknown():
+    """saslauthd cannot be asked: who has not logged in is not known."""
+    with Backend(users=["fred"], conf=["autocreate = reserve",
+                                       "sasl_pwcheck = saslauthd"]) as b:
+        ok(rcpt(b, "fred") == 550, "saslauthd: no mail before a login")
 
 
 def test_off():
@@ -120,6 +127,7 @@ def test_two():
 
 test_trial()
 test_reserve()
+test_unknown()
 test_off()
 test_partition()
 test_two()

@@ -117,6 +117,14 @@ auth_login(struct auth *a, const struct auth_peer *p, struct slice user,
 	return begin(a, user, cb, arg);
 }
 
+struct auth_exchange *
+auth_exists(struct auth *a, const struct auth_peer *p, struct slice user,
+    auth_cb *cb, void *arg)
+{
+	(void)p;
+	return begin(a, user, cb, arg);
+}
+
 void
 auth_step(struct auth_exchange *x, struct slice response)
 {

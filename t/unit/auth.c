@@ -453,6 +453,31 @@ test_resting(struct world *w)
 	ok(w->result == AUTH_OK, "and the next one goes well: %s", w->text);
 }
 
+static enum auth_result
+exists(struct world *w, const char *user)
+{
+	w->ended = false;
+	w->exchange = auth_exists(w->auth, &safe, slice_str(user), answered, w);
+	MUST(!w->ended);
+	wait_end(w);
+	MUST(w->ended);
+	return w->result;
+}
+
+static void
+test_exists(struct world *w)
+{
+	char saslauthd[] = "saslauthd", *pwcheck = w->child.conf.auth.pwcheck;
+
+	ok(exists(w, "fred") == AUTH_OK, "there is a fred");
+	ok(exists(w, "nobody") == AUTH_FAIL, "and no nobody: %s", w->text);
+	ok(exists(w, "") == AUTH_FAIL, "nor one without a name");
+	w->child.conf.auth.pwcheck = saslauthd;
+	ok(exists(w, "fred") == AUTH_UNAVAILABLE, "saslauthd cannot say: %s",
+	    w->text);
+	w->child.conf.auth.pwcheck = pwcheck;
+}
+
 static void
 test_gone(struct world *w)
 {
@@ -494,6 +519,7 @@ main(void)
 	test_unsafe(&w);
 	test_resting(&w);
 	test_cache(&w);
+	test_exists(&w);
 	test_gone(&w);
 	world_fini(&w);
 	return done_testing();

@@ -15,6 +15,8 @@ static char line1[] = "ann quota_storage=1025 quota_messages=5";
 static char line2[] = "joe  partition=fast autocreate=off";
 static char line3[] = "noone autocreate=trial";
 static char *lines[] = { line1, line2, line3 };
+static char auxprop[] = "auxprop";
+static char saslauthd[] = "saslauthd";
 static char place1[] = "default /a";
 static char place2[] = "fast /b";
 static char *places[] = { place1, place2 };
@@ -22,17 +24,17 @@ static char *places[] = { place1, place2 };
 static const struct {
 	enum backendd_autocreate policy;
 	const char *user;
-	bool login, mail;
+	enum creator_verdict login, mail;
 } cases[] = {
-	{ AUTOCREATE_TRIAL, "x", true, true },
-	{ AUTOCREATE_YES, "x", true, true },
-	{ AUTOCREATE_AUTO, "x", true, true },
-	{ AUTOCREATE_RESERVE, "x", true, false },
-	{ AUTOCREATE_RESERVE, "ann", true, true },
-	{ AUTOCREATE_OFF, "x", false, false },
-	{ AUTOCREATE_NO, "ann", false, false },
-	{ AUTOCREATE_TRIAL, "joe", false, false },
-	{ AUTOCREATE_OFF, "noone", true, true },
+	{ AUTOCREATE_TRIAL, "x", CREATOR_YES, CREATOR_YES },
+	{ AUTOCREATE_YES, "x", CREATOR_YES, CREATOR_YES },
+	{ AUTOCREATE_AUTO, "x", CREATOR_YES, CREATOR_YES },
+	{ AUTOCREATE_RESERVE, "x", CREATOR_YES, CREATOR_ASK },
+	{ AUTOCREATE_RESERVE, "ann", CREATOR_YES, CREATOR_YES },
+	{ AUTOCREATE_OFF, "x", CREATOR_NO, CREATOR_NO },
+	{ AUTOCREATE_NO, "ann", CREATOR_NO, CREATOR_NO },
+	{ AUTOCREATE_TRIAL, "joe", CREATOR_NO, CREATOR_NO },
+	{ AUTOCREATE_OFF, "noone", CREATOR_YES, CREATOR_YES },
 };
 
 static const char *const wrong[] = { "", "ann x=1", "ann partition=slow",
@@ -43,6 +45,7 @@ int
 main(void)
 {
 	struct backendd_conf conf = { .quota_mailboxes = 9,
+		.auth.pwcheck = auxprop,
 		.accounts = { lines, NITEMS(lines) },
 		.partitions = { places, NITEMS(places) } };
 	struct backendd bd = { .conf = &conf };
@@ -59,6 +62,10 @@ main(void)
 		            cases[i].mail,
 		    "policy %d, %s", conf.autocreate, cases[i].user);
 	}
+	conf.auth.pwcheck = saslauthd;
+	conf.autocreate = AUTOCREATE_RESERVE;
+	ok(creator_wants(&bd, "x", CREATOR_MAIL) == CREATOR_NO,
+	    "saslauthd cannot be asked");
 	ok(creator_check(&conf.accounts, &conf.partitions, &err) == 0,
 	    "lines as they should be");
 	for (size_t i = 0; i < NITEMS(wrong); i++) {
