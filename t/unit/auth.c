@@ -469,7 +469,7 @@ test_exists(struct world *w)
 {
 	char saslauthd[] = "saslauthd", *pwcheck = w->child.conf.auth.pwcheck;
 
-	ok(exists(w, "fred") == AUTH_OK, "there is a fred");
+	ok(exists(w, "fred") == AUTH_OK, "there is a fred: %s", w->text);
 	ok(exists(w, "nobody") == AUTH_FAIL, "and no nobody: %s", w->text);
 	ok(exists(w, "") == AUTH_FAIL, "nor one without a name");
 	w->child.conf.auth.pwcheck = saslauthd;
@@ -518,8 +518,8 @@ main(void)
 	test_proxies(&w);
 	test_unsafe(&w);
 	test_resting(&w);
-	test_cache(&w);
 	test_exists(&w);
+	test_cache(&w);
 	test_gone(&w);
 	world_fini(&w);
 	return done_testing();
