@@ -336,7 +336,7 @@ parse_charset(struct builder *b, enum search_charset how, bool *badcharset)
 	parse_sp(b->p);
 	if (parse_error(b->p) != NULL)
 		return;
-	b->s->charset = true;
+	b->s->charset = how == SEARCH_CHARSET_NAMED; /* SORT has to have one */
 	if (!charset_is_known(b->charset)) {
 		*badcharset = true;
 		parse_fail(b->p, "Unknown charset");

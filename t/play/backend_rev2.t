@@ -38,6 +38,10 @@ def test_enable():
 
 def test_rev2():
     c, d = client("IMAP4rev2"), client()
+    for word in ("IMAP4rev1", "IMAP4rev2", "UTF8=ACCEPT"):
+        has(c.must("CAPABILITY"), " %s( |$)" % word, word + " is offered")
+    has([Client(server.port).greeting], " IMAP4rev1 IMAP4rev2 ",
+        "both before login")
     d.must("CREATE box")
     d.must("CREATE box/below")
     d.append("box", simple("one"))
@@ -89,6 +93,10 @@ def test_utf8(how):
     has(c.do(b"STATUS {%d+}\r\n%s (MESSAGES)" % (len(UTF8), UTF8)),
         r"^\* STATUS " + raw(quoted), "in a literal")
     c.must(b"SELECT " + quoted)
+    c.must("UID SORT (DATE) UTF-8 ALL")
+    has(c.do("UID SEARCH CHARSET UTF-8 ALL"),
+        r"^a\d+ BAD" if how == "UTF8=ACCEPT" else r"^a\d+ OK",
+        "SEARCH CHARSET")
     c.must(b"UNSELECT")
     c.must(b'RENAME %s "A&B \xc3\xbc"' % quoted)
     has(d.must('LIST "" A*'), r'"A&-B &APw-"$', '"&" is itself')
