@@ -26,6 +26,7 @@ enum {
 static int calls_left; /* before the armed one */
 static int calls_made;
 static int calls_errno; /* 0: it ends the process */
+static bool reads_count;
 static const char *shadow;
 static void (*on_sync)(int fd);
 
@@ -60,9 +61,15 @@ crash_on_sync(void (*cb)(int fd))
 	on_sync = cb;
 }
 
-/* True: the call is to fail. */
+void
+crash_reads(bool count)
+{
+	reads_count = count;
+}
+
+/* True: it is the armed call. */
 static bool
-tick(void)
+armed(void)
 {
 	__atomic_add_fetch(&calls_made, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&calls_left, __ATOMIC_SEQ_CST) == 0 ||
@@ -70,6 +77,29 @@ tick(void)
 		return false;
 	if (calls_errno == 0)
 		_exit(KILLED);
+	return true;
+}
+
+/* True: the call is to fail. */
+static bool
+tick(void)
+{
+	if (!armed() || calls_errno == CRASH_SHORT)
+		return false;
+	errno = calls_errno;
+	return true;
+}
+
+/* As that, for a write, which may be made shorter. */
+static bool
+tick_write(size_t *n)
+{
+	if (!armed())
+		return false;
+	if (calls_errno == CRASH_SHORT) {
+		*n = (*n + 1) / 2;
+		return false;
+	}
 	errno = calls_errno;
 	return true;
 }
@@ -213,8 +243,22 @@ sync_call(int fd, int (*real)(int))
 	}
 #define NOTHING (void)0
 
-WRAP(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t off), NOTHING, fd,
-    p, n, off)
+ssize_t
+pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	REAL(ssize_t, "pwrite", (int, const void *, size_t, off_t));
+
+	return tick_write(&n) ? -1 : real(fd, p, n, off);
+}
+
+ssize_t
+pread(int fd, void *p, size_t n, off_t off)
+{
+	REAL(ssize_t, "pread", (int, void *, size_t, off_t));
+
+	return reads_count && tick() ? -1 : real(fd, p, n, off);
+}
+
 WRAP(int, ftruncate, (int fd, off_t n), NOTHING, fd, n)
 WRAP(int, msync, (void *p, size_t n, int flags), NOTHING, p, n, flags)
 WRAP(int, mkdir, (const char *name, mode_t mode), NOTHING, name, mode)
@@ -259,7 +303,7 @@ write(int fd, const void *p, size_t n)
 	REAL(ssize_t, "write", (int, const void *, size_t));
 
 	if (fd != STDOUT_FILENO && fd != STDERR_FILENO && fstat(fd, &st) == 0 &&
-	    S_ISREG(st.st_mode) && tick())
+	    S_ISREG(st.st_mode) && tick_write(&n))
 		return -1;
 	return real(fd, p, n);
 }
@@ -280,7 +324,7 @@ open(const char *name, int flags, ...)
 	va_start(ap, flags);
 	mode = mode_given(flags, ap);
 	va_end(ap);
-	if ((flags & (O_CREAT | O_TRUNC)) && tick())
+	if ((reads_count || (flags & (O_CREAT | O_TRUNC))) && tick())
 		return -1;
 	return real(name, flags, mode);
 }
@@ -295,7 +339,7 @@ openat(int dirfd, const char *name, int flags, ...)
 	va_start(ap, flags);
 	mode = mode_given(flags, ap);
 	va_end(ap);
-	if ((flags & (O_CREAT | O_TRUNC)) && tick())
+	if ((reads_count || (flags & (O_CREAT | O_TRUNC))) && tick())
 		return -1;
 	return real(dirfd, name, flags, mode);
 }

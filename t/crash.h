@@ -29,12 +29,16 @@
 #include <sys/types.h>
 
 enum {
-	CRASH_PATH = 512
+	CRASH_PATH = 512,
+	CRASH_SHORT = -1 /* for errnum: a write of half of it; else nothing */
 };
 
 /* The nth call from now on ends the process, or fails with errnum if that is
  * not 0.  n below 1: none does. */
 void crash_arm(int n, int errnum);
+
+/* Reads and opens for reading count, too, from now on, or not any more. */
+void crash_reads(bool count);
 
 /* Calls since then; and has the nth been made? */
 int crash_calls(void);

@@ -36,6 +36,7 @@ struct salvage {
 	uint32_t uidvalidity; /* as frames have it; 0: none */
 	uint32_t last_uid, last_no;
 	uint64_t last_modseq, cache_end;
+	uint64_t stamp;        /* MODSEQ of what differs from before */
 	uint64_t octets, live; /* of data files, and of slots in them */
 };
 
@@ -297,7 +298,7 @@ add_frames(struct salvage *v)
 			s++;
 		if ((s < n && v->slots[s].uid == m->uid) || has_gone(v, m->uid))
 			continue;
-		m->modseq = v->header.highestmodseq;
+		m->modseq = v->header.highestmodseq = v->stamp;
 		m->added = m->savedate;
 		spool_msg_seal(m);
 		put_msg(&v->slots, &v->n, &v->room, m);
@@ -317,8 +318,7 @@ add_lost(struct salvage *v)
 
 	for (uint32_t uid = 1; uid < v->header.uidnext && v->ngone < max;
 	     uid++) {
-		struct spool_expunged x = { .uid = uid,
-			.modseq = v->header.highestmodseq };
+		struct spool_expunged x = { .uid = uid, .modseq = v->stamp };
 
 		while (s < v->n && v->slots[s].uid < uid)
 			s++;
@@ -334,6 +334,7 @@ add_lost(struct salvage *v)
 		}
 		spool_expunged_seal(&x);
 		v->gone[v->ngone++] = x;
+		v->header.highestmodseq = v->stamp;
 		v->r->lost++;
 	}
 }
@@ -349,7 +350,7 @@ guess_header(struct salvage *v)
 			h->uidnext = v->last_uid + 1;
 		if (h->highestmodseq < v->last_modseq)
 			h->highestmodseq = v->last_modseq;
-		h->highestmodseq++;
+		v->stamp = h->highestmodseq + 1;
 		return;
 	}
 	*h = (struct spool_header){ .uidvalidity = v->uidvalidity != 0
@@ -358,6 +359,7 @@ guess_header(struct salvage *v)
 		.uidnext = v->last_uid + UIDS_AWAY,
 		.highestmodseq = v->last_modseq + MODSEQS_AWAY };
 	h->recent = h->uidnext;
+	v->stamp = h->highestmodseq;
 }
 
 static void
@@ -440,8 +442,10 @@ drop_keywords(struct salvage *v)
 	for (size_t i = 0; i < v->n; i++) {
 		struct store_msg *m = &v->slots[i];
 
+		if ((m->keywords[0] | m->keywords[1]) == 0)
+			continue;
 		memset(m->keywords, 0, sizeof m->keywords);
-		m->modseq = v->header.highestmodseq;
+		m->modseq = v->header.highestmodseq = v->stamp;
 		spool_msg_seal(m);
 	}
 }

@@ -478,9 +478,18 @@ wait_for_health(struct rig *r)
 	timer_free(&t);
 }
 
+/* What fails: reads too? */
+struct failure {
+	uint32_t seed;
+	int errnum;
+	bool reads;
+	int step;
+	unsigned refused; /* changes, at least */
+};
+
 /* One at a time; one that is refused has not happened. */
 static bool
-fail_at(const char *dir, uint32_t seed, int at, int errnum, int *calls,
+fail_at(const char *dir, const struct failure *f, int at, int *calls,
     unsigned *refused)
 {
 	struct work *w = xcalloc(1, sizeof *w);
@@ -488,11 +497,12 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, int *calls,
 	char *want, *got;
 	bool good;
 
-	set_options(w, seed);
+	set_options(w, f->seed);
 	MUST(work_start(w, &spool_module, dir) == 0);
-	w->model.x = seed;
+	w->model.x = f->seed;
 	make_eager(spool_of(w->rig.store));
-	crash_arm(at, errnum);
+	crash_reads(f->reads);
+	crash_arm(at, f->errnum);
 	for (unsigned i = 0; i < OPS / 2; i++) {
 		const char *why;
 		struct op op;
@@ -518,6 +528,7 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, int *calls,
 	}
 	*calls = crash_calls();
 	crash_arm(0, 0);
+	crash_reads(false);
 	work_restart(w);
 	want = model_words(&w->model);
 	got = work_words(w);
@@ -533,25 +544,27 @@ fail_at(const char *dir, uint32_t seed, int at, int errnum, int *calls,
 }
 
 static void
-test_failures(const char *top, uint32_t seed, int errnum, int step)
+test_failures(const char *top, const struct failure *f)
 {
 	unsigned refused = 0, bad = 0, n = 0;
 	struct places p;
 	int calls = 1;
 
-	for (int at = 1; at <= calls; at += step) {
+	for (int at = 1; at <= calls; at += f->step) {
 		clean(top, &p);
 		crash_hush();
 		why_not.len = 0;
-		if (!fail_at(p.disk, seed, at, errnum, &calls, &refused)) {
+		if (!fail_at(p.disk, f, at, &calls, &refused)) {
 			bad++;
-			printf("# seed %u, call %d fails\n", seed, at);
+			printf("# seed %u, call %d fails\n", f->seed, at);
 			why_not_say();
 		}
 		n++;
 	}
-	ok(bad == 0 && refused > 5, "seed %u: %u calls fail, %u refused", seed,
-	    n, refused);
+	ok(bad == 0 && refused >= f->refused,
+	    "seed %u: %u calls fail (%s%s), %u changes refused", f->seed, n,
+	    f->errnum == CRASH_SHORT ? "short writes" : strerror(f->errnum),
+	    f->reads ? ", reads too" : "", refused);
 }
 
 static uint64_t
@@ -562,6 +575,14 @@ number(const char *s)
 	MUST(ascii_number(slice_str(s), UINT32_MAX, &n) && n > 0);
 	return n;
 }
+
+static const struct failure failures[] = {
+	{ 4, ENOSPC, false, 9, 5 },
+	{ 5, EIO, false, 11, 5 },
+	{ 6, CRASH_SHORT, false, 13, 0 },
+	{ 7, EIO, true, 19, 5 },
+	{ 8, EMFILE, true, 19, 5 },
+};
 
 /* With a seed, a call and a step: only crashes from there, to find more. */
 int
@@ -581,8 +602,8 @@ main(int argc, char **argv)
 		test_crashes(top, 7, 146, 29); /* compaction of a new mailbox */
 		test_compaction(top);
 		test_cuts(top, 3);
-		test_failures(top, 4, ENOSPC, 9);
-		test_failures(top, 5, EIO, 11);
+		for (size_t i = 0; i < NITEMS(failures); i++)
+			test_failures(top, &failures[i]);
 	}
 	crash_loud();
 	tempdir_remove(top);
