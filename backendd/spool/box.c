@@ -140,6 +140,38 @@ box_damaged(const struct spool_mailbox *seen, const char *what)
 	    "mailboxid", mb->store.id, "what", what, NULL);
 }
 
+struct covering {
+	const uint8_t *at;
+	bool found, writable;
+};
+
+static bool
+covers_one(void *arg, struct slice id, void *value)
+{
+	struct covering *c = arg;
+	const struct spool_mailbox *mb = value;
+
+	(void)id;
+	if (mb->map != NULL && c->at >= mb->map &&
+	    c->at < mb->map + mb->map_size)
+		c->found = true;
+	if (mb->draft != NULL && c->at >= mb->draft &&
+	    c->at < mb->draft + mb->draft_size)
+		c->found = c->writable = true;
+	return !c->found;
+}
+
+bool
+box_covers(void *arg, const void *at, bool *writable)
+{
+	struct spool *sp = arg;
+	struct covering c = { .at = at };
+
+	map_each(&sp->open, covers_one, &c);
+	*writable = c.writable;
+	return c.found;
+}
+
 unsigned
 epoch_enter(struct epoch *e)
 {

@@ -167,6 +167,8 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 		return err_add(err, "partition %s", dir);
 	}
 	sp->reclaim = reclaim_new(sp);
+	sp->guard = (struct guard_owner){ .covers = box_covers, .arg = sp };
+	guard_join(&sp->guard);
 	*stp = &sp->store;
 	return 0;
 }
@@ -178,6 +180,7 @@ spool_stop(struct store **stp)
 
 	*stp = NULL;
 	reclaim_free(&sp->reclaim);
+	guard_leave(&sp->guard);
 	MUST(map_count(&sp->open) == 0 && sp->busy == 0);
 	/* No checkpoint: syncing takes seconds, and the next start must be
 	 * able to do without anyway. */

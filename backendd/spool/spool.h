@@ -31,11 +31,13 @@
  * does, and the next start replays at most what makes a checkpoint due and
  * what came while that one ran.
  *
- * Known limits: an I/O error under the mapped index is a SIGBUS, which the
- * daemon's parent answers by restarting it.  A message moved within a
- * partition is one record and so in one of the two mailboxes; moved to another
- * partition it is appended there and then expunged here, and a crash in
- * between leaves both.
+ * Each slot has a checksum, which is looked at whenever the slot is: one that
+ * is wrong makes the mailbox damaged (box_damaged()).  An I/O error under the
+ * mapped index is made a page of zeros (lib/guard.h), which are wrong, too.
+ *
+ * Known limit: a message moved within a partition is one record and so in one
+ * of the two mailboxes; moved to another partition it is appended there and
+ * then expunged here, and a crash in between leaves both.
  */
 #ifndef BACKENDD_SPOOL_SPOOL_H
 #define BACKENDD_SPOOL_SPOOL_H
@@ -49,6 +51,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/err.h"
+#include "lib/guard.h"
 #include "lib/list.h"
 #include "lib/map.h"
 #include "lib/slice.h"
@@ -166,8 +169,9 @@ struct spool {
 	struct map open;  /* ID to struct spool_mailbox, opening ones too */
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
 	struct map ill;   /* IDs of what is to be rebuilt when it is opened */
-	struct boxlist hurt;        /* damaged, and its user does not know */
-	struct boxlist want;        /* to be reclaimed */
+	struct boxlist hurt; /* damaged, and its user does not know */
+	struct boxlist want; /* to be reclaimed */
+	struct guard_owner guard;
 	struct openinglist held_up; /* until a checkpoint is over */
 	struct reclaim *reclaim;
 	struct store_options options;
@@ -522,6 +526,9 @@ void box_unpin(struct spool_mailbox *mb);
  * changes are refused, and the next opening rebuilds it.
  */
 void box_damaged(const struct spool_mailbox *mb, const char *what);
+
+/* Is it in the mapping of an index?  A guard_covers. */
+bool box_covers(void *sp, const void *at, bool *writable);
 
 /* A checkpoint is over: openings that have to rebuild go on. */
 void box_checkpointed(struct spool *sp);

@@ -462,6 +462,48 @@ test_reclaim_damaged(void)
 	store_close(&mb);
 }
 
+static bool was_damaged;
+
+static void
+hear(void *arg, const struct store_news *news)
+{
+	(void)arg;
+	was_damaged |= news->damaged;
+}
+
+/*
+ * Pages of a file that was cut cannot be read, as those of a bad disk: neither
+ * for a reader nor for a writer is that the end of the process.
+ */
+static void
+test_lost_pages(void)
+{
+	struct store_mailbox *mb, *other;
+	char path[PATH_ROOM];
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "whole", "");
+	other = rig_open(&rig, "whole");
+	fill(other, 1);
+	rig_create(&rig, "pages", "");
+	mb = rig_open(&rig, "pages");
+	fill(mb, 300);
+	store_observe(mb, hear, NULL);
+	path_of(path, "pages", SPOOL_INDEX);
+	MUST(truncate(path, 4096) == 0);
+	(void)store_at(mb, 200)->uid;
+	ok(is_right(other, 1), "a page that cannot be read is not the end");
+	rig_ask(&rig);
+	store_expunge(mb, (uint32_t[]){ 7 }, 1, 0, rig_cb, &rig);
+	ok(rig_wait(&rig) != NULL && was_damaged,
+	    "its mailbox takes no changes");
+	store_close(&mb);
+	mb = rig_open(&rig, "pages");
+	ok(mb != NULL && is_right(mb, 300), "and is well when opened again");
+	store_close(&mb);
+	store_close(&other);
+}
+
 static void
 test_full(void)
 {
@@ -502,6 +544,7 @@ main(void)
 	test_gone_files();
 	test_gone_data();
 	test_reclaim_damaged();
+	test_lost_pages();
 	test_full();
 	rig_stop(&rig);
 	tempdir_remove(dir);
