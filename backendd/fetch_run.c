@@ -155,6 +155,14 @@ gather(struct fetching *fe)
 			see->uids[see->n++] = uid;
 		gather_one(fe, v, msg);
 	}
+	if (store_is_damaged(mailbox_store(fe->m))) {
+		/* Nothing of it is to be believed; the mailbox is lost soon. */
+		free(see);
+		reset_batch(fe);
+		fe->unreadable = true;
+		fe->state = STATE_END;
+		return;
+	}
 	set_seen(fe, see);
 	if (fe->n == 0 && (uid == 0 || session_dead(fe->ss))) {
 		fe->state = STATE_END;

@@ -128,6 +128,12 @@ store_observe(struct store_mailbox *mb, store_observer *fn, void *arg)
 	mb->observer_arg = arg;
 }
 
+bool
+store_is_damaged(const struct store_mailbox *mb)
+{
+	return mb->damaged;
+}
+
 const char *
 store_id(const struct store_mailbox *mb)
 {

@@ -260,6 +260,12 @@ typedef void store_observer(void *arg, const struct store_news *news);
 /* One a mailbox; NULL ends it. */
 void store_observe(struct store_mailbox *mb, store_observer *fn, void *arg);
 
+/*
+ * Has its index been found to be damaged, just now perhaps?  Then what was
+ * read of it in this turn may be wrong; see store_news.damaged.
+ */
+bool store_is_damaged(const struct store_mailbox *mb);
+
 /* Borrowed while mb is open. */
 const char *store_id(const struct store_mailbox *mb);
 struct store *store_of(const struct store_mailbox *mb);
@@ -553,6 +559,7 @@ struct store_mailbox {
 	void *observer_arg;
 	uint32_t finger; /* store.c's: where it last looked */
 	uint32_t recent;
+	bool damaged;
 	char id[STORE_ID_MAX + 1];
 };
 

@@ -130,9 +130,9 @@ box_damaged(const struct spool_mailbox *seen, const char *what)
 	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
 	struct spool *sp = mb->sp;
 
-	if (mb->damaged)
+	if (mb->store.damaged)
 		return;
-	mb->damaged = true;
+	mb->store.damaged = true;
 	want_told(mb);
 	map_put(&sp->ill, slice_str(mb->store.id), sp);
 	sp->store.counts.damaged_mailboxes++;
@@ -650,7 +650,7 @@ reopen_done(void *arg)
 	if (o->pinned != NULL)
 		mb->pins++;
 	box_release(mb);
-	if (o->cb != NULL && mb->damaged)
+	if (o->cb != NULL && mb->store.damaged)
 		want_told(mb);
 	if (o->cb != NULL)
 		o->cb(o->arg, &mb->store, NULL);

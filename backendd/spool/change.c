@@ -118,7 +118,7 @@ change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
 	struct err err;
 
 	MUST(e->mb == NULL && slots <= STORE_ITEMS_MAX);
-	if (mb->damaged) {
+	if (mb->store.damaged) {
 		change_refuse(ch, "The mailbox is damaged");
 		return NULL;
 	}

@@ -320,7 +320,7 @@ goes_on(struct reclaim *rc)
 {
 	struct spool_mailbox *mb = rc->mb;
 
-	if (mb->damaged || mb->destroyed) {
+	if (mb->store.damaged || mb->destroyed) {
 		rest(rc, 0);
 		return false;
 	}
@@ -616,7 +616,7 @@ reclaim_want(struct spool *sp, struct spool_mailbox *mb)
 {
 	int64_t now = loop_wall(sp->env.loop).ms / 1000;
 
-	if (mb->wanted || mb->damaged || mb == sp->reclaim->mb ||
+	if (mb->wanted || mb->store.damaged || mb == sp->reclaim->mb ||
 	    !scan_is_worth(&mb->now, &sp->options, sp->reclaim_min, now))
 		return;
 	mb->wanted = true;

@@ -145,7 +145,7 @@ struct spool_mailbox {
 	TAILQ_ENTRY(spool_mailbox) want; /* if it waits to be reclaimed */
 	unsigned pins;                   /* the spool's own work on it */
 	uint32_t checked[SPOOL_CHECKED]; /* slots + 1 lately found good */
-	bool damaged, untold;            /* the index: see box_damaged() */
+	bool untold; /* that it is damaged: see box_damaged() */
 	bool wanted, destroyed;
 	struct meta *meta; /* as applied, while a change of it is under way */
 	bool names_dirty;
