@@ -274,9 +274,11 @@ outgoing(struct stream *s)
 {
 	struct squeeze *z = s->squeeze;
 
-	if (z != NULL && z->deflate != NULL && buf_len(&z->wire) == 0)
+	/* What compresses well gives nothing to write for a while. */
+	while (z != NULL && z->deflate != NULL && buf_len(&z->wire) == 0 &&
+	       s->flow != NULL && buf_len(&s->flow->out) > 0)
 		squeeze_some(s);
-	else if (z != NULL && z->deflate == NULL && buf_len(&z->wire) == 0)
+	if (z != NULL && z->deflate == NULL && buf_len(&z->wire) == 0)
 		free_squeeze(s);
 	return s->squeeze != NULL ? &s->squeeze->wire : &flow_of(s)->out;
 }

@@ -122,6 +122,14 @@ def session(b, tls):
            "and goes out, octet for octet")
     tap.ok(z.raw_in < len(m) * 0.7, "compressed: %d of %d octets" %
            (z.raw_in, len(m)))
+    m = b"Subject: nothing new\r\n\r\n" + b"0123456789abcdef\r\n" * 100000
+    z.send(b"f2 append INBOX {%d+}\r\n%s\r\n" % (len(m), m))
+    z.until(b"f2")
+    z.raw_in = 0
+    z.send(b"h2 fetch * body[]\r\n")
+    lines = z.until(b"h2")
+    tap.ok(m in lines and z.raw_in < 40000,
+           "what says the same again and again: %d octets" % z.raw_in)
     for i in range(50):
         z.send(b"i%d noop\r\n" % i)
         if not z.until(b"i%d" % i)[-1].startswith(b"i%d OK" % i):
