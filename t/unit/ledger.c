@@ -53,7 +53,7 @@ answer(void)
 }
 
 static const struct store_module module = { .at = at, .peek = peek };
-static struct store store = { &module };
+static struct store store = { .module = &module };
 
 struct seen {
 	unsigned calls;
