@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "backendd/copy_run.h"
@@ -18,6 +19,7 @@ struct naming {
 	struct session *ss;
 	struct msgset set;
 	enum copy_kind kind;
+	bool by_uid;
 	struct target *t;
 };
 
@@ -43,17 +45,29 @@ on_open(void *arg, struct target *t)
 	struct quotas *quotas = session_server(na->ss)->quotas;
 	struct msgset set = na->set;
 	struct quota_need need = { 0 };
+	bool limited;
 	uint32_t uid;
 
 	na->t = t;
-	if (view_lost(v) || quota_root_of(quotas, t->name,
-	                        session_cmd(na->ss)->arena) == NULL) {
+	limited = quota_root_of(quotas, t->name, session_cmd(na->ss)->arena) !=
+	          NULL;
+	if (view_lost(v) || (na->by_uid && !limited)) {
 		admitted(na, true);
 		return;
 	}
 	while ((uid = msgset_next(&set, v)) != 0) {
 		need.octets += view_message(v, uid)->size;
 		need.messages++;
+	}
+	if (msgset_passed_over(&set)) { /* RFC 2180 4.4.2 */
+		mailbox_release(&t->m);
+		session_done(na->ss, SESSION_NO, "EXPUNGEISSUED",
+		    "Some of the messages are gone");
+		return;
+	}
+	if (!limited) {
+		admitted(na, true);
+		return;
 	}
 	if (na->kind == COPY_AND_REMOVE)
 		need.from = view_name(v);
@@ -78,6 +92,7 @@ copy(struct session *ss, struct cmd *cmd, bool by_uid, enum copy_kind kind)
 
 	na->ss = ss;
 	na->kind = kind;
+	na->by_uid = by_uid;
 	msgset_parse(&na->set, cmd->args, by_uid);
 	parse_sp(cmd->args);
 	external = parse_mailbox(cmd->args);

@@ -299,6 +299,16 @@ def test_expunge(c):
     ok(len([x for x in r if x.endswith("EXPUNGE")]) == 3, "NOOP tells")
     r = d.must("FETCH %d UID" % (n - 3))
     has(r, r"UID %s\b" % all_uids[-1], "and then numbers are new")
+    c.must("NOOP")
+    c.must("CREATE spare")
+    for command in ("COPY", "MOVE"):
+        c.append("find", simple("gone"), r"\Deleted")
+        d.must("NOOP")
+        c.must("EXPUNGE")
+        has(d.do("%s %d:%d spare" % (command, n - 3, n - 2)),
+            r"^a\d+ NO \[EXPUNGEISSUED\]",
+            "%s takes all that was named or nothing" % command)
+    has(d.must("STATUS spare (MESSAGES)"), r"MESSAGES 0", "and took nothing")
     d.must(r"STORE 1 +FLAGS (\Deleted)")
     r = d.must("CLOSE")
     ok(len(r) == 1, "CLOSE says nothing")

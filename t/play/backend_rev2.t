@@ -124,7 +124,8 @@ def test_uidonly():
     has(r, r"^\* 5 EXISTS$", "EXISTS is said")
     hasnt(r, "UNSEEN", "UNSEEN is not")
     for command in ("FETCH 1 FLAGS", r"STORE 1 +FLAGS (\Seen)", "COPY 1 INBOX",
-                    "MOVE 1 INBOX", "SEARCH ALL", "UID SEARCH 1:2",
+                    "MOVE 1 INBOX", "REPLACE 1 uids {6+}\r\nA: b\r\n",
+                    "SEARCH ALL", "UID SEARCH 1:2",
                     "UID SEARCH OR SEEN NOT 2"):
         has(c.do(command), r"^a\d+ BAD \[UIDREQUIRED\]", "not " + command)
     has(c.must("UID FETCH 3:4 FLAGS"), r"^\* 3 UIDFETCH \(FLAGS \(.*\)\)$",
