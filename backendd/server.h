@@ -80,8 +80,8 @@ struct backendd {
 	struct bulletin *bulletin;   /* notify.c's */
 	struct notices_list noticed; /* sessions that want to hear of changes */
 	struct lmtp_list deliveries;
-	size_t nsearches; /* under way */
-	size_t nreading;  /* ...what they read side by side */
+	size_t nsearches;           /* under way */
+	size_t nreading;            /* ...what they read side by side */
 	struct search_runs waiting; /* for a place among those */
 	size_t nsessions, nwoken, ndeliveries;
 	uint64_t held; /* octets of messages on their way in that are in
