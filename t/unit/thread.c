@@ -114,6 +114,20 @@ static const struct {
 	    { { 1, "Subject: Re: Hello\r\n" },
 	        { 2, "Subject: Re: Hello\r\n" } },
 	    " ((1)(2))", " (1 2)" },
+	{ "what joins siblings is their sibling, though they are replies",
+	    { { 1, "Message-ID: <a@x>\r\nReferences: <0@x>\r\n"
+	           "Subject: Re: s\r\n" },
+	        { 2, "Message-ID: <b@x>\r\nReferences: <0@x>\r\n"
+	             "Subject: Re: s\r\n" },
+	        { 3, "Subject: s\r\n" } },
+	    " ((1)(2)(3))", NULL },
+	{ "...and if it came before them",
+	    { { 1, "Subject: s\r\n" },
+	        { 2, "Message-ID: <a@x>\r\nReferences: <0@x>\r\n"
+	             "Subject: Re: s\r\n" },
+	        { 3, "Message-ID: <b@x>\r\nReferences: <0@x>\r\n"
+	             "Subject: Re: s\r\n" } },
+	    " ((1)(2)(3))", NULL },
 	{ "no subject is not the same subject, to REFERENCES",
 	    { { 1, "To: x\r\n" }, { 2, "Subject: Re:\r\n" } }, " (1)(2)",
 	    " (1 2)" },
