@@ -49,8 +49,8 @@ on_open(void *arg, struct target *t)
 	uint32_t uid;
 
 	na->t = t;
-	limited = quota_root_of(quotas, t->name, session_cmd(na->ss)->arena) !=
-	          NULL;
+	limited =
+	    quota_root_of(quotas, t->name, session_cmd(na->ss)->arena) != NULL;
 	if (view_lost(v) || (na->by_uid && !limited)) {
 		admitted(na, true);
 		return;
