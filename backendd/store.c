@@ -198,7 +198,8 @@ store_index(const struct store_mailbox *mb, uint32_t uid)
 	if (i >= exists) {
 		i = search(mb, uid, 0, exists);
 	} else if ((at = mb->module->at(mb, i)->uid) > uid) {
-		i = search(mb, uid, 0, i);
+		if (i > 0 && (at = mb->module->at(mb, i - 1)->uid) >= uid)
+			i = at == uid ? i - 1 : search(mb, uid, 0, i - 1);
 	} else if (at < uid) {
 		i++;
 		if (i < exists && mb->module->at(mb, i)->uid < uid)
