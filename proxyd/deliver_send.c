@@ -113,7 +113,8 @@ take_answer(struct delivered *s)
 	log_warn(log, "not delivered", "sid", d->sid, "to", LOG_SLICE(r->raw),
 	    "mailbox", LOG_SLICE(s->wish->mailbox), "backend", s->wish->server,
 	    "code", LOG_NUM(s->rcpt.code), "why", s->rcpt.text, NULL);
-	if (code / 100 == 5)
+	/* 452 is a full mailbox, or disk: who comes again should know. */
+	if (code / 100 == 5 || (code == 452 && s->rcpt.enhanced[0] != '\0'))
 		recipient_answer(r, code,
 		    s->rcpt.enhanced[0] == '\0' ? "5.3.0" : s->rcpt.enhanced,
 		    s->rcpt.text);

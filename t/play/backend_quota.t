@@ -3,13 +3,13 @@
 restart and a RENAME, usage that follows every change, and what is refused."""
 import os
 import signal
-import smtplib
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from backend_help import Client, has, hasnt, ok, plan, simple  # noqa
 from backend import Backend  # noqa: E402
+from murder import Murder  # noqa: E402
 
 KIB = b"x" * 1022 + b"\r\n"
 
@@ -222,6 +222,24 @@ def test_defaults(b):
     m.close()
 
 
+def test_frontend():
+    """What the backend answers is what the sender hears."""
+    for said, code in (("later", "452 4.2.2"), ("reject", "552 5.2.2")):
+        with Murder(backends=1, frontends=1, users=1,
+                    settings=["backendd:over_quota = " + said]) as m:
+            admin = Client(m.address("IMAP", "backend1")[1], "admin")
+            admin.must('SETQUOTA "Other Users/user1" (STORAGE 2)')
+            s = m.lmtp()
+            s.docmd("MAIL FROM:<a@example.org>")
+            s.docmd("RCPT TO:<user1@example.org>")
+            answer = "%d %s" % tuple(
+                x.decode() if isinstance(x, bytes) else x
+                for x in s.data(letter(3)))
+            ok(answer.startswith(code), "through a frontend: " + code)
+            s.close()
+            admin.close()
+
+
 with Backend(users=["fred", "joe", "bert"],
              conf=["admin_altnamespace = no"]) as b:
     admin = Client(b.imap_port, "admin")
@@ -237,4 +255,6 @@ with Backend(users=["ann"], conf=[
         "quota_storage = 512k", "quota_messages = 9", "quota_mailboxes = 7",
         "over_quota = reject", "special_use = \\Sent Sent"]) as b:
     test_defaults(b)
+
+test_frontend()
 plan()
