@@ -117,18 +117,14 @@ def test_answer_lost(b, c):
     """The command is whole: it is done, or it is not."""
     for i in range(20):
         s = connect(b)
-        have = re.search(rb"MESSAGES (\d+)", numbers(c)).group(1)
         s.sendall(b'd append INBOX catenate (url "/INBOX/;UID=2" text ' +
                   literal(SMALL) + b")" + b" " + literal(SMALL) + b"\r\n")
         if i % 2:
             take(s, 1)
         cut(s)
-        for _ in range(1000):
-            now = re.search(rb"MESSAGES (\d+)", numbers(c)).group(1)
-            if int(now) != int(have):
-                break
-        if int(now) not in (int(have), int(have) + 2):
-            tap.ok(False, "%s messages, then %s" % (have, now))
+        have = int(re.search(rb"MESSAGES (\d+)", numbers(c)).group(1))
+        if have % 2 == 0: # there were five
+            tap.ok(False, "%d messages" % have)
     tap.ok(True, "both messages or none")
 
 
