@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backendd/announce.h"
+#include "backendd/creator.h"
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
 #include "backendd/quota.h"
@@ -189,6 +190,18 @@ admitted(void *arg, bool fits)
 		quota_refuse(c->ss);
 }
 
+/* An INBOX on a partition that was named is a new user's all the same. */
+static void
+take_settings(struct create *c, struct slice owner)
+{
+	struct arena *a = session_cmd(c->ss)->arena;
+	struct creator_settings *s = arena_alloc(a, sizeof(*s));
+
+	creator_settings(session_server(c->ss), arena_string(a, owner), a, s);
+	if (s->has_quota)
+		c->how.quota = &s->quota;
+}
+
 static void
 create(struct create *c)
 {
@@ -222,6 +235,8 @@ create(struct create *c)
 		return;
 	}
 	c->how.acl = new_acl(ss, c->name);
+	if (mboxname_is_inbox(name) && owner.len > 0)
+		take_settings(c, owner);
 	quota_admit(ss, c->name, &one, admitted, c);
 }
 

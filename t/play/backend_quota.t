@@ -215,6 +215,10 @@ def test_defaults(b):
         r"^\* QUOTA INBOX \(STORAGE 0 512 MESSAGE 0 9 MAILBOX 2 7\)$",
         "a new user's quota")
     c.close()
+    admin = Client(b.imap_port, "admin")
+    admin.must('CREATE "Other Users/bob" (PARTITION default)')
+    has(admin.must('GETQUOTA "Other Users/bob"'), r"MAILBOX 1 7\)$",
+        "whoever makes him")
     m = b.lmtp()
     m.docmd("MAIL FROM:<a@example.org>")
     m.docmd("RCPT TO:<ann@test>")
