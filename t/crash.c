@@ -230,6 +230,55 @@ sync_call(int fd, int (*real)(int))
 	return result;
 }
 
+/* A directory and what is below it; as deep as what is tested makes them. */
+static void
+shadow_tree(int dir)
+{
+	char fresh[CRASH_PATH], path[CRASH_PATH], self[64];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", dir);
+	d = opendir(self);
+	MUST(d != NULL);
+	while ((e = readdir(d)) != NULL) {
+		struct stat st;
+		int fd;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof path, "%s/%.200s", self, e->d_name);
+		fd = real_open(path, O_RDONLY | O_NOFOLLOW);
+		if (fd == -1)
+			continue; /* somebody has just removed it */
+		MUST(fstat(fd, &st) == 0);
+		if (S_ISDIR(st.st_mode)) {
+			shadow_tree(fd);
+		} else {
+			shadow_take(fd, fresh, path);
+			MUST(real_rename(fresh, path) == 0);
+		}
+		close(fd);
+	}
+	closedir(d);
+	shadow_take(dir, fresh, path);
+	MUST(real_rename(fresh, path) == 0);
+}
+
+/* Of the file system, but only what is below fd is of interest. */
+int
+syncfs(int fd)
+{
+	if (tick())
+		return -1;
+	if (shadow != NULL) {
+		pthread_mutex_lock(&shadow_lock);
+		shadow_tree(fd);
+		pthread_mutex_unlock(&shadow_lock);
+	}
+	return 0;
+}
+
 /* ---- the calls ---- */
 
 #define WRAP(type, name, params, before, ...) \

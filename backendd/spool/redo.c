@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "backendd/spool/spool.h"
 #include "lib/must.h"
 #include "lib/wire.h"
+#include "lib/xalloc.h"
 
 enum part {
 	PART_MAILBOX = 1,
@@ -107,8 +109,9 @@ struct redo {
 	uint64_t number;
 	bool replay;
 	char id[STORE_ID_MAX + 1];
-	bool missing; /* replay: the mailbox is not there (any more) */
-	bool newer;   /* replay: its index has this record's slots already */
+	struct look *look; /* replay; else NULL */
+	bool missing;      /* the mailbox is not there (any more) */
+	bool newer; /* replay: its index has this record's slots already */
 	struct {
 		int fd; /* -1: none */
 		uint32_t no;
@@ -159,30 +162,70 @@ redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 	return fd;
 }
 
-/* What the disk has of it, at a replay. */
-static void
-look(struct redo *r)
+/* What the disk has of a mailbox, at a replay; looked up once. */
+struct look {
+	bool missing;  /* the mailbox is not there (any more) */
+	uint64_t base; /* its index has the slots of records up to this */
+};
+
+static struct look *
+look_at(struct spool *sp, const char *id)
 {
+	struct look *l = xcalloc(1, sizeof *l);
 	struct spool_header h;
 	char path[SPOOL_PATH];
 	struct stat st;
 	struct err err;
 	int fd;
 
-	r->missing = r->newer = false;
-	spool_dir_path(path, r->id);
-	if (fstatat(r->sp->dirfd, path, &st, 0) == -1) {
-		r->missing = true;
-		return;
-	}
-	spool_path(path, r->id, SPOOL_INDEX, 0);
-	fd = openat(r->sp->dirfd, path, O_RDONLY | O_CLOEXEC);
+	spool_dir_path(path, id);
+	l->missing = fstatat(sp->dirfd, path, &st, 0) == -1;
+	spool_path(path, id, SPOOL_INDEX, 0);
+	fd = l->missing ? -1 : openat(sp->dirfd, path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return;
-	if (spool_read(fd, &h, sizeof h, 0, &err) == 0 &&
-	    spool_header_good(&h) && h.base >= r->number)
-		r->newer = true;
+		return l;
+	if (spool_read(fd, &h, sizeof h, 0, &err) == 0 && spool_header_good(&h))
+		l->base = h.base;
 	close(fd);
+	return l;
+}
+
+static void
+look(struct redo *r)
+{
+	struct look *l = map_find(&r->sp->looks, slice_str(r->id));
+
+	if (l == NULL) {
+		l = look_at(r->sp, r->id);
+		map_put(&r->sp->looks, slice_str(r->id), l);
+	}
+	r->look = l;
+	r->missing = l->missing;
+	r->newer = l->base >= r->number;
+}
+
+static bool
+forget_one(void *arg, struct slice id, void *value)
+{
+	(void)arg, (void)id;
+	free(value);
+	return true;
+}
+
+void
+redo_forget(struct spool *sp)
+{
+	map_each(&sp->looks, forget_one, NULL);
+	map_fini(&sp->looks);
+	map_init(&sp->looks);
+}
+
+static void
+set_missing(struct redo *r, bool missing)
+{
+	r->missing = missing;
+	if (r->look != NULL)
+		r->look->missing = missing;
 }
 
 static int
@@ -273,7 +316,7 @@ part_create(struct redo *r, struct wire *w, struct err *err)
 
 	if (w->failed || header.len != SPOOL_SLOT)
 		return err_set(err, "bad mailbox");
-	r->missing = false;
+	set_missing(r, false);
 	if (spool_make_dirs(r->sp->dirfd, r->id, err) == -1 ||
 	    write_names(r, content, err) == -1)
 		return -1;
@@ -320,7 +363,7 @@ part_destroy(struct redo *r, struct err *err)
 	if (to_trash(r, path, trash, err) == -1)
 		return -1;
 	*d = (struct dirty){ .gone = true, .data_low = 1 };
-	r->missing = true;
+	set_missing(r, true);
 	return 0;
 }
 

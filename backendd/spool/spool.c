@@ -18,6 +18,7 @@ enum {
 	/* What a start has to replay: a second or two. */
 	CHECKPOINT_OCTETS = 64 * 1024 * 1024,
 	CHECKPOINT_RECORDS = 20000,
+	CHECKPOINT_FEW = 32,
 	COMPACT_DEAD = 256,
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
@@ -102,6 +103,7 @@ spool_prepare(struct spool *sp, struct err *err)
 	result = journal_open(&sp->journal, sp->env.loop, sp->env.jobs, log,
 	    after, replay, sp, err);
 	free(log);
+	redo_forget(sp);
 	return result;
 }
 
@@ -123,6 +125,8 @@ spool_free(struct spool *sp)
 	reclaim_free(&sp->reclaim);
 	dirty_free(&sp->dirty);
 	map_fini(&sp->ill);
+	redo_forget(sp);
+	map_fini(&sp->looks);
 	map_fini(&sp->open);
 	timer_free(&sp->timer);
 	task_free(&sp->task);
@@ -147,6 +151,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->dirfd = -1;
 	sp->checkpoint_octets = CHECKPOINT_OCTETS;
 	sp->checkpoint_records = CHECKPOINT_RECORDS;
+	sp->checkpoint_few = CHECKPOINT_FEW;
 	sp->compact_dead = COMPACT_DEAD;
 	sp->reclaim_min = RECLAIM_MIN;
 	sp->reclaim_again = RECLAIM_AGAIN;
@@ -154,6 +159,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	map_init(&sp->open);
 	map_init(&sp->dirty);
 	map_init(&sp->ill);
+	map_init(&sp->looks);
 	TAILQ_INIT(&sp->hurt);
 	TAILQ_INIT(&sp->want);
 	TAILQ_INIT(&sp->held_up);

@@ -168,6 +168,7 @@ struct spool {
 	struct journal *journal;
 	struct map open;  /* ID to struct spool_mailbox, opening ones too */
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
+	struct map looks; /* at a replay: ID to struct look */
 	struct map ill;   /* IDs of what is to be rebuilt when it is opened */
 	struct boxlist hurt; /* damaged, and its user does not know */
 	struct boxlist want; /* to be reclaimed */
@@ -187,6 +188,7 @@ struct spool {
 	size_t busy;
 	size_t checkpoint_octets;    /* of log, that make one due */
 	uint64_t checkpoint_records; /* so do these: small ones take longer */
+	size_t checkpoint_few;       /* mailboxes, that are synced one by one */
 	uint32_t compact_dead;       /* slots, at least, and a quarter of all */
 	uint64_t reclaim_min;        /* octets in a file, at least */
 	int64_t reclaim_again; /* seconds, when there was nothing to gain */
@@ -343,6 +345,9 @@ void redo_destroy(struct buf *b);
  */
 int redo_apply(struct spool *sp, uint64_t number, struct slice record,
     struct err *err) MUST_CHECK;
+
+/* What a replay has remembered goes. */
+void redo_forget(struct spool *sp);
 
 /* As redo_apply, at start: an index that is newer is left alone. */
 int redo_replay(struct spool *sp, uint64_t number, struct slice record,
