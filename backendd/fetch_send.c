@@ -103,6 +103,7 @@ on_window(void *arg, struct store_chunk *chunk)
 static void
 wait_ahead(struct fetching *fe)
 {
+	session_flush(fe->ss); /* the client has something to do meanwhile */
 	fe->state = STATE_WAIT;
 	fe->waits_ahead = true;
 }
@@ -139,6 +140,7 @@ next_window(struct fetching *fe)
 	}
 	fill_window(fe, w, fe->pos);
 	MUST(w->n > 0);
+	session_flush(fe->ss);
 	fe->state = STATE_WAIT;
 	store_read(mailbox_store(fe->m), w->parts, w->n, on_window, fe);
 }
