@@ -105,7 +105,8 @@ copy(struct session *ss, struct cmd *cmd, bool by_uid, enum copy_kind kind)
 	if (why != NULL)
 		session_done(ss, SESSION_BAD, NULL, why);
 	else if (kind == COPY_AND_REMOVE && view_access(v) == VIEW_READ_ONLY)
-		session_done(ss, SESSION_NO, NULL, "Mailbox is read-only");
+		session_done(ss, SESSION_NO, "READ-ONLY",
+		    "Mailbox is read-only");
 	else if (kind == COPY_AND_REMOVE && !may_take_away(v))
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 	else

@@ -129,7 +129,8 @@ may_expunge(struct session *ss)
 	const struct view *v = session_view(ss);
 
 	if (view_access(v) == VIEW_READ_ONLY)
-		session_done(ss, SESSION_NO, NULL, "Mailbox is read-only");
+		session_done(ss, SESSION_NO, "READ-ONLY",
+		    "Mailbox is read-only");
 	else if (!(view_rights(v) & ACL_EXPUNGE))
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
 	else

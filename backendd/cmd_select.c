@@ -113,8 +113,8 @@ first_unseen(const struct view *v)
 	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
 	uint32_t exists = store_numbers(mb)->exists;
 
-	if (view_seen(v) == NULL && store_numbers(mb)->unseen == 0)
-		return 0;
+	if (view_seen(v) == NULL)
+		return mailbox_first_unseen(view_mailbox(v));
 	for (uint32_t i = 0; i < exists; i++)
 		if (!view_is_seen(v, store_at(mb, i)))
 			return i + 1;

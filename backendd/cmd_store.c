@@ -80,13 +80,15 @@ static void
 finish(struct storing *st)
 {
 	struct session *ss = st->ss;
+	const char *code = modified_code(st);
 
 	mailbox_release(&st->m);
+	if (code == NULL && msgset_passed_over(&st->set))
+		code = "EXPUNGEISSUED";
 	if (st->why != NULL)
 		session_done(ss, SESSION_NO, "UNAVAILABLE", st->why);
 	else
-		session_done(ss, SESSION_OK, modified_code(st),
-		    "Store completed");
+		session_done(ss, SESSION_OK, code, "Store completed");
 }
 
 static void
@@ -311,7 +313,8 @@ begin(struct storing *st)
 	const char *why;
 
 	if (view_access(v) == VIEW_READ_ONLY) {
-		session_done(ss, SESSION_NO, NULL, "Mailbox is read-only");
+		session_done(ss, SESSION_NO, "READ-ONLY",
+		    "Mailbox is read-only");
 		return;
 	}
 	if (!may_store(st, view_rights(v))) {

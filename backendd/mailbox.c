@@ -57,6 +57,7 @@ struct mailbox {
 	struct mailbox_change *changes; /* with MODSEQs above changes_from */
 	size_t nchanges, changes_size;
 	uint64_t changes_from;
+	uint32_t seen_below; /* UIDs below it have \Seen */
 	char id[STORE_ID_MAX + 1];
 };
 
@@ -270,6 +271,38 @@ remember_changes(struct mailbox *m, const struct store_news *n)
 		    (struct mailbox_change){ n->modseq, n->changed[i] };
 }
 
+/* They may have lost \Seen. */
+static void
+look_again(struct mailbox *m, const struct store_news *n)
+{
+	const struct store_msg *msg;
+
+	for (size_t i = 0; i < n->nchanged && n->changed[i] < m->seen_below;
+	     i++) {
+		msg = store_find(m->mb, n->changed[i]);
+		if (msg != NULL && !(msg->flags & STORE_SEEN)) {
+			m->seen_below = msg->uid;
+			return;
+		}
+	}
+}
+
+uint32_t
+mailbox_first_unseen(struct mailbox *m)
+{
+	const struct store_numbers *n = store_numbers(m->mb);
+	uint32_t i = store_index(m->mb, m->seen_below);
+
+	if (n->unseen == 0)
+		return 0;
+	while (i < n->exists && (store_at(m->mb, i)->flags & STORE_SEEN))
+		i++;
+	if (i == n->exists)
+		return 0;
+	m->seen_below = store_at(m->mb, i)->uid;
+	return i + 1;
+}
+
 bool
 mailbox_changes(const struct mailbox *m, uint64_t since,
     const struct mailbox_change **changes, size_t *n)
@@ -314,8 +347,10 @@ on_news(void *arg, const struct store_news *n)
 			    on_repairable, m);
 		return;
 	}
-	if (n->nchanged > 0)
+	if (n->nchanged > 0) {
 		remember_changes(m, n);
+		look_again(m, n);
+	}
 	if (m->page != NULL)
 		ledger_news(m->all->ledger, m->page);
 	if (m->all->observer != NULL)
@@ -337,6 +372,7 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 		store_observe(mb, on_news, m);
 		m->changes_from = store_numbers(mb)->highestmodseq;
 		m->nchanges = 0;
+		m->seen_below = 0;
 	}
 	if (mb != NULL && m->all->ledger != NULL)
 		m->page = ledger_opened(m->all->ledger, mb);

@@ -74,6 +74,12 @@ void mailbox_forgive(struct mailboxes *ms, struct store *st, struct slice id);
 struct store_mailbox *mailbox_store(const struct mailbox *m); /* borrowed */
 const struct store_numbers *mailbox_numbers(const struct mailbox *m);
 
+/*
+ * The number of the first message without \Seen; 0: there is none.  What was
+ * found is remembered, so that who selects it again does not look again.
+ */
+uint32_t mailbox_first_unseen(struct mailbox *m);
+
 /* Who is told of news.  Embed it; the list is the mailbox's. */
 struct mailbox_watcher {
 	TAILQ_ENTRY(mailbox_watcher) link;

@@ -216,6 +216,40 @@ def test_fetch():
     d.close()
 
 
+def test_passed_over():
+    """RFC 5530: EXPUNGEISSUED, and who may not change anything."""
+    c, d = client("QRESYNC"), Client(server.port, "joe")
+    fill(c, "over", 3)
+    c.must("SELECT over")
+    d.must("SELECT over")
+    d.must(r"STORE 2 +FLAGS (\Deleted)")
+    d.must("EXPUNGE")
+    has(c.do(r"STORE 1:3 +FLAGS (\Seen)"), r"^a\d+ OK \[EXPUNGEISSUED\]",
+        "STORE of what is gone")
+    has(c.do("FETCH 1:3 FLAGS"), r"^a\d+ NO \[EXPUNGEISSUED\]",
+        "FETCH of what is gone")
+    c.must("EXAMINE over")
+    for command in (r"STORE 1 +FLAGS (\Seen)", "EXPUNGE", "MOVE 1 plain"):
+        has(c.do(command), r"^a\d+ NO \[READ-ONLY\]", command)
+    c.close()
+    d.close()
+
+
+def test_drained():
+    """A session in IDLE is told BYE when the server ends, and no more."""
+    c = client("QRESYNC")
+    c.must("SELECT plain")
+    c.begin("IDLE")
+    c.line()
+    server.stop()
+    has([c.line()], r"^\* BYE \[UNAVAILABLE\]", "BYE")
+    try:
+        ok(False, "and then %s" % c.line())
+    except EOFError:
+        ok(True, "and the end")
+    c.close()
+
+
 def test_move():
     c = client("QRESYNC")
     fill(c, "from", 4)
@@ -276,12 +310,12 @@ def test_large():
 server = Server()
 try:
     for test in (test_not_enabled, test_syntax, test_expunge, test_delayed,
-                 test_select, test_fetch, test_move, test_idle, test_large):
+                 test_select, test_fetch, test_passed_over, test_move,
+                 test_idle, test_large, test_drained):
         try:
             test()
         except (EOFError, OSError, IndexError, AttributeError) as e:
             ok(False, "%s: %r" % (test.__name__, e))
-    server.stop()
     ok(server.proc.returncode == 0, "and ends when told to")
 finally:
     if server.proc.poll() is None:

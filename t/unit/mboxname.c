@@ -317,6 +317,48 @@ test_details(void)
 	    "another's is not reached by one's own address");
 }
 
+/* RFC 6855: names in UTF-8, both ways. */
+static void
+test_utf8(void)
+{
+	static const struct {
+		const char *utf8, *internal; /* NULL: none */
+	} names[] = {
+		{ "Drafts", "user.fred.Drafts" },
+		{ "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/"
+		  "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e",
+		    "user.fred.~peter.mail.&U,BTFw-.&ZeVnLIqe-" },
+		{ "A&B", "user.fred.A&-B" },
+		{ "&U,BTFw-", "user.fred.&-U,BTFw-" },
+		{ "a\xff", NULL },
+		{ "a\x7f", NULL },
+		{ "a\xc2\x85", NULL },
+		{ "a\xe2\x80\xa8", NULL },
+		{ "a\xe2\x80\xa9", NULL },
+	};
+	struct mboxname_view v = { .layout = &alt_slash,
+		.user = slice_str("fred"),
+		.utf8 = true };
+	struct arena a;
+
+	arena_init(&a);
+	for (size_t i = 0; i < NITEMS(names); i++) {
+		struct slice name, back;
+		const char *why = mboxname_from_external(&a, &v,
+		    slice_str(names[i].utf8), &name);
+
+		if (names[i].internal == NULL) {
+			ok(why != NULL, "UTF-8 %zu is refused", i);
+			continue;
+		}
+		ok(why == NULL && slice_is(name, names[i].internal),
+		    "UTF-8 %zu: %s", i, names[i].internal);
+		back = mboxname_to_external(&a, &v, name);
+		ok(slice_is(back, names[i].utf8), "and back");
+	}
+	arena_reset(&a);
+}
+
 int
 main(void)
 {
@@ -329,5 +371,6 @@ main(void)
 	test_keys();
 	test_details();
 	arena_reset(&arena);
+	test_utf8();
 	return done_testing();
 }

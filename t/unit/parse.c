@@ -279,6 +279,35 @@ test_sticks(void)
 	is_str(parse_error(&p), "String expected", "...and is kept");
 }
 
+static void
+test_utf8(void)
+{
+	struct parse p = over("\"\xc3\xa9\"");
+
+	parse_want_utf8(&p);
+	ok(slice_is(parse_astring(&p), "\xc3\xa9"), "UTF-8 in quotes");
+	p = over("\"\xc3\"");
+	ok(parse_astring(&p).len == 1 && parse_error(&p) == NULL,
+	    "without that, anything");
+	p = over("\"\xc3\"");
+	parse_want_utf8(&p);
+	parse_astring(&p);
+	ok(parse_error(&p) != NULL, "with it, nothing else");
+}
+
+static void
+test_between(void)
+{
+	struct parse p = over("(a {b} c) d"), before = p;
+
+	parse_open(&p);
+	parse_atom(&p);
+	ok(slice_is(parse_between(&before, &p), "(a"), "text between");
+	parse_sp(&p);
+	parse_astring(&p);
+	ok(parse_between(&before, &p).ptr == NULL, "but for a literal");
+}
+
 int
 main(void)
 {
@@ -292,6 +321,8 @@ main(void)
 	test_append();
 	test_flags();
 	test_sticks();
+	test_utf8();
+	test_between();
 	arena_reset(&arena);
 	return done_testing();
 }

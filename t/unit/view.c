@@ -733,6 +733,41 @@ test_own(void)
 	mailbox_release(&m);
 }
 
+static uint32_t
+first_unseen(const struct store_mailbox *mb)
+{
+	for (uint32_t i = 0; i < store_numbers(mb)->exists; i++)
+		if (!(store_at(mb, i)->flags & STORE_SEEN))
+			return i + 1;
+	return 0;
+}
+
+/* What is remembered of \Seen is what a look would find. */
+static void
+test_unseen(void)
+{
+	struct mailbox *m;
+	bool same = true, some = false;
+
+	rig_create(&rig, "unseen", "");
+	m = open_box("unseen");
+	state = 3;
+	for (unsigned i = 0; i < 200; i++) {
+		uint32_t want;
+
+		if (i % 5 == 0)
+			random_append(mailbox_store(m));
+		if (i % 7 == 0)
+			random_expunge(mailbox_store(m));
+		random_change(mailbox_store(m), NULL);
+		want = first_unseen(mailbox_store(m));
+		some = some || want > 5;
+		same = same && mailbox_first_unseen(m) == want;
+	}
+	ok(same && some, "the first message without \\Seen");
+	mailbox_release(&m);
+}
+
 /* More changes than a mailbox remembers. */
 static void
 test_many(void)
@@ -854,6 +889,7 @@ main(void)
 	test_parked();
 	test_own();
 	test_many();
+	test_unseen();
 	for (uint32_t seed = 1; seed <= 12; seed++)
 		test_law(seed);
 	mailboxes_free(&boxes);

@@ -45,6 +45,18 @@ test_strings(void)
 	ok(wrote(&out, "\"\""), "an empty one is not NIL");
 }
 
+/* To a peer that takes UTF-8 in quoted strings (RFC 6855). */
+static void
+test_utf8(void)
+{
+	w.utf8 = true;
+	write_astring(&w, slice_str("\xc3\xa9\""));
+	ok(wrote(&out, "\"\xc3\xa9\\\"\""), "UTF-8 is quoted");
+	write_string(&w, slice_str("\xc3"));
+	ok(wrote(&out, "{1}\r\n\xc3"), "what is none is a literal");
+	w.utf8 = false;
+}
+
 static void
 test_long(void)
 {
@@ -135,6 +147,7 @@ main(void)
 	buf_init(&out, 4096);
 	write_init(&w, &out, WRITE_SERVER);
 	test_strings();
+	test_utf8();
 	test_long();
 	test_literals();
 	test_replies();
