@@ -10,7 +10,7 @@
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/mboxes.h"
-#include "backendd/search_cmd.h"
+#include "backendd/search_result.h"
 #include "backendd/search_progress.h"
 #include "backendd/server.h"
 #include "backendd/session.h"

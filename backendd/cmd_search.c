@@ -1,21 +1,15 @@
 #include "backendd/condstore.h"
-#include "backendd/context.h"
 #include "backendd/handlers.h"
-#include "backendd/search_cmd.h"
+#include "backendd/search_result.h"
 #include "backendd/session.h"
 #include "imap/parse.h"
 #include "imap/search.h"
-#include "imap/seqset.h"
 #include "lib/arena.h"
-#include "lib/buf.h"
 #include "lib/must.h"
 
 struct searching {
-	struct session *ss;
 	struct search search;
-	enum search_numbers numbers;
-	struct search_hits hits;
-	struct context *context; /* NULL: none, or none is to be had */
+	struct search_result result;
 };
 
 static void
@@ -24,62 +18,26 @@ on_found(void *arg, const struct search_facts *facts, struct slice headers)
 	struct searching *se = arg;
 
 	(void)headers;
-	search_hits_add(&se->hits, &se->search, facts);
-}
-
-/* False: there is too much to keep. */
-static bool
-save(struct searching *se)
-{
-	struct seqset saved;
-
-	if (!(se->search.returns & SEARCH_RETURN_SAVE))
-		return true;
-	search_hits_saved(&se->hits, &se->search, session_cmd(se->ss)->arena,
-	    &saved);
-	return session_save(se->ss, &saved);
-}
-
-static bool
-update(struct searching *se)
-{
-	struct context_hits hits;
-
-	if (se->context == NULL)
-		return false;
-	context_hits_of(&hits, &se->hits);
-	return context_start(&se->context, &hits);
+	search_hits_add(&se->result.hits, &se->search, facts);
 }
 
 static void
 on_done(void *arg)
 {
 	struct searching *se = arg;
-	struct search_found found = { .by_uid = se->numbers == SEARCH_BY_UID };
-	bool saved = save(se);
-	struct buf *out = arena_alloc(session_cmd(se->ss)->arena, sizeof(*out));
 
-	search_hits_write(&se->hits, &se->search, session_cmd(se->ss)->tag,
-	    found, out);
-	if ((se->search.returns & SEARCH_RETURN_UPDATE) && !update(se))
-		search_cmd_noupdate(se->ss, out);
-	search_hits_fini(&se->hits);
-	if (saved)
-		search_cmd_reply(se->ss, out, SESSION_OK, NULL,
-		    "Search completed");
-	else
-		search_cmd_reply(se->ss, out, SESSION_NO, "NOTSAVED",
-		    "Too many messages to save");
+	search_result_finish(&se->result);
 }
 
 /* RETURN (UPDATE): args are as they were before the parse. */
 static void
-begin_context(struct searching *se, const struct parse *args)
+begin_context(struct session *ss, struct searching *se,
+    enum search_numbers numbers, const struct parse *args)
 {
-	struct context *cx = context_new(se->ss, se->numbers, args);
+	struct context *cx = context_new(ss, numbers, args);
 	bool badcharset;
 
-	se->context = cx;
+	se->result.context = cx;
 	if (cx == NULL)
 		return;
 	MUST(search_parse(context_parse(cx), context_search(cx), &badcharset) ==
@@ -98,13 +56,13 @@ search(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	bool badcharset = false;
 	const char *why;
 
-	se->ss = ss;
-	se->numbers = numbers;
 	why = search_parse(cmd->args, &se->search, &badcharset);
 	if (search_cmd_refused(ss, &se->search, numbers, why, badcharset))
 		return;
+	search_result_begin(&se->result, ss, &se->search, numbers,
+	    "Search completed");
 	if (se->search.returns & SEARCH_RETURN_UPDATE)
-		begin_context(se, &before);
+		begin_context(ss, se, numbers, &before);
 	if (session_enabled(ss) & ENABLED_REV2) /* it has no SEARCH response */
 		search_want_esearch(&se->search);
 	if (se->search.modseq)

@@ -32,6 +32,7 @@ struct context;
 struct contexts; /* a session's: NULL while it has none */
 struct parse;
 struct search;
+struct search_hits;
 struct session;
 struct sort;
 struct sorted;

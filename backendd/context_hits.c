@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/context_hits.h"
+#include "backendd/search_result.h"
 #include "backendd/sorted.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"

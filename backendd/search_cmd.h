@@ -14,11 +14,8 @@
 #include "backendd/session.h"
 #include "lib/cdefs.h"
 
-struct arena;
 struct buf;
 struct search;
-struct search_found;
-struct seqset;
 
 enum search_numbers {
 	SEARCH_BY_NUMBER,
@@ -52,29 +49,5 @@ void search_cmd_reply(struct session *ss, struct buf *out,
 
 /* "* NO [NOUPDATE "tag"]" of the running command, behind its response. */
 void search_cmd_noupdate(struct session *ss, struct buf *out);
-
-/* Messages found, in the order of the response. */
-struct search_hits {
-	struct {
-		uint32_t uid, seq;
-	} * at;
-	uint64_t *modseqs; /* of them; only if the search has MODSEQ */
-	size_t count, size;
-};
-
-void search_hits_add(struct search_hits *h, const struct search *s,
-    const struct search_facts *facts);
-void search_hits_fini(struct search_hits *h);
-
-/*
- * The response, put into out with a limit of its own.  found has what is not
- * told by the hits.
- */
-void search_hits_write(const struct search_hits *h, const struct search *s,
-    struct slice tag, struct search_found found, struct buf *out);
-
-/* What SAVE keeps of them, by RETURN's other options (RFC 5182, 9394). */
-void search_hits_saved(const struct search_hits *h, const struct search *s,
-    struct arena *a, struct seqset *saved);
 
 #endif

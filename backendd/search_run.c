@@ -20,7 +20,7 @@
 #include "lib/xalloc.h"
 
 enum {
-	LOOKED_MAX = 16384,  /* messages looked at in one turn */
+	LOOKED_MAX = 8192,   /* messages looked at in one turn */
 	CANDIDATES = 1024,   /* ...of which so many need reading */
 	BATCHES = 3,         /* of messages, read and tested side by side */
 	BATCH_MESSAGES = 64, /* in one of them */

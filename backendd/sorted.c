@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "backendd/search_cmd.h"
+#include "backendd/search_result.h"
 #include "backendd/sorted.h"
 #include "imap/search.h"
 #include "imap/sort.h"
