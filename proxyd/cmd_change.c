@@ -56,6 +56,7 @@ struct change {
 	bool tree;               /* all below old goes, too */
 	bool denied;             /* NO, for want of a right */
 	bool absent;             /* NO, it is not there */
+	bool exists;             /* NO, what is to come is there */
 	struct timer *timer;     /* CHANGE_PAUSE, CHANGE_AGAIN */
 	struct mono until;
 
@@ -207,6 +208,19 @@ was_done(struct session *ss)
 	       (!c->had_fresh && is_there(ss, c->fresh));
 }
 
+/*
+ * What the backend says is gone is listed for a while yet, or what it says is
+ * there is not listed yet: it has still to tell the update server.
+ */
+static bool
+is_ahead(struct session *ss)
+{
+	struct change *c = ss->cmd.state;
+
+	return (c->absent && c->old.ptr != NULL && is_there(ss, c->old)) ||
+	       (c->exists && c->fresh.ptr != NULL && !is_there(ss, c->fresh));
+}
+
 static void
 looked(void *arg, enum route_answer answer, const struct mboxrec *rec)
 {
@@ -221,8 +235,8 @@ looked(void *arg, enum route_answer answer, const struct mboxrec *rec)
 		pause_a_moment(ss);
 	else if (was_done(ss))
 		session_done(ss, WRITE_OK, RESPCODE_NONE, "Completed");
-	else if (c->absent && c->old.ptr != NULL && is_there(ss, c->old))
-		pause_a_moment(ss); /* gone there, and listed for a while yet */
+	else if (is_ahead(ss))
+		pause_a_moment(ss);
 	else
 		repeat_answer(ss);
 }
@@ -251,6 +265,7 @@ answered(struct session *ss, struct leg *g, const struct ask_answer *a)
 	c->denied = a->text->code == RESPCODE_NOPERM ||
 	            a->text->code == RESPCODE_NONEXISTENT;
 	c->absent = a->text->code == RESPCODE_NONEXISTENT;
+	c->exists = a->text->code == RESPCODE_ALREADYEXISTS;
 	c->code = code_text(ss, a->text);
 	c->text = arena_string(&ss->arena, a->text->text);
 	if (a->status == WRITE_OK)

@@ -128,6 +128,37 @@ def half_gone(m, w, ask):
     tap.ok("half" not in names(w), "and it is gone")
 
 
+def half_made(m, w, ask):
+    """The backend has it, and the list has not heard of it yet."""
+    update = Middle()
+    update.to = int(m.run.plan["mupdate"].split(":")[1])
+    conf = m.path("conf", "backend1.conf")
+    with open(conf) as f:
+        text = f.read()
+    with open(conf, "w") as f:
+        f.write(text.replace(m.run.plan["mupdate"],
+                             "127.0.0.1:%d" % update.port))
+    m.down("backend1")
+    m.up("backend1")
+    await_that(lambda: w.ask("CREATE before")[1].startswith("OK"),
+               "the backend is back")
+    ask.trap(True, rb"(?m)^\S+ OK ")
+    tag = w.begin("CREATE fresh")
+    await_that(lambda: ask.trapped is None, "the first answer is lost")
+    update.down()
+    editor = Client(update.to)
+    editor.banner()
+    editor.login("admin")
+    editor.ask(b"DELETE", b"user.user1.fresh")
+    threading.Timer(1, update.up).start()
+    lines = [w.response()]
+    while not lines[-1].startswith(tag):
+        lines.append(w.response())
+    tap.ok(b" OK " in lines[-1], "made by the backend, then listed: %r" %
+           lines[-1])
+    tap.ok("fresh" in names(w), "and it is there")
+
+
 def unknown(m, w, ask):
     """The backend stays away."""
     open_leg(w)
@@ -148,5 +179,6 @@ with Murder(backends=1, frontends=2, users=1,
     refused(client, between)
     renounced(murder, between)
     half_gone(murder, client, between)
+    half_made(murder, client, between)
     unknown(murder, client, between)
 tap.done()
