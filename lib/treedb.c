@@ -618,28 +618,68 @@ see_top(void *arg, struct slice key, struct slice value)
 	return TREEDB_STOP;
 }
 
+static int
+walk_below(struct treedb *t, struct slice key, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err)
+{
+	struct buf below;
+	int rc;
+
+	buf_init(&below, TREEDB_KEY_MAX);
+	buf_put_slice(&below, key);
+	buf_putc(&below, TREEDB_SEP);
+	rc = treedb_walk(t, buf_slice(&below), from, visit, arg, err);
+	buf_fini(&below);
+	return rc;
+}
+
+int
+treedb_walk_tree_from(struct treedb *t, struct slice key, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err)
+{
+	struct walk wk = { .t = t, .prefix = key };
+	struct top top = { key, visit, arg, TREEDB_NEXT };
+
+	if (key.len == 0)
+		return treedb_walk(t, key, from, visit, arg, err);
+	if (key.len > TREEDB_KEY_MAX)
+		return 0;
+	if (slice_compare(from, key) <= 0 &&
+	    walk_shards(&wk, treedb_shard(t, key), 1, key, see_top, &top,
+	        err) == -1)
+		return -1;
+	if (top.next != TREEDB_NEXT || key.len == TREEDB_KEY_MAX)
+		return 0;
+	return walk_below(t, key, from, visit, arg, err);
+}
+
 int
 treedb_walk_tree(struct treedb *t, struct slice key, treedb_visit *visit,
     void *arg, struct err *err)
 {
-	struct walk wk = { .t = t, .prefix = key };
-	struct top top = { key, visit, arg, TREEDB_NEXT };
-	struct buf below;
-	int rc;
-
-	if (key.len == 0)
-		return treedb_walk(t, key, key, visit, arg, err);
-	if (key.len > TREEDB_KEY_MAX)
-		return 0;
-	rc = walk_shards(&wk, treedb_shard(t, key), 1, key, see_top, &top, err);
-	if (rc == -1 || top.next != TREEDB_NEXT || key.len == TREEDB_KEY_MAX)
-		return rc;
-	buf_init(&below, TREEDB_KEY_MAX);
-	buf_put_slice(&below, key);
-	buf_putc(&below, TREEDB_SEP);
-	rc = treedb_walk(t, buf_slice(&below), buf_slice(&below), visit, arg,
+	return treedb_walk_tree_from(t, key, slice_of(NULL, 0), visit, arg,
 	    err);
-	buf_fini(&below);
+}
+
+int
+treedb_walk_tag_from(struct treedb *t, struct slice tag, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err)
+{
+	struct walk wk = { .t = t, .tags = true, .cut = tag.len + 1 };
+	struct buf at;
+	int rc = 0;
+
+	MUST(from.len <= TREEDB_KEY_MAX + 1);
+	if (tag.len > TREEDB_TAG_MAX || slice_find(tag, '\0') < tag.len)
+		return 0;
+	buf_init(&at, TREEDB_TAG_MAX + 1 + TREEDB_KEY_MAX + 1);
+	buf_put_slice(&at, tag);
+	buf_putc(&at, '\0');
+	buf_put_slice(&at, from);
+	wk.prefix = slice_first(buf_slice(&at), wk.cut);
+	rc = walk_shards(&wk, 0, treedb_shards(t), buf_slice(&at), visit, arg,
+	    err);
+	buf_fini(&at);
 	return rc;
 }
 
@@ -647,19 +687,7 @@ int
 treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
     void *arg, struct err *err)
 {
-	struct walk wk = { .t = t, .tags = true, .cut = tag.len + 1 };
-	struct buf prefix;
-	int rc = 0;
-
-	if (tag.len > TREEDB_TAG_MAX || slice_find(tag, '\0') < tag.len)
-		return 0;
-	buf_init(&prefix, TREEDB_TAG_MAX + 1);
-	buf_put_slice(&prefix, tag);
-	buf_putc(&prefix, '\0');
-	wk.prefix = buf_slice(&prefix);
-	rc = walk_shards(&wk, 0, treedb_shards(t), wk.prefix, visit, arg, err);
-	buf_fini(&prefix);
-	return rc;
+	return treedb_walk_tag_from(t, tag, slice_of(NULL, 0), visit, arg, err);
 }
 
 /* --- all of it ------------------------------------------------------------- */

@@ -111,9 +111,15 @@ int treedb_walk(struct treedb *t, struct slice prefix, struct slice from,
 int treedb_walk_tree(struct treedb *t, struct slice key, treedb_visit *visit,
     void *arg, struct err *err) MUST_CHECK;
 
-/* Records with this tag, in key order within a shard. */
+/* Records with this tag, in the order of their keys. */
 int treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
     void *arg, struct err *err) MUST_CHECK;
+
+/* The same of keys from "from" on (inclusive): to go on in another turn. */
+int treedb_walk_tree_from(struct treedb *t, struct slice key, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
+int treedb_walk_tag_from(struct treedb *t, struct slice tag, struct slice from,
+    treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
 
 /* How many records. */
 int treedb_count(struct treedb *t, uint64_t *n, struct err *err) MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "proxyd/handlers.h"
 #include "proxyd/leg.h"
@@ -51,6 +52,14 @@ struct list {
 	struct target *targets; /* of STATUS */
 	unsigned open;          /* targets that are not done */
 	bool incomplete;
+
+	/* What the user may see is looked for in turns. */
+	struct task *turn;
+	struct listing_walk walks[LISTING_WALKS_MAX];
+	size_t nwalks, walk; /* the one under way */
+	struct slice from;   /* where it goes on */
+	unsigned seen, looks;
+	uint64_t removals; /* before the look under way */
 };
 
 static struct list *
@@ -224,98 +233,134 @@ write_lines(struct session *ss)
 
 /* --- what the user may see -------------------------------------------------------------- */
 
-struct walk {
-	struct session *ss;
-	unsigned n; /* records seen */
+enum {
+	LOOKS = 4,             /* at a list that changes */
+	LOOK_AGAIN_MAX = 5000, /* records that are no trouble to see again */
+	SLICE = 1000           /* records a turn */
 };
 
-enum {
-	LOOKS = 4,            /* at a list that changes */
-	LOOK_AGAIN_MAX = 5000 /* records that are no trouble to see again */
+/* What a turn sees. */
+struct slice_walk {
+	struct session *ss;
+	unsigned n;
+	bool full; /* there may be more */
 };
 
 static enum treedb_next
 see(void *arg, struct slice key, struct slice value)
 {
-	struct walk *w = arg;
+	struct slice_walk *w = arg;
+	struct list *l = list_of(w->ss);
 	struct mboxrec rec;
-	struct slice name;
 	struct err err;
 
+	if (w->n == SLICE) {
+		w->full = true;
+		l->from = arena_copy(&w->ss->arena, key);
+		return TREEDB_STOP;
+	}
 	w->n++;
 	if (mboxrec_parse(&rec, value, &err) == -1)
 		return TREEDB_NEXT;
-	name = mboxname_of_key_in(&w->ss->arena, key);
-	return listing_add(list_of(w->ss)->listing, name, &rec) ? TREEDB_NEXT
-	                                                        : TREEDB_STOP;
+	return listing_add(l->listing, mboxname_of_key_in(&w->ss->arena, key),
+	           &rec)
+	           ? TREEDB_NEXT
+	           : TREEDB_STOP;
 }
 
-/* How many records were looked at; -1 and *err. */
+/* 1: there may be more; 0; -1 and *err. */
 static int
-see_all(struct session *ss, struct treedb *t, struct err *err)
+see_some(struct session *ss, struct treedb *t, struct err *err)
 {
-	struct listing_walk walks[LISTING_WALKS_MAX];
-	size_t n = listing_plan(list_of(ss)->listing, ss->admin, walks);
-	unsigned seen = 0;
+	struct list *l = list_of(ss);
+	const struct listing_walk *walk = &l->walks[l->walk];
+	struct slice_walk w = { ss, 0, false };
+	int r = walk->identifier.len > 0
+	            ? treedb_walk_tag_from(t, walk->identifier, l->from, see,
+	                  &w, err)
+	            : treedb_walk_tree_from(t,
+	                  mboxname_key_in(&ss->arena, walk->below), l->from,
+	                  see, &w, err);
 
-	for (size_t i = 0; i < n; i++) {
-		struct walk w = { ss, 0 };
-		int r =
-		    walks[i].identifier.len > 0
-		        ? treedb_walk_tag(t, walks[i].identifier, see, &w, err)
-		        : treedb_walk_tree(t,
-		              mboxname_key_in(&ss->arena, walks[i].below), see,
-		              &w, err);
-
-		if (r == -1)
-			return -1;
-		seen += w.n;
-	}
-	return (int)seen;
+	l->seen += w.n;
+	if (r == -1 || w.full)
+		return r == -1 ? -1 : 1;
+	l->from = slice_of(NULL, 0);
+	return ++l->walk < l->nwalks;
 }
 
 /*
  * A walk is no snapshot: of a mailbox that is renamed meanwhile it may see
  * neither name.  So it looks again if names went while it looked, unless that
- * takes long: who sees so many mailboxes is an administrator.
+ * takes long: who sees so many mailboxes is an administrator.  Returns as
+ * see_some() does.
  */
 static int
 see_well(struct session *ss, struct err *err)
 {
+	struct list *l = list_of(ss);
 	struct treedb *t = route_list(ss->worker->route);
-	uint64_t before, after;
-	int seen;
+	uint64_t before = l->removals;
+	int more;
 
 	if (t == NULL)
 		return err_set(err, "there is no complete list yet");
-	if (mirror_removals(t, &before, err) == -1)
+	more = l->walk < l->nwalks ? see_some(ss, t, err) : 0;
+	if (more != 0)
+		return more;
+	if (mirror_removals(t, &l->removals, err) == -1)
 		return -1;
-	for (unsigned i = 0; i < LOOKS; i++) {
-		seen = see_all(ss, t, err);
-		if (seen == -1 || mirror_removals(t, &after, err) == -1)
-			return -1;
-		if (before == after || seen > LOOK_AGAIN_MAX)
-			break;
-		before = after;
+	if (l->removals == before || l->seen > LOOK_AGAIN_MAX ||
+	    ++l->looks == LOOKS)
+		return 0;
+	l->walk = 0;
+	l->seen = 0;
+	return 1;
+}
+
+static void
+look(void *arg)
+{
+	struct session *ss = arg;
+	struct list *l = list_of(ss);
+	struct err err;
+
+	switch (see_well(ss, &err)) {
+	case 1:
+		task_want(l->turn);
+		return;
+	case 0:
+		task_free(&l->turn);
+		listing_end(l->listing);
+		write_lines(ss);
+		return;
 	}
-	return 0;
+	log_err(ss->worker->log, "mailbox list not readable", "sid", ss->sid,
+	    "why", err.text, NULL);
+	session_unavailable(ss,
+	    "The mailbox list is not available, try again later");
+}
+
+static void
+fini(struct session *ss)
+{
+	task_free(&list_of(ss)->turn);
 }
 
 static void
 answer(struct session *ss)
 {
 	struct list *l = list_of(ss);
+	struct treedb *t = route_list(ss->worker->route);
 	struct err err;
 
-	if (see_well(ss, &err) == -1) {
-		log_err(ss->worker->log, "mailbox list not readable", "sid",
-		    ss->sid, "why", err.text, NULL);
-		session_unavailable(ss,
-		    "The mailbox list is not available, try again later");
-		return;
-	}
-	listing_end(l->listing);
-	write_lines(ss);
+	l->turn = task_new(ss->worker->loop, look, ss);
+	ss->cmd.fini = fini;
+	l->nwalks = listing_plan(l->listing, ss->admin, l->walks);
+	/* If it cannot be had, that will show. */
+	if (t != NULL && mirror_removals(t, &l->removals, &err) == -1)
+		l->removals = 0;
+	look(ss);
 }
 
 /* --- what only the user's home knows ------------------------------------------------------ */
@@ -482,7 +527,7 @@ filled(void *arg, enum route_answer answered, const struct mboxrec *rec)
 {
 	struct session *ss = arg;
 
-	(void)answered; /* see_all() looks whether there is a list now */
+	(void)answered; /* look() sees whether there is a list now */
 	(void)rec;
 	ss->cmd.wait = NULL;
 	find_home(ss);

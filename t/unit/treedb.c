@@ -179,15 +179,58 @@ walk_agrees(struct treedb *t, const char *prefix, const char *from,
 	return all_seen(&s);
 }
 
+/* A walk of some keys, then as many from there on. */
+struct turn {
+	treedb_visit *visit;
+	void *arg;
+	unsigned left;
+	bool more;
+	char from[64];
+	size_t len;
+};
+
+static enum treedb_next
+see_some(void *arg, struct slice key, struct slice value)
+{
+	struct turn *u = arg;
+
+	if (u->left-- > 0)
+		return u->visit(u->arg, key, value);
+	u->more = true;
+	u->len = key.len;
+	memcpy(u->from, key.ptr, key.len);
+	return TREEDB_STOP;
+}
+
+static void
+walk_in_turns(struct treedb *t, bool tag, const char *what, treedb_visit *visit,
+    void *arg)
+{
+	struct turn u = { visit, arg, 0, true, "", 0 };
+	struct slice s = slice_str(what), from;
+	struct err err;
+
+	while (u.more) {
+		u.more = false;
+		u.left = 7;
+		from = slice_of(u.from, u.len);
+		MUST((tag ? treedb_walk_tag_from(t, s, from, see_some, &u, &err)
+		          : treedb_walk_tree_from(t, s, from, see_some, &u,
+		                &err)) == 0);
+	}
+}
+
 /* A key, there or not, and what is below it. */
 static bool
 tree_agrees(struct treedb *t, const char *key)
 {
-	struct seen s = { .prefix = slice_str(key), .tree = true };
+	struct seen s = { .prefix = slice_str(key), .tree = true },
+	            by_turns = s;
 	struct err err;
 
 	MUST(treedb_walk_tree(t, slice_str(key), see, &s, &err) == 0);
-	return all_seen(&s);
+	walk_in_turns(t, false, key, see, &by_turns);
+	return all_seen(&s) && all_seen(&by_turns);
 }
 
 static enum treedb_next
@@ -213,14 +256,16 @@ tags_agree(struct treedb *t)
 	struct err err;
 
 	for (unsigned i = 0; i < NTAGS; i++) {
-		struct seen s = { .tag = 1u << i };
+		struct seen s = { .tag = 1u << i }, by_turns = s;
 		size_t want = 0;
 
 		for (size_t k = 0; k < nkeys; k++)
 			want += keys[k].there && keys[k].value & 1u << i;
 		MUST(treedb_walk_tag(t, slice_str(tag_names[i]), count_tagged,
 		         &s, &err) == 0);
-		if (s.wrong > 0 || s.count != want)
+		walk_in_turns(t, true, tag_names[i], count_tagged, &by_turns);
+		if (s.wrong > 0 || s.count != want || by_turns.wrong > 0 ||
+		    by_turns.count != want)
 			return false;
 	}
 	return true;
