@@ -337,6 +337,10 @@ is_spread(struct session *ss, const char *server)
 	else if (answer == SPREAD_ELSEWHERE)
 		session_done(ss, WRITE_NO, RESPCODE_CANNOT,
 		    spread_text(ss, &s));
+	else if (answer == SPREAD_MANY)
+		session_done(ss, WRITE_NO, RESPCODE_LIMIT,
+		    "There are too many mailboxes below this one to be changed "
+		    "at once: go part by part");
 	else
 		session_unavailable(ss,
 		    "What is below this mailbox is being changed, try again "

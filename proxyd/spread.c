@@ -9,7 +9,8 @@
 #include "proxyd/spread.h"
 
 enum {
-	LOOKS = 8 /* at a list that changes */
+	LOOKS = 8,       /* at a list that changes */
+	MOST = 20 * 1000 /* names at a look: others wait for it */
 };
 
 struct look {
@@ -17,6 +18,7 @@ struct look {
 	struct slice root;
 	const char *server;
 	struct spread *at;
+	unsigned seen;
 	enum spread_answer answer;
 };
 
@@ -28,6 +30,10 @@ see(void *arg, struct slice key, struct slice value)
 	struct err err;
 	char server[MBOXREC_HOST];
 
+	if (++l->seen > MOST) {
+		l->answer = SPREAD_MANY;
+		return TREEDB_STOP;
+	}
 	if (mboxrec_parse(&rec, value, &err) == -1) {
 		l->answer = SPREAD_UNKNOWN;
 		return TREEDB_STOP;
@@ -56,7 +62,7 @@ enum spread_answer
 spread_look(struct route *r, struct arena *a, struct slice root,
     const char *server, struct spread *s)
 {
-	struct look l = { a, root, server, s, SPREAD_NONE };
+	struct look l = { a, root, server, s, 0, SPREAD_NONE };
 	struct treedb *list = route_list(r);
 	struct slice key = mboxname_key_in(a, root);
 	uint64_t before, after;
@@ -70,6 +76,7 @@ spread_look(struct route *r, struct arena *a, struct slice root,
 			return SPREAD_UNKNOWN;
 		if (l.answer != SPREAD_NONE || before == after)
 			return l.answer;
+		l.seen = 0;
 		before = after;
 	}
 	return SPREAD_UNKNOWN;

@@ -22,6 +22,7 @@ enum spread_answer {
 	SPREAD_NONE,      /* all that there is below is on that server */
 	SPREAD_ELSEWHERE, /* this one is not */
 	SPREAD_RESERVED,  /* nor will this be: it is being made, or moved */
+	SPREAD_MANY,      /* more than can be one change, wherever they are */
 	SPREAD_UNKNOWN    /* cannot know now */
 };
 
