@@ -3,6 +3,7 @@
 #include "backendd/announce.h"
 #include "backendd/mblist.h"
 #include "backendd/monitor.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "lib/admin.h"
@@ -168,6 +169,7 @@ void
 monitor_register(struct admin *a, struct backendd *bd)
 {
 	const struct mblist_counts *n = mblist_counts(bd->list);
+	const struct quota_counts *q = quota_counts(bd->quotas);
 
 	admin_gauge(a, "murder_sessions", "IMAP sessions now.", sessions, bd);
 	admin_gauge(a, "murder_deliveries", "LMTP sessions now.", deliveries,
@@ -189,6 +191,12 @@ monitor_register(struct admin *a, struct backendd *bd)
 	    "Names found to be another server's, too.", &n->conflicts);
 	admin_counter(a, "murder_compared_total",
 	    "Comparisons of the list with the update server's.", &n->compared);
+	admin_counter(a, "murder_quota_refused_total",
+	    "What was refused because it would have exceeded a quota.",
+	    &q->refused);
+	admin_counter(a, "murder_quota_warnings_total",
+	    "Times that a percentage of quota_warnings was reached.",
+	    &q->warned);
 	register_stores(a, bd);
 	admin_health(a, "storage", stores_are_well, bd);
 	admin_health(a, "update_server", update_server_is_well, bd);

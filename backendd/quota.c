@@ -298,6 +298,12 @@ quotas_moved(struct quotas *q, const char *from, const char *to)
 	doubt_around(q, to);
 }
 
+const struct quota_counts *
+quota_counts(const struct quotas *q)
+{
+	return &q->counts;
+}
+
 struct quotas *
 quotas_new(struct backendd *bd)
 {

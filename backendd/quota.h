@@ -79,6 +79,13 @@ void quota_admit_rename(struct session *ss, const char *from, const char *to,
 /* session_done() with NO [OVERQUOTA]. */
 void quota_refuse(struct session *ss);
 
+/* For metrics. */
+struct quota_counts {
+	uint64_t refused; /* what would have exceeded a limit */
+	uint64_t warned;  /* "overquota" */
+};
+const struct quota_counts *quota_counts(const struct quotas *q);
+
 /* --- roots --- */
 
 /* The root's internal name, in the arena; NULL: none. */

@@ -111,8 +111,8 @@ on_numbers(void *arg, struct ledger_page *p, const struct store_numbers *old)
 	r->usage.octets += p->numbers.size - old->size;
 	r->usage.messages += (uint64_t)p->numbers.exists - old->exists;
 	if (r->state == ROOT_COUNTED)
-		quota_warning_tell(r->all->bd, r->name, &r->limits, &r->usage,
-		    r->warned);
+		r->all->counts.warned += quota_warning_tell(r->all->bd, r->name,
+		    &r->limits, &r->usage, r->warned);
 }
 
 /* --- the life of a root ------------------------------------------------------------------ */
@@ -268,7 +268,7 @@ gather_slice(struct gathering *g)
 }
 
 enum quota_verdict
-quota_root_decide(const struct quota_root *r, const struct quota_need *need)
+quota_root_decide(struct quota_root *r, const struct quota_need *need)
 {
 	struct quota_usage after = r->usage;
 	const uint64_t added[] = { need->octets, need->messages,
@@ -277,10 +277,14 @@ quota_root_decide(const struct quota_root *r, const struct quota_need *need)
 	after.octets += need->octets;
 	after.messages += need->messages;
 	after.mailboxes += need->mailboxes;
-	for (unsigned i = 0; i < QUOTA_RESOURCES; i++)
-		if (added[i] > 0 && quota_used(&after, (enum quota_resource)i) >
-		                        r->limits.limit[i])
-			return QUOTA_OVER;
+	for (unsigned i = 0; i < QUOTA_RESOURCES; i++) {
+		uint64_t used = quota_used(&after, (enum quota_resource)i);
+
+		if (added[i] == 0 || used <= r->limits.limit[i])
+			continue;
+		r->all->counts.refused++;
+		return QUOTA_OVER;
+	}
 	return quota_warning_is_due(r->all->bd, &r->limits, &r->usage, &after)
 	           ? QUOTA_SOFT
 	           : QUOTA_FITS;

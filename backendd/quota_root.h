@@ -61,6 +61,7 @@ struct quotas {
 	struct quota_roots counted;  /* asked for longest ago first */
 	struct quota_roots counting; /* GATHERING or FETCHING */
 	size_t nmembers;
+	struct quota_counts counts;
 	struct task *pump;
 	uint64_t key[2];
 };
@@ -77,7 +78,7 @@ struct quota_root *quota_root_get(struct quotas *q, const char *name,
 void quota_root_await(struct quota_root *r, const struct quota_waiter *how);
 
 /* Of one that is counted. */
-enum quota_verdict quota_root_decide(const struct quota_root *r,
+enum quota_verdict quota_root_decide(struct quota_root *r,
     const struct quota_need *need);
 
 /* What is known of it may be wrong: it may be gone after. */

@@ -78,16 +78,19 @@ quota_warning_begin(const struct backendd *bd,
 		    level(bd, percent(limits, usage, (enum quota_resource)r));
 }
 
-void
+unsigned
 quota_warning_tell(struct backendd *bd, const char *root,
     const struct quota_limits *limits, const struct quota_usage *usage,
     unsigned warned[QUOTA_RESOURCES])
 {
+	unsigned lines = 0;
+
 	for (unsigned i = 0; i < QUOTA_RESOURCES; i++) {
 		enum quota_resource r = (enum quota_resource)i;
 		unsigned now = percent(limits, usage, r);
 		unsigned at = level(bd, now);
 
+		lines += at > warned[i];
 		if (at > warned[i])
 			log_info(bd->log, "overquota", "root", root, "resource",
 			    quota_resource_name(r), "percent", LOG_NUM(now),
@@ -98,6 +101,7 @@ quota_warning_tell(struct backendd *bd, const char *root,
 			    slice_str(METADATA_OVERQUOTA));
 		warned[i] = at;
 	}
+	return lines;
 }
 
 bool

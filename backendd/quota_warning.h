@@ -21,8 +21,8 @@ void quota_warning_begin(const struct backendd *bd,
     const struct quota_limits *limits, const struct quota_usage *usage,
     unsigned warned[QUOTA_RESOURCES]);
 
-/* Usage has changed: logs what has been reached since. */
-void quota_warning_tell(struct backendd *bd, const char *root,
+/* Usage has changed: logs what has been reached since.  How many lines. */
+unsigned quota_warning_tell(struct backendd *bd, const char *root,
     const struct quota_limits *limits, const struct quota_usage *usage,
     unsigned warned[QUOTA_RESOURCES]);
 
