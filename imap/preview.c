@@ -14,7 +14,7 @@
 
 enum {
 	LOOK_MAX = 256 * 1024, /* octets of text looked at, in one part */
-	BEGINNING = 1024,      /* ...first */
+	BEGINNING = 512,       /* ...first */
 	PARTS_MAX = 16,        /* text parts looked at */
 	WORD_MAX = 10          /* of a tag's name or an entity's */
 };

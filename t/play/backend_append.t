@@ -249,6 +249,16 @@ def test_replace(c):
     c.must("UNSELECT")
     has(sync(c, b"REPLACE 1 replaced ", (new, b"")), r"^a\d+ BAD",
         "RFC 8508 3.5: a mailbox has to be selected")
+    u = Client(server.port, "joe")
+    u.must("ENABLE UIDONLY")
+    u.must("SELECT replaced")
+    uid = appended(u.append("replaced", new))
+    has(sync(u, b"REPLACE 1 replaced ", (new, b"")),
+        r"^a\d+ BAD \[UIDREQUIRED\]", "UIDONLY: numbers mean nothing")
+    r = sync(u, b"UID REPLACE %d replaced " % uid, (new, b""))
+    ok(appended(r) == uid + 1 and "* VANISHED %d" % uid in r,
+       "UIDONLY: UIDs do")
+    u.close()
     c.must("SETACL replaced ann lrsit")
     a = Client(server.port, "ann")
     a.must('SELECT "Other Users/joe/replaced"')
