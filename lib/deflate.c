@@ -22,6 +22,7 @@ struct deflate {
 	z_stream *compressor, *inflater; /* NULL: at rest */
 	uint8_t *window; /* of the inflater at rest: what it had put out */
 	size_t window_len;
+	bool over; /* the peer's last block has come */
 };
 
 struct deflate *
@@ -124,9 +125,13 @@ int
 deflate_take(struct deflate *d, struct slice in, size_t *used, uint8_t *out,
     size_t room, size_t *made)
 {
-	z_stream *z = inflater_of(d);
+	z_stream *z;
 	int result;
 
+	*used = *made = 0;
+	if (d->over)
+		return 0;
+	z = inflater_of(d);
 	MUST(in.len <= UINT32_MAX && room > 0 && room <= UINT32_MAX);
 	z->next_in = unconst(in.ptr);
 	z->avail_in = (unsigned)in.len;
@@ -135,7 +140,14 @@ deflate_take(struct deflate *d, struct slice in, size_t *used, uint8_t *out,
 	result = inflate(z, Z_SYNC_FLUSH);
 	*used = in.len - z->avail_in;
 	*made = room - z->avail_out;
-	return result == Z_OK || result == Z_BUF_ERROR ? 0 : -1;
+	d->over = result == Z_STREAM_END;
+	return d->over || result == Z_OK || result == Z_BUF_ERROR ? 0 : -1;
+}
+
+bool
+deflate_is_over(const struct deflate *d)
+{
+	return d->over;
 }
 
 void

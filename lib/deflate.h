@@ -34,10 +34,13 @@ void deflate_put(struct deflate *d, struct slice in, enum deflate_how how,
 /*
  * Inflates into room octets at out: *made are there, *used were taken of in.
  * If room was filled there may be more to come, without more input.  -1: it is
- * malformed, or the peer has ended it.
+ * malformed.
  */
 int deflate_take(struct deflate *d, struct slice in, size_t *used, uint8_t *out,
     size_t room, size_t *made) MUST_CHECK;
+
+/* The peer has ended it: no more is taken. */
+bool deflate_is_over(const struct deflate *d);
 
 /* Nothing goes on: memory is given back as far as it can be. */
 void deflate_rest(struct deflate *d);

@@ -338,6 +338,23 @@ read_once(struct stream *s, uint8_t *p, size_t n)
 	return r > 0 ? (size_t)r : 0;
 }
 
+/* The peer compresses no more: what follows is for after stream_end_deflate. */
+static size_t
+read_after(struct stream *s)
+{
+	uint8_t scratch[SCRATCH];
+	struct buf *raw = &s->squeeze->raw;
+	size_t got = 0;
+
+	if (buf_room(raw) == 0)
+		over(s, "octets after the end of compressed input");
+	else
+		got = read_once(s, scratch, buf_room(raw));
+	buf_put(raw, scratch, got);
+	s->more = s->secure && got > 0;
+	return got;
+}
+
 /*
  * Compressed octets are read when those before have been inflated, and are
  * inflated as far as there is room.
@@ -361,7 +378,9 @@ inflate_some(struct stream *s)
 		over(s, "malformed compressed input");
 	buf_grew(&flow_of(s)->in, made);
 	buf_drop(&z->raw, used);
-	if (buf_len(&z->raw) > 0 || made == room)
+	if (deflate_is_over(z->deflate))
+		s->more = s->secure;
+	else if (buf_len(&z->raw) > 0 || made == room)
 		s->more = true;
 	return made > got ? made : got;
 }
@@ -376,8 +395,9 @@ read_some(struct stream *s)
 	uint8_t scratch[SCRATCH], *p = scratch;
 	size_t n = s->bulk ? READ_TURN : SCRATCH, got;
 
-	if (s->squeeze != NULL && s->squeeze->deflate != NULL)
-		return inflate_some(s);
+	if (stream_is_deflated(s))
+		return deflate_is_over(s->squeeze->deflate) ? read_after(s)
+		                                            : inflate_some(s);
 	if (s->bulk)
 		p = buf_space(&flow_of(s)->in, &n);
 	else if (n > buf_room(&flow_of(s)->in))

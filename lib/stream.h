@@ -92,7 +92,10 @@ int stream_start_tls(struct stream *s, struct tls *tls, const char *name,
  */
 void stream_start_deflate(struct stream *s);
 
-/* No more: what has been put is compressed, what will be is not. */
+/*
+ * No more: what has been put is compressed, what will be is not.  So is what
+ * the peer has sent behind its last block, if it ended with one.
+ */
 void stream_end_deflate(struct stream *s);
 bool stream_is_deflated(const struct stream *s);
 

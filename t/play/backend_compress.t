@@ -144,6 +144,33 @@ def session(b, tls):
     return z
 
 
+def test_end_at_once(b):
+    """The client ends its side with a last block, and goes on at once."""
+    z = begin(b)
+    z.sock.sendall(z.out.compress(b"d unauthenticate\r\n") +
+                   z.out.flush(zlib.Z_FINISH) +
+                   b"e login fred password\r\nf noop\r\n")
+    said = b""
+    while b"d OK" not in said:
+        octet = z.sock.recv(1)
+        if not octet:
+            break
+        said += z.into.decompress(octet)
+    tap.ok(said.startswith(b"d OK"), "UNAUTHENTICATE in the last block")
+    said = b""
+    while b"f OK" not in said:
+        data = z.sock.recv(65536)
+        if not data:
+            break
+        said += data
+    tap.ok(b"e OK" in said, "what follows it is not compressed")
+    z = begin(b)
+    z.send(b"d noop\r\n")
+    z.until(b"d")
+    z.sock.sendall(z.out.flush(zlib.Z_FINISH) + b"x" * 50000)
+    tap.ok(lost(z), "an end that is none of UNAUTHENTICATE's is none")
+
+
 def test_end(b):
     z = begin(b)
     z.send(b"d unauthenticate\r\n")
@@ -211,6 +238,7 @@ with Backend(users=["fred"], tls=True) as b:
     session(b, False)
     session(b, True)
     test_end(b)
+    test_end_at_once(b)
     test_bombs(b)
     for wrong in (b"c compress", b"c compress lzw", b"c compress deflate x"):
         c = b.imap()

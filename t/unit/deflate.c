@@ -46,7 +46,7 @@ take_all(struct deflate *d, struct slice in, size_t piece, struct buf *out)
 			return -1;
 		buf_put(out, room, made);
 		in = slice_skip(in, used);
-	} while (in.len > 0 || made == sizeof(room));
+	} while (!deflate_is_over(d) && (in.len > 0 || made == sizeof(room)));
 	return 0;
 }
 
@@ -90,6 +90,8 @@ test_malformed(void)
 {
 	static const uint8_t bad[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	static const uint8_t end[] = { 0x03, 0x00 };
+	uint8_t octet;
+	size_t used, made;
 	struct deflate *d = deflate_new();
 	struct buf out;
 
@@ -99,8 +101,12 @@ test_malformed(void)
 	deflate_rest(d);
 	deflate_free(&d);
 	d = deflate_new();
-	ok(take_all(d, slice_of(end, sizeof(end)), 2, &out) == -1,
-	    "an end is none that may be");
+	ok(take_all(d, slice_of(end, sizeof(end)), 2, &out) == 0 &&
+	        deflate_is_over(d),
+	    "the peer may end it");
+	ok(deflate_take(d, slice_str("plain"), &used, &octet, 1, &made) == 0 &&
+	        used == 0 && made == 0,
+	    "what follows is not taken");
 	deflate_free(&d);
 	deflate_free(&d);
 	buf_fini(&out);
