@@ -10,9 +10,9 @@
 #include "lib/xalloc.h"
 
 struct io {
-	struct ev_io ev; /* may watch for reading though nobody wants it now */
+	struct ev_io ev; /* first: cast back; its data is the loop; may watch
+	                    for reading though nobody wants it now */
 	unsigned want;
-	struct loop *loop;
 	io_cb *cb;
 	void *arg;
 };
@@ -240,6 +240,12 @@ loop_at_end(struct loop *l, void (*fn)(void *arg), void *arg)
 	l->ends[l->nends++] = (struct end){ fn, arg };
 }
 
+static struct loop *
+loop_of(const struct io *io)
+{
+	return io->ev.data;
+}
+
 static void
 io_watch(struct io *io, unsigned want)
 {
@@ -252,16 +258,16 @@ io_watch(struct io *io, unsigned want)
 	if ((io->ev.events & (EV_READ | EV_WRITE)) == events &&
 	    ev_is_active(&io->ev) == (events != 0))
 		return;
-	ev_io_stop(io->loop->ev, &io->ev);
+	ev_io_stop(loop_of(io)->ev, &io->ev);
 	ev_io_modify(&io->ev, events);
 	if (events != 0)
-		ev_io_start(io->loop->ev, &io->ev);
+		ev_io_start(loop_of(io)->ev, &io->ev);
 }
 
 static void
 io_event(struct ev_loop *ev, struct ev_io *w, int revents)
 {
-	struct io *io = w->data;
+	struct io *io = (struct io *)w; /* its first member */
 	unsigned ready = 0;
 
 	(void)ev;
@@ -286,11 +292,10 @@ io_new(struct loop *l, int fd, io_cb *cb, void *arg)
 	struct io *io = xcalloc(1, sizeof(*io));
 
 	MUST(fd >= 0);
-	io->loop = l;
 	io->cb = cb;
 	io->arg = arg;
 	ev_io_init(&io->ev, io_event, fd, 0);
-	io->ev.data = io;
+	io->ev.data = l;
 	return io;
 }
 
@@ -315,7 +320,7 @@ io_free(struct io **iop)
 
 	if (io == NULL)
 		return;
-	ev_io_stop(io->loop->ev, &io->ev); /* a pending event goes too */
+	ev_io_stop(loop_of(io)->ev, &io->ev); /* a pending event goes too */
 	free(io);
 	*iop = NULL;
 }

@@ -49,6 +49,15 @@ struct squeeze {
 	bool awake;              /* has had work since it was at rest */
 };
 
+/* What most streams have not most of the time. */
+struct seldom {
+	struct timer *timer; /* NULL: nothing has a deadline */
+	struct mono limit;   /* of the handshake or finishing; 0: none */
+	char *peer, *local;  /* made when asked for */
+	const char *error;
+	char *error_text; /* ours, behind error */
+};
+
 /* An idle one costs this, an io, and the socket. */
 struct stream {
 	unsigned magic;
@@ -64,21 +73,17 @@ struct stream {
 	bool blocked : 1; /* the socket did not take all */
 	struct loop *loop;
 	struct io *io;
-	struct timer *timer; /* NULL: nothing has a deadline */
-	struct task *task;   /* NULL: no turn is wanted */
+	struct task *task; /* NULL: no turn is wanted */
 	struct tls_conn *tls;
 	struct flow *flow;       /* NULL: nothing is in a buffer */
 	struct squeeze *squeeze; /* NULL: not compressed */
 	stream_cb *cb;
 	void *owner;
-	size_t in_max, out_max;
-	int64_t idle_ms;
-	struct mono active; /* when the last octet moved */
-	struct mono limit;  /* of the handshake or finishing; 0: none */
+	uint32_t in_max, out_max;
+	uint32_t idle_seconds;
+	struct mono active;    /* when the last octet moved */
+	struct seldom *seldom; /* NULL: none of it is there */
 	uint64_t octets_in, octets_out;
-	char *peer, *local; /* made when asked for */
-	const char *error;
-	char *error_text; /* ours, behind error */
 };
 
 enum {
@@ -105,6 +110,36 @@ want_turn(struct stream *s)
 	if (s->task == NULL)
 		s->task = task_new_last(s->loop, task_event, s);
 	task_want(s->task);
+}
+
+static struct seldom *
+seldom_of(struct stream *s)
+{
+	if (s->seldom == NULL)
+		s->seldom = xcalloc(1, sizeof(*s->seldom));
+	return s->seldom;
+}
+
+static int64_t
+limit_of(const struct stream *s)
+{
+	return s->seldom != NULL ? s->seldom->limit.ms : 0;
+}
+
+static void
+stop_timer(struct stream *s)
+{
+	if (s->seldom != NULL)
+		timer_free(&s->seldom->timer);
+}
+
+/* What nobody borrows any more. */
+static void
+free_names(struct seldom *r)
+{
+	free(r->peer);
+	free(r->local);
+	r->peer = r->local = NULL;
 }
 
 static struct flow *
@@ -145,7 +180,7 @@ over(struct stream *s, const char *why)
 	if (s->state == STATE_OVER || s->state == STATE_TOLD)
 		return;
 	s->state = STATE_OVER;
-	s->error = why;
+	seldom_of(s)->error = why;
 }
 
 static void
@@ -153,8 +188,8 @@ over_because(struct stream *s, const char *why)
 {
 	if (s->state == STATE_OVER || s->state == STATE_TOLD)
 		return;
-	s->error_text = xstrdup(why);
-	over(s, s->error_text);
+	seldom_of(s)->error_text = xstrdup(why);
+	over(s, seldom_of(s)->error_text);
 }
 
 static void
@@ -449,21 +484,20 @@ static void
 timer_update(struct stream *s)
 {
 	int64_t now = loop_now(s->loop).ms, due = INT64_MAX;
+	struct seldom *r;
 
-	if (s->idle_ms > 0)
-		due = s->active.ms + s->idle_ms;
-	if (s->limit.ms > 0 && s->limit.ms < due)
-		due = s->limit.ms;
-	if (s->squeeze != NULL && s->squeeze->awake &&
-	    s->active.ms + SQUEEZE_REST_MS < due)
-		due = s->active.ms + SQUEEZE_REST_MS;
+	if (s->idle_seconds > 0)
+		due = s->active.ms + (int64_t)s->idle_seconds * 1000;
+	if (limit_of(s) > 0 && limit_of(s) < due)
+		due = limit_of(s);
 	if (s->state == STATE_TOLD || due == INT64_MAX) {
-		timer_free(&s->timer);
+		stop_timer(s);
 		return;
 	}
-	if (s->timer == NULL)
-		s->timer = timer_new(s->loop, timer_event, s);
-	timer_set(s->timer, due - now);
+	r = seldom_of(s);
+	if (r->timer == NULL)
+		r->timer = timer_new(s->loop, timer_event, s);
+	timer_set(r->timer, due - now);
 }
 
 /* Interest follows from the state, here only. */
@@ -536,7 +570,7 @@ handshake_advance(struct stream *s)
 	s->more = true; /* octets may have come with it */
 	moved(s);
 	if (!s->finish)
-		s->limit.ms = 0;
+		seldom_of(s)->limit.ms = 0;
 	stream_flush(s); /* what was put meanwhile */
 	return true;
 }
@@ -548,11 +582,11 @@ handshake_advance(struct stream *s)
 static void
 over_tell(struct stream *s)
 {
-	if ((s->tls == NULL || s->secure) && s->error_text == NULL)
+	if ((s->tls == NULL || s->secure) && seldom_of(s)->error_text == NULL)
 		write_out(s);
 	s->state = STATE_TOLD;
 	io_want(s->io, 0);
-	timer_free(&s->timer);
+	stop_timer(s);
 	tell(s, STREAM_CLOSED);
 }
 
@@ -642,12 +676,14 @@ timer_event(void *arg)
 	struct mono now = loop_now(s->loop);
 
 	squeeze_rest(s);
-	if (s->limit.ms > 0 && mono_reached(s->limit, now))
+	if (limit_of(s) > 0 && limit_of(s) <= now.ms)
 		over(s, s->state == STATE_FINISHING
 		            ? "the peer did not take the end in time"
 		            : "TLS: the handshake took too long");
-	else if (s->idle_ms > 0 &&
-	         mono_reached(mono_after(s->active, s->idle_ms), now))
+	else if (s->idle_seconds > 0 &&
+	         mono_reached(mono_after(s->active,
+	                          (int64_t)s->idle_seconds * 1000),
+	             now))
 		over(s, "idle too long");
 	if (s->state == STATE_OVER)
 		interest_update(s);
@@ -656,6 +692,12 @@ timer_event(void *arg)
 }
 
 /* --- for the owner -------------------------------------------------------- */
+
+static uint32_t
+smaller(size_t n)
+{
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
 
 struct stream *
 stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
@@ -675,8 +717,8 @@ stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
 	s->fd = fd;
 	s->cb = cb;
 	s->owner = owner;
-	s->in_max = limits->in;
-	s->out_max = limits->out;
+	s->in_max = smaller(limits->in);
+	s->out_max = smaller(limits->out);
 	s->io = io_new(loop, fd, io_event, s);
 	moved(s);
 	stream_set_idle(s, limits->idle);
@@ -691,9 +733,11 @@ stream_release(void *arg)
 	s->magic = 0;
 	free_flow(s);
 	free_squeeze(s);
-	free(s->peer);
-	free(s->local);
-	free(s->error_text);
+	if (s->seldom != NULL) {
+		free_names(s->seldom);
+		free(s->seldom->error_text);
+		free(s->seldom);
+	}
 	free(s);
 }
 
@@ -707,7 +751,7 @@ stream_free(struct stream **sp)
 	MUST(s->magic == MAGIC && !s->freed);
 	s->freed = true;
 	io_free(&s->io);
-	timer_free(&s->timer);
+	stop_timer(s);
 	task_free(&s->task);
 	tls_conn_free(&s->tls);
 	close(s->fd);
@@ -736,9 +780,14 @@ stream_rest(struct stream *s)
 		free_flow(s);
 	if (s->squeeze != NULL && s->squeeze->awake)
 		timer_update(s);
-	free(s->peer);
-	free(s->local);
-	s->peer = s->local = NULL;
+	if (s->seldom == NULL)
+		return;
+	free_names(s->seldom);
+	if (s->seldom->timer == NULL && s->seldom->error == NULL &&
+	    s->seldom->limit.ms == 0) {
+		free(s->seldom);
+		s->seldom = NULL;
+	}
 }
 
 void
@@ -747,7 +796,8 @@ stream_finish(struct stream *s, unsigned seconds)
 	if (s->state == STATE_OVER || s->state == STATE_TOLD)
 		return;
 	s->finish = true;
-	s->limit = mono_after(loop_now(s->loop), (int64_t)seconds * 1000);
+	seldom_of(s)->limit =
+	    mono_after(loop_now(s->loop), (int64_t)seconds * 1000);
 	if (s->state == STATE_OPEN)
 		s->state = STATE_FINISHING;
 	timer_update(s);
@@ -764,7 +814,7 @@ stream_want_read(struct stream *s, bool want)
 void
 stream_set_idle(struct stream *s, unsigned seconds)
 {
-	s->idle_ms = (int64_t)seconds * 1000;
+	s->idle_seconds = seconds;
 	timer_update(s);
 }
 
@@ -781,7 +831,7 @@ stream_start_tls(struct stream *s, struct tls *tls, const char *name,
 	buf_clear(&flow_of(s)->in);
 	flow_of(s)->clear = buf_len(&flow_of(s)->out);
 	s->state = STATE_CLEARING;
-	s->limit = mono_after(loop_now(s->loop), HANDSHAKE_MS);
+	seldom_of(s)->limit = mono_after(loop_now(s->loop), HANDSHAKE_MS);
 	timer_update(s);
 	want_turn(s);
 	return 0;
@@ -859,17 +909,21 @@ unconst(const struct stream *s)
 const char *
 stream_peer(const struct stream *s)
 {
-	if (s->peer == NULL)
-		unconst(s)->peer = sockname_peer(s->fd);
-	return s->peer;
+	struct seldom *r = seldom_of(unconst(s));
+
+	if (r->peer == NULL)
+		r->peer = sockname_peer(s->fd);
+	return r->peer;
 }
 
 const char *
 stream_local(const struct stream *s)
 {
-	if (s->local == NULL)
-		unconst(s)->local = sockname_local(s->fd);
-	return s->local;
+	struct seldom *r = seldom_of(unconst(s));
+
+	if (r->local == NULL)
+		r->local = sockname_local(s->fd);
+	return r->local;
 }
 
 bool
@@ -881,7 +935,7 @@ stream_is_loopback(const struct stream *s)
 const char *
 stream_error(const struct stream *s)
 {
-	return s->error;
+	return s->seldom != NULL ? s->seldom->error : NULL;
 }
 
 uint64_t
