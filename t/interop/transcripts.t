@@ -2,8 +2,6 @@
 """One conversation with our backend, with Dovecot and with Cyrus: where we
 answer unlike them, t/interop/differences says why."""
 import os
-import pwd
-import shutil
 import subprocess
 import sys
 
@@ -15,62 +13,17 @@ sys.path[1:1] = [os.path.join(HERE, "lib"),
 
 import cyrus  # noqa: E402
 import namespaces  # noqa: E402
-import servers  # noqa: E402
 from backend import Backend  # noqa: E402
+from dovecot import Dovecot  # noqa: E402
 from scenario import STEPS, same, transcript  # noqa: E402
 from tap import tap  # noqa: E402
 from wire import Wire  # noqa: E402
 
 CYRUS = "cyrus.murder.test"
 ADDRESS = "127.0.0.31"
-DOVECOT = """
-base_dir = {dir}/run
-state_dir = {dir}/state
-log_path = {dir}/log
-listen = 127.0.0.1
-protocols = imap
-ssl = no
-disable_plaintext_auth = no
-first_valid_uid = 1
-default_vsz_limit = 0
-mail_location = sdbox:~/mail
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
-passdb {{
-  driver = static
-  args = password=password
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={dir}/mail/%u
-}}
-service imap-login {{
-  inet_listener imap {{
-    port = {port}
-  }}
-}}
-"""
-
-
 def of_dovecot(where):
-    home = os.path.join(where, "dovecot")
-    mail = os.path.join(home, "mail")
-    os.makedirs(mail)
-    os.chmod(home, 0o755)
-    nobody = pwd.getpwnam("nobody")
-    os.chown(mail, nobody.pw_uid, nobody.pw_gid)
-    conf = os.path.join(home, "dovecot.conf")
-    port = servers.free_ports(1)[0]
-    with open(conf, "w") as f:
-        f.write(DOVECOT.format(dir=home, port=port, uid=nobody.pw_uid,
-                               gid=nobody.pw_gid))
-    program = servers.Program(home, ["dovecot", "-F", "-c", conf], [port])
-    try:
-        return transcript(Wire("127.0.0.1", port, "fred"))
-    finally:
-        program.stop()
+    with Dovecot(os.path.join(where, "dovecot")) as d:
+        return transcript(Wire("127.0.0.1", d.port, "fred"))
 
 
 def of_cyrus(where):
@@ -131,8 +84,7 @@ def main():
     table = explained()
     ours = of_ours()
     compare(ours, of_cyrus(where), "Cyrus", table)
-    if shutil.which("dovecot") and os.getuid() == 0 and \
-            os.path.exists("/usr/lib/dovecot/imap"):
+    if Dovecot.installed():
         compare(ours, of_dovecot(where), "Dovecot", table)
     else:
         tap.ok(True, "Dovecot # SKIP it is not here")
