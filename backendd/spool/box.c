@@ -18,6 +18,7 @@
 enum {
 	ROOM_STEP = 32,        /* slots a file grows by, at least: a page */
 	HEADROOM = 256 * 1024, /* octets mapped beyond the file, at least */
+	PAGE_SLOTS = 32,       /* checked together */
 	NAMES_MAX = 256 * 1024 /* octets of the file */
 };
 
@@ -52,19 +53,72 @@ box_draft_slot(struct spool_mailbox *mb, uint32_t s)
 	                                    ((size_t)s + 1) * SPOOL_SLOT);
 }
 
-/* One message's slot is mostly asked for several times in a row. */
 static void
-check_slot(const struct spool_mailbox *seen, uint32_t s,
-    const struct store_msg *m)
+want_told(struct spool_mailbox *mb)
 {
-	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
-	uint32_t *checked = &mb->checked[s % SPOOL_CHECKED];
+	if (!mb->untold)
+		TAILQ_INSERT_TAIL(&mb->sp->hurt, mb, hurt);
+	mb->untold = true;
+	task_want(mb->sp->task);
+}
 
-	if (*checked == s + 1)
+void
+box_damaged(const struct spool_mailbox *seen, const char *what)
+{
+	/* Whoever reads it finds out. */
+	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
+	struct spool *sp = mb->sp;
+
+	if (mb->reported)
 		return;
-	*checked = s + 1;
-	if (!spool_msg_good(m))
-		box_damaged(mb, "slot");
+	mb->reported = mb->store.damaged = true;
+	want_told(mb);
+	map_put(&sp->ill, slice_str(mb->store.id), sp);
+	sp->store.counts.damaged_mailboxes++;
+	log_err(sp->env.log, "spool: index is damaged", "dir", sp->dir,
+	    "mailboxid", mb->store.id, "what", what, NULL);
+}
+
+/* All slots of the page that slot s is in, once. */
+static void
+check_page(const struct spool_mailbox *mb, uint32_t s)
+{
+	size_t page = ((size_t)s + 1) / PAGE_SLOTS;
+	size_t first = page == 0 ? 0 : page * PAGE_SLOTS - 1;
+	size_t end = (page + 1) * PAGE_SLOTS - 1;
+
+	if (end > mb->now.nslots)
+		end = mb->now.nslots;
+	for (size_t i = first; i < end; i++)
+		if (!spool_msg_good(box_slot(mb, (uint32_t)i))) {
+			box_damaged(mb, "slot");
+			return;
+		}
+	/* It is no part of what the mailbox is. */
+	mb->checked[page / 8] |= (uint8_t)(1u << page % 8);
+}
+
+static void
+check(const struct spool_mailbox *mb, uint32_t s)
+{
+	size_t page = ((size_t)s + 1) / PAGE_SLOTS;
+
+	if ((mb->checked[page / 8] >> page % 8 & 1) == 0)
+		check_page(mb, s);
+	if (mb->store.damaged) /* a page of it cannot be read, perhaps */
+		box_damaged(mb, "page");
+}
+
+/* Pages added have not been checked. */
+static void
+make_checked(struct spool_mailbox *mb, size_t before)
+{
+	size_t was = before / (PAGE_SLOTS * SPOOL_SLOT) / 8 + 1;
+	size_t n = mb->map_size / (PAGE_SLOTS * SPOOL_SLOT) / 8 + 1;
+
+	mb->checked = xreallocarray(mb->checked, n, 1);
+	memset(mb->checked + (before == 0 ? 0 : was), 0,
+	    n - (before == 0 ? 0 : was));
 }
 
 /*
@@ -74,7 +128,6 @@ check_slot(const struct spool_mailbox *seen, uint32_t s,
 const struct store_msg *
 box_at(const struct store_mailbox *store, uint32_t i)
 {
-	const struct store_msg *m;
 	const struct spool_mailbox *mb =
 	    (const struct spool_mailbox *)(const void *)store;
 	uint32_t low = 0, high = mb->now.ndead;
@@ -87,9 +140,8 @@ box_at(const struct store_mailbox *store, uint32_t i)
 		else
 			high = mid;
 	}
-	m = box_slot(mb, i + low);
-	check_slot(mb, i + low, m);
-	return m;
+	check(mb, i + low);
+	return box_slot(mb, i + low);
 }
 
 const struct store_msg *
@@ -114,32 +166,6 @@ box_find_gone(const struct spool_mailbox *mb, uint32_t uid)
 	return m->uid == uid ? m : NULL;
 }
 
-static void
-want_told(struct spool_mailbox *mb)
-{
-	if (!mb->untold)
-		TAILQ_INSERT_TAIL(&mb->sp->hurt, mb, hurt);
-	mb->untold = true;
-	task_want(mb->sp->task);
-}
-
-void
-box_damaged(const struct spool_mailbox *seen, const char *what)
-{
-	/* Whoever reads it finds out. */
-	struct spool_mailbox *mb = (struct spool_mailbox *)(uintptr_t)seen;
-	struct spool *sp = mb->sp;
-
-	if (mb->store.damaged)
-		return;
-	mb->store.damaged = true;
-	want_told(mb);
-	map_put(&sp->ill, slice_str(mb->store.id), sp);
-	sp->store.counts.damaged_mailboxes++;
-	log_err(sp->env.log, "spool: index is damaged", "dir", sp->dir,
-	    "mailboxid", mb->store.id, "what", what, NULL);
-}
-
 struct covering {
 	const uint8_t *at;
 	bool found, writable;
@@ -149,7 +175,7 @@ static bool
 covers_one(void *arg, struct slice id, void *value)
 {
 	struct covering *c = arg;
-	const struct spool_mailbox *mb = value;
+	struct spool_mailbox *mb = value;
 
 	(void)id;
 	if (mb->map != NULL && c->at >= mb->map &&
@@ -158,6 +184,8 @@ covers_one(void *arg, struct slice id, void *value)
 	if (mb->draft != NULL && c->at >= mb->draft &&
 	    c->at < mb->draft + mb->draft_size)
 		c->found = c->writable = true;
+	if (c->found) /* box_damaged() is called by who looks next */
+		mb->store.damaged = true;
 	return !c->found;
 }
 
@@ -206,6 +234,7 @@ box_free(struct spool_mailbox *mb)
 		munmap(mb->map, mb->map_size);
 	free(mb->store.names);
 	free(mb->dead);
+	free(mb->checked);
 	mb->magic = 0;
 	free(mb);
 }
@@ -566,6 +595,7 @@ take_over(struct opening *o)
 	mb->now = mb->next = o->header;
 	mb->map = o->map;
 	mb->map_size = o->map_size;
+	make_checked(mb, 0);
 	mb->room = o->room;
 	mb->dead = o->dead;
 	mb->data_no = o->header.data_no;
@@ -753,12 +783,15 @@ static int
 map_again(struct spool_mailbox *mb, int fd, size_t size, struct err *err)
 {
 	uint8_t *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	size_t before;
 
 	if (map == MAP_FAILED)
 		return err_sys(err, "mapping the index");
 	munmap(mb->map, mb->map_size);
+	before = mb->map_size;
 	mb->map = map;
 	mb->map_size = size;
+	make_checked(mb, before);
 	return 0;
 }
 

@@ -31,9 +31,10 @@
  * does, and the next start replays at most what makes a checkpoint due and
  * what came while that one ran.
  *
- * Each slot has a checksum, which is looked at whenever the slot is: one that
- * is wrong makes the mailbox damaged (box_damaged()).  An I/O error under the
- * mapped index is made a page of zeros (lib/guard.h), which are wrong, too.
+ * Each slot has a checksum, which is compared when the slot, or one beside it,
+ * is looked at first since the mailbox was opened: one that is wrong makes the
+ * mailbox damaged (box_damaged()).  So does an I/O error under the mapped index
+ * (lib/guard.h).
  *
  * Known limit: a message moved within a partition is one record and so in one
  * of the two mailboxes; moved to another partition it is appended there and
@@ -118,10 +119,6 @@ struct meta {
 	uint8_t octets[];
 };
 
-enum {
-	SPOOL_CHECKED = 4
-};
-
 struct spool_mailbox {
 	struct store_mailbox store; /* first */
 	unsigned magic;
@@ -144,8 +141,9 @@ struct spool_mailbox {
 	TAILQ_ENTRY(spool_mailbox) hurt; /* if damaged, until that is told */
 	TAILQ_ENTRY(spool_mailbox) want; /* if it waits to be reclaimed */
 	unsigned pins;                   /* the spool's own work on it */
-	uint32_t checked[SPOOL_CHECKED]; /* slots + 1 lately found good */
-	bool untold; /* that it is damaged: see box_damaged() */
+	bool untold;      /* that it is damaged: see box_damaged() */
+	bool reported;    /* ...and it has been logged and counted */
+	uint8_t *checked; /* a bit for each page of map: its slots were good */
 	bool wanted, destroyed;
 	struct meta *meta; /* as applied, while a change of it is under way */
 	bool names_dirty;
