@@ -134,7 +134,8 @@ def space(b):
     w.close()
 
 
-with Backend(users=["fred"]) as backend:
+with Backend(users=["fred"],
+             conf=["max_append_messages = 1000"]) as backend:
     session(backend)
     append(backend)
     copy(backend)

@@ -239,7 +239,7 @@ MESSAGES = [
 def messages(m, by):
     w = Wire(*m.address("IMAP"), user="user2")
     w.want("SELECT INBOX")
-    before = len(list(w.fetch("1:*", "UID")))
+    before = len(list(w.fetch("1:*", "UID", uid=True)))
     mx = m.lmtp()
     for n, (what, make) in enumerate(MESSAGES, before + 1):
         octets = make()

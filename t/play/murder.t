@@ -101,8 +101,8 @@ def seen_by(w):
     return {int(i[b"UID"]): (sorted(f for f in i[b"FLAGS"]
                                     if f != b"\\Recent"),
                              i[b"INTERNALDATE"], i[b"BODY[]"])
-            for _, i in w.fetch("1:*", "(UID FLAGS INTERNALDATE "
-                                       "BODY.PEEK[])")}
+            for _, i in w.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])",
+                                uid=True)}
 
 
 def instant(date):
