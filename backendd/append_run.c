@@ -284,6 +284,10 @@ on_open(void *arg, struct target *t)
 
 	ap->t = t;
 	ap->seen = target_seen(ap->ss, t);
+	if (ap->replaces != 0 && view_lost(session_view(ap->ss))) {
+		refuse(ap, "NONEXISTENT", "Mailbox is gone");
+		return;
+	}
 	if (ap->replaces != 0)
 		ap->source = mailbox_hold(view_mailbox(session_view(ap->ss)));
 	for (size_t i = 0; i < ap->n; i++) {

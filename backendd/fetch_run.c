@@ -285,7 +285,8 @@ decode_one(struct fetching *fe, struct item *item)
 static void
 decode(struct fetching *fe)
 {
-	while ((fe->needs & FETCH_DECODED) && fe->pos.item < fe->group_end) {
+	while ((fe->needs & FETCH_DECODED) && fe->pos.item < fe->group_end &&
+	       !session_dead(fe->ss)) {
 		struct item *item = &fe->items[fe->pos.item];
 
 		if (item->decoded == NULL)
@@ -299,7 +300,7 @@ decode(struct fetching *fe)
 		}
 		fe->pos = (struct piece_at){ .item = fe->pos.item + 1 };
 	}
-	fe->state = STATE_PLAN;
+	fe->state = session_dead(fe->ss) ? STATE_END : STATE_PLAN;
 }
 
 static void

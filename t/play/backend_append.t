@@ -268,6 +268,28 @@ def test_replace(c):
     c2.close()
 
 
+def test_replace_lost(c):
+    """The selected mailbox is deleted while it is under way."""
+    new = simple("new")
+    for i in range(6):
+        d = Client(server.port, "joe")
+        d.must("CREATE lost")
+        d.append("lost", simple("old"))
+        d.must("SELECT lost")
+        d.begin(b"REPLACE 1 INBOX " +
+                (b"{%d+}\r\n%s" if i % 2 else
+                 b'CATENATE (URL ";UID=1" TEXT {%d+}\r\n%s)') %
+                (len(new), new))
+        c.must("DELETE lost")
+        try:
+            while "BYE" not in d.line():
+                pass
+        except (EOFError, OSError):
+            pass
+        d.close()
+    has(c.must("NOOP"), r" OK", "REPLACE in a mailbox that goes")
+
+
 def test_appendlimit(c):
     has(c.must("CAPABILITY"), r" APPENDLIMIT=52428800( |$)",
         "RFC 7889: APPENDLIMIT is offered")
@@ -338,7 +360,7 @@ server = Server()
 try:
     joe = Client(server.port, "joe")
     for test in (test_multiappend, test_catenate, test_addresses, test_replace,
-                 test_appendlimit, test_literal8):
+                 test_replace_lost, test_appendlimit, test_literal8):
         try:
             test(joe)
         except (EOFError, OSError, IndexError, AttributeError) as e:
