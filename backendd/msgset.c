@@ -16,19 +16,31 @@ msgset_parse(struct msgset *s, struct parse *p, bool by_uid)
 	parse_seqset_saved(p, &s->set);
 }
 
+/* "1:*": all there are, which may be none. */
+static bool
+is_all(const struct seqset *set)
+{
+	const struct seqrange *r = set->ranges;
+
+	return set->n == 1 && ((r->first == 1 && r->last == SEQSET_STAR) ||
+	                          (r->first == SEQSET_STAR && r->last == 1));
+}
+
 /*
  * A number above the last is the client's mistake, and of an empty mailbox any
- * is, "*" too (RFC 9051 9, seq-number).
+ * is, "*" too (RFC 9051 9, seq-number); but "1:*" is meant well.
  */
 static const char *
 resolve_numbers(struct msgset *s, const struct view *v)
 {
 	uint32_t count = view_count(v);
-	bool any = s->set.n > 0;
+	bool some = s->set.n > 0, all = is_all(&s->set);
 
 	seqset_resolve(&s->set, count);
-	if (any && (count == 0 || s->set.n == 0 ||
-	               s->set.ranges[s->set.n - 1].last > count))
+	if (count == 0)
+		s->set.n = 0;
+	if (some && !(count == 0 && all) &&
+	    (count == 0 || s->set.ranges[s->set.n - 1].last > count))
 		return "No message has that number";
 	return NULL;
 }

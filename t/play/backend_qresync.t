@@ -231,6 +231,13 @@ def test_passed_over():
     c.must("EXAMINE over")
     for command in (r"STORE 1 +FLAGS (\Seen)", "EXPUNGE", "MOVE 1 plain"):
         has(c.do(command), r"^a\d+ NO \[READ-ONLY\]", command)
+    c.must("CREATE none")
+    c.must("SELECT none")
+    for numbers in ("1", "*", "2:*", "1,1:*"):
+        has(c.do("FETCH %s FLAGS" % numbers), r"^a\d+ BAD",
+            "FETCH %s of nothing" % numbers)
+    c.must("FETCH 1:* FLAGS")
+    c.must("UID FETCH 1,5,* FLAGS")
     c.close()
     d.close()
 
