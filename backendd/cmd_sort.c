@@ -96,7 +96,8 @@ sort(struct session *ss, struct cmd *cmd, enum search_numbers numbers)
 	struct sorting *so = arena_alloc(cmd->arena, sizeof(*so));
 	struct search_ask ask = { .found = on_found,
 		.done = on_done,
-		.arg = so };
+		.arg = so,
+		.costly = true };
 	struct parse before = *cmd->args;
 	bool badcharset = false;
 	const char *why;

@@ -36,6 +36,7 @@ struct search_ask {
 	size_t nuids;                /* ...the view counts */
 	bool headers;
 	bool first_only; /* one is enough */
+	bool costly;     /* found does more than to note the message */
 	search_found_cb *found;
 	bool (*gone)(void *arg); /* nobody waits any more; or NULL */
 	void (*done)(void *arg);
