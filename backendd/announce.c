@@ -427,6 +427,7 @@ announce_new(struct loop *l, struct jobs *jobs, struct log *log,
 	struct announce *a = xcalloc(1, sizeof(*a));
 
 	TAILQ_INIT(&a->asked);
+	a->lost = true;
 	a->uplink = uplink_new(l, jobs, log, conf, connected, arg);
 	return a;
 }

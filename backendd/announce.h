@@ -59,7 +59,7 @@ bool announce_has_digests(const struct announce *a);
 
 /*
  * Has a change been asked for and not been answered, since this was last
- * asked?  An update server without XMURDER does not know which connections are
+ * asked?  At first yes: the process before this one may have.  An update server without XMURDER does not know which connections are
  * one server's: what is still on the way to it on an older one may come to be
  * after what a new one has seen.
  */

@@ -47,17 +47,21 @@ static struct {
 	bool stopped;
 } looks;
 
-/* A copy that lags behind may have an earlier mailbox of that name. */
+/*
+ * A copy that lags behind may have an earlier mailbox of that name, or the same
+ * one from before it was renamed to and fro.
+ */
 static bool
-copy_is_of(unsigned front, const char *name, const char *id)
+copy_is_of(unsigned front, const struct box *now)
 {
 	struct view copy = { .boxes = NULL };
 	const struct box *b = NULL;
 	bool is;
 
-	if (view_front(&copy, front, name))
-		b = view_find(&copy, name);
-	is = b != NULL && b->active && id[0] != '\0' && strcmp(b->id, id) == 0;
+	if (view_front(&copy, front, now->name))
+		b = view_find(&copy, now->name);
+	is = b != NULL && b->active && now->id[0] != '\0' &&
+	     strcmp(b->id, now->id) == 0 && b->generation == now->generation;
 	view_fini(&copy);
 	return is;
 }
@@ -94,7 +98,7 @@ choose_steady(unsigned front)
 		return;
 	snprintf(s->name, sizeof(s->name), "%s", load_some_name());
 	b = view_find(&update, s->name);
-	s->on = b != NULL && b->active && copy_is_of(front, s->name, b->id);
+	s->on = b != NULL && b->active && copy_is_of(front, b);
 	view_fini(&update);
 }
 
@@ -203,13 +207,19 @@ void
 look_watch(unsigned c, const char *from, const char *to, const char *id)
 {
 	struct watch *w = &looks.watches[c];
+	struct view update = { .boxes = NULL };
+	const struct box *b = NULL;
 
 	MUST(c < CLIENTS);
 	w->on = true;
 	snprintf(w->from, sizeof(w->from), "%s", from);
 	snprintf(w->to, sizeof(w->to), "%s", to);
+	if (view_update(&update))
+		b = view_find(&update, from);
 	for (unsigned i = 0; i < murder_fronts(); i++)
-		w->seen[i] = copy_is_of(i, from, id);
+		w->seen[i] = b != NULL && b->active && strcmp(b->id, id) == 0 &&
+		             copy_is_of(i, b);
+	view_fini(&update);
 }
 
 void

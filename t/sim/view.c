@@ -66,7 +66,8 @@ put_text(char *to, size_t n, struct slice s)
 static void
 take(struct view *v, struct slice name, const struct mboxrec *r)
 {
-	struct box b = { .active = r->state != MBOXREC_RESERVED };
+	struct box b = { .active = r->state != MBOXREC_RESERVED,
+		.generation = r->generation };
 
 	put_text(b.name, sizeof(b.name), name);
 	put_text(b.place, sizeof(b.place), r->location);

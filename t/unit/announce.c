@@ -532,6 +532,8 @@ test_broken(enum manner manner, const char *what)
 	setup(&t);
 	wait_for(&t, 1, 0);
 	t.server.manner = manner;
+	ok(announce_lost(t.announce),
+	    "%s: what an earlier process asked for may be lost", what);
 	for (int i = 0; i < 5; i++)
 		announce_reserve(t.announce, "x", "be1!default", answered, &t);
 	wait_for(&t, 1, 5);
