@@ -91,6 +91,25 @@ add_pattern(struct parse *p, struct listing_request *r)
 		r->patterns[r->npatterns++] = pattern;
 }
 
+/* Octets of a pattern from its first wildcard on: what a match costs a name. */
+static size_t
+wild(struct slice pattern)
+{
+	return pattern.len - listmatch_prefix(pattern);
+}
+
+/* All patterns are tried on each name; a reference is a part of each. */
+static bool
+costs_too_much(const struct listing_request *r)
+{
+	size_t sum = 0, reference = wild(r->reference);
+
+	for (size_t i = 0; i < r->npatterns; i++)
+		sum += reference > 0 ? reference + r->patterns[i].len
+		                     : wild(r->patterns[i]);
+	return sum > LISTMATCH_MAX;
+}
+
 void
 listing_parse(struct parse *p, bool lsub, struct listing_request *r)
 {
@@ -110,6 +129,8 @@ listing_parse(struct parse *p, bool lsub, struct listing_request *r)
 			add_pattern(p, r);
 	} else
 		add_pattern(p, r);
+	if (costs_too_much(r))
+		parse_fail(p, "The patterns are too long");
 	if (!lsub && parse_peek(p) == ' ') {
 		r->extended = true;
 		parse_returns(p, r);

@@ -15,6 +15,17 @@ listmatch_prefix(struct slice pattern)
 	return star < percent ? star : percent;
 }
 
+/* A name has at least the octets that are no wildcards. */
+static bool
+is_long_enough(struct slice pattern, struct slice name)
+{
+	size_t plain = 0;
+
+	for (size_t i = 0; i < pattern.len; i++)
+		plain += pattern.ptr[i] != '*' && pattern.ptr[i] != '%';
+	return plain <= name.len;
+}
+
 /*
  * Which pattern positions can be reached after each octet of the name: time is
  * pattern times name, with no back-tracking for anybody to provoke.
@@ -24,6 +35,8 @@ match(struct slice pattern, struct slice name, char separator)
 {
 	bool at[LISTMATCH_MAX + 1] = { true };
 
+	if (!is_long_enough(pattern, name))
+		return false;
 	for (size_t j = 0; j < pattern.len; j++)
 		at[j + 1] =
 		    at[j] && (pattern.ptr[j] == '*' || pattern.ptr[j] == '%');

@@ -262,6 +262,19 @@ def scripts(r):
     tap.ok(ask("XREMEMBER k1")[-1].startswith("a OK [SEEN]"), "seen")
 
 
+def dear_patterns(r):
+    """All that a LIST tries on a name is bounded, however it is written."""
+    dear, deep = "*a" * 450, "%" + "/%" * 10
+    for what in ('"" (%s %s)' % (dear, dear),
+                 '"%s" (%s)' % (dear, " ".join("x" * 9)),
+                 '"" (%s)' % " ".join([deep] * 50)):
+        tap.ok(r.ask("a", "LIST " + what)[-1].startswith(
+            "a BAD The patterns"), "refused: LIST %s..." % what[:20])
+    for what in ("%s" % dear, '(%s)' % " ".join(["a/%"] * 100)):
+        tap.ok(r.ask("a", 'LIST "" ' + what)[-1].startswith("a OK"),
+               "not refused: %s..." % what[:20])
+
+
 def bad_input(b, r):
     tap.ok(r.ask("a", "FROB")[-1].startswith("a BAD"), "unknown command")
     tap.ok(r.ask("a", "CREATE")[-1].startswith("a BAD"), "no argument")
@@ -325,6 +338,7 @@ with Backend(users=["fred", "joe", "ann"], conf=USES) as backend:
     sharing(backend, session)
     admins(backend)
     proxies(backend)
+    dear_patterns(session)
     bad_input(backend, session)
     again(backend, session)
 tap.done()
