@@ -270,18 +270,77 @@ test_files(void)
 	test_octets(SPOOL_DATA, "data", true, MESSAGES - 1);
 }
 
+/* ---- killed while it is made anew ---- */
+
+static void
+prepare(void)
+{
+	struct err err;
+
+	MUST(rig_start(&rig, &spool_module, dir) == 0);
+	make_box("killed");
+	MUST(checkpoint_now(spool_of(rig.store), &err) == 0);
+	_exit(0);
+}
+
+/* Opens it, and dies at the nth call; false: there were fewer. */
+static bool
+dies_at(int n)
+{
+	struct crash_child child;
+
+	if (crash_fork(&child)) {
+		crash_arm(n, 0);
+		MUST(rig_start(&rig, &spool_module, dir) == 0);
+		(void)rig_open(&rig, "killed");
+		_exit(0);
+	}
+	return crash_wait(&child);
+}
+
+/* Damaged anew for each call: a fresh mailbox, once more. */
+static void
+test_kills(void)
+{
+	struct crash_child child;
+	unsigned bad = 0, n = 0;
+	bool died = true;
+
+	for (int at = 1; died; at++) {
+		tempdir_remove(dir);
+		MUST(mkdir(dir, 0700) == 0);
+		if (crash_fork(&child))
+			prepare();
+		MUST(!crash_wait(&child));
+		flip("killed", SPOOL_INDEX, 40);
+		died = dies_at(at);
+		MUST(rig_start(&rig, &spool_module, dir) == 0);
+		if (!is_safe("killed")) {
+			bad++;
+			printf("# killed at call %d\n", at);
+		}
+		rig_stop(&rig);
+		n++;
+	}
+	ok(bad == 0 && n > 8, "made anew, though killed at any of %u calls",
+	    n - 1);
+}
+
 int
 main(void)
 {
-	char quiet[80];
+	char quiet[80], other[64];
 
 	tempdir_make(dir);
-	snprintf(quiet, sizeof quiet, "%s/stderr", dir);
+	tempdir_make(other);
+	snprintf(quiet, sizeof quiet, "%s/stderr", other);
 	crash_quiet(quiet);
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_files();
 	rig_stop(&rig);
+	test_kills();
 	crash_loud();
 	tempdir_remove(dir);
+	tempdir_remove(other);
 	return done_testing();
 }
