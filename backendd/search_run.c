@@ -20,9 +20,11 @@
 #include "lib/xalloc.h"
 
 enum {
-	LOOKED_MAX = 16384,  /* messages looked at in one turn: 0.4 ms */
-	COSTLY_MAX = 2048,   /* ...if found costs more than that */
-	CANDIDATES = 1024,   /* ...of which so many need reading */
+	LOOKED_MAX = 16384, /* messages looked at in one turn: 0.4 ms */
+	COSTLY_MAX = 2048,  /* ...if found costs more than that */
+	CANDIDATES = 4096,  /* ...of which so many need reading */
+	CANDIDATES_FIRST = 1024,
+	SUMMARIES = 16 * 1024 * 1024, /* octets read at once, about */
 	BATCHES = 3,         /* of messages, read and tested side by side */
 	BATCH_MESSAGES = 64, /* in one of them */
 	BATCH_OCTETS = 1024 * 1024
@@ -76,6 +78,7 @@ struct search_run {
 	size_t next;       /* of ask.uids */
 	uint32_t looked, total;
 	unsigned looked_max;
+	size_t candidates_max;
 	bool stopped;
 	int keywords[SEARCH_KEYWORDS_MAX]; /* their numbers here; -1: none */
 	unsigned quick_mask;               /* flags in the index itself */
@@ -451,6 +454,11 @@ on_summaries(void *arg, struct store_chunk *chunk)
 	struct search_run *r = arg;
 
 	r->rd->chunk = chunk;
+	/* Few hand-overs, and never too much in memory. */
+	r->candidates_max =
+	    chunk->len < SUMMARIES / (CANDIDATES / CANDIDATES_FIRST)
+	        ? CANDIDATES
+	        : CANDIDATES_FIRST;
 	jobs_put(r->ask.bd->jobs, test_summaries, on_summaries_tested, r);
 }
 
@@ -554,7 +562,7 @@ look_at(struct search_run *r, const struct store_msg *msg, uint32_t seq,
 static bool
 is_full(const struct search_run *r)
 {
-	return r->stopped || (r->rd != NULL && r->rd->n == CANDIDATES);
+	return r->stopped || (r->rd != NULL && r->rd->n >= r->candidates_max);
 }
 
 /* Only those asked for. */
@@ -663,6 +671,7 @@ search_run_new(const struct search_ask *ask)
 	r->total =
 	    ask->uids != NULL ? (uint32_t)ask->nuids : view_count(ask->view);
 	r->next_uid = 1;
+	r->candidates_max = CANDIDATES_FIRST;
 	r->looked_max = ask->costly ? COSTLY_MAX : LOOKED_MAX;
 	task_want(r->turn);
 	return r;
