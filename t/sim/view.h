@@ -19,7 +19,7 @@ struct box {
 	char name[VIEW_NAME];
 	char place[VIEW_PLACE]; /* location: "be1!default" */
 	char acl[VIEW_ACL];
-	char id[VIEW_ID]; /* MAILBOXID; "" where it is not known */
+	char id[VIEW_ID];    /* MAILBOXID; "" where it is not known */
 	uint64_t generation; /* of its location; 0 where it is not known */
 	bool active;
 };
