@@ -51,6 +51,7 @@
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
+struct buf;
 struct err;
 struct jobs;
 struct log;
@@ -118,11 +119,27 @@ struct store_options {
 	bool look_only;           /* what is damaged stays so */
 };
 
+/*
+ * What mailboxes are called, for modules whose directories other programs
+ * know by their names.
+ */
+struct store_naming {
+	/* The internal name that meta has; false: it has none. */
+	bool (*name)(void *arg, struct slice meta, struct buf *name);
+
+	/* The meta of a mailbox that was found; false: that is no name. */
+	bool (
+	    *meta)(void *arg, const char *name, uint32_t now, struct buf *meta);
+	void *arg;
+};
+
 struct store_env {
 	struct loop *loop; /* all borrowed for the life of the store */
 	struct jobs *jobs;
 	struct log *log;
-	unsigned key_days; /* how long a delivery's key is remembered */
+	const struct store_naming *naming; /* NULL: names are not known */
+	const char *layout; /* of directories, if the module has such */
+	unsigned key_days;  /* how long a delivery's key is remembered */
 	struct store_options options;
 };
 
@@ -534,6 +551,7 @@ struct store_module {
 };
 
 extern const struct store_module spool_module;
+extern const struct store_module maildir_module;
 
 /*
  * Modules begin their own structs with these and keep them up to date; others

@@ -638,6 +638,7 @@ main(void)
 	static const struct module modules[] = {
 		{ &spool_module, true },
 		{ &memory_module, true },
+		{ &maildir_module, false },
 	};
 
 	for (size_t i = 0; i < NITEMS(modules); i++)

@@ -1,0 +1,328 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backendd/maildir/maildir.h"
+#include "lib/jobs.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/xalloc.h"
+
+#define BOX_MAGIC 0x6d64426fu
+
+struct box *
+md_box_of(struct store_mailbox *mb)
+{
+	struct box *b = (struct box *)mb;
+
+	MUST(b->magic == BOX_MAGIC);
+	return b;
+}
+
+void
+md_box_hold(struct box *b)
+{
+	b->busy++;
+}
+
+static void
+box_free(struct box *b)
+{
+	void (*gone)(void *arg) = b->gone;
+	void *gone_arg = b->gone_arg;
+
+	map_remove(&b->md->open, slice_str(b->store.id));
+	TAILQ_REMOVE(&b->md->boxes, b, entry);
+	if (b->dirfd != -1)
+		close(b->dirfd);
+	for (unsigned i = 0; i < b->names.nkeywords; i++)
+		free(b->keywords[i]);
+	free(b->meta);
+	md_index_fini(&b->x);
+	buf_fini(&b->cached);
+	b->magic = 0;
+	free(b);
+	if (gone != NULL)
+		gone(gone_arg);
+}
+
+void
+md_box_release(struct box *b)
+{
+	MUST(b->busy > 0);
+	b->busy--;
+	if (b->busy == 0 && b->closed)
+		box_free(b);
+}
+
+void
+md_box_close(struct store_mailbox *mb)
+{
+	struct box *b = md_box_of(mb);
+
+	MUST(!b->closed);
+	b->closed = true;
+	md_box_hold(b);
+	if (!b->hurt &&
+	    (buf_len(&b->cached) > 0 || b->store.recent != b->x.recent))
+		md_op_flush_cache(b);
+	md_box_release(b);
+}
+
+const struct store_msg *
+md_box_at(const struct store_mailbox *mb, uint32_t i)
+{
+	return &((const struct box *)(const void *)mb)->x.msgs[i].m;
+}
+
+int
+md_box_keyword_add(struct store_mailbox *mb, struct slice name)
+{
+	struct box *b = md_box_of(mb);
+	unsigned i = b->names.nkeywords;
+
+	b->keywords[i] = xstrndup(name.ptr, name.len);
+	b->names.nkeywords++;
+	return (int)i;
+}
+
+uint32_t
+md_box_claim_recent(struct store_mailbox *mb)
+{
+	uint32_t from = mb->recent;
+
+	mb->recent = mb->numbers.uidnext;
+	return from;
+}
+
+void
+md_box_set_meta(struct box *b, struct slice meta)
+{
+	free(b->meta);
+	b->meta = (uint8_t *)xstrndup(meta.ptr, meta.len);
+	b->names.meta = slice_of(b->meta, meta.len);
+}
+
+void
+md_box_hurt(struct box *b)
+{
+	const struct store_news news = { .damaged = true };
+
+	if (b->hurt)
+		return;
+	b->hurt = true;
+	b->md->store.counts.damaged_mailboxes++;
+	log_err(b->md->env.log, "maildir: files are not where they should be",
+	    "dir", b->md->dir, "mailboxid", b->store.id, NULL);
+	if (b->store.observer != NULL)
+		b->store.observer(b->store.observer_arg, &news);
+}
+
+/* ---- opening ---- */
+
+struct opening {
+	struct maildir *md;
+	struct box *box;
+	struct md_load load;
+	char id[STORE_ID_MAX + 1], path[MD_PATH];
+	bool known, failed, again;
+	struct err err;
+	store_open_cb *cb; /* NULL: closed again before it was open */
+	void *arg;
+};
+
+static void
+opening_run(void *arg)
+{
+	struct opening *o = arg;
+
+	if (o->again)
+		return;
+	o->load.dirfd = -1;
+	o->failed = !o->known ? err_set(&o->err, "no such mailbox") == -1
+	                      : md_load(&o->load, &o->err) == -1;
+}
+
+static void
+take_over(struct box *b, struct md_load *l)
+{
+	b->x = l->x;
+	b->dirfd = l->dirfd;
+	b->times = l->times;
+	b->times.cur.tv_nsec = -1; /* look again soon */
+	b->cache_end = l->cache_end;
+	b->store.numbers = md_index_numbers(&b->x);
+	b->store.recent = b->x.recent;
+	b->names.nkeywords = b->x.nkeywords;
+	for (unsigned i = 0; i < b->x.nkeywords; i++)
+		b->keywords[i] = xstrdup(b->x.keywords[i]);
+	md_box_set_meta(b, buf_slice(&l->meta));
+	l->dirfd = -1;
+	md_index_init(&l->x);
+	md_load_fini(l);
+}
+
+static void
+opening_done(void *arg)
+{
+	struct opening *o = arg;
+	struct maildir *md = o->md;
+	struct box *b = o->box;
+	const char *why = NULL;
+
+	b->opening = NULL;
+	if (o->failed) {
+		log_err(md->env.log, "maildir: mailbox cannot be opened", "dir",
+		    md->dir, "mailboxid", o->id, "why", o->err.text, NULL);
+		why = "Mailbox cannot be opened";
+		b->closed = true;
+	} else if (!o->again) {
+		take_over(b, &o->load);
+	}
+	if (o->load.rebuilt) {
+		md->store.counts.rebuilt++;
+		log_warn(md->env.log,
+		    "maildir: index was lost and is made "
+		    "anew from files",
+		    "dir", md->dir, "mailboxid", o->id, NULL);
+	}
+	if (o->cb != NULL)
+		o->cb(o->arg, o->failed ? NULL : &b->store, why);
+	md_box_release(b);
+	md->busy--;
+	free(o);
+}
+
+static struct box *
+box_new(struct maildir *md, const char *id)
+{
+	struct box *b = xcalloc(1, sizeof *b);
+
+	b->magic = BOX_MAGIC;
+	b->md = md;
+	b->dirfd = -1;
+	b->store.module = &maildir_module;
+	b->store.store = &md->store;
+	b->store.names = &b->names;
+	b->names.keywords = b->keywords;
+	memcpy(b->store.id, id, strlen(id) + 1);
+	md_index_init(&b->x);
+	buf_init(&b->cached, 1024 * 1024);
+	TAILQ_INIT(&b->ops);
+	map_put(&md->open, slice_str(id), b);
+	TAILQ_INSERT_TAIL(&md->boxes, b, entry);
+	return b;
+}
+
+/* One that is closed and not gone yet is as it was, and open again. */
+void
+md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
+{
+	struct maildir *md = maildir_of(st);
+	struct box *b = map_find(&md->open, slice_str(id));
+	const char *path = map_find(&md->paths, slice_str(id));
+	struct opening *o;
+
+	MUST(b == NULL || b->closed);
+	if (b != NULL && b->opening != NULL) {
+		b->closed = false;
+		b->opening->cb = cb;
+		b->opening->arg = arg;
+		return;
+	}
+	o = xcalloc(1, sizeof *o);
+	o->again = b != NULL;
+	if (b == NULL)
+		b = box_new(md, id);
+	b->closed = false;
+	*o = (struct opening){ .md = md,
+		.box = b,
+		.again = o->again,
+		.known = path != NULL,
+		.cb = cb,
+		.arg = arg };
+	memcpy(o->id, id, strlen(id) + 1);
+	if (path != NULL)
+		memcpy(o->path, path, strlen(path) + 1);
+	o->load = (struct md_load){ .rootfd = md->dirfd,
+		.path = o->path,
+		.id = o->id,
+		.dirfd = -1,
+		.now = loop_wall(md->env.loop).ms / 1000 };
+	b->opening = o->again ? NULL : o;
+	md_box_hold(b);
+	md->busy++;
+	jobs_put(md->env.jobs, opening_run, opening_done, o);
+}
+
+/* ---- what others do meanwhile ---- */
+
+struct look {
+	struct box *box;
+	struct md_times times;
+	bool changed;
+};
+
+struct looking {
+	struct maildir *md;
+	size_t n;
+	struct look at[];
+};
+
+static void
+looking_run(void *arg)
+{
+	struct looking *l = arg;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct md_times now;
+		struct err err;
+
+		if (md_times(l->at[i].box->dirfd, &now, &err) == 0)
+			l->at[i].changed =
+			    !md_times_equal(&now, &l->at[i].times);
+	}
+}
+
+static void
+looking_done(void *arg)
+{
+	struct looking *l = arg;
+	struct maildir *md = l->md;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct box *b = l->at[i].box;
+
+		if (l->at[i].changed && !b->closed && !b->hurt && md_op_idle(b))
+			md_op_scan(b);
+		md_box_release(b);
+	}
+	md->polling = false;
+	md->busy--;
+	free(l);
+}
+
+void
+md_box_poll(struct maildir *md)
+{
+	int64_t now = loop_now(md->env.loop).ms;
+	struct looking *l;
+	struct box *b;
+
+	if (md->polling || map_count(&md->open) == 0)
+		return;
+	l = xcalloc(1, sizeof *l + map_count(&md->open) * sizeof l->at[0]);
+	l->md = md;
+	TAILQ_FOREACH (b, &md->boxes, entry) {
+		if (b->closed || b->hurt || b->opening != NULL ||
+		    b->dirfd == -1 || b->scan_after_ms > now)
+			continue;
+		l->at[l->n++] = (struct look){ .box = b, .times = b->times };
+		md_box_hold(b);
+	}
+	md->polling = true;
+	md->busy++;
+	jobs_put(md->env.jobs, looking_run, looking_done, l);
+}

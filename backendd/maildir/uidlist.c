@@ -1,0 +1,249 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backendd/maildir/maildir.h"
+#include "lib/ascii.h"
+#include "lib/rand.h"
+#include "lib/xalloc.h"
+
+#define UIDLIST "dovecot-uidlist"
+#define LOCK    "dovecot-uidlist.lock"
+
+enum {
+	UIDLIST_MAX = 1024 * 1024 * 1024,
+	LOCK_TRIES = 200,
+	LOCK_WAIT_NS = 10 * 1000 * 1000,
+	LOCK_STALE = 120 /* seconds, as Dovecot has it */
+};
+
+/* The next word of s, which moves behind it. */
+static struct slice
+word(struct slice *s)
+{
+	struct slice w;
+
+	while (s->len > 0 && s->ptr[0] == ' ')
+		*s = slice_skip(*s, 1);
+	w = slice_first(*s, slice_find(*s, ' '));
+	*s = slice_skip(*s, w.len);
+	return w;
+}
+
+static uint32_t
+number(struct slice s)
+{
+	uint64_t n;
+
+	return ascii_number(s, UINT32_MAX, &n) ? (uint32_t)n : 0;
+}
+
+/* "3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1" */
+static bool
+parse_header(struct md_uids *u, struct slice line)
+{
+	if (!slice_is(word(&line), "3"))
+		return false;
+	while (line.len > 0) {
+		struct slice w = word(&line), v;
+
+		if (w.len < 2)
+			continue;
+		v = slice_skip(w, 1);
+		if (w.ptr[0] == 'V')
+			u->uidvalidity = number(v);
+		else if (w.ptr[0] == 'N')
+			u->uidnext = number(v);
+		else if (w.ptr[0] == 'G' && v.len == 32)
+			memcpy(u->guid, v.ptr, 32);
+	}
+	return u->uidvalidity != 0;
+}
+
+/* "25006 W1394 :1276528487.M364837P9451.host,S=1355:2,S" */
+static void
+parse_line(struct md_uids *u, struct slice line)
+{
+	uint32_t uid = number(word(&line));
+	size_t colon = slice_find(line, ':');
+
+	if (uid == 0 || colon == line.len)
+		return;
+	line = slice_skip(line, colon + 1);
+	line = slice_first(line, slice_find(line, ':'));
+	if (line.len == 0 || line.len > MD_NAME)
+		return;
+	map_put(&u->uids, line, (void *)(uintptr_t)uid);
+	if (uid >= u->uidnext)
+		u->uidnext = uid + 1;
+}
+
+static bool
+read_list(int dirfd, struct md_uids *u, bool lines, struct err *err)
+{
+	struct slice s;
+	bool missing, good;
+	struct buf b;
+
+	*u = (struct md_uids){ 0 };
+	map_init(&u->uids);
+	if (md_read_file(dirfd, UIDLIST, UIDLIST_MAX, &b, &missing, err) == -1)
+		return missing;
+	s = buf_slice(&b);
+	good = parse_header(u, slice_first(s, slice_find(s, '\n')));
+	while (good && lines && slice_find(s, '\n') < s.len) {
+		s = slice_skip(s, slice_find(s, '\n') + 1);
+		parse_line(u, slice_first(s, slice_find(s, '\n')));
+	}
+	buf_fini(&b);
+	u->there = good;
+	return true;
+}
+
+int
+md_uids_read(int dirfd, struct md_uids *u, struct err *err)
+{
+	return read_list(dirfd, u, true, err) ? 0 : -1;
+}
+
+uint32_t
+md_uids_find(const struct md_uids *u, const char *name)
+{
+	return (uint32_t)(uintptr_t)map_find(&u->uids, slice_str(name));
+}
+
+void
+md_uids_free(struct md_uids *u)
+{
+	map_fini(&u->uids);
+}
+
+/* ---- writing it ---- */
+
+/* The file whose being there is the lock; -1: another program has it. */
+static int
+lock(int dirfd)
+{
+	const struct timespec wait = { .tv_nsec = LOCK_WAIT_NS };
+	struct timespec now;
+	struct stat st;
+	int fd;
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		fd = openat(dirfd, LOCK,
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd != -1 || errno != EEXIST)
+			return fd;
+		if (fstatat(dirfd, LOCK, &st, 0) == 0 &&
+		    clock_gettime(CLOCK_REALTIME, &now) == 0 &&
+		    st.st_mtim.tv_sec + LOCK_STALE < now.tv_sec)
+			unlinkat(dirfd, LOCK, 0);
+		else
+			nanosleep(&wait, NULL);
+	}
+	return -1;
+}
+
+static void
+put_line(struct buf *b, uint32_t uid, const char *name)
+{
+	buf_printf(b, "%lu :%s\n", (unsigned long)uid, name);
+}
+
+/*
+ * It is what others know UIDs by; ours are in the index.  So what cannot be
+ * written now is no error: it is mended when the mailbox is next opened.
+ */
+void
+md_uids_add(int dirfd, const struct index *x, struct slice record)
+{
+	struct md_item item;
+	struct md_uids u;
+	struct buf b;
+	struct err err;
+	struct wire w;
+	int fd, held;
+
+	buf_init(&b, MD_RECORD_MAX);
+	wire_init(&w, record);
+	while (md_item(&w, &item))
+		if (item.tag == MD_ADD)
+			put_line(&b, item.msg.m.uid, item.name);
+	held = buf_len(&b) > 0 ? lock(dirfd) : -1;
+	if (held == -1) {
+		buf_fini(&b);
+		return;
+	}
+	fd = openat(dirfd, UIDLIST, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (fd != -1 && read_list(dirfd, &u, false, &err)) {
+		if (u.there && u.uidvalidity == x->uidvalidity &&
+		    write(fd, buf_data(&b), buf_len(&b)) == -1)
+			unlinkat(dirfd, UIDLIST, 0); /* half a line, perhaps */
+		md_uids_free(&u);
+	}
+	if (fd != -1)
+		close(fd);
+	close(held);
+	unlinkat(dirfd, LOCK, 0);
+	buf_fini(&b);
+}
+
+static bool
+is_right(const struct md_uids *u, const struct index *x)
+{
+	if (!u->there || u->uidvalidity != x->uidvalidity ||
+	    u->uidnext < x->uidnext)
+		return false;
+	for (size_t i = 0; i < x->n; i++)
+		if (md_uids_find(u, x->msgs[i].name) != x->msgs[i].m.uid)
+			return false;
+	return true;
+}
+
+static void
+put_all(struct buf *b, struct md_uids *u, const struct index *x)
+{
+	uint8_t guid[16];
+
+	if (u->guid[0] == '\0') {
+		rand_bytes(guid, sizeof guid);
+		for (unsigned i = 0; i < 16; i++)
+			snprintf(u->guid + 2 * i, 3, "%02x", guid[i]);
+	}
+	buf_printf(b, "3 V%lu N%lu G%s\n", (unsigned long)x->uidvalidity,
+	    (unsigned long)x->uidnext, u->guid);
+	for (size_t i = 0; i < x->n; i++)
+		put_line(b, x->msgs[i].m.uid, x->msgs[i].name);
+}
+
+void
+md_uids_fix(int dirfd, const struct index *x)
+{
+	struct md_uids u;
+	struct err err;
+	struct buf b;
+	int fd;
+
+	fd = lock(dirfd);
+	if (fd == -1)
+		return;
+	if (!read_list(dirfd, &u, true, &err) || is_right(&u, x)) {
+		md_uids_free(&u);
+		close(fd);
+		unlinkat(dirfd, LOCK, 0);
+		return;
+	}
+	buf_init(&b, UIDLIST_MAX);
+	put_all(&b, &u, x);
+	if (buf_failed(&b) || md_write(fd, buf_slice(&b), 0, &err) == -1 ||
+	    fsync(fd) == -1 || renameat(dirfd, LOCK, dirfd, UIDLIST) == -1)
+		unlinkat(dirfd, LOCK, 0);
+	close(fd);
+	buf_fini(&b);
+	md_uids_free(&u);
+}
