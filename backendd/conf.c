@@ -23,6 +23,9 @@ static const struct conf_item items[] = {
 	{ "partition", CONF_LIST, AT(partitions), NULL, 0, 0, NULL,
 	    "NAME /DIRECTORY of a place for mailboxes; the first is the "
 	    "default." },
+	{ "maildir", CONF_LIST, AT(maildirs), NULL, 0, 0, NULL,
+	    "NAME LAYOUT of a partition that is a tree of Maildirs, such as "
+	    "old %u/Maildir." },
 	{ "temp_directory", CONF_STRING, AT(temp_directory), "/tmp", 0, 0,
 	    NULL, "Where large messages are kept until they are stored." },
 	{ "job_threads", CONF_NUMBER, AT(job_threads), "8", 1, 256, NULL,
@@ -202,12 +205,34 @@ check_partitions(const struct backendd_conf *c, struct err *err)
 	return 0;
 }
 
+/* "NAME LAYOUT", of a partition that there is. */
+static int
+check_maildirs(const struct backendd_conf *c, struct err *err)
+{
+	for (size_t i = 0; i < c->maildirs.count; i++) {
+		struct slice s = slice_str(c->maildirs.items[i]);
+		size_t space = slice_find(s, ' ');
+		bool found = false;
+
+		if (space + 1 >= s.len)
+			return err_set(err, "maildir = %s: not \"NAME LAYOUT\"",
+			    c->maildirs.items[i]);
+		for (size_t j = 0; j < c->partitions.count; j++)
+			found |= slice_starts(slice_str(c->partitions.items[j]),
+			    slice_first(s, space + 1));
+		if (!found)
+			return err_set(err, "maildir = %s: no such partition",
+			    c->maildirs.items[i]);
+	}
+	return 0;
+}
+
 static int
 check(const void *conf, struct err *err)
 {
 	const struct backendd_conf *c = conf;
 
-	if (check_partitions(c, err) == -1)
+	if (check_partitions(c, err) == -1 || check_maildirs(c, err) == -1)
 		return -1;
 	for (size_t i = 0; i < c->special_use.count; i++) {
 		const char *use = c->special_use.items[i];

@@ -20,6 +20,7 @@ struct backendd_conf {
 	char *hostname;
 	char *directory;             /* the list and the users' data */
 	struct conf_list partitions; /* "NAME /directory" */
+	struct conf_list maildirs;   /* "NAME LAYOUT" */
 	char *temp_directory;        /* large messages on their way in */
 	uint64_t job_threads;
 

@@ -188,6 +188,55 @@ rebuild(struct mblist *l, struct err *err)
 	return 0;
 }
 
+/* One that the list has not, in a store where others make them. */
+static bool
+visit_shared(void *arg, const struct store_entry *e)
+{
+	struct rebuild *r = arg;
+	const struct mboxrec *other;
+	struct mboxrec rec;
+	const char *name;
+	struct arena a;
+	struct err err;
+
+	arena_init(&a);
+	if (e->damage == NULL &&
+	    meta_parse(e->meta, &a, &name, &rec, &err) == 0) {
+		other = mblist_raw(r->list, name, &a);
+		if (other == NULL) {
+			log_info(r->list->bd->log, "mailbox found", "name",
+			    name, "partition", r->partition->name, NULL);
+			visit(r, e);
+		} else if (!slice_is(other->mailboxid, e->id)) {
+			log_warn(r->list->bd->log,
+			    "mailbox not listed: there is one of that name",
+			    "name", name, "id", e->id, NULL);
+		}
+	}
+	arena_reset(&a);
+	return !r->failed;
+}
+
+static int
+look_for_others(struct mblist *l, struct err *err)
+{
+	struct backendd *bd = l->bd;
+	struct rebuild r = { .list = l };
+
+	for (size_t i = 0; i < bd->npartitions; i++) {
+		r.partition = &bd->partitions[i];
+		if (!r.partition->store->module->shared)
+			continue;
+		if (store_each(r.partition->store, visit_shared, &r, err) == -1)
+			return -1;
+		if (r.failed || flush(&r) == -1) {
+			*err = r.err;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static bool
 is_one(void *arg, const char *name, const struct mboxrec *rec)
 {
@@ -233,7 +282,7 @@ rebuild_open(struct mblist *l, struct err *err)
 	if (found == 0)
 		return mark(l, err);
 	l->unproven = stage == STAGE_EMPTY;
-	return stage == STAGE_BEGUN ? rebuild(l, err) : 0;
+	return stage == STAGE_BEGUN ? rebuild(l, err) : look_for_others(l, err);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/monitor.h"
+#include "backendd/partition.h"
 #include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/notify.h"
@@ -56,6 +57,7 @@ struct server {
 	unsigned polls;
 	struct listeners *listeners;
 	struct timer *drain;
+	struct store_naming naming;
 };
 
 /* --- what others ask -------------------------------------------------------- */
@@ -241,16 +243,19 @@ store_options(const struct backendd_conf *conf)
 }
 
 static int
-start_partitions(struct backendd *bd, struct err *err)
+start_partitions(struct server *sv, struct err *err)
 {
+	struct backendd *bd = &sv->bd;
 	const struct conf_list *list = &bd->conf->partitions;
 	struct store_env env = { .loop = bd->loop,
 		.jobs = bd->jobs,
 		.log = bd->log,
+		.naming = &sv->naming,
 		.key_days =
 		    (unsigned)((bd->conf->duplicate_ms + DAY_MS - 1) / DAY_MS),
 		.options = store_options(bd->conf) };
 
+	sv->naming = partition_naming(&bd->layout);
 	bd->partitions = xcalloc(list->count, sizeof(*bd->partitions));
 	for (size_t i = 0; i < list->count; i++) {
 		struct partition *p = &bd->partitions[i];
@@ -262,8 +267,9 @@ start_partitions(struct backendd *bd, struct err *err)
 		while (*space == ' ')
 			space++;
 		p->dir = xstrdup(space);
-		if (store_start(&p->store, &spool_module, &env, p->dir, err) ==
-		    -1)
+		if (store_start(&p->store,
+		        partition_module(bd->conf, p->name, &env.layout), &env,
+		        p->dir, err) == -1)
 			return err_add(err, "partition %s", p->name);
 		bd->npartitions++;
 	}
@@ -339,7 +345,7 @@ start(struct child *c, void **statep, struct err *err)
 	bd->quotas = quotas_new(bd);
 	bd->jobs = jobs_new(bd->loop, (unsigned)bd->conf->job_threads);
 	bd->auth = auth_new(bd->loop, bd->log, &bd->conf->auth);
-	if (start_tls(bd, err) == -1 || start_partitions(bd, err) == -1 ||
+	if (start_tls(bd, err) == -1 || start_partitions(sv, err) == -1 ||
 	    users_open(&bd->users, bd, err) == -1 ||
 	    mblist_open(&bd->list, bd, err) == -1)
 		return -1; /* the process ends: the parent says why */

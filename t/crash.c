@@ -174,8 +174,10 @@ copy_list(const char *path, int to)
 	while ((e = readdir(d)) != NULL) {
 		struct stat st;
 
-		if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st,
-		                               AT_SYMLINK_NOFOLLOW) == -1)
+		if (strcmp(e->d_name, ".") == 0 ||
+		    strcmp(e->d_name, "..") == 0 ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+		        -1)
 			continue;
 		fprintf(out, "%c %lu %s\n", S_ISDIR(st.st_mode) ? 'd' : 'f',
 		    (unsigned long)st.st_ino, e->d_name);

@@ -6,6 +6,7 @@
 #include "backendd/adm/adm.h"
 #include "backendd/conf.h"
 #include "backendd/mblist_meta.h"
+#include "backendd/partition.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
 #include "lib/err.h"
@@ -222,7 +223,9 @@ open_one(struct adm *a, const char *item, struct err *err)
 		space++;
 	p->dir = xstrdup(space);
 	a->npartitions++;
-	if (store_start(&p->store, &spool_module, &env, p->dir, err) == -1)
+	if (store_start(&p->store,
+	        partition_module(a->conf, p->name, &env.layout), &env, p->dir,
+	        err) == -1)
 		return err_add(err, "partition %s", p->name);
 	return 0;
 }

@@ -430,6 +430,24 @@ move_file(int dirfd, const char *from, const char *name, const char *to,
 	return 0;
 }
 
+/*
+ * First another name, then, when that is synced, the first goes: a disk may
+ * remember the one directory of a rename and not the other.
+ */
+static int
+settle_draft(int dirfd, const char *from, const struct md_item *item,
+    const char *to, struct err *err)
+{
+	if (linkat(dirfd, from, dirfd, to, 0) == 0 || errno == EEXIST)
+		return 0;
+	if (errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK)
+		return move_file(dirfd, from, item->name, to, err);
+	/* Done before, and perhaps renamed since. */
+	if (errno == ENOENT)
+		return 0;
+	return err_sys(err, "linking %s", from);
+}
+
 static int
 settle_add(int dirfd, const struct md_item *item, struct err *err)
 {
@@ -439,7 +457,21 @@ settle_add(int dirfd, const struct md_item *item, struct err *err)
 		return 0;
 	md_file_in(from, item->where == MD_IN_TMP ? "tmp" : "new", item->name);
 	md_file(to, item->name, item->msg.m.place[0]);
+	if (item->where == MD_IN_TMP)
+		return settle_draft(dirfd, from, item, to, err);
 	return move_file(dirfd, from, item->name, to, err);
+}
+
+static void
+drop_draft(int dirfd, const struct md_item *item)
+{
+	char path[MD_FILE];
+
+	if (item->tag != MD_ADD || item->where != MD_IN_TMP)
+		return;
+	md_file_in(path, "tmp", item->name);
+	/* What stays there is nobody's, and goes with time. */
+	unlinkat(dirfd, path, 0);
 }
 
 static int
@@ -498,6 +530,9 @@ md_index_settle(int dirfd, const struct index *x, struct slice record,
 	}
 	if (result == 0 && any)
 		result = md_sync_dir(dirfd, "cur", err);
+	wire_init(&w, record);
+	while (result == 0 && md_item(&w, &item))
+		drop_draft(dirfd, &item);
 	return result;
 }
 

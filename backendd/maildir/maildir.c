@@ -622,6 +622,7 @@ each(struct store *st, store_visit *visit, void *arg, struct err *err)
 
 const struct store_module maildir_module = {
 	.name = "maildir",
+	.shared = true,
 	.start = start,
 	.stop = stop,
 	.configure = configure,

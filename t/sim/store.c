@@ -405,3 +405,8 @@ const struct store_module spool_module = {
 	.set_meta = set_meta,
 	.sync = sync_one,
 };
+
+/* There is none in the simulator. */
+const struct store_module maildir_module = {
+	.name = "none",
+};

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""A backendd on a tree of Maildirs that other programs use too: what they do
+shows up, what it does is as they expect it, and Dovecot reads the same."""
+import glob
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from backend_help import Client, Server, has, hasnt, ok, plan  # noqa
+
+MESSAGE = b"Subject: %s\n\nfrom another program\n"
+
+
+class Maildirs(Server):
+    def __init__(self, prepare):
+        self.prepare = prepare
+        Server.__init__(self, "maildir = default %u/Maildir\n")
+
+    def start(self):
+        if self.prepare:
+            self.prepare(self.dir + "/spool")
+        self.prepare = None
+        Server.start(self)
+
+    def box(self, user, name=""):
+        return os.path.join(self.dir, "spool", user, "Maildir", name)
+
+
+def make(path):
+    for d in ("tmp", "new", "cur"):
+        os.makedirs(os.path.join(path, d))
+
+
+def put(path, name, text):
+    with open(os.path.join(path, "tmp", "x"), "wb") as f:
+        f.write(text)
+    os.rename(os.path.join(path, "tmp", "x"), os.path.join(path, name))
+
+
+def tree(spool):
+    """As Dovecot leaves it: UIDs, flags, keywords, a mailbox below."""
+    top = os.path.join(spool, "joe", "Maildir")
+    make(top)
+    make(os.path.join(top, ".Work.Old"))
+    put(top, "cur/1000000001.M1P1.host:2,S", MESSAGE % b"one")
+    put(top, "cur/1000000002.M2P1.host:2,FSa", MESSAGE % b"two")
+    put(top, "new/1000000003.M3P1.host", MESSAGE % b"three")
+    with open(top + "/dovecot-uidlist", "w") as f:
+        f.write("3 V1234567 N12 G0123456789abcdef0123456789abcdef\n"
+                "5 :1000000001.M1P1.host\n9 :1000000002.M2P1.host\n")
+    with open(top + "/dovecot-keywords", "w") as f:
+        f.write("0 $Forwarded\n")
+
+
+def until(c, want, what, seconds=30):
+    """What an idle session hears."""
+    c.s.settimeout(seconds)
+    lines = []
+    try:
+        while not any(re.search(want, x) for x in lines):
+            lines.append(c.line())
+        ok(True, what)
+    except OSError:
+        has(lines, want, what)
+    return lines
+
+
+def test_found(sv):
+    c = Client(sv.port, "joe")
+    has(c.must('LIST "" *'), r"INBOX", "its INBOX is found")
+    has(c.must('LIST "" *'), r"Work/Old", "and what is below it")
+    r = c.must("SELECT INBOX")
+    has(r, r"UIDVALIDITY 1234567\]", "UIDVALIDITY is Dovecot's")
+    has(r, r"\* 3 EXISTS", "with its messages")
+    r = c.must("UID FETCH 1:* (FLAGS RFC822.SIZE BODY.PEEK[])")
+    has(r, r"\* 1 FETCH \(.*UID 5\b", "UIDs are Dovecot's")
+    has(r, r"\* 2 FETCH \(.*UID 9\b", "each")
+    has(r, r"UID 12\b", "and go on where it left off")
+    has(r, r"\* 2 FETCH .*\$Forwarded", "keywords are")
+    has(r, r"one\r\n\r\nfrom another program\r\n", "lines end in CRLF")
+    c.close()
+
+
+def test_idle(sv):
+    c = Client(sv.port, "joe")
+    c.must("SELECT INBOX")
+    tag = c.begin("IDLE")
+    c.line()
+    box = sv.box("joe")
+    put(box, "new/1000000004.M4P1.host", MESSAGE % b"four")
+    until(c, r"\* 4 EXISTS", "mail delivered by others is heard of")
+    os.rename(box + "cur/1000000001.M1P1.host:2,S",
+              box + "cur/1000000001.M1P1.host:2,RS")
+    until(c, r"\* 1 FETCH .*\\Answered", "and flags they set")
+    os.unlink(glob.glob(box + "cur/1000000002.*")[0])
+    until(c, r"\* 2 EXPUNGE", "and what they remove")
+    c.send(b"DONE\r\n")
+    c.end(tag)
+    r = c.must("UID FETCH 1:* (UID)")
+    has(r, r"UID 13\b", "with the next UID")
+    c.close()
+
+
+def test_changes(sv):
+    c = Client(sv.port, "joe")
+    has(c.append("INBOX", b"Subject: five\r\n\r\ntext\r\n", "\\Flagged Junk"),
+        r"APPENDUID 1234567 14\]", "a message is appended")
+    found = glob.glob(sv.box("joe") + "cur/*:2,Fb")
+    ok(len(found) == 1, "its file has its flags in its name")
+    ok(open(found[0], "rb").read() == b"Subject: five\n\ntext\n",
+       "and lines as others have them")
+    ok("1 Junk" in open(sv.box("joe") + "dovecot-keywords").read(),
+       "the keyword is in dovecot-keywords")
+    ok(re.search(r"^14 :", open(sv.box("joe") + "dovecot-uidlist").read(),
+                 re.M), "the UID in dovecot-uidlist")
+    c.must("SELECT INBOX")
+    c.must("UID STORE 14 +FLAGS (\\Seen)")
+    ok(glob.glob(sv.box("joe") + "cur/*:2,FSb"), "flags change the name")
+    c.must("CREATE Lists")
+    ok(os.path.isdir(sv.box("joe", ".Lists/cur")), "a mailbox is a directory")
+    c.must("UID COPY 14 Lists")
+    c.must("UID MOVE 12 Lists")
+    has(c.must("STATUS Lists (MESSAGES)"), r"MESSAGES 2\)", "with copies")
+    c.must("RENAME Lists Mail")
+    has(c.must("STATUS Mail (MESSAGES)"), r"MESSAGES 2\)", "renamed")
+    c.close()
+
+
+def doveadm(sv, *args):
+    """As nobody, since Dovecot reads no mail as root."""
+    home = sv.dir + "/dovecot"
+    os.makedirs(home, exist_ok=True)
+    who = pwd.getpwnam("nobody") if os.getuid() == 0 else \
+        pwd.getpwuid(os.getuid())
+    if os.getuid() == 0:
+        os.chmod(sv.dir, 0o755)
+        subprocess.run(["chown", "-R", "%d:%d" % (who.pw_uid, who.pw_gid),
+                        sv.dir + "/spool", home], check=True)
+    with open(home + "/conf", "w") as f:
+        f.write("""
+base_dir = {h}/run
+log_path = {h}/log
+mail_location = maildir:{d}/spool/joe/Maildir
+mail_uid = {u}
+mail_gid = {g}
+first_valid_uid = 1
+default_internal_user = root
+default_login_user = root
+default_internal_group = root
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+""".format(h=home, d=sv.dir, u=who.pw_uid, g=who.pw_gid))
+    r = subprocess.run(["doveadm", "-c", home + "/conf"] + list(args),
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       env=dict(os.environ, HOME=home,
+                                USER=who.pw_name))
+    return (r.stdout + r.stderr).decode()
+
+
+def ours(sv):
+    c = Client(sv.port, "joe")
+    c.must("EXAMINE INBOX")
+    got = {}
+    for line in c.must("UID FETCH 1:* (UID FLAGS)"):
+        m = re.search(r"UID (\d+)", line)
+        f = re.search(r"FLAGS \(([^)]*)\)", line)
+        if m and f:
+            got[m.group(1)] = sorted(set(f.group(1).split()) - {"\\Recent"})
+    c.close()
+    return got
+
+
+def theirs(sv):
+    got = {}
+    text = doveadm(sv, "-f", "tab", "fetch", "uid flags",
+                   "mailbox", "INBOX")
+    for line in text.splitlines()[1:]:
+        uid, _, flags = line.partition("\t")
+        got[uid] = sorted(set(flags.split()) - {"\\Recent"})
+    return got
+
+
+def test_dovecot(sv):
+    mine = ours(sv)
+    sv.stop()
+    got = theirs(sv)
+    if not ok(mine == got, "Dovecot has the same UIDs, flags and keywords"):
+        print("# ours", mine, "\n# theirs", got)
+    r = doveadm(sv, "mailbox", "status", "uidvalidity", "INBOX")
+    ok("1234567" in r, "and UIDVALIDITY")
+    doveadm(sv, "flags", "add", "\\Draft Work", "mailbox",
+            "INBOX", "uid", "14")
+    put(sv.box("joe"), "new/1000000009.M9P1.host", MESSAGE % b"nine")
+    got = theirs(sv)
+    sv.start()
+    mine = ours(sv)
+    if not ok(mine == got and "\\Draft" in mine["14"] and "Work" in mine["14"],
+              "and what it changed is here"):
+        print("# ours", mine, "\n# theirs", got)
+
+
+def main():
+    sv = Maildirs(tree)
+    try:
+        test_found(sv)
+        test_idle(sv)
+        test_changes(sv)
+        if shutil.which("doveadm"):
+            test_dovecot(sv)
+    finally:
+        if sv.proc.poll() is None:
+            sv.stop()
+        sv.remove()
+    plan()
+
+
+main()
