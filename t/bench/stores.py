@@ -299,9 +299,8 @@ class Stores:
         took = []
         try:
             for _ in range(self.opt.reps):
-                storework.do("multiappend", server.at["imap"], user=USER,
-                             mailbox="much", count=mega * 16, size=1 << 16,
-                             reps=1)
+                storework.do("pour", server.at["imap"], user=USER,
+                             mailbox="much", count=mega * 16, size=1 << 16)
                 server.murder("down", "backend1", "KILL")
                 began = time.perf_counter()
                 server.murder("up", "backend1")

@@ -14,6 +14,8 @@ WAIT_SECONDS = 600
 BATCH = 200  # messages of one APPEND
 WORDS = ("murder of crows sings over the quiet harbour while seven ships "
          "wait for wind and nobody counts what the tide has taken").split()
+PADDING = "".join(" ".join(WORDS[(i * 7 + k) % len(WORDS)] for k in range(
+    0, 33, 3)) + "\r\n" for i in range(1000))
 
 
 class Failed(Exception):
@@ -103,8 +105,10 @@ def message(i, size, rng):
                   base64.b64encode(words.encode()).decode(), i))
     else:
         text += "Content-Type: text/plain\r\n\r\n"
-    while len(text) < size:
+    while len(text) < min(size, 2000):
         text += " ".join(rng.choice(WORDS) for _ in range(11)) + "\r\n"
+    while len(text) < size:
+        text += PADDING[:size - len(text) - 2] + "\r\n"
     return text.encode()
 
 
@@ -150,6 +154,17 @@ def multiappend(address, user, mailbox, count, size, reps):
             put(c, mailbox, batch)
             rates.append(count / (time.perf_counter() - began))
     return {"rate": statistics.median(rates)}
+
+
+def pour(address, user, mailbox, count, size):
+    """Messages of much the same, without waiting for each."""
+    rng = random.Random(1)
+    same = message(1, size, rng)
+    with Client(address, user) as c:
+        c.command("CREATE " + mailbox, b"")
+        for first in range(0, count, BATCH):
+            put(c, mailbox, [same] * min(BATCH, count - first))
+    return {}
 
 
 def mailboxes(address, user, count):
@@ -204,8 +219,8 @@ def number(said, word):
     return int(said.split(word)[1].split(b"]")[0])
 
 
-WORKS = {f.__name__: f for f in (fill, multiappend, mailboxes, commands,
-                                 resync)}
+WORKS = {f.__name__: f for f in (fill, multiappend, pour, mailboxes,
+                                 commands, resync)}
 
 
 def do(work, address, **more):
