@@ -336,8 +336,8 @@ test_crashes(const char *top, uint32_t seed, int first, int step)
 		bad += !survives(p.disk, seed, at, answered, "killed");
 		n++;
 	}
-	ok(bad == 0 && n > 5, "seed %lu: died at %u calls", (unsigned long)seed,
-	    n);
+	ok(bad == 0 && n > (module == &spool_module ? 10 : 5),
+	    "seed %lu: died at %u calls", (unsigned long)seed, n);
 }
 
 /* ---- a compaction between a checkpoint and the end ---- */
