@@ -45,7 +45,7 @@ search_cmd_refused(struct session *ss, const struct search *s,
 	if ((enabled & ENABLED_UIDONLY) &&
 	    (numbers == SEARCH_BY_NUMBER || s->numbers)) {
 		session_done(ss, SESSION_BAD, "UIDREQUIRED",
-		    "Message numbers are not used in this session");
+		    "Only UIDs are wanted");
 		return true;
 	}
 	return false;
