@@ -4,38 +4,12 @@
 #include "backendd/session.h"
 #include "backendd/users.h"
 #include "imap/acl.h"
+#include "imap/listing.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
-
-struct attributes {
-	struct write *w;
-	bool some;
-};
-
-static void
-put(struct attributes *a, struct slice name)
-{
-	if (a->some)
-		write_sp(a->w);
-	a->some = true;
-	write_atom(a->w, name);
-}
-
-static void
-put_special_uses(struct attributes *a, struct slice uses)
-{
-	while (uses.len > 0) {
-		struct slice one = slice_first(uses, slice_find(uses, ' '));
-
-		if (mboxrec_is_special_use(one))
-			put(a, one);
-		uses = slice_skip(uses,
-		    one.len < uses.len ? one.len + 1 : one.len);
-	}
-}
 
 struct looking {
 	struct session *ss;
@@ -69,20 +43,21 @@ put_attributes(struct session *ss, struct arena *a, struct write *w,
 {
 	struct backendd *bd = session_server(ss);
 	const struct mboxrec *rec = mblist_get(bd->list, l->name, a);
-	struct attributes to = { w, false };
+	struct listing_attributes to = { w, false };
 
 	if (l->no_access)
-		put(&to, slice_str("\\NoAccess"));
+		listing_put_attribute(&to, slice_str("\\NoAccess"));
 	else if (rec == NULL || l->not_there)
-		put(&to, slice_str("\\NonExistent"));
+		listing_put_attribute(&to, slice_str("\\NonExistent"));
 	if (l->with_subscribed &&
 	    users_is_subscribed(bd->users, session_user(ss), l->name))
-		put(&to, slice_str("\\Subscribed"));
+		listing_put_attribute(&to, slice_str("\\Subscribed"));
 	if (l->no_access || l->not_there || rec == NULL)
 		return;
-	put(&to, slice_str(has_children(ss, a, l->name) ? "\\HasChildren"
-	                                                : "\\HasNoChildren"));
-	put_special_uses(&to, rec->special_uses);
+	listing_put_attribute(&to,
+	    slice_str(has_children(ss, a, l->name) ? "\\HasChildren"
+	                                           : "\\HasNoChildren"));
+	listing_put_special_uses(&to, rec->special_uses);
 }
 
 void

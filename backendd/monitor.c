@@ -1,4 +1,5 @@
 #include <stddef.h>
+#include <string.h>
 
 #include "backendd/announce.h"
 #include "backendd/mblist.h"
@@ -98,54 +99,44 @@ update_server_is_well(void *arg, struct buf *line)
 	return true;
 }
 
-static const struct store_counts *
-counts_of(const struct backendd *bd, size_t i)
+/* Of one of store_counts' members, over all partitions. */
+static uint64_t
+sum_of(const struct backendd *bd, size_t member)
 {
-	return store_counts(bd->partitions[i].store);
+	uint64_t n = 0, one;
+
+	for (size_t i = 0; i < bd->npartitions; i++) {
+		memcpy(&one,
+		    (const char *)store_counts(bd->partitions[i].store) +
+		        member,
+		    sizeof one);
+		n += one;
+	}
+	return n;
 }
 
 static uint64_t
 damaged_messages(void *arg)
 {
-	const struct backendd *bd = arg;
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < bd->npartitions; i++)
-		n += counts_of(bd, i)->damaged_messages;
-	return n;
+	return sum_of(arg, offsetof(struct store_counts, damaged_messages));
 }
 
 static uint64_t
 damaged_mailboxes(void *arg)
 {
-	const struct backendd *bd = arg;
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < bd->npartitions; i++)
-		n += counts_of(bd, i)->damaged_mailboxes;
-	return n;
+	return sum_of(arg, offsetof(struct store_counts, damaged_mailboxes));
 }
 
 static uint64_t
 rebuilt_mailboxes(void *arg)
 {
-	const struct backendd *bd = arg;
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < bd->npartitions; i++)
-		n += counts_of(bd, i)->rebuilt;
-	return n;
+	return sum_of(arg, offsetof(struct store_counts, rebuilt));
 }
 
 static uint64_t
 freed_octets(void *arg)
 {
-	const struct backendd *bd = arg;
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < bd->npartitions; i++)
-		n += counts_of(bd, i)->freed_octets;
-	return n;
+	return sum_of(arg, offsetof(struct store_counts, freed_octets));
 }
 
 static void

@@ -438,13 +438,8 @@ listing_next(struct listing *l, struct listing_item *item)
 	return false;
 }
 
-struct attributes {
-	struct write *w;
-	bool some;
-};
-
-static void
-put_attribute(struct attributes *a, struct slice name)
+void
+listing_put_attribute(struct listing_attributes *a, struct slice name)
 {
 	if (a->some)
 		write_sp(a->w);
@@ -452,18 +447,15 @@ put_attribute(struct attributes *a, struct slice name)
 	write_atom(a->w, name);
 }
 
-/*
- * RFC 6154: may always be said; clients look for it in plain LIST.  What the
- * list has of another host may be anything.
- */
-static void
-put_special_uses(struct attributes *a, struct slice uses)
+/* What the list has of another host may be anything. */
+void
+listing_put_special_uses(struct listing_attributes *a, struct slice uses)
 {
 	while (uses.len > 0) {
 		struct slice one = slice_first(uses, slice_find(uses, ' '));
 
 		if (mboxrec_is_special_use(one))
-			put_attribute(a, one);
+			listing_put_attribute(a, one);
 		uses = slice_skip(uses,
 		    one.len < uses.len ? one.len + 1 : one.len);
 	}
@@ -478,22 +470,23 @@ put_attributes(struct write *w, const struct listing *l,
     const struct listing_item *item)
 {
 	const struct listing_request *r = l->request;
-	struct attributes a = { w, false };
+	struct listing_attributes a = { w, false };
 
 	if (r->lsub) {
 		if (!item->subscribed)
-			put_attribute(&a, slice_str("\\Noselect"));
+			listing_put_attribute(&a, slice_str("\\Noselect"));
 		return;
 	}
 	if (!item->exists) {
-		put_attribute(&a, slice_str("\\NonExistent"));
-		put_attribute(&a, slice_str("\\Noselect"));
+		listing_put_attribute(&a, slice_str("\\NonExistent"));
+		listing_put_attribute(&a, slice_str("\\Noselect"));
 	}
-	put_attribute(&a, slice_str(item->has_children ? "\\HasChildren"
-	                                               : "\\HasNoChildren"));
+	listing_put_attribute(&a,
+	    slice_str(
+	        item->has_children ? "\\HasChildren" : "\\HasNoChildren"));
 	if (item->subscribed && (r->returns & LISTING_RETURN_SUBSCRIBED) != 0)
-		put_attribute(&a, slice_str("\\Subscribed"));
-	put_special_uses(&a, item->special_uses);
+		listing_put_attribute(&a, slice_str("\\Subscribed"));
+	listing_put_special_uses(&a, item->special_uses);
 }
 
 static void

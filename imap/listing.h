@@ -146,4 +146,17 @@ bool listing_next(struct listing *l, struct listing_item *item);
 void listing_write(struct write *w, const struct listing *l,
     const struct listing_item *item);
 
+/* The attributes of a LIST response, with spaces between. */
+struct listing_attributes {
+	struct write *w;
+	bool some; /* have been put */
+};
+void listing_put_attribute(struct listing_attributes *a, struct slice name);
+
+/*
+ * Those of "\Sent \Drafts" that are special uses.  RFC 6154: they may be said
+ * unasked; clients look for them in plain LIST.
+ */
+void listing_put_special_uses(struct listing_attributes *a, struct slice uses);
+
 #endif
