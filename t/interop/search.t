@@ -10,11 +10,12 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
-sys.path[1:1] = [os.path.join(HERE, "lib"), os.path.join(HERE, "..", "play"),
+sys.path[1:1] = [os.path.join(HERE, "lib"),
                  os.path.join(HERE, "..", "play", "lib"),
                  os.path.join(HERE, "..", "bench")]
 
-from backend_help import Client, Server  # noqa: E402
+from backend import Backend  # noqa: E402
+from imap import Client  # noqa: E402
 from dovecot import Dovecot  # noqa: E402
 from tap import tap  # noqa: E402
 
@@ -96,13 +97,11 @@ def main():
         return
     where = tempfile.mkdtemp(prefix="search.")
     os.chmod(where, 0o755)
-    server = Server()
     try:
-        with Dovecot(os.path.join(where, "dovecot")) as d:
-            compare(Client(server.port, "joe"), Client(d.port, "joe"))
+        with Backend(users=["joe"]) as server, \
+                Dovecot(os.path.join(where, "dovecot")) as d:
+            compare(server.client("joe"), Client(d.port, "joe"))
     finally:
-        server.stop()
-        server.remove()
         shutil.rmtree(where)
     tap.done()
 

@@ -6,21 +6,18 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
 from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, simple  # noqa: E402
 
 OURS = '"Other Users/smith/Drafts"'
-
-
-def said(c, command):
-    return [x for x in c.must(command) if x.startswith("* ")]
 
 
 def test_lists(c):
     has(c.must("CAPABILITY"), r" ACL RIGHTS=kxten ", "capabilities")
     c.must("CREATE Drafts")
-    ok(said(c, "GETACL Drafts") == ["* ACL Drafts smith lrswipkxtecda"],
+    ok(c.said("GETACL Drafts") == ["* ACL Drafts smith lrswipkxtecda"],
        "3.3: a new mailbox is its owner's")
     c.must("SETACL Drafts john lrswicda")
     has(c.must("GETACL Drafts"), r" john lrswikxtecda$",
@@ -40,13 +37,13 @@ def test_lists(c):
     has(c.do('SETACL Drafts "" lr'), r"^a\d+ BAD", "nor such an identifier")
     has(c.do("SETACL nosuch john lr"), r"^a\d+ NO \[NONEXISTENT\]",
         "nor such a mailbox")
-    r = said(c, "LISTRIGHTS Drafts john")
+    r = c.said("LISTRIGHTS Drafts john")
     ok(r == ['* LISTRIGHTS Drafts john "" l r s w i p k x t e c d a n '
              '0 1 2 3 4 5 6 7 8 9'], "3.4: what may be given")
     has(c.must("LISTRIGHTS Drafts smith"),
         r"^\* LISTRIGHTS Drafts smith lkca r s w i p x t e d n",
         "and what its owner always has")
-    ok(said(c, "MYRIGHTS INBOX") == ["* MYRIGHTS INBOX lrswipkxtecda"],
+    ok(c.said("MYRIGHTS INBOX") == ["* MYRIGHTS INBOX lrswipkxtecda"],
        "3.5: MYRIGHTS")
 
 
@@ -121,16 +118,16 @@ def test_each(c, d):
 
 def test_stays(b, c):
     c.must("SETACL Drafts anyone lrs")
-    before = said(c, "GETACL Drafts")
+    before = c.said("GETACL Drafts")
     b.stop(signal.SIGKILL)
     b.start()
-    c = Client(b.imap_port, "smith")
-    ok(said(c, "GETACL Drafts") == before, "after a crash")
+    c = b.client("smith")
+    ok(c.said("GETACL Drafts") == before, "after a crash")
 
 
 with Backend(users=["smith", "john"]) as b:
-    c = Client(b.imap_port, "smith")
-    d = Client(b.imap_port, "john")
+    c = b.client("smith")
+    d = b.client("john")
     test_lists(c)
     test_identifiers(c, d)
     test_each(c, d)

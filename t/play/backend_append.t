@@ -7,8 +7,10 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 FIRST = (b"Date: Mon, 7 Feb 1994 21:52:25 -0800 (PST)\r\n"
          b"From: Fred Foobar <foobar@Blurdybloop.example.COM>\r\n"
@@ -177,7 +179,7 @@ def test_addresses(c):
             has(r, r"^a\d+ NO", "refused: " + url)
         else:
             uid = appended(r)
-            c2 = Client(server.port, "joe")
+            c2 = server.client("joe")
             ok(uid and octets(c2, "INBOX", uid) == want, "taken: " + url)
             c2.close()
     r = c.do(b"APPEND INBOX CATENATE (URL {14+}\r\n/Drafts/;UID=2 TEXT "
@@ -187,7 +189,7 @@ def test_addresses(c):
                 b"(TEXT {1+}\r\nx", b"(TEXT {1+}\r\nxURL y)"):
         has(c.do(b"APPEND INBOX CATENATE " + bad), r"^a\d+ BAD",
             "malformed: %r" % bad)
-    a = Client(server.port, "ann")
+    a = server.client("ann")
     r = cat(a, b"APPEND INBOX", "/Other%20Users/joe/Drafts/;UID=2")
     has(r, r"^a\d+ NO \[BADURL", "what one may not read is no address")
     c.must('SETACL Drafts ann lr')
@@ -216,7 +218,7 @@ def test_replace(c):
     r = cat(c, b"UID REPLACE %d replaced" % big, text,
             "/replaced/;UID=%d" % big)
     ok(appended(r) == big + 1, "RFC 8508 4.2: with CATENATE")
-    c2 = Client(server.port, "joe")
+    c2 = server.client("joe")
     ok(octets(c2, "replaced", big + 1) == text + DRAFT, "of what it replaces")
     r = sync(c, b"REPLACE 1 saved-messages ", (new, b""))
     ok(appended(r) == 3003 and "* 1 EXPUNGE" in r, "into another mailbox")
@@ -249,7 +251,7 @@ def test_replace(c):
     c.must("UNSELECT")
     has(sync(c, b"REPLACE 1 replaced ", (new, b"")), r"^a\d+ BAD",
         "RFC 8508 3.5: a mailbox has to be selected")
-    u = Client(server.port, "joe")
+    u = server.client("joe")
     u.must("ENABLE UIDONLY")
     u.must("SELECT replaced")
     uid = appended(u.append("replaced", new))
@@ -260,7 +262,7 @@ def test_replace(c):
        "UIDONLY: UIDs do")
     u.close()
     c.must("SETACL replaced ann lrsit")
-    a = Client(server.port, "ann")
+    a = server.client("ann")
     a.must('SELECT "Other Users/joe/replaced"')
     has(sync(a, b"REPLACE 1 INBOX ", (new, b"")), r"^a\d+ NO \[NOPERM\]",
         "RFC 8508 4.1: without the right to expunge")
@@ -272,7 +274,7 @@ def test_replace_lost(c):
     """The selected mailbox is deleted while it is under way."""
     new = simple("new")
     for i in range(6):
-        d = Client(server.port, "joe")
+        d = server.client("joe")
         d.must("CREATE lost")
         d.append("lost", simple("old"))
         d.must("SELECT lost")
@@ -306,7 +308,7 @@ def test_appendlimit(c):
 def test_literal8(c):
     """RFC 6855 4: UTF8 (~{n}), and who may send it."""
     new = "Subject: caf\u00e9\r\n\r\nx\r\n".encode()
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     r = c.do(b"APPEND limits UTF8 (~{%d+}\r\n%s)" % (len(new), new))
     has(r, r"^a\d+ NO", "UTF8 before ENABLE")
     c.must("ENABLE UTF8=ACCEPT")
@@ -322,10 +324,10 @@ def test_literal8(c):
 
 
 def test_literal_minus():
-    small = Server("literals = minus\nmax_message = 20000\n"
-                   "max_append = 30000\nmax_append_messages = 3\n")
-    try:
-        c = Client(small.port)
+    with Backend(users=["joe"], conf=[
+            "literals = minus", "max_message = 20000", "max_append = 30000",
+            "max_append_messages = 3"]) as small:
+        c = small.client()
         has([c.greeting], r" LITERAL-[ \]]", "LITERAL- is offered")
         hasnt([c.greeting], r" LITERAL\+[ \]]", "and LITERAL+ is not")
         r = c.do(b"LOGIN {3+}\r\njoe {8+}\r\npassword")
@@ -349,29 +351,12 @@ def test_literal_minus():
         c.send(b"b CREATE {5000+}\r\n")
         has([c.line()], r"^\* BYE \[TOOBIG\]", "another command ends it")
         c.close()
-        small.stop()
-    finally:
-        if small.proc.poll() is None:
-            small.stop()
-        small.remove()
 
 
-server = Server()
-try:
-    joe = Client(server.port, "joe")
-    for test in (test_multiappend, test_catenate, test_addresses, test_replace,
-                 test_replace_lost, test_appendlimit, test_literal8):
-        try:
-            test(joe)
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-            joe = Client(server.port, "joe")
-    joe.close()
-    test_literal_minus()
-    server.stop()
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
+server = Backend(users=["joe", "ann"], second=True)
+with server:
+    run([test_multiappend, test_catenate, test_addresses, test_replace,
+         test_replace_lost, test_appendlimit, test_literal8],
+        lambda: [server.client("joe")])
+test_literal_minus()
 plan()

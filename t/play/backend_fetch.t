@@ -10,8 +10,10 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 LOREM = ("Lorem ipsum dolor sit amet, consectetur adipiscing elit.\r\n"
          "Curabitur aliquam turpis et ante dictum, et pulvinar dui congue.\r\n"
@@ -59,7 +61,7 @@ def caches(directory):
 
 def test_lazy(c):
     """Without its cache a message has no preview until it is read."""
-    for path in caches(server.dir + "/spool"):
+    for path in caches(server.path("spool")):
         with open(path, "r+b") as f:
             f.write(b"\xff" * os.path.getsize(path))
     c.must("SELECT previews")
@@ -237,21 +239,8 @@ def test_append_binary(c):
     ok(literal(r[0], "BINARY[1]") == (b"a\0b", True), "octet for octet")
 
 
-server = Server()
-try:
-    joe = Client(server.port, "joe")
-    for test in (test_preview, test_objectid, test_savedate,
-                 test_binary, test_append_binary, test_lazy):
-        try:
-            test(joe)
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-            joe = Client(server.port, "joe")
-    joe.close()
-    server.stop()
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
+server = Backend(users=["joe"])
+with server:
+    run([test_preview, test_objectid, test_savedate, test_binary,
+         test_append_binary, test_lazy], lambda: [server.client("joe")])
 plan()

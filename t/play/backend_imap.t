@@ -7,8 +7,10 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 HEAD = (b"From: Joe <joe@example.org>\r\n"
         b"To: Ann <ann@example.org>\r\n"
@@ -170,7 +172,7 @@ def test_store(c):
     has(r, r"FLAGS \(\\Answered\)", "STORE -FLAGS")
     has(c.must(r"STORE 1 +FLAGS \Draft"), r"\\Draft", "without parentheses")
     has(c.must(r"UID STORE 1 -FLAGS (\Draft)"), r"UID 1\b", "UID STORE")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT box")
     r = d.must(r"STORE 1 +FLAGS.SILENT (\Flagged)")
     ok(len(r) == 1, ".SILENT says nothing")
@@ -188,7 +190,7 @@ def test_store(c):
     hasnt(r, r"^\* 1 FETCH \(.*FLAGS", "but no flags")
     has(c.do(r"STORE 1 FLAGS (\Nonsense)"), "BAD", "no such flag")
     has(c.do(r"STORE 1:5 FLAGS ()"), "BAD", "no such messages")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT box")
     has(d.must("FETCH 1 MODSEQ"), r"^\* OK \[HIGHESTMODSEQ \d+\]",
         "the first MODSEQ tells HIGHESTMODSEQ")
@@ -260,7 +262,7 @@ def test_copy(c):
 
 
 def test_partitions(c):
-    r = Client(server.port, "admin").do("CREATE \"Other Users/joe/far\" second")
+    r = server.client("admin").do("CREATE \"Other Users/joe/far\" second")
     has(r, " OK", "a mailbox on another partition")
     c.must("SELECT target")
     r = c.must("UID COPY 1:2 far")
@@ -277,7 +279,7 @@ def test_partitions(c):
 
 
 def test_expunge(c):
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     c.must("SELECT find")
     d.must("SELECT find")
     n = len(uids(c.must("UID SEARCH ALL")))
@@ -341,7 +343,7 @@ def test_idle(c):
     c.must("SELECT sums")
     tag = c.begin("IDLE")
     ok(c.line().startswith("+ "), "IDLE is acknowledged")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.append("sums", simple("idle"))
     ok(c.line() == "* 4 EXISTS", "IDLE hears of an APPEND")
     ok("RECENT" in c.line(), "and RECENT")
@@ -393,7 +395,7 @@ def test_large(c):
     c.must("SELECT large")
     tag = c.begin("FETCH 1 (BODY.PEEK[])")
     head = c.f.readline()  # and no more for a while
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     for _ in range(3):
         d.must("STATUS large (MESSAGES)")
     ok(True, "others are served while a client does not read")
@@ -404,7 +406,7 @@ def test_large(c):
     r = c.must("FETCH 1 (BODY.PEEK[]<40000000.1000>)")
     ok(literal(r[0], "BODY[]<40000000>") == message[40000000:40001000],
        "and in pieces")
-    e = Client(server.port, "joe")
+    e = server.client("joe")
     e.must("SELECT large")
     e.begin("FETCH 1 (BODY.PEEK[])")
     e.f.read(100000)
@@ -423,7 +425,7 @@ def test_shared(c):
     c.append("common", simple("one"))
     c.append("common", simple("two"))
     c.must("SETACL common ann lrsi")
-    a = Client(server.port, "ann")
+    a = server.client("ann")
     name = '"Other Users/joe/common"'
     r = a.must("SELECT " + name)
     has(r, r"^\* OK \[PERMANENTFLAGS \(\\Seen\)\]", "only \\Seen may be set")
@@ -434,7 +436,7 @@ def test_shared(c):
     has(a.must("STATUS %s (UNSEEN)" % name), r"UNSEEN 1\)", "in STATUS too")
     has(c.must("STATUS common (UNSEEN)"), r"UNSEEN 2\)", "and not joe's")
     ok(uids(a.must("SEARCH UNSEEN")) == ["2"], "and in SEARCH")
-    a2 = Client(server.port, "ann")
+    a2 = server.client("ann")
     a2.must("SELECT " + name)
     a2.must("FETCH 1 MODSEQ")
     r = a2.must("FETCH 1 MODSEQ")
@@ -469,7 +471,7 @@ def test_shared(c):
 def test_delete_selected(c):
     c.must("CREATE doomed")
     c.append("doomed", simple("x"))
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT doomed")
     c.must("DELETE doomed")
     try:
@@ -486,38 +488,26 @@ def test_restart(c):
     c.close()
     server.stop(signal.SIGKILL)
     server.start()
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     r2 = c.must("STATUS box (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ SIZE)")
     ok(r[0] == r2[0], "kill -9 changes nothing")
     c.must("SELECT box")
     r = c.must("FETCH 1 BODY.PEEK[]")
     ok(literal(r[0], "BODY[]") == MIME, "not an octet")
-    a = Client(server.port, "ann")
+    a = server.client("ann")
     has(a.must('STATUS "Other Users/joe/common" (UNSEEN)'), r"UNSEEN 2\)",
         "nor what ann has seen")
     a.close()
     return c
 
 
-server = Server()
-try:
-    joe = Client(server.port, "joe")
-    for test in (test_append, test_select, test_sections, test_fetch,
-                 test_store, test_search, test_copy,
-                 test_partitions, test_expunge,
-                 test_status, test_idle, test_pipelining, test_large,
-                 test_shared, test_delete_selected):
-        try:
-            test(joe)
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-            joe = Client(server.port, "joe")
+server = Backend(users=["joe", "ann"], second=True)
+with server:
+    joe, = run([test_append, test_select, test_sections, test_fetch,
+                test_store, test_search, test_copy, test_partitions,
+                test_expunge, test_status, test_idle, test_pipelining,
+                test_large, test_shared, test_delete_selected],
+               lambda: [server.client("joe")])
     joe = test_restart(joe)
     joe.must("LOGOUT")
-    server.stop()
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
 plan()

@@ -7,34 +7,30 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
 from backend import Backend  # noqa: E402
+from imap import Client, has, hasnt, ok, plan, simple  # noqa: E402
 
 MINE = "/private/comment"
 OURS = "/shared/comment"
 VENDOR = "/private/vendor/x/color"
 
 
-def said(c, command):
-    """Untagged responses of a command that is OK."""
-    return [x for x in c.must(command) if x.startswith("* ")]
-
-
 def test_server(b, admin, c):
     has(c.must("CAPABILITY"), r" LIST-METADATA METADATA ", "capabilities")
     admin.must('SETMETADATA "" (/shared/comment "Shared comment")')
-    ok(said(c, 'GETMETADATA "" /shared/comment') ==
+    ok(c.said('GETMETADATA "" /shared/comment') ==
        ['* METADATA "" (/shared/comment "Shared comment")'],
        "4.2: of the server")
     has(c.do('SETMETADATA "" (/shared/comment "no")'),
         r"^a\d+ NO \[NOPERM\]", "which users may not change")
     c.must('SETMETADATA "" (/private/vendor/x/color red)')
-    ok(said(c, 'GETMETADATA "" ' + VENDOR) ==
+    ok(c.said('GETMETADATA "" ' + VENDOR) ==
        ['* METADATA "" (%s "red")' % VENDOR], "but have some of their own")
-    ok(said(admin, 'GETMETADATA "" ' + VENDOR) ==
+    ok(admin.said('GETMETADATA "" ' + VENDOR) ==
        ['* METADATA "" (%s NIL)' % VENDOR], "that nobody else sees")
-    ok(said(c, 'GETMETADATA "" /shared/admin') ==
+    ok(c.said('GETMETADATA "" /shared/admin') ==
        ['* METADATA "" (/shared/admin "mailto:help@example.org")'],
        "the administrator")
     has(admin.do('SETMETADATA "" (/shared/admin "mailto:x")'),
@@ -43,20 +39,20 @@ def test_server(b, admin, c):
 
 def test_examples(c):
     c.must('SETMETADATA INBOX (%s "My own comment")' % MINE)
-    ok(said(c, 'GETMETADATA "INBOX" ' + MINE) ==
+    ok(c.said('GETMETADATA "INBOX" ' + MINE) ==
        ['* METADATA INBOX (%s "My own comment")' % MINE], "4.2: of a mailbox")
     tag = c.begin("SETMETADATA INBOX (%s {33}" % MINE)
     ok(c.line().startswith("+ "), "4.3: a literal")
     c.send(b"My new comment across\r\ntwo lines.)\r\n")
     has(c.end(tag), r" OK ", "is taken")
-    has(said(c, "GETMETADATA INBOX " + MINE),
+    has(c.said("GETMETADATA INBOX " + MINE),
         r"\{33\}\r\nMy new comment across\r\ntwo lines.\)$", "and given")
     c.must("SETMETADATA INBOX (%s NIL)" % MINE)
-    ok(said(c, "GETMETADATA INBOX " + MINE) ==
+    ok(c.said("GETMETADATA INBOX " + MINE) ==
        ["* METADATA INBOX (%s NIL)" % MINE], "4.3: NIL removes it")
     c.must('SETMETADATA INBOX (%s "My new comment" %s "This one is for you!")'
            % (MINE, OURS))
-    r = said(c, "GETMETADATA INBOX (%s %s)" % (OURS, MINE))
+    r = c.said("GETMETADATA INBOX (%s %s)" % (OURS, MINE))
     ok(r == ['* METADATA INBOX (%s "This one is for you!")' % OURS,
              '* METADATA INBOX (%s "My new comment")' % MINE],
        "4.3: several at once")
@@ -69,24 +65,24 @@ def test_examples(c):
     c.must('SETMETADATA INBOX (/private/filters/values/small "SMALLER 5000" '
            '/private/filters/values/boss "FROM \\"boss@example.com\\"" '
            '/private/filters/values/boss/old "x" /private/filters/valuesx y)')
-    r = said(c, "GETMETADATA (DEPTH 1) INBOX (/private/filters/values)")
+    r = c.said("GETMETADATA (DEPTH 1) INBOX (/private/filters/values)")
     ok(sorted(r) == [
         '* METADATA INBOX (/private/filters/values/boss '
         '"FROM \\"boss@example.com\\"")',
         '* METADATA INBOX (/private/filters/values/small "SMALLER 5000")'],
        "4.2.2: DEPTH 1")
-    ok(len(said(c, "GETMETADATA INBOX (DEPTH infinity) "
-                "/private/filters/values")) == 3, "DEPTH infinity")
-    ok(len(said(c, "GETMETADATA (DEPTH infinity MAXSIZE 100) INBOX "
-                "(/private /shared)")) == 5, "all there are")
+    ok(len(c.said("GETMETADATA INBOX (DEPTH infinity) "
+                  "/private/filters/values")) == 3, "DEPTH infinity")
+    ok(len(c.said("GETMETADATA (DEPTH infinity MAXSIZE 100) INBOX "
+                  "(/private /shared)")) == 5, "all there are")
     c.must('SETMETADATA INBOX (/PRIVATE/Comment "case")')
-    ok(said(c, "GETMETADATA INBOX /private/COMMENT") ==
+    ok(c.said("GETMETADATA INBOX /private/COMMENT") ==
        ['* METADATA INBOX (/private/comment "case")'], "names have no case")
     c.must("SETMETADATA INBOX (/private/vendor/x/bin ~{3+}\r\na\0b)")
     has(c.must("GETMETADATA INBOX /private/vendor/x/bin"),
         "bin ~\\{3\\}\r\na\0b\\)$", "binary")
     c.must('SETMETADATA INBOX (/private/vendor/x/empty "")')
-    ok(said(c, "GETMETADATA INBOX /private/vendor/x/empty") ==
+    ok(c.said("GETMETADATA INBOX /private/vendor/x/empty") ==
        ['* METADATA INBOX (/private/vendor/x/empty "")'],
        "empty is not NIL")
 
@@ -116,7 +112,7 @@ def test_limits(c):
     r = c.do('SETMETADATA full (/private/a "x" /private/b {2001+}\r\n%s)' %
              ("x" * 2001))
     has(r, r"^a\d+ NO \[METADATA MAXSIZE 2000\]", "too long")
-    ok(said(c, "GETMETADATA full /private/a") ==
+    ok(c.said("GETMETADATA full /private/a") ==
        ["* METADATA full (/private/a NIL)"], "then nothing is set")
     for i in range(12):
         c.must("SETMETADATA full (/private/n%d x)" % i)
@@ -149,7 +145,7 @@ def test_rights(admin, c, d):
     has(d.do("GETMETADATA %s %s" % (work, OURS)), r"^a\d+ NO \[NOPERM\]",
         "to look is not enough")
     c.must("SETACL work joe lr")
-    ok(said(d, "GETMETADATA %s (%s %s)" % (work, OURS, MINE)) ==
+    ok(d.said("GETMETADATA %s (%s %s)" % (work, OURS, MINE)) ==
        ['* METADATA %s (%s "ours")' % (work, OURS),
         "* METADATA %s (%s NIL)" % (work, MINE)],
        "who may read sees what is shared")
@@ -158,7 +154,7 @@ def test_rights(admin, c, d):
     d.must('SETMETADATA %s (%s "joe\'s")' % (work, MINE))
     c.must("SETACL work joe lrw")
     d.must('SETMETADATA %s (%s "both\'s")' % (work, OURS))
-    ok(said(c, "GETMETADATA work (%s %s)" % (OURS, MINE)) ==
+    ok(c.said("GETMETADATA work (%s %s)" % (OURS, MINE)) ==
        ['* METADATA work (%s "both\'s")' % OURS,
         '* METADATA work (%s "mine")' % MINE], "each has a private one")
 
@@ -168,22 +164,22 @@ def test_news(c, d):
     has(e.must("ENABLE METADATA"), r"^\* ENABLED METADATA$", "ENABLE")
     d.must("ENABLE METADATA")
     c.must('SETMETADATA work (%s "new")' % OURS)
-    ok(said(e, "NOOP") == ["* METADATA work " + OURS],
+    ok(e.said("NOOP") == ["* METADATA work " + OURS],
        "4.4.2: others are told the name")
-    ok(said(d, "NOOP") == ['* METADATA "Other Users/fred/work" ' + OURS],
+    ok(d.said("NOOP") == ['* METADATA "Other Users/fred/work" ' + OURS],
        "by its name for them")
-    ok(said(e, "NOOP") == [], "once")
+    ok(e.said("NOOP") == [], "once")
     tag = e.begin("IDLE")
     e.line()
     c.must('SETMETADATA work (%s "newer")' % MINE)
     ok(e.line() == "* METADATA work " + MINE, "in IDLE at once")
     e.send(b"DONE\r\n")
     ok(len(e.end(tag)) == 1, "DONE")
-    ok(said(d, "NOOP") == [], "what is private is told to its user alone")
+    ok(d.said("NOOP") == [], "what is private is told to its user alone")
     c.must('SETMETADATA "" (%s x)' % VENDOR)
-    ok(said(e, "NOOP") == ['* METADATA "" ' + VENDOR], "of the server")
+    ok(e.said("NOOP") == ['* METADATA "" ' + VENDOR], "of the server")
     e.must('SETMETADATA work (%s "own")' % MINE)
-    ok(said(e, "NOOP") == [] and said(c, "NOOP") == [],
+    ok(e.said("NOOP") == [] and c.said("NOOP") == [],
        "who did it, or did not ask, hears nothing")
     e.close()
 
@@ -192,10 +188,10 @@ def test_special_use(c):
     for name in ("MyDrafts", "SentMail"):
         c.must("CREATE " + name)
     c.must(r"CREATE Drafts2 (USE (\Drafts))")
-    ok(said(c, "GETMETADATA Drafts2 /private/specialuse") ==
+    ok(c.said("GETMETADATA Drafts2 /private/specialuse") ==
        [r'* METADATA Drafts2 (/private/specialuse "\\Drafts")'],
        "RFC 6154 5.4: special uses are entries")
-    ok(said(c, "GETMETADATA MyDrafts /private/specialuse") ==
+    ok(c.said("GETMETADATA MyDrafts /private/specialuse") ==
        ["* METADATA MyDrafts (/private/specialuse NIL)"], "or NIL")
     c.must(r'SETMETADATA MyDrafts (/private/specialuse "\\Drafts \\Sent")')
     has(c.must('LIST "" MyDrafts'), r"\(.*\\Drafts \\Sent\)", "and can be set")
@@ -210,8 +206,8 @@ def test_special_use(c):
 def test_list(c, d):
     c.must("CREATE foo/bar")
     c.must('SETMETADATA MyDrafts (%s "#b71c1c")' % VENDOR)
-    r = said(c, 'LIST "" (INBOX MyDrafts foo) RETURN (METADATA ("%s"))' %
-             VENDOR)
+    r = c.said('LIST "" (INBOX MyDrafts foo) RETURN (METADATA ("%s"))' %
+               VENDOR)
     ok([x for x in r if "METADATA" in x] ==
        ["* METADATA INBOX (%s NIL)" % VENDOR,
         '* METADATA MyDrafts (%s "#b71c1c")' % VENDOR],
@@ -219,18 +215,18 @@ def test_list(c, d):
     ok("LIST" in r[0] and "METADATA" in r[1], "behind their LIST")
     c.must("SUBSCRIBE foo/bar")
     c.must("CREATE foo")
-    r = said(c, 'LIST (SUBSCRIBED RECURSIVEMATCH) "" foo '
-             'RETURN (METADATA (%s) MYRIGHTS)' % VENDOR)
+    r = c.said('LIST (SUBSCRIBED RECURSIVEMATCH) "" foo '
+               'RETURN (METADATA (%s) MYRIGHTS)' % VENDOR)
     ok(len(r) == 1 and "CHILDINFO" in r[0], "of those that are selected")
     has(c.must('LIST "" foo RETURN (MYRIGHTS)'),
         r"^\* MYRIGHTS foo lrswipkxtecda$", "RFC 8440: MYRIGHTS")
-    r = said(d, 'LIST "" "Other Users/fred/*" RETURN (MYRIGHTS)')
+    r = d.said('LIST "" "Other Users/fred/*" RETURN (MYRIGHTS)')
     ok([x for x in r if "MYRIGHTS" in x] ==
        ['* MYRIGHTS "Other Users/fred/work" lrw'], "of what is another's")
     for bad in ("METADATA", "METADATA ()", "METADATA (x)", "MYRIGHTS ()"):
         has(c.do('LIST "" * RETURN (%s)' % bad), r"^a\d+ BAD", bad)
-    r = said(c, 'LIST "" * RETURN (STATUS (MESSAGES) METADATA (%s %s) '
-             'MYRIGHTS CHILDREN SPECIAL-USE)' % (VENDOR, OURS))
+    r = c.said('LIST "" * RETURN (STATUS (MESSAGES) METADATA (%s %s) '
+               'MYRIGHTS CHILDREN SPECIAL-USE)' % (VENDOR, OURS))
     n = len([x for x in r if x.startswith("* LIST")])
     ok(len(r) == 5 * n, "all at once")
 
@@ -242,11 +238,11 @@ def test_overquota(b, admin, c):
     c.must("ENABLE METADATA")
     for i in range(8):
         c.append("big", simple("x"))
-    ok(said(c, "GETMETADATA big " + entry) ==
+    ok(c.said("GETMETADATA big " + entry) ==
        ["* METADATA big (%s NIL)" % entry], "far from the quota")
     has(c.append("big", simple("x")), r"^\* METADATA big %s$" % entry,
         "a warning is told")
-    ok(said(c, "GETMETADATA big " + entry) ==
+    ok(c.said("GETMETADATA big " + entry) ==
        ['* METADATA big (%s "MESSAGE 90")' % entry], "and can be read")
     has(c.do("SETMETADATA big (%s x)" % entry), r"^a\d+ NO \[CANNOT\]",
         "only")
@@ -254,49 +250,49 @@ def test_overquota(b, admin, c):
 
 def test_stays(b, c):
     entries = "(%s %s)" % (OURS, MINE)
-    before = said(c, "GETMETADATA work " + entries)
+    before = c.said("GETMETADATA work " + entries)
     b.stop(signal.SIGKILL)
     b.start()
-    admin = Client(b.imap_port, "admin")
-    c = Client(b.imap_port, "fred")
-    ok(said(c, "GETMETADATA work " + entries) == before, "after a crash")
+    admin = b.client("admin")
+    c = b.client("fred")
+    ok(c.said("GETMETADATA work " + entries) == before, "after a crash")
     c.must("RENAME work job")
-    ok(said(c, "GETMETADATA job " + entries) ==
+    ok(c.said("GETMETADATA job " + entries) ==
        [x.replace("work", "job") for x in before], "after a RENAME")
     c.must("CREATE work")
-    ok(said(c, "GETMETADATA work " + entries) ==
+    ok(c.said("GETMETADATA work " + entries) ==
        ["* METADATA work (%s NIL)" % x for x in (OURS, MINE)],
        "the old name begins anew")
     c.must("DELETE job")
     c.must("CREATE job")
-    ok(said(c, "GETMETADATA job " + entries) ==
+    ok(c.said("GETMETADATA job " + entries) ==
        ["* METADATA job (%s NIL)" % x for x in (OURS, MINE)],
        "after a DELETE")
-    box = said(c, "GETMETADATA INBOX " + entries)
+    box = c.said("GETMETADATA INBOX " + entries)
     c.must("RENAME INBOX moved")
-    ok(said(c, "GETMETADATA INBOX " + entries) == box,
+    ok(c.said("GETMETADATA INBOX " + entries) == box,
        "4.1: an INBOX keeps them")
-    ok(said(c, "GETMETADATA moved " + entries) ==
+    ok(c.said("GETMETADATA moved " + entries) ==
        [x.replace("INBOX", "moved") for x in box], "and its copy has them")
     c.must("SETMETADATA INBOX (%s other)" % MINE)
-    ok(said(c, "GETMETADATA moved " + entries) ==
+    ok(c.said("GETMETADATA moved " + entries) ==
        [x.replace("INBOX", "moved") for x in box], "for itself")
     c.must('SETMETADATA moved (%s "of a user")' % MINE)
     c.close()
     admin.must('RENAME "Other Users/fred" "Other Users/bert"')
-    c = Client(b.imap_port, "bert")
-    ok(said(c, "GETMETADATA moved " + MINE) ==
+    c = b.client("bert")
+    ok(c.said("GETMETADATA moved " + MINE) ==
        ['* METADATA moved (%s "of a user")' % MINE],
        "a user who is renamed has them")
-    ok(said(c, 'GETMETADATA "" ' + VENDOR) == ['* METADATA "" (%s "x")' %
-                                               VENDOR], "of the server, too")
+    ok(c.said('GETMETADATA "" ' + VENDOR) ==
+       ['* METADATA "" (%s "x")' % VENDOR], "of the server, too")
 
 
 with Backend(users=["fred", "joe", "bert"], conf=[
         "admin_contact = mailto:help@example.org"]) as b:
-    admin = Client(b.imap_port, "admin")
-    c = Client(b.imap_port, "fred")
-    d = Client(b.imap_port, "joe")
+    admin = b.client("admin")
+    c = b.client("fred")
+    d = b.client("joe")
     test_server(b, admin, c)
     test_examples(c)
     test_wrong(c)
@@ -304,12 +300,12 @@ with Backend(users=["fred", "joe", "bert"], conf=[
     test_news(c, d)
     test_special_use(c)
     test_list(c, d)
-    test_overquota(b, admin, Client(b.imap_port, "fred"))
+    test_overquota(b, admin, b.client("fred"))
     test_stays(b, c)
 
 with Backend(users=["fred"], conf=["metadata_size = 2000",
                                    "metadata_entries = 12",
                                    "metadata_total = 16000",
                                    "delete_delay = 0s"]) as b:
-    test_limits(Client(b.imap_port, "fred"))
+    test_limits(b.client("fred"))
 plan()

@@ -5,8 +5,10 @@ import os
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 
 def silent(c, what):
@@ -226,7 +228,7 @@ def test_names(c, d):
 
 def test_rights(c, d):
     """ann hears of joe's mailbox while she may."""
-    a = Client(server.port, "ann")
+    a = server.client("ann")
     a.s.settimeout(20)
     name = '"Other Users/joe/common"'
     d.must("CREATE common")
@@ -288,27 +290,17 @@ def test_overflow(c, d):
     silent(c, "and then no more is told")
 
 
-server = Server()
-try:
-    joe, other = Client(server.port, "joe"), Client(server.port, "joe")
+def clients():
+    joe, other = server.client("joe"), server.client("joe")
     joe.s.settimeout(20)
-    for test in (lambda c, d: test_syntax(c), test_selected, test_delayed,
-                 test_none, test_others, test_names, test_rights,
-                 test_metadata, test_overflow):
-        try:
-            test(joe, other)
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-            joe = Client(server.port, "joe")
-            joe.s.settimeout(20)
-            other = Client(server.port, "joe")
+    return joe, other
+
+
+server = Backend(users=["joe", "ann"])
+with server:
+    joe, other = run(
+        [lambda c, d: test_syntax(c), test_selected, test_delayed, test_none,
+         test_others, test_names, test_rights, test_metadata, test_overflow],
+        clients)
     joe.must("UNAUTHENTICATE")
-    joe.close()
-    other.close()
-    server.stop()
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
 plan()

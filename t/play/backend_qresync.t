@@ -6,12 +6,14 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 
 def client(*enable):
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     if enable:
         has(c.must("ENABLE " + " ".join(enable)),
             r"^\* ENABLED .*QRESYNC", "ENABLE " + " ".join(enable))
@@ -44,7 +46,7 @@ def only(lines, word):
 
 
 def test_not_enabled():
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     has(c.must("CAPABILITY"), r" QRESYNC( |$)", "QRESYNC is offered")
     fill(c, "plain", 3)
     has(c.do("SELECT plain (QRESYNC (1 1))"), r"^a\d+ BAD",
@@ -79,7 +81,7 @@ def test_syntax():
 
 def test_expunge():
     """RFC 7162 3.2.7, 3.2.9, 3.2.10: UIDs 503 to 509, so to speak."""
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "box", 11)
     c.must("SELECT box")
     d.must("SELECT box")
@@ -120,7 +122,7 @@ def test_expunge():
 
 def test_delayed():
     """RFC 7162 6: no MODSEQ hides an expunge that is still to be told."""
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "late", 8)
     c.must("SELECT late")
     d.must("SELECT late")
@@ -140,7 +142,7 @@ def test_delayed():
 
 
 def test_select():
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "sel", 20)
     valid, modseq = state(c, "sel")
     d.must("SELECT sel")
@@ -188,7 +190,7 @@ def test_select():
 
 def test_fetch():
     """RFC 7162 3.2.6."""
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "fetch", 12)
     _, modseq = state(c, "fetch")
     d.must("SELECT fetch")
@@ -218,7 +220,7 @@ def test_fetch():
 
 def test_passed_over():
     """RFC 5530: EXPUNGEISSUED, and who may not change anything."""
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "over", 3)
     c.must("SELECT over")
     d.must("SELECT over")
@@ -248,12 +250,13 @@ def test_drained():
     c.must("SELECT plain")
     c.begin("IDLE")
     c.line()
-    server.stop()
+    status = server.stop()
     has([c.line()], r"^\* BYE \[UNAVAILABLE\]", "BYE")
     try:
         ok(False, "and then %s" % c.line())
     except EOFError:
         ok(True, "and the end")
+    ok(status == 0, "and ends when told to")
     c.close()
 
 
@@ -269,7 +272,7 @@ def test_move():
 
 
 def test_idle():
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "idle", 3)
     c.must("SELECT idle")
     d.must("SELECT idle")
@@ -288,7 +291,7 @@ def test_idle():
 
 def test_large():
     """More than a line, a turn and a buffer hold."""
-    c, d = client("QRESYNC"), Client(server.port, "joe")
+    c, d = client("QRESYNC"), server.client("joe")
     fill(c, "large", 12000)
     valid, modseq = state(c, "large")
     d.must("SELECT large")
@@ -314,18 +317,9 @@ def test_large():
     d.close()
 
 
-server = Server()
-try:
-    for test in (test_not_enabled, test_syntax, test_expunge, test_delayed,
-                 test_select, test_fetch, test_passed_over, test_move,
-                 test_idle, test_large, test_drained):
-        try:
-            test()
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
+server = Backend(users=["joe"])
+with server:
+    run([test_not_enabled, test_syntax, test_expunge, test_delayed,
+         test_select, test_fetch, test_passed_over, test_move, test_idle,
+         test_large, test_drained])
 plan()

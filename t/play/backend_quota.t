@@ -6,9 +6,10 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
 from backend import Backend  # noqa: E402
+from imap import Client, has, hasnt, ok, plan  # noqa: E402
 from murder import Murder  # noqa: E402
 
 KIB = b"x" * 1022 + b"\r\n"
@@ -54,7 +55,7 @@ def test_commands(b, admin, c):
         has(admin.do(bad), r"^a\d+ BAD", bad)
     has(admin.do("SETQUOTA user/nobody (STORAGE 1)"),
         r"^a\d+ NO \[NONEXISTENT\]", "a root is for some mailbox")
-    d = Client(b.imap_port, "joe")
+    d = b.client("joe")
     has(d.do('GETQUOTA "Other Users/fred"'), r"^a\d+ NO \[NONEXISTENT\]",
         "another's quota is not for all to see")
     has(d.do('GETQUOTAROOT "Other Users/fred"'), r"^a\d+ NO ",
@@ -182,8 +183,8 @@ def test_restart(b, admin, c):
     before = usage(c, "INBOX") + usage(c, "third")
     b.stop(signal.SIGKILL)
     b.start()
-    admin = Client(b.imap_port, "admin")
-    c = Client(b.imap_port, "fred")
+    admin = b.client("admin")
+    c = b.client("fred")
     ok(usage(c, "INBOX") + usage(c, "third") == before,
        "limits and usage after a crash")
     admin.must("SETQUOTA user/fred (STORAGE 1000)")
@@ -195,7 +196,7 @@ def test_restart(b, admin, c):
     has(usage(admin, "user/bert"), r"\(STORAGE \d\d 1000\)$", "of a user too")
     has(usage(admin, "user/bert/3rd"), r"\(MESSAGE 2 2\)$", "with all below")
     has(admin.do("GETQUOTA user/fred"), "NO", "nothing is left there")
-    c = Client(b.imap_port, "bert")
+    c = b.client("bert")
     has(root_of(c, "box"), r"^\* QUOTA INBOX \(STORAGE \d\d 1000\)$", "found")
     old = usage(c, "INBOX")
     c.append("INBOX", letter(7))
@@ -210,12 +211,12 @@ def test_restart(b, admin, c):
 
 
 def test_defaults(b):
-    c = Client(b.imap_port, "ann")
+    c = b.client("ann")
     has(root_of(c, "INBOX"),
         r"^\* QUOTA INBOX \(STORAGE 0 512 MESSAGE 0 9 MAILBOX 2 7\)$",
         "a new user's quota")
     c.close()
-    admin = Client(b.imap_port, "admin")
+    admin = b.client("admin")
     admin.must('CREATE "Other Users/bob" (PARTITION default)')
     has(admin.must('GETQUOTA "Other Users/bob"'), r"MAILBOX 1 7\)$",
         "whoever makes him")
@@ -246,8 +247,8 @@ def test_frontend():
 
 with Backend(users=["fred", "joe", "bert"],
              conf=["admin_altnamespace = no"]) as b:
-    admin = Client(b.imap_port, "admin")
-    c = Client(b.imap_port, "fred")
+    admin = b.client("admin")
+    c = b.client("fred")
     test_commands(b, admin, c)
     test_usage(b, admin, c)
     test_mailboxes(admin, c)

@@ -5,15 +5,17 @@ import os
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, hasnt, plan, run, simple  # noqa: E402
 
 UTF8 = "~peter/mail/台北/日本語".encode()
 UTF7 = "~peter/mail/&U,BTFw-/&ZeVnLIqe-"
 
 
 def client(*enable):
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     if enable:
         r = c.must("ENABLE " + " ".join(enable))
         for word in enable:
@@ -27,7 +29,7 @@ def raw(text):
 
 
 def test_enable():
-    c = Client(server.port, "joe")
+    c = server.client("joe")
     has(c.must("ENABLE NONSENSE"), r"^\* ENABLED$", "what is not known")
     has(c.do("ENABLE"), r"^a\d+ BAD", "ENABLE needs a word")
     has(c.must("ENABLE condstore x"), r"^\* ENABLED CONDSTORE$", "in any case")
@@ -40,7 +42,7 @@ def test_rev2():
     c, d = client("IMAP4rev2"), client()
     for word in ("IMAP4rev1", "IMAP4rev2", "UTF8=ACCEPT"):
         has(c.must("CAPABILITY"), " %s( |$)" % word, word + " is offered")
-    has([Client(server.port).greeting], " IMAP4rev1 IMAP4rev2 ",
+    has([server.client().greeting], " IMAP4rev1 IMAP4rev2 ",
         "both before login")
     d.must("CREATE box")
     d.must("CREATE box/below")
@@ -186,19 +188,8 @@ def test_unauthenticate():
     c.close()
 
 
-server = Server()
-try:
-    for test in (test_enable, test_rev2, lambda: test_utf8("UTF8=ACCEPT"),
-                 lambda: test_utf8("IMAP4rev2"), test_uidonly,
-                 test_unauthenticate):
-        try:
-            test()
-        except (EOFError, OSError, IndexError, AttributeError) as e:
-            ok(False, "%s: %r" % (test.__name__, e))
-    server.stop()
-    ok(server.proc.returncode == 0, "and ends when told to")
-finally:
-    if server.proc.poll() is None:
-        server.stop()
-    server.remove()
+server = Backend(users=["joe", "ann"])
+with server:
+    run([test_enable, test_rev2, lambda: test_utf8("UTF8=ACCEPT"),
+         lambda: test_utf8("IMAP4rev2"), test_uidonly, test_unauthenticate])
 plan()

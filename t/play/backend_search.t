@@ -7,8 +7,10 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import equal, has, hasnt, ok, plan, simple  # noqa: E402
 
 
 def message(number, **fields):
@@ -27,11 +29,6 @@ def data(lines, name):
     if len(got) != 1:
         return None
     return got[0][len(name) + 2:].strip()
-
-
-def equal(got, want, what):
-    if not ok(got == want, what):
-        print("#  got: %r\n# want: %r" % (got, want))
 
 
 def test_capability(c):
@@ -236,7 +233,7 @@ def test_saved_expunge(c):
     c.must("SELECT other")
     c.must("SEARCH RETURN (SAVE) ALL")
     c.must("STORE 2 +FLAGS.SILENT (\\Deleted)")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT other")
     d.must("EXPUNGE")
     equal(numbers(c.must("FETCH $ (UID)")), "1 3 4",
@@ -315,7 +312,7 @@ def test_context(c):
     for i in range(6):
         c.append("ctx", message(i, Subject="ctx %d" % (9 - i)))
     c.must("SELECT ctx")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT ctx")
     tag = "a%d" % (c.n + 1)
     lines = c.must("UID SEARCH RETURN (UPDATE COUNT) DELETED KEYWORD $Junk")
@@ -479,7 +476,7 @@ def test_multisearch(c):
     tag = "a%d" % (c.n + 1)
     equal(found("IN (selected mailboxes folder2) RETURN (UPDATE COUNT) "
                 "FLAGGED"), {}, "UPDATE")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT folder1")
     d.must("STORE 1 +FLAGS (\\Flagged)")
     equal(updates(c.must("NOOP"), tag), ["UID ADDTO (0 1)"],
@@ -492,7 +489,7 @@ def test_multisearch(c):
     for name, rights in (("folder1", "lr"), ("folder2", "lr"),
                          ("folder2/banana", "r"), ("folder2/peach", "l")):
         c.must("SETACL %s ann %s" % (name, rights))
-    ann = Client(server.port, "ann")
+    ann = server.client("ann")
     other = "Other Users/joe/"
     equal(found('IN (subtree "%sfolder2") ALL' % other, ann),
           {other + "folder2": "ALL 1:2"}, "a tree: l and r are needed")
@@ -525,7 +522,7 @@ def test_context_random(c):
     import random
     rnd = random.Random(int(os.environ.get("SEED", "1")))
     c.must("CREATE chaos")
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     for i in range(40):
         d.append("chaos", message(i, Subject="s %d" % rnd.randrange(9)))
     c.must("SELECT chaos")
@@ -610,7 +607,7 @@ def test_progress(c):
     ok("INPROGRESS" not in lines[-1], "not in the tagged reply")
     # A search that takes long holds up nobody.
     tag = c.begin("SEARCH BODY nowhere")
-    d = Client(server.port, "ann")
+    d = server.client("ann")
     began = time.monotonic()
     for i in range(5):
         d.must("NOOP")
@@ -619,7 +616,7 @@ def test_progress(c):
     ok(took < 5, "another session is answered (%.3f s)" % took)
     d.close()
     # One whose client is gone ends.
-    d = Client(server.port, "joe")
+    d = server.client("joe")
     d.must("SELECT many")
     d.begin("SEARCH BODY nowhere")
     d.close()
@@ -627,22 +624,17 @@ def test_progress(c):
 
 def with_server(conf, tests):
     global server
-    server = Server(conf)
-    try:
-        client = Client(server.port, "joe")
+    with Backend(users=["joe", "ann"], conf=conf) as server:
+        client = server.client("joe")
         for test in tests:
             test(client)
-        client.close()
-    finally:
-        server.stop()
-        server.remove()
 
 
 if __name__ == "__main__":
-    with_server("", (test_capability, fill, test_search, test_sort,
+    with_server([], (test_capability, fill, test_search, test_sort,
                      test_thread, test_saved, test_saved_expunge,
                      test_partial, test_context, test_context_random,
                      test_multisearch))
-    with_server("progress_interval = 1ms\njob_threads = 2\n",
+    with_server(["progress_interval = 1ms", "job_threads = 2"],
                 (test_progress,))
     plan()

@@ -7,9 +7,10 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, has, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
 from backend import Backend  # noqa: E402
+from imap import has, ok, plan, simple  # noqa: E402
 
 BOXES = 270  # more than are looked up at a time
 ITEMS = ("MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE "
@@ -119,15 +120,15 @@ def test_others(c, d):
 
 
 with Backend(users=["fred", "joe"]) as b:
-    c = Client(b.imap_port, "fred")
+    c = b.client("fred")
     fill(c)
     first = test(c, "open")
     b.stop(signal.SIGKILL)
     b.start()
-    c = Client(b.imap_port, "fred")
+    c = b.client("fred")
     ok(test(c, "after a crash") == first, "nothing has changed")
     test_changes(c)
-    test_others(c, Client(b.imap_port, "joe"))
+    test_others(c, b.client("joe"))
     for bad in ("STATUS box0", "STATUS box0 ()", "STATUS box0 (NOSUCH)",
                 'LIST "" * RETURN (STATUS)', 'LIST "" * RETURN (STATUS ())'):
         has(c.do(bad), r"^a\d+ BAD", bad)

@@ -9,12 +9,14 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, ok, plan, simple  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import ok, plan, simple  # noqa: E402
 
 SECONDS = float(os.environ.get("STRESS_SECONDS", "5"))
 SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
-server = Server()
+server = Backend(users=["joe"])
 until = time.monotonic() + SECONDS
 
 
@@ -59,7 +61,7 @@ def client(seed):
     rnd = random.Random(seed)
     while time.monotonic() < until:
         try:
-            c = Client(server.port, "joe")
+            c = server.client("joe")
             c.do("CREATE s%d" % rnd.randrange(2))
             for _ in range(rnd.randrange(1, 6)):
                 if not one_round(c, rnd):
@@ -72,17 +74,13 @@ def client(seed):
 print("# SEED=%d" % SEED)
 threads = [threading.Thread(target=client, args=(SEED + i,))
            for i in range(6)]
-for t in threads:
-    t.start()
-for t in threads:
-    t.join()
-c = Client(server.port, "joe")
-c.must("NOOP")
-c.must("LOGOUT")
-server.stop()
-ok(server.proc.returncode == 0, "the server ends when told to")
-log = open(server.dir + "/log", errors="replace").read()
-ok("panic" not in log and "child died" not in log and
-   "Sanitizer" not in log, "and nothing died before")
-server.remove()
+with server:
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    c = server.client("joe")
+    c.must("NOOP")
+    c.must("LOGOUT")
+    ok("child died" not in server.log(), "nothing died")
 plan()

@@ -5,9 +5,10 @@ import os
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, has, hasnt, ok, plan  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
 from backend import Backend  # noqa: E402
+from imap import has, ok, plan  # noqa: E402
 from murder import Murder  # noqa: E402
 
 
@@ -20,7 +21,7 @@ def rcpt(b, user):
 
 
 def has_inbox(b, user):
-    admin = Client(b.imap_port, "admin")
+    admin = b.client("admin")
     r = admin.must('LIST "" "Other Users/%s"' % user)
     admin.close()
     return any(x.startswith("* LIST") for x in r)
@@ -35,7 +36,7 @@ def test_trial():
         ok(rcpt(b, "stranger") == 250, "trial: mail for any name")
         ok(has_inbox(b, "stranger"), "makes an INBOX")
         ok(rcpt(b, "noone") == 550, "but for whom a line forbids it")
-        c = Client(b.imap_port, "fred")
+        c = b.client("fred")
         r = c.must('LSUB "" "*"')
         has(r, r' "?Sent"?$', "a login does, with what belongs to it")
         has(r, r' "Deleted Items"$', "subscribed")
@@ -53,11 +54,11 @@ def test_reserve():
         ok(rcpt(b, "ann") == 250, "who has a line does")
         ok(rcpt(b, "bert") == 250, "and who can log in, as SASL knows")
         ok(has_inbox(b, "bert"), "has an INBOX")
-        c = Client(b.imap_port, "fred")
+        c = b.client("fred")
         c.must("SELECT INBOX")
         has(c.must("GETQUOTAROOT INBOX"), r"^\* QUOTA INBOX \(MESSAGE 0 3\)$",
             "with everybody's quota")
-        admin = Client(b.imap_port, "admin")
+        admin = b.client("admin")
         has(admin.must('GETQUOTA "Other Users/ann"'),
             r"\(STORAGE 0 1024 MESSAGE 0 5\)$", "or his own")
 
@@ -72,9 +73,9 @@ def test_unknown():
 def test_off():
     with Backend(users=["fred"], conf=["autocreate = off"]) as b:
         ok(rcpt(b, "fred") == 550, "off: no mail")
-        c = Client(b.imap_port, "fred")
+        c = b.client("fred")
         has(c.do("SELECT INBOX"), r"^a\d+ NO \[NONEXISTENT\]", "no INBOX")
-        admin = Client(b.imap_port, "admin")
+        admin = b.client("admin")
         admin.must('CREATE "Other Users/fred"')
         c.must("SELECT INBOX")
         ok(rcpt(b, "fred") == 250, "till an administrator makes it")

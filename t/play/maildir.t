@@ -10,25 +10,25 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from backend_help import Client, Server, has, hasnt, ok, plan  # noqa
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "lib"))
+from backend import Backend  # noqa: E402
+from imap import has, ok, plan  # noqa: E402
 
 MESSAGE = b"Subject: %s\n\nfrom another program\n"
 
 
-class Maildirs(Server):
-    def __init__(self, prepare):
-        self.prepare = prepare
-        Server.__init__(self, "maildir = default %u/Maildir\n")
+class Maildirs(Backend):
+    def __init__(self):
+        super().__init__(users=["joe"],
+                         conf=["maildir = default %u/Maildir"])
 
-    def start(self):
-        if self.prepare:
-            self.prepare(self.dir + "/spool")
-        self.prepare = None
-        Server.start(self)
+    def lay_out(self):
+        super().lay_out()
+        tree(self.path("spool"))
 
     def box(self, user, name=""):
-        return os.path.join(self.dir, "spool", user, "Maildir", name)
+        return self.path("spool", user, "Maildir", name)
 
 
 def make(path):
@@ -71,7 +71,7 @@ def until(c, want, what, seconds=30):
 
 
 def test_found(sv):
-    c = Client(sv.port, "joe")
+    c = sv.client("joe")
     has(c.must('LIST "" *'), r"INBOX", "its INBOX is found")
     has(c.must('LIST "" *'), r"Work/Old", "and what is below it")
     r = c.must("SELECT INBOX")
@@ -87,7 +87,7 @@ def test_found(sv):
 
 
 def test_idle(sv):
-    c = Client(sv.port, "joe")
+    c = sv.client("joe")
     c.must("SELECT INBOX")
     tag = c.begin("IDLE")
     c.line()
@@ -107,7 +107,7 @@ def test_idle(sv):
 
 
 def test_changes(sv):
-    c = Client(sv.port, "joe")
+    c = sv.client("joe")
     has(c.append("INBOX", b"Subject: five\r\n\r\ntext\r\n", "\\Flagged Junk"),
         r"APPENDUID 1234567 14\]", "a message is appended")
     found = glob.glob(sv.box("joe") + "cur/*:2,Fb")
@@ -165,7 +165,7 @@ namespace inbox {{
 
 
 def ours(sv):
-    c = Client(sv.port, "joe")
+    c = sv.client("joe")
     c.must("EXAMINE INBOX")
     got = {}
     for line in c.must("UID FETCH 1:* (UID FLAGS)"):
@@ -206,19 +206,10 @@ def test_dovecot(sv):
         print("# ours", mine, "\n# theirs", got)
 
 
-def main():
-    sv = Maildirs(tree)
-    try:
-        test_found(sv)
-        test_idle(sv)
-        test_changes(sv)
-        if shutil.which("doveadm"):
-            test_dovecot(sv)
-    finally:
-        if sv.proc.poll() is None:
-            sv.stop()
-        sv.remove()
-    plan()
-
-
-main()
+with Maildirs() as server:
+    test_found(server)
+    test_idle(server)
+    test_changes(server)
+    if shutil.which("doveadm"):
+        test_dovecot(server)
+plan()

@@ -2,6 +2,7 @@
 
   with Backend(users=["fred"], conf=["special_use = \\Sent Sent"]) as b:
       c = b.imap("fred")          # imaplib, logged in
+      c = b.client("fred")        # imap.Client, logged in
       m = b.lmtp()                # smtplib.LMTP, LHLO said
       ...
   tap.done()
@@ -18,11 +19,11 @@ import signal
 import smtplib
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
-from tap import tap  # noqa: F401
+from imap import Client
+from tap import tap
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.path.abspath(os.environ.get("MURDER_BIN") or
@@ -57,9 +58,11 @@ def free_ports(count):
 
 
 class Backend:
-    def __init__(self, users=("fred",), conf=(), tls=False):
+    def __init__(self, users=("fred",), conf=(), tls=False, second=False):
+        """second: there is a partition of that name, too."""
         self.users = list(users)
         self.conf = list(conf)
+        self.second = second
         self.tls = tls
         self.child = None
         self.dir = None
@@ -106,6 +109,8 @@ class Backend:
                  "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
                  "admin = admin", "proxy_servers = proxy",
                  "auth_failure_delay = 1ms", "log_level = debug"]
+        if self.second:
+            lines.append("partition = second " + self.path("spool2"))
         if self.tls:
             self.make_certificate()
             lines += ["tls_cert = " + self.path("cert.pem"),
@@ -194,13 +199,16 @@ class Backend:
         except OSError:
             pass
 
-    # --- clients ----------------------------------------------------------------
+    # --- clients ---------------------------------------------------------------
 
     def imap(self, user=None, password="password"):
         c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30)
         if user is not None:
             c.login(user, password)
         return c
+
+    def client(self, user=None):
+        return Client(self.imap_port, user)
 
     def lmtp(self):
         m = smtplib.LMTP("127.0.0.1", self.lmtp_port)
