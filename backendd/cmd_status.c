@@ -236,8 +236,6 @@ must_open(const struct asking *ask, const struct ledger_page *p)
 {
 	struct backendd *bd = session_server(ask->ss);
 
-	if (!p->known)
-		return true;
 	if ((ask->items & STATUS_DELETED_STORAGE) && p->numbers.deleted > 0)
 		return true;
 	return (ask->items & STATUS_UNSEEN) && p->numbers.exists > 0 &&
@@ -248,9 +246,10 @@ must_open(const struct asking *ask, const struct ledger_page *p)
 static bool
 put_known(struct asking *ask)
 {
+	struct ledger *l = session_server(ask->ss)->ledger;
 	const struct ledger_page *p = page_of(ask);
 
-	if (p == NULL || !p->known || must_open(ask, p))
+	if (p == NULL || !ledger_is_true(l, p) || must_open(ask, p))
 		return false;
 	ask->numbers = p->numbers;
 	if (ask->items & STATUS_RECENT)

@@ -3,6 +3,7 @@
 
 #include "backendd/ledger.h"
 #include "lib/list.h"
+#include "lib/loop.h"
 #include "lib/map.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
@@ -14,6 +15,7 @@ enum {
 static const struct store_numbers nothing;
 
 struct ledger {
+	struct loop *loop;
 	struct map pages;               /* store and id: page */
 	TAILQ_HEAD(, ledger_page) idle; /* may be forgotten; oldest first */
 	ledger_observer *observer;
@@ -26,6 +28,7 @@ struct fetch {
 	struct store *store;
 	ledger_cb *cb;
 	void *arg;
+	struct mono began;
 	size_t n;
 	struct store_peek *peeks; /* behind it: room for their ids */
 	char (*ids)[STORE_ID_MAX + 1];
@@ -79,15 +82,17 @@ become(struct ledger *l, struct ledger_page *p, const struct store_numbers *now)
 
 	p->numbers = *now;
 	p->known = true;
+	p->at = loop_now(l->loop);
 	if (l->observer != NULL)
 		l->observer(l->observer_arg, p, &old);
 }
 
 struct ledger *
-ledger_new(void)
+ledger_new(struct loop *loop)
 {
 	struct ledger *l = xcalloc(1, sizeof(*l));
 
+	l->loop = loop;
 	map_init(&l->pages);
 	TAILQ_INIT(&l->idle);
 	return l;
@@ -227,6 +232,22 @@ ledger_closed(struct ledger *l, struct ledger_page **pp)
 	idle_begin(l, p);
 }
 
+/* --- known, and true? --------------------------------------------------------- */
+
+/* Of a moment before then, or of none? */
+static bool
+is_older(const struct ledger_page *p, struct mono then)
+{
+	return !p->known || (p->mb == NULL && p->store->module->shared &&
+	                        !mono_reached(then, p->at));
+}
+
+bool
+ledger_is_true(const struct ledger *l, const struct ledger_page *p)
+{
+	return !is_older(p, mono_after(loop_now(l->loop), -LEDGER_TRUE_MS));
+}
+
 bool
 ledger_knows(struct ledger *l, const struct store *st, const struct slice *ids,
     size_t n)
@@ -234,7 +255,7 @@ ledger_knows(struct ledger *l, const struct store *st, const struct slice *ids,
 	for (size_t i = 0; i < n; i++) {
 		const struct ledger_page *p = ledger_find(l, st, ids[i]);
 
-		if (p == NULL || !p->known)
+		if (p == NULL || !ledger_is_true(l, p))
 			return false;
 	}
 	return true;
@@ -255,7 +276,7 @@ fetched(void *arg)
 			continue;
 		/* What is known by now is newer. */
 		p = ledger_get(f->ledger, f->store, slice_str(k->id));
-		if (p->known)
+		if (!is_older(p, f->began))
 			continue;
 		p->recent = k->recent;
 		become(f->ledger, p, &k->numbers);
@@ -274,12 +295,13 @@ ledger_fetch(struct ledger *l, struct store *st, const struct slice *ids,
 
 	MUST(n <= LEDGER_FETCH_MAX);
 	*f = (struct fetch){ .ledger = l, .store = st, .cb = cb, .arg = arg };
+	f->began = loop_now(l->loop);
 	f->peeks = xcalloc(n + 1, sizeof(*f->peeks));
 	f->ids = xcalloc(n + 1, sizeof(*f->ids));
 	for (size_t i = 0; i < n; i++) {
 		struct ledger_page *p = ledger_find(l, st, ids[i]);
 
-		if (p != NULL && p->known)
+		if (p != NULL && ledger_is_true(l, p))
 			continue;
 		MUST(ids[i].len <= STORE_ID_MAX);
 		memcpy(f->ids[f->n], ids[i].ptr, ids[i].len);

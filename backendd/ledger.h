@@ -4,9 +4,11 @@
  * A mailbox has a page from when it was first open or asked for; while it is
  * open the page follows it, and what it was when it was closed is true until
  * it is opened again.  So STATUS of a thousand mailboxes opens none, and a
- * quota root knows its usage without asking.  Pages that are neither open nor
- * counted by a quota root are forgotten, those asked for longest ago first,
- * when there are LEDGER_PAGES_MAX.
+ * quota root knows its usage without asking.  In a store that others use too
+ * (store_module.shared) it is true for LEDGER_TRUE_MS; then it is asked for
+ * anew, and quota roots count what was known last.  Pages that are neither
+ * open nor counted by a quota root are forgotten, those asked for longest ago
+ * first, when there are LEDGER_PAGES_MAX.
  *
  * Nothing here is durable: the store is, and is asked (store_peek) for what is
  * not known.
@@ -20,14 +22,17 @@
 #include <sys/queue.h>
 
 #include "backendd/store.h"
+#include "lib/mono.h"
 #include "lib/slice.h"
 
 struct ledger;
+struct loop;
 struct quota_root;
 
 enum {
 	LEDGER_PAGES_MAX = 500000,
-	LEDGER_FETCH_MAX = 1024 /* mailboxes of one ledger_fetch() */
+	LEDGER_FETCH_MAX = 1024, /* mailboxes of one ledger_fetch() */
+	LEDGER_TRUE_MS = 1000    /* as often as open ones are looked at */
 };
 
 struct ledger_page {
@@ -36,7 +41,8 @@ struct ledger_page {
 	const struct store_mailbox *mb; /* NULL: not open */
 	struct store_numbers numbers;
 	uint32_t recent; /* messages no session was shown; while not open */
-	bool known;      /* the numbers are */
+	bool known;      /* the numbers are, or were */
+	struct mono at;  /* when they were so; while not open */
 
 	/* quota.c's */
 	struct quota_root *root; /* that counts it; or NULL */
@@ -46,7 +52,8 @@ struct ledger_page {
 	char id[STORE_ID_MAX + 1];
 };
 
-struct ledger *ledger_new(void);
+/* Borrows the loop. */
+struct ledger *ledger_new(struct loop *loop);
 void ledger_free(struct ledger **lp);
 
 /*
@@ -92,14 +99,17 @@ void ledger_uncounted(struct ledger *l, struct ledger_page *p);
 /* Messages that no session was shown. */
 uint32_t ledger_recent(const struct ledger_page *p);
 
-/* All of these? */
+/* Are its numbers known, and still true? */
+bool ledger_is_true(const struct ledger *l, const struct ledger_page *p);
+
+/* Those of all of these? */
 bool ledger_knows(struct ledger *l, const struct store *st,
     const struct slice *ids, size_t n);
 
 /*
  * Asks the store for those of n mailboxes (at most LEDGER_FETCH_MAX, all of
- * st) that are not known.  Calls back when they are, or cannot be; never from
- * inside.  Not to be freed before that.
+ * st) that are not known, or not true any more.  Calls back when they are, or
+ * cannot be; never from inside.  Not to be freed before that.
  */
 typedef void ledger_cb(void *arg);
 void ledger_fetch(struct ledger *l, struct store *st, const struct slice *ids,

@@ -341,7 +341,7 @@ start(struct child *c, void **statep, struct err *err)
 	TAILQ_INIT(&bd->deliveries);
 	TAILQ_INIT(&bd->waiting);
 	set_layout(bd);
-	bd->ledger = ledger_new();
+	bd->ledger = ledger_new(bd->loop);
 	bd->quotas = quotas_new(bd);
 	bd->jobs = jobs_new(bd->loop, (unsigned)bd->conf->job_threads);
 	bd->auth = auth_new(bd->loop, bd->log, &bd->conf->auth);

@@ -505,7 +505,8 @@ void store_held(struct store_mailbox *mb, store_held_cb *cb, void *arg);
 /* What each function does is said of store_NAME above. */
 struct store_module {
 	const char *name; /* for the configuration */
-	bool shared;      /* others make mailboxes in it: to be looked for */
+	bool shared; /* others use it too: they make mailboxes, which are to
+	                     be looked for, and change those that are closed */
 	int (*start)(struct store **stp, const struct store_env *env,
 	    const char *dir, struct err *err);
 	void (*stop)(struct store **stp);

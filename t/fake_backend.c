@@ -246,7 +246,7 @@ fake_backend_open(struct fake_backend *f)
 {
 	struct err err;
 
-	f->bd.ledger = ledger_new();
+	f->bd.ledger = ledger_new(f->bd.loop);
 	f->bd.quotas = quotas_new(&f->bd);
 	if (users_open(&f->bd.users, &f->bd, &err) == -1 ||
 	    mblist_open(&f->bd.list, &f->bd, &err) == -1) {

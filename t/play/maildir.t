@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -131,6 +132,27 @@ def test_changes(sv):
     c.close()
 
 
+def test_closed(sv):
+    """Deliveries by others to a mailbox that nobody here has open."""
+    c = sv.client("joe")
+    has(c.must("STATUS Work/Old (MESSAGES)"), r"MESSAGES 0\)", "asked for")
+    box = sv.box("joe", ".Work.Old/")
+    put(box, "new/1000000007.M7P1.host", MESSAGE % b"seven")
+    end = time.monotonic() + 20
+    got = [""]
+    while "MESSAGES 1)" not in got[0] and time.monotonic() < end:
+        time.sleep(0.1)
+        got = c.must("STATUS Work/Old (MESSAGES)")
+    has(got, r"MESSAGES 1\)", "STATUS has mail delivered by others")
+    put(box, "new/1000000008.M8P1.host", MESSAGE % b"eight")
+    while not any("MESSAGES 2)" in x for x in got) and time.monotonic() < end:
+        time.sleep(0.1)
+        got = c.must('LIST "" % RETURN (STATUS (MESSAGES))') + \
+            c.must('LIST "" Work/* RETURN (STATUS (MESSAGES))')
+    has(got, r"MESSAGES 2\)", "LIST has")
+    c.close()
+
+
 def doveadm(sv, *args):
     """As nobody, since Dovecot reads no mail as root."""
     home = sv.dir + "/dovecot"
@@ -210,6 +232,7 @@ with Maildirs() as server:
     test_found(server)
     test_idle(server)
     test_changes(server)
+    test_closed(server)
     if shutil.which("doveadm"):
         test_dovecot(server)
 plan()

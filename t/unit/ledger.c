@@ -1,12 +1,13 @@
 /*
  * ledger: a page follows an open mailbox, keeps what it was when it was closed,
- * and is asked for where nothing is known.
+ * and is asked for where nothing is known, or where others may have changed it.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "backendd/ledger.h"
 #include "lib/cdefs.h"
+#include "lib/loop.h"
 #include "t/tap.h"
 
 static struct store_msg msgs[] = { { .uid = 1 }, { .uid = 5 }, { .uid = 9 } };
@@ -54,6 +55,11 @@ answer(void)
 
 static const struct store_module module = { .at = at, .peek = peek };
 static struct store store = { .module = &module };
+
+static const struct store_module shared_module = { .at = at,
+	.peek = peek,
+	.shared = true };
+static struct store shared = { .module = &shared_module };
 
 struct seen {
 	unsigned calls;
@@ -135,16 +141,78 @@ test_fetch(struct ledger *l)
 	    "asked for again");
 }
 
+static void
+at_time(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* Until a moment's numbers are not true any more. */
+static void
+wait_long(struct loop *loop)
+{
+	struct timer *t = timer_new(loop, at_time, loop);
+
+	timer_set(t, LEDGER_TRUE_MS + 2);
+	loop_run(loop);
+	timer_free(&t);
+}
+
+/* Others deliver to it, too. */
+static void
+test_shared(struct ledger *l, struct loop *loop)
+{
+	struct store_mailbox mb = { .module = &shared_module,
+		.store = &shared,
+		.numbers = { .exists = 3, .uidnext = 10 },
+		.recent = 10,
+		.id = "box" };
+	const struct slice id = slice_str("box");
+	struct ledger_page *p = ledger_opened(l, &mb);
+	unsigned came = 0;
+	size_t asked = last.asked;
+
+	wait_long(loop);
+	ok(ledger_is_true(l, p), "shared: true while it is open");
+	ledger_closed(l, &p);
+	p = ledger_find(l, &shared, id);
+	ok(ledger_is_true(l, p), "and when it was closed just now");
+	wait_long(loop);
+	ok(p->known && !ledger_is_true(l, p) &&
+	        !ledger_knows(l, &shared, &id, 1),
+	    "but not for long");
+	ledger_fetch(l, &shared, &id, 1, fetched, &came);
+	ok(last.asked == asked + 1, "it is asked for again");
+	answer();
+	ok(came == 1 && p->numbers.exists == 7 && ledger_recent(p) == 4 &&
+	        ledger_is_true(l, p),
+	    "and is what others made it");
+	ledger_fetch(l, &shared, &id, 1, fetched, &came);
+	ok(last.n == 0, "and not asked for at once again");
+	answer();
+	wait_long(loop);
+	ledger_fetch(l, &shared, &id, 1, fetched, &came);
+	p = ledger_opened(l, &mb);
+	ledger_closed(l, &p);
+	answer();
+	p = ledger_find(l, &shared, id);
+	ok(came == 3 && p->numbers.exists == 3,
+	    "what was seen meanwhile is newer");
+}
+
 int
 main(void)
 {
-	struct ledger *l = ledger_new();
+	struct loop *loop = loop_new();
+	struct ledger *l = ledger_new(loop);
 	struct seen seen = { 0 };
 
 	ledger_observe(l, on_numbers, &seen);
 	test_open(l, &seen);
 	test_fetch(l);
+	test_shared(l, loop);
 	ledger_observe(l, NULL, NULL);
 	ledger_free(&l);
+	loop_free(&loop);
 	return done_testing();
 }
