@@ -204,6 +204,53 @@ rig_open(struct rig *r, const char *id)
 	return r->opened;
 }
 
+static inline const char *
+rig_append(struct rig *r, struct store_mailbox *mb, struct store_append *a,
+    size_t n)
+{
+	rig_ask(r);
+	store_append(mb, a, n, rig_cb, r);
+	return rig_wait(r);
+}
+
+static inline const char *
+rig_append_text(struct rig *r, struct store_mailbox *mb, const char *text,
+    uint32_t flags)
+{
+	struct store_append a = { .octets = slice_str(text), .flags = flags };
+
+	return rig_append(r, mb, &a, 1);
+}
+
+static inline const char *
+rig_change(struct rig *r, struct store_mailbox *mb, struct store_change *c,
+    size_t n)
+{
+	rig_ask(r);
+	store_change(mb, c, n, UINT64_MAX, rig_cb, r);
+	return rig_wait(r);
+}
+
+static inline const char *
+rig_expunge(struct rig *r, struct store_mailbox *mb, const uint32_t *uids,
+    size_t n)
+{
+	rig_ask(r);
+	store_expunge(mb, uids, n, 0, rig_cb, r);
+	return rig_wait(r);
+}
+
+/* Borrowed until the next call. */
+static inline struct slice
+rig_read(struct rig *r, struct store_mailbox *mb, struct store_part *p)
+{
+	store_chunk_free(&r->chunk);
+	rig_ask(r);
+	store_read(mb, p, 1, rig_read_cb, r);
+	rig_wait(r);
+	return p->octets;
+}
+
 /* Octets that differ from message to message and place to place. */
 static inline uint8_t *
 octets_new(uint32_t seed, size_t n)

@@ -11,6 +11,7 @@
 
 #include "backendd/spool/spool.h"
 #include "t/crash.h"
+#include "t/spool_help.h"
 #include "t/store_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
@@ -18,8 +19,7 @@
 enum {
 	MESSAGES = 5, /* the third is expunged, and the sixth too */
 	ALL = 6,
-	SIZE = 70,
-	PATH_ROOM = SPOOL_PATH + 80
+	SIZE = 70
 };
 
 static struct rig rig;
@@ -41,9 +41,7 @@ fill(struct store_mailbox *mb)
 		a[i].internaldate = 1001 + i;
 		a[i].cache = slice_str("cached");
 	}
-	rig_ask(&rig);
-	store_append(mb, a, ALL, rig_cb, &rig);
-	MUST(rig_wait(&rig) == NULL);
+	MUST(rig_append(&rig, mb, a, ALL) == NULL);
 	for (uint32_t i = 0; i < ALL; i++)
 		free((void *)(uintptr_t)a[i].octets.ptr);
 }
@@ -60,28 +58,15 @@ make_box(const char *id)
 	store_keyword_add(mb, slice_str("Work"));
 	store_keyword_add(mb, slice_str("Home"));
 	fill(mb);
-	rig_ask(&rig);
-	store_expunge(mb, sixth, 1, 0, rig_cb, &rig);
-	MUST(rig_wait(&rig) == NULL);
+	MUST(rig_expunge(&rig, mb, sixth, 1) == NULL);
 	store_close(&mb);
 	/* The sixth goes to the file of what has gone. */
 	spool_of(rig.store)->compact_dead = 1;
 	spool_of(rig.store)->env.key_days = 0;
 	mb = rig_open(&rig, id);
 	spool_of(rig.store)->compact_dead = 1000;
-	rig_ask(&rig);
-	store_expunge(mb, third, 1, 0, rig_cb, &rig);
-	MUST(rig_wait(&rig) == NULL);
+	MUST(rig_expunge(&rig, mb, third, 1) == NULL);
 	store_close(&mb);
-}
-
-static void
-path_of(char path[PATH_ROOM], const char *id, enum spool_file file)
-{
-	char below[SPOOL_PATH];
-
-	spool_path(below, id, file, 0);
-	snprintf(path, PATH_ROOM, "%s/%s", dir, below);
 }
 
 /* ---- what is served of it ---- */
@@ -111,18 +96,14 @@ is_read(struct store_mailbox *mb, uint32_t uid)
 	struct store_part c = { .uid = uid, .what = STORE_CACHE };
 	bool right;
 
-	rig_ask(&rig);
-	store_read(mb, &p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &p);
 	unreadable += p.why != NULL;
 	right = p.why != NULL ? p.octets.len == 0
 	                      : p.octets.len == SIZE &&
 	                            hash_crc32c(0, p.octets.ptr, SIZE) ==
 	                                octets_crc(uid, SIZE);
 	store_chunk_free(&rig.chunk);
-	rig_ask(&rig);
-	store_read(mb, &c, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &c);
 	right &= c.octets.len == 0 || slice_is(c.octets, "cached");
 	store_chunk_free(&rig.chunk);
 	return right;
@@ -196,35 +177,20 @@ is_safe(const char *id)
 static off_t
 size_of(enum spool_file file)
 {
-	char path[PATH_ROOM];
+	char path[SPOOL_FILE_ROOM];
 	struct stat st;
 
-	path_of(path, "first", file);
+	spool_file(path, dir, "first", file);
 	MUST(stat(path, &st) == 0);
 	return st.st_size;
 }
 
 static void
-flip(const char *id, enum spool_file file, off_t at)
-{
-	char path[PATH_ROOM];
-	uint8_t c;
-	int fd;
-
-	path_of(path, id, file);
-	fd = open(path, O_RDWR);
-	MUST(fd != -1 && pread(fd, &c, 1, at) == 1);
-	c ^= 0x10;
-	MUST(pwrite(fd, &c, 1, at) == 1);
-	close(fd);
-}
-
-static void
 cut(const char *id, enum spool_file file, off_t at)
 {
-	char path[PATH_ROOM];
+	char path[SPOOL_FILE_ROOM];
 
-	path_of(path, id, file);
+	spool_file(path, dir, id, file);
 	MUST(truncate(path, at) == 0);
 }
 
@@ -243,7 +209,7 @@ test_octets(enum spool_file file, const char *name, bool truncated,
 		if (truncated)
 			cut(id, file, at);
 		else
-			flip(id, file, at);
+			spool_flip(dir, id, file, at);
 		n++;
 		if (is_safe(id) && unreadable <= most)
 			continue;
@@ -312,7 +278,7 @@ test_kills(void)
 		if (crash_fork(&child))
 			prepare();
 		MUST(!crash_wait(&child));
-		flip("killed", SPOOL_INDEX, 40);
+		spool_flip(dir, "killed", SPOOL_INDEX, 40);
 		died = dies_at(at);
 		MUST(rig_start(&rig, &spool_module, dir) == 0);
 		if (!is_safe("killed")) {

@@ -2,10 +2,8 @@
  * keeper: memory follows the commits, the disk follows memory, and what the
  * disk refuses has never been.
  */
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -15,26 +13,13 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/treedb.h"
+#include "t/refusal.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
 enum {
 	KEYS = 200
 };
-
-/* The disk, and whether it refuses. */
-static atomic_bool disk_refuses;
-int fdatasync(int fd);
-
-int
-fdatasync(int fd)
-{
-	if (atomic_load(&disk_refuses)) {
-		errno = EIO;
-		return -1;
-	}
-	return fsync(fd);
-}
 
 struct world {
 	char dir[64];

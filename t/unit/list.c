@@ -2,10 +2,8 @@
  * list: which positions a list goes on from, also one that was started more
  * often than it can remember; what the disk refuses has never been.
  */
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/err.h"
 #include "lib/jobs.h"
@@ -14,26 +12,13 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "mupdated/list_own.h"
+#include "t/refusal.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
 enum {
 	GAVE = 3 /* numbers, in each run */
 };
-
-/* The disk, and whether it refuses. */
-static atomic_bool disk_refuses;
-int fdatasync(int fd);
-
-int
-fdatasync(int fd)
-{
-	if (atomic_load(&disk_refuses)) {
-		errno = EIO;
-		return -1;
-	}
-	return fsync(fd);
-}
 
 struct world {
 	char dir[64];

@@ -6,39 +6,13 @@
 #include <unistd.h>
 
 #include "backendd/spool/spool.h"
+#include "t/spool_help.h"
 #include "t/store_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
 static struct rig rig;
 static char dir[64];
-
-static const char *
-append(struct store_mailbox *mb, struct store_append *a, size_t n)
-{
-	rig_ask(&rig);
-	store_append(mb, a, n, rig_cb, &rig);
-	return rig_wait(&rig);
-}
-
-static const char *
-append_text(struct store_mailbox *mb, const char *text, uint32_t flags)
-{
-	struct store_append a = { .octets = slice_str(text), .flags = flags };
-
-	return append(mb, &a, 1);
-}
-
-/* Borrowed until the next call. */
-static struct slice
-read_part(struct store_mailbox *mb, struct store_part *p)
-{
-	store_chunk_free(&rig.chunk);
-	rig_ask(&rig);
-	store_read(mb, p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
-	return p->octets;
-}
 
 static void
 test_compact(void)
@@ -51,12 +25,10 @@ test_compact(void)
 
 	rig_create(&rig, "compact", "");
 	mb = rig_open(&rig, "compact");
-	append(mb, &keyed, 1);
+	rig_append(&rig, mb, &keyed, 1);
 	for (int i = 0; i < 5; i++)
-		append_text(mb, "stays", 0);
-	rig_ask(&rig);
-	store_expunge(mb, some, 4, 0, rig_cb, &rig);
-	rig_wait(&rig);
+		rig_append_text(&rig, mb, "stays", 0);
+	rig_expunge(&rig, mb, some, 4);
 	store_close(&mb);
 	spool_of(rig.store)->compact_dead = 2;
 	mb = rig_open(&rig, "compact");
@@ -65,14 +37,13 @@ test_compact(void)
 	        box->now.nexpunged == 3,
 	    "slots of what has gone go, but for those with a key");
 	ok(store_numbers(mb)->exists == 2 && store_at(mb, 1)->uid == 5 &&
-	        slice_is(read_part(mb, &p), "stays"),
+	        slice_is(rig_read(&rig, mb, &p), "stays"),
 	    "what is left is found");
-	ok(append(mb, &keyed, 1) == NULL && keyed.outcome == STORE_TAKEN,
+	ok(rig_append(&rig, mb, &keyed, 1) == NULL &&
+	        keyed.outcome == STORE_TAKEN,
 	    "the key is remembered");
-	append_text(mb, "new", 0);
-	rig_ask(&rig);
-	store_expunge(mb, last, 2, 0, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_append_text(&rig, mb, "new", 0);
+	rig_expunge(&rig, mb, last, 2);
 	store_close(&mb);
 	mb = rig_open(&rig, "compact");
 	ok(spool_mailbox_of(mb)->now.nexpunged == 5, "and again");
@@ -90,22 +61,6 @@ test_compact(void)
 	store_close(&mb);
 }
 
-static void
-flip(const char *id, enum spool_file file, off_t at)
-{
-	char path[SPOOL_PATH], whole[SPOOL_PATH + 65];
-	uint8_t c;
-	int fd;
-
-	spool_path(path, id, file, 0);
-	snprintf(whole, sizeof whole, "%s/%s", dir, path);
-	fd = open(whole, O_RDWR);
-	MUST(fd != -1 && pread(fd, &c, 1, at) == 1);
-	c ^= 0x10;
-	MUST(pwrite(fd, &c, 1, at) == 1);
-	close(fd);
-}
-
 /* Whatever octet is wrong: nothing wrong is served. */
 static void
 test_damage(void)
@@ -118,19 +73,19 @@ test_damage(void)
 
 	rig_create(&rig, "damage", "");
 	mb = rig_open(&rig, "damage");
-	append(mb, &a, 1);
+	rig_append(&rig, mb, &a, 1);
 	for (size_t i = 0; i < n; i++) {
-		flip("damage", SPOOL_DATA, (off_t)i);
-		found += read_part(mb, &p).len == 0 && p.why != NULL;
-		flip("damage", SPOOL_DATA, (off_t)i);
+		spool_flip(dir, "damage", SPOOL_DATA, (off_t)i);
+		found += rig_read(&rig, mb, &p).len == 0 && p.why != NULL;
+		spool_flip(dir, "damage", SPOOL_DATA, (off_t)i);
 	}
 	ok(found == n, "a wrong octet of a frame is found");
 	p.what = STORE_CACHE;
 	found = 0;
 	for (size_t i = 0; i < SPOOL_CACHE_HEAD + 5; i++) {
-		flip("damage", SPOOL_CACHE, (off_t)i);
-		found += read_part(mb, &p).len == 0 && p.why == NULL;
-		flip("damage", SPOOL_CACHE, (off_t)i);
+		spool_flip(dir, "damage", SPOOL_CACHE, (off_t)i);
+		found += rig_read(&rig, mb, &p).len == 0 && p.why == NULL;
+		spool_flip(dir, "damage", SPOOL_CACHE, (off_t)i);
 	}
 	ok(found == SPOOL_CACHE_HEAD + 5, "of the cache: there is none");
 	store_chunk_free(&rig.chunk);

@@ -9,14 +9,14 @@
 
 #include "backendd/spool/spool.h"
 #include "lib/ascii.h"
+#include "t/spool_help.h"
 #include "t/store_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
 enum {
 	SIZE = 3000, /* of a message */
-	WAIT_MS = 10000,
-	PATH_ROOM = SPOOL_PATH + 80
+	WAIT_MS = 10000
 };
 
 static struct rig rig;
@@ -40,9 +40,7 @@ fill(struct store_mailbox *mb, uint32_t n)
 		a[i].flags = uid % 2 ? STORE_SEEN : 0;
 		a[i].internaldate = 1000 + uid;
 	}
-	rig_ask(&rig);
-	store_append(mb, a, n, rig_cb, &rig);
-	MUST(rig_wait(&rig) == NULL);
+	MUST(rig_append(&rig, mb, a, n) == NULL);
 	for (uint32_t i = 0; i < n; i++)
 		free((void *)(uintptr_t)a[i].octets.ptr);
 	free(a);
@@ -57,9 +55,7 @@ expunge(struct store_mailbox *mb, uint32_t first, uint32_t last, uint32_t step)
 
 	for (uint32_t uid = first; uid <= last; uid += step)
 		uids[n++] = uid;
-	rig_ask(&rig);
-	store_expunge(mb, uids, n, 0, rig_cb, &rig);
-	MUST(rig_wait(&rig) == NULL);
+	MUST(rig_expunge(&rig, mb, uids, n) == NULL);
 	free(uids);
 }
 
@@ -73,9 +69,7 @@ is_right(struct store_mailbox *mb, uint32_t exists)
 		uint32_t uid = store_at(mb, i)->uid;
 		struct store_part p = { .uid = uid, .len = UINT64_MAX };
 
-		rig_ask(&rig);
-		store_read(mb, &p, 1, rig_read_cb, &rig);
-		rig_wait(&rig);
+		rig_read(&rig, mb, &p);
 		right = p.why == NULL && p.octets.len == SIZE &&
 		        hash_crc32c(0, p.octets.ptr, p.octets.len) ==
 		            octets_crc(uid, SIZE);
@@ -257,9 +251,7 @@ test_hold(void)
 	        a.new_uid == 11 && b.outcome == STORE_GONE,
 	    "and brought back, once");
 	p.uid = 11;
-	rig_ask(&rig);
-	store_read(mb, &p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &p);
 	ok(p.why == NULL &&
 	        hash_crc32c(0, p.octets.ptr, p.octets.len) ==
 	            octets_crc(4, SIZE) &&
@@ -313,30 +305,6 @@ test_hold_moves(void)
 
 /* ---- damage ---- */
 
-static void
-path_of(char path[PATH_ROOM], const char *id, enum spool_file file)
-{
-	char below[SPOOL_PATH];
-
-	spool_path(below, id, file, 0);
-	snprintf(path, PATH_ROOM, "%s/%s", dir, below);
-}
-
-static void
-flip(const char *id, enum spool_file file, off_t at)
-{
-	char path[PATH_ROOM];
-	uint8_t c;
-	int fd;
-
-	path_of(path, id, file);
-	fd = open(path, O_RDWR);
-	MUST(fd != -1 && pread(fd, &c, 1, at) == 1);
-	c ^= 0x10;
-	MUST(pwrite(fd, &c, 1, at) == 1);
-	close(fd);
-}
-
 /* What every message of the mailbox is then: as before. */
 static bool
 is_whole(struct store_mailbox *mb)
@@ -377,7 +345,7 @@ test_gone_files(void)
 		const char *name;
 	} files[] = { { SPOOL_INDEX, "index" }, { SPOOL_NAMES, "names" },
 		{ SPOOL_CACHE, "cache" } };
-	char path[PATH_ROOM];
+	char path[SPOOL_FILE_ROOM];
 	struct store_mailbox *mb;
 
 	for (size_t i = 0; i < NITEMS(files); i++) {
@@ -385,7 +353,7 @@ test_gone_files(void)
 
 		snprintf(id, sizeof id, "gone-%zu", i);
 		make_box(id);
-		path_of(path, id, files[i].file);
+		spool_file(path, dir, id, files[i].file);
 		(void)unlink(path);
 		mb = rig_open(&rig, id);
 		/* Without an index nobody knows that the third has gone. */
@@ -399,7 +367,7 @@ test_gone_files(void)
 		store_close(&mb);
 	}
 	make_box("names");
-	flip("names", SPOOL_NAMES, 3);
+	spool_flip(dir, "names", SPOOL_NAMES, 3);
 	mb = rig_open(&rig, "names");
 	ok(mb != NULL && slice_is(store_meta(mb), "its meta"),
 	    "names are there twice");
@@ -409,27 +377,23 @@ test_gone_files(void)
 static void
 test_gone_data(void)
 {
-	char path[PATH_ROOM];
+	char path[SPOOL_FILE_ROOM];
 	struct store_part p = { .uid = 1, .len = UINT64_MAX };
 	uint64_t before = store_counts(rig.store)->damaged_messages;
 	struct store_mailbox *mb;
 
 	make_box("nodata");
-	path_of(path, "nodata", SPOOL_DATA);
+	spool_file(path, dir, "nodata", SPOOL_DATA);
 	MUST(unlink(path) == 0);
 	mb = rig_open(&rig, "nodata");
 	fill(mb, 1);
-	rig_ask(&rig);
-	store_read(mb, &p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &p);
 	ok(p.why != NULL && p.octets.len == 0 &&
 	        store_counts(rig.store)->damaged_messages == before + 1,
 	    "a message without octets is said to be damaged, and counted");
 	store_chunk_free(&rig.chunk);
 	p.uid = 6;
-	rig_ask(&rig);
-	store_read(mb, &p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &p);
 	ok(p.why == NULL && p.octets.len == SIZE, "others are read");
 	store_chunk_free(&rig.chunk);
 	store_close(&mb);
@@ -447,17 +411,15 @@ test_reclaim_damaged(void)
 	rig_create(&rig, "stuck", "");
 	mb = rig_open(&rig, "stuck");
 	fill(mb, 10);
-	flip("stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
+	spool_flip(dir, "stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
 	set_options(0, 30, 0);
 	expunge(mb, 1, 4, 1);
 	while (spool_mailbox_of(mb)->now.reclaim_after == 0)
 		turn();
-	rig_ask(&rig);
-	store_read(mb, &p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
+	rig_read(&rig, mb, &p);
 	ok(p.why != NULL, "a damaged message stays so");
 	store_chunk_free(&rig.chunk);
-	flip("stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
+	spool_flip(dir, "stuck", SPOOL_DATA, (off_t)(4 * frame + frame / 2));
 	ok(is_right(mb, 6), "and nothing else is");
 	store_close(&mb);
 }
@@ -479,7 +441,7 @@ static void
 test_lost_pages(void)
 {
 	struct store_mailbox *mb, *other;
-	char path[PATH_ROOM];
+	char path[SPOOL_FILE_ROOM];
 
 	set_options(0, 0, 0);
 	rig_create(&rig, "whole", "");
@@ -489,13 +451,11 @@ test_lost_pages(void)
 	mb = rig_open(&rig, "pages");
 	fill(mb, 300);
 	store_observe(mb, hear, NULL);
-	path_of(path, "pages", SPOOL_INDEX);
+	spool_file(path, dir, "pages", SPOOL_INDEX);
 	MUST(truncate(path, 4096) == 0);
 	(void)store_at(mb, 200)->uid;
 	ok(is_right(other, 1), "a page that cannot be read is not the end");
-	rig_ask(&rig);
-	store_expunge(mb, (uint32_t[]){ 7 }, 1, 0, rig_cb, &rig);
-	ok(rig_wait(&rig) != NULL && was_damaged,
+	ok(rig_expunge(&rig, mb, (uint32_t[]){ 7 }, 1) != NULL && was_damaged,
 	    "its mailbox takes no changes");
 	store_close(&mb);
 	mb = rig_open(&rig, "pages");
@@ -518,17 +478,15 @@ test_full(void)
 	set_options(0, 0, UINT64_MAX / 2);
 	ok(store_is_full(rig.store) && store_trouble(rig.store) == NULL,
 	    "none but the reserve");
-	rig_ask(&rig);
-	store_append(mb, &a, 1, rig_cb, &rig);
-	ok(rig_wait(&rig) != NULL && store_numbers(mb)->exists == 3,
+	ok(rig_append(&rig, mb, &a, 1) != NULL &&
+	        store_numbers(mb)->exists == 3,
 	    "messages are refused");
 	ok(rig_create(&rig, "full2", "") != NULL, "and mailboxes");
 	expunge(mb, 1, 1, 1);
 	ok(store_numbers(mb)->exists == 2, "an expunge is not");
 	set_options(0, 0, 1);
-	rig_ask(&rig);
-	store_append(mb, &a, 1, rig_cb, &rig);
-	ok(rig_wait(&rig) == NULL, "when there is room again all is well");
+	ok(rig_append(&rig, mb, &a, 1) == NULL,
+	    "when there is room again all is well");
 	store_close(&mb);
 }
 

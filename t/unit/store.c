@@ -9,33 +9,6 @@
 static struct rig rig;
 static char dir[64];
 
-static const char *
-append(struct store_mailbox *mb, struct store_append *a, size_t n)
-{
-	rig_ask(&rig);
-	store_append(mb, a, n, rig_cb, &rig);
-	return rig_wait(&rig);
-}
-
-static const char *
-append_text(struct store_mailbox *mb, const char *text, uint32_t flags)
-{
-	struct store_append a = { .octets = slice_str(text), .flags = flags };
-
-	return append(mb, &a, 1);
-}
-
-/* Borrowed until the next call. */
-static struct slice
-read_part(struct store_mailbox *mb, struct store_part *p)
-{
-	store_chunk_free(&rig.chunk);
-	rig_ask(&rig);
-	store_read(mb, p, 1, rig_read_cb, &rig);
-	rig_wait(&rig);
-	return p->octets;
-}
-
 static void
 test_create(void)
 {
@@ -70,14 +43,14 @@ test_sizes(void)
 		struct store_append a = { .octets = slice_of(octets, n) };
 		const size_t cuts[] = { 0, 1, 65535, 65536, 65537, n / 2, n };
 
-		ok(append(mb, &a, 1) == NULL && a.new_uid == i + 1,
+		ok(rig_append(&rig, mb, &a, 1) == NULL && a.new_uid == i + 1,
 		    "%zu octets are taken", n);
 		for (size_t x = 0; x < NITEMS(cuts); x++)
 			for (size_t y = 0; y < NITEMS(cuts); y++) {
 				struct store_part p = { .uid = a.new_uid,
 					.offset = cuts[x],
 					.len = cuts[y] };
-				struct slice s = read_part(mb, &p), want;
+				struct slice s = rig_read(&rig, mb, &p), want;
 
 				asked++;
 				want = slice_of(octets, n);
@@ -111,7 +84,7 @@ test_fields(void)
 
 	rig_create(&rig, "fields", "");
 	mb = rig_open(&rig, "fields");
-	append(mb, &a, 1);
+	rig_append(&rig, mb, &a, 1);
 	m = store_find(mb, 500);
 	ok(m != NULL && a.new_uid == 500, "a UID may be given");
 	ok(m->modseq == 7000, "and a MODSEQ");
@@ -122,21 +95,23 @@ test_fields(void)
 	ok(store_numbers(mb)->highestmodseq == 7000, "HIGHESTMODSEQ is it");
 	ok(store_numbers(mb)->unseen == 0 && store_numbers(mb)->deleted == 1,
 	    "flags are counted");
-	ok(slice_is(read_part(mb, &p), "cached"), "its cache record is read");
+	ok(slice_is(rig_read(&rig, mb, &p), "cached"),
+	    "its cache record is read");
 	a.octets = slice_str("more");
-	ok(append(mb, &a, 1) == NULL && a.outcome == STORE_TAKEN,
+	ok(rig_append(&rig, mb, &a, 1) == NULL && a.outcome == STORE_TAKEN,
 	    "the same UID again is refused");
 	store_put_cache(mb, 500, slice_str("another"));
-	ok(slice_is(read_part(mb, &p), "another"), "cache is replaced");
-	append_text(mb, "plain", 0);
+	ok(slice_is(rig_read(&rig, mb, &p), "another"), "cache is replaced");
+	rig_append_text(&rig, mb, "plain", 0);
 	p.uid = 501;
-	ok(read_part(mb, &p).len == 0 && p.why == NULL,
+	ok(rig_read(&rig, mb, &p).len == 0 && p.why == NULL,
 	    "no cache record is an empty one");
 	ok(!store_has_cache(mb, store_find(mb, 501)) &&
 	        store_has_cache(mb, store_find(mb, 500)),
 	    "who has one is known");
 	p.uid = 499;
-	ok(read_part(mb, &p).len == 0 && p.why != NULL, "no message is said");
+	ok(rig_read(&rig, mb, &p).len == 0 && p.why != NULL,
+	    "no message is said");
 	store_close(&mb);
 }
 
@@ -175,8 +150,8 @@ test_flags(void)
 	rig_create(&rig, "flags", "");
 	mb = rig_open(&rig, "flags");
 	heard.mb = mb;
-	append_text(mb, "one", 0);
-	append_text(mb, "two", 0);
+	rig_append_text(&rig, mb, "one", 0);
+	rig_append_text(&rig, mb, "two", 0);
 	store_observe(mb, hear, &heard);
 	rig_ask(&rig);
 	store_change(mb, c, 2, UINT64_MAX, rig_cb, &rig);
@@ -191,9 +166,7 @@ test_flags(void)
 	ok(store_find(mb, 1)->modseq == 5, "each with its MODSEQ");
 	ok(heard.calls == 2 && heard.changed == 1 && heard.modseq == 5,
 	    "the observer was told of each");
-	rig_ask(&rig);
-	store_change(mb, &d, 1, UINT64_MAX, rig_cb, &rig);
-	ok(rig_wait(&rig) == NULL && d.outcome == STORE_SAME &&
+	ok(rig_change(&rig, mb, &d, 1) == NULL && d.outcome == STORE_SAME &&
 	        store_find(mb, 1)->modseq == 5,
 	    "what is so already gets no MODSEQ");
 	d.set = STORE_DRAFT;
@@ -206,9 +179,7 @@ test_flags(void)
 	        store_keyword_find(mb, slice_str("junk")) == bit,
 	    "keywords have no case");
 	d.set_keywords[0] = 1u << bit;
-	rig_ask(&rig);
-	store_change(mb, &d, 1, UINT64_MAX, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_change(&rig, mb, &d, 1);
 	store_close(&mb);
 	mb = rig_open(&rig, "flags");
 	ok(store_keywords(mb) == 1 && strcmp(store_keyword(mb, 0), "Junk") == 0,
@@ -257,11 +228,9 @@ test_expunge(void)
 	mb = rig_open(&rig, "expunge");
 	heard.mb = mb;
 	for (int i = 0; i < 5; i++)
-		append_text(mb, "text", 0);
+		rig_append_text(&rig, mb, "text", 0);
 	store_observe(mb, hear, &heard);
-	rig_ask(&rig);
-	store_expunge(mb, some, 3, 0, rig_cb, &rig);
-	ok(rig_wait(&rig) == NULL, "expunge");
+	ok(rig_expunge(&rig, mb, some, 3) == NULL, "expunge");
 	ok(heard.calls == 1 && heard.expunged == 2 && heard.exists == 3,
 	    "the observer sees the index without them");
 	ok(store_at(mb, 0)->uid == 1 && store_at(mb, 1)->uid == 4 &&
@@ -308,7 +277,7 @@ test_replace(struct store_mailbox *mb, struct store_mailbox *to)
 	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
 	        a.new_uid == next && store_find(mb, 2) == NULL,
 	    "replaced in its mailbox");
-	ok(slice_is(read_part(mb, &p), "new"), "by what was given");
+	ok(slice_is(rig_read(&rig, mb, &p), "new"), "by what was given");
 	ok(heard.calls == 1 && heard.first == next && heard.expunged == 2 &&
 	        store_find(mb, next)->modseq ==
 	            store_numbers(mb)->highestmodseq,
@@ -328,7 +297,7 @@ test_replace(struct store_mailbox *mb, struct store_mailbox *to)
 	store_move(mb, to, &a, 1, rig_cb, &rig);
 	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
 	        store_numbers(mb)->exists == 0 &&
-	        slice_is(read_part(to, &p), "new"),
+	        slice_is(rig_read(&rig, to, &p), "new"),
 	    "replaced by one in another mailbox");
 	store_close(&mb);
 }
@@ -345,17 +314,17 @@ test_copy(void)
 	rig_create(&rig, "copy-to", "");
 	mb = rig_open(&rig, "copy-from");
 	to = rig_open(&rig, "copy-to");
-	append_text(mb, "one", 0);
-	append_text(mb, "two", STORE_SEEN);
-	append_text(mb, "three", 0);
+	rig_append_text(&rig, mb, "one", 0);
+	rig_append_text(&rig, mb, "two", STORE_SEEN);
+	rig_append_text(&rig, mb, "three", 0);
 	for (uint32_t i = 0; i < 2; i++) {
 		a[i].from = mb;
 		a[i].from_uid = i == 0 ? 2 : 17;
 	}
-	ok(append(to, a, 2) == NULL && a[0].outcome == STORE_DONE &&
+	ok(rig_append(&rig, to, a, 2) == NULL && a[0].outcome == STORE_DONE &&
 	        a[1].outcome == STORE_GONE,
 	    "copies what is there");
-	ok(slice_is(read_part(to, &p), "two"), "octet for octet");
+	ok(slice_is(rig_read(&rig, to, &p), "two"), "octet for octet");
 	ok(store_find(to, 1)->flags == 0, "flags are the caller's to say");
 	ok(memcmp(store_find(to, 1)->emailid, store_find(mb, 2)->emailid, 16) ==
 	        0,
@@ -371,20 +340,16 @@ test_copy(void)
 	        store_numbers(to)->exists == 3,
 	    "from one to the other");
 	p.uid = 2;
-	ok(slice_is(read_part(to, &p), "three"), "in the order given");
+	ok(slice_is(rig_read(&rig, to, &p), "three"), "in the order given");
 	a[0] = (struct store_append){ .from = to, .from_uid = 1 };
 	rig_ask(&rig);
 	store_move(to, mb, a, 1, rig_cb, &rig);
-	rig_ask(&rig);
-	store_expunge(to, one, 1, 0, rig_cb, &rig);
-	ok(rig_wait(&rig) == NULL && store_find(to, 1) == NULL &&
+	ok(rig_expunge(&rig, to, one, 1) == NULL && store_find(to, 1) == NULL &&
 	        store_numbers(mb)->exists ==
 	            (a[0].outcome == STORE_DONE ? 2u : 1u),
 	    "what an expunge takes first is not moved");
 	one[0] = a[0].new_uid;
-	rig_ask(&rig);
-	store_expunge(mb, one, a[0].outcome == STORE_DONE, 0, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_expunge(&rig, mb, one, a[0].outcome == STORE_DONE);
 	test_replace(mb, to);
 	store_close(&to);
 }
@@ -401,23 +366,19 @@ test_keys(void)
 	mb = rig_open(&rig, "keys");
 	rig_ask(&rig);
 	store_append(mb, &a, 1, rig_cb, &rig);
-	rig_ask(&rig);
-	store_append(mb, &b, 1, rig_cb, &rig);
-	ok(rig_wait(&rig) == NULL && a.outcome == STORE_DONE &&
+	ok(rig_append(&rig, mb, &b, 1) == NULL && a.outcome == STORE_DONE &&
 	        b.outcome == STORE_TAKEN,
 	    "a key is taken once, even at the same time");
-	rig_ask(&rig);
-	store_expunge(mb, one, 1, 0, rig_cb, &rig);
-	rig_wait(&rig);
-	ok(append(mb, &b, 1) == NULL && b.outcome == STORE_TAKEN,
+	rig_expunge(&rig, mb, one, 1);
+	ok(rig_append(&rig, mb, &b, 1) == NULL && b.outcome == STORE_TAKEN,
 	    "and remembered when the message has gone");
 	c[0].key[0] = c[1].key[0] = 'K';
-	ok(append(mb, c, 2) == NULL && c[0].outcome == STORE_DONE &&
+	ok(rig_append(&rig, mb, c, 2) == NULL && c[0].outcome == STORE_DONE &&
 	        c[1].outcome == STORE_TAKEN,
 	    "within one append too");
 	store_close(&mb);
 	mb = rig_open(&rig, "keys");
-	ok(append(mb, &b, 1) == NULL && b.outcome == STORE_TAKEN,
+	ok(rig_append(&rig, mb, &b, 1) == NULL && b.outcome == STORE_TAKEN,
 	    "and when opened again");
 	store_close(&mb);
 }
@@ -530,14 +491,12 @@ test_peek(void)
 	        p.numbers.uidnext == 1 && p.numbers.highestmodseq == 1,
 	    "the numbers of an empty mailbox that is not open");
 	mb = rig_open(&rig, "peek");
-	append_text(mb, "one", STORE_SEEN);
+	rig_append_text(&rig, mb, "one", STORE_SEEN);
 	store_claim_recent(mb);
 	for (int i = 2; i <= 70; i++)
-		append_text(mb, "more", 0);
+		rig_append_text(&rig, mb, "more", 0);
 	ok(peek_says(&p, 70, 69, 69), "of one that is open");
-	rig_ask(&rig);
-	store_expunge(mb, some, 2, 0, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_expunge(&rig, mb, some, 2);
 	before = *store_numbers(mb);
 	store_close(&mb);
 	ok(peek_says(&p, 68, 67, 67) && p.numbers.uidnext == before.uidnext &&

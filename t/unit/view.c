@@ -415,14 +415,6 @@ agrees(const struct client *c)
 }
 
 static void
-rig_change(struct store_change *c, struct mailbox *m)
-{
-	rig_ask(&rig);
-	store_change(mailbox_store(m), c, 1, UINT64_MAX, rig_cb, &rig);
-	rig_wait(&rig);
-}
-
-static void
 random_append(struct store_mailbox *mb)
 {
 	struct store_append a[3] = { 0 };
@@ -431,9 +423,7 @@ random_append(struct store_mailbox *mb)
 	for (size_t i = 0; i < n; i++)
 		a[i] = (struct store_append){ .octets = slice_str("x"),
 			.flags = below(STORE_FLAGS + 1) };
-	rig_ask(&rig);
-	store_append(mb, a, n, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_append(&rig, mb, a, n);
 }
 
 static size_t
@@ -464,9 +454,7 @@ random_change(struct store_mailbox *mb, struct client *by)
 			.clear = below(2) ? STORE_FLAGS : 0,
 			.set = set,
 			.set_keywords = { (uint64_t)below(2) << k } };
-	rig_ask(&rig);
-	store_change(mb, c, n, UINT64_MAX, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_change(&rig, mb, c, n);
 	for (size_t i = 0; i < n && by != NULL; i++) {
 		uint32_t seq = view_seq_of(by->v, uids[i]);
 
@@ -485,9 +473,7 @@ random_expunge(struct store_mailbox *mb)
 	uint32_t uids[40];
 	size_t n = random_uids(mb, uids, below(3) ? 3 : NITEMS(uids));
 
-	rig_ask(&rig);
-	store_expunge(mb, uids, n, 0, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_expunge(&rig, mb, uids, n);
 }
 
 static void
@@ -503,9 +489,7 @@ random_seen(struct client *c)
 		    (struct store_change){ .uid = uids[i], .touch = true };
 	seen_change(view_seen(c->v), uids, n, below(2), ignore, NULL);
 	write_seen();
-	rig_ask(&rig);
-	store_change(mb, touch, n, UINT64_MAX, rig_cb, &rig);
-	rig_wait(&rig);
+	rig_change(&rig, mb, touch, n);
 }
 
 /* While a client is parked. */
@@ -719,12 +703,12 @@ test_own(void)
 	v = open_view("own", VIEW_READ_WRITE, NULL);
 	view_set_says(v, 0);
 	buf_init(&out, 1 << 20);
-	rig_change(&c, m);
+	rig_change(&rig, mailbox_store(m), &c, 1);
 	view_own_change(v, store_find(mailbox_store(m), 1)->modseq);
 	put_all(v, &out);
 	ok(buf_len(&out) == 0, "one's own change is not told");
-	rig_change(&c, m);
-	rig_change(&c, m);
+	rig_change(&rig, mailbox_store(m), &c, 1);
+	rig_change(&rig, mailbox_store(m), &c, 1);
 	view_own_change(v, store_find(mailbox_store(m), 1)->modseq);
 	put_all(v, &out);
 	ok(buf_len(&out) > 0, "another's before it is");
