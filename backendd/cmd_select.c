@@ -351,8 +351,7 @@ begin(struct session *ss, struct cmd *cmd, bool examine)
 	}
 	if (sel->known != NULL && sel->known->seqs.n > 0 &&
 	    (session_enabled(ss) & ENABLED_UIDONLY)) {
-		session_done(ss, SESSION_BAD, "UIDREQUIRED",
-		    "Only UIDs are wanted");
+		session_bad_numbers(ss);
 		return;
 	}
 	if (sel->condstore)

@@ -104,9 +104,10 @@ static struct stretch
 stretch_of(const struct store_mailbox *mb, struct seqrange r, uint32_t end)
 {
 	struct stretch st = { .at = store_index(mb, r.first) };
+	uint32_t behind = store_index_behind(mb, r.last);
 
-	if (r.last != UINT32_MAX && store_index(mb, r.last + 1) < end)
-		end = store_index(mb, r.last + 1);
+	if (behind < end)
+		end = behind;
 	st.count = end > st.at ? end - st.at : 0;
 	return st;
 }
@@ -127,8 +128,7 @@ msgset_window(struct msgset *s, struct session *ss,
 		return;
 	}
 	mb = mailbox_store(view_mailbox(v));
-	end = last == UINT32_MAX ? store_numbers(mb)->exists
-	                         : store_index(mb, last + 1);
+	end = store_index_behind(mb, last);
 	for (size_t i = 0; i < s->set.n; i++)
 		total += stretch_of(mb, s->set.ranges[i], end).count;
 	if (!partial_window(window, total, &from, &to))

@@ -147,9 +147,7 @@ look(void *arg)
 	const struct store_mailbox *mb = mailbox_store(re->m);
 	uint32_t last = view_last_uid(v);
 	uint32_t exists = store_numbers(mb)->exists;
-	uint32_t i = re->looked_uid == UINT32_MAX
-	                 ? exists
-	                 : store_index(mb, re->looked_uid + 1);
+	uint32_t i = store_index_behind(mb, re->looked_uid);
 
 	for (unsigned n = 0; n < LOOKED_MAX; n++, i++) {
 		const struct store_msg *msg;

@@ -44,8 +44,7 @@ search_cmd_refused(struct session *ss, const struct search *s,
 	}
 	if ((enabled & ENABLED_UIDONLY) &&
 	    (numbers == SEARCH_BY_NUMBER || s->numbers)) {
-		session_done(ss, SESSION_BAD, "UIDREQUIRED",
-		    "Only UIDs are wanted");
+		session_bad_numbers(ss);
 		return true;
 	}
 	return false;

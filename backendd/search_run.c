@@ -592,12 +592,10 @@ look_at_all(struct search_run *r, int64_t now)
 {
 	const struct store_mailbox *mb = mailbox_store(r->m);
 	const struct search *s = r->ask.search;
-	uint32_t last = view_last_uid(r->ask.view);
-	uint32_t i = store_index(mb, r->next_uid), end;
+	uint32_t i = store_index(mb, r->next_uid);
+	uint32_t end = store_index_behind(mb, view_last_uid(r->ask.view));
 	bool whole;
 
-	end = last == UINT32_MAX ? store_numbers(mb)->exists
-	                         : store_index(mb, last + 1);
 	/* None that the client counts is gone: numbers are places. */
 	whole = end == view_count(r->ask.view);
 	for (unsigned n = 0; n < r->looked_max && i < end && !is_full(r);

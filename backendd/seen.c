@@ -233,13 +233,9 @@ seen_count(const struct seen *s, const struct store_mailbox *mb)
 {
 	uint32_t n = 0;
 
-	for (size_t i = 0; i < s->n; i++) {
-		uint32_t last = s->ranges[i].last;
-
-		n += (last == UINT32_MAX ? store_numbers(mb)->exists
-		                         : store_index(mb, last + 1)) -
+	for (size_t i = 0; i < s->n; i++)
+		n += store_index_behind(mb, s->ranges[i].last) -
 		     store_index(mb, s->ranges[i].first);
-	}
 	return n;
 }
 

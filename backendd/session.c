@@ -278,7 +278,7 @@ parse_head(struct session *ss)
 		return why;
 	if ((ss->enabled & ENABLED_UIDONLY) && (cmd->what->flags & CMD_USES)) {
 		ss->w->refused_code = "UIDREQUIRED";
-		return "Only UIDs are wanted";
+		return SESSION_ONLY_UIDS;
 	}
 	(void)parse_try(&ss->w->args, ' '); /* a missing one is found by what
 	                                    should follow it */

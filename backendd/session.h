@@ -112,6 +112,9 @@ void session_done(struct session *ss, enum session_result r, const char *code,
 /* SESSION_BAD with the parser's text: after a failed parse. */
 void session_bad_syntax(struct session *ss);
 
+/* SESSION_BAD: UIDONLY is enabled, and it names messages by number. */
+void session_bad_numbers(struct session *ss);
+
 struct backendd *session_server(struct session *ss);
 struct cmd *session_cmd(struct session *ss); /* NULL: none is running */
 const char *session_sid(const struct session *ss);

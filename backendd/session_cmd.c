@@ -37,6 +37,12 @@ session_bad_syntax(struct session *ss)
 	session_done(ss, SESSION_BAD, NULL, why != NULL ? why : "Syntax error");
 }
 
+void
+session_bad_numbers(struct session *ss)
+{
+	session_done(ss, SESSION_BAD, "UIDREQUIRED", SESSION_ONLY_UIDS);
+}
+
 struct backendd *
 session_server(struct session *ss)
 {

@@ -19,6 +19,9 @@
 
 #define SESSION_MAGIC 0x5e551012u
 
+/* Of a command with numbers, once UIDONLY is enabled. */
+#define SESSION_ONLY_UIDS "Only UIDs are wanted"
+
 struct backendd;
 struct notices;
 struct notify;

@@ -210,6 +210,13 @@ store_index(const struct store_mailbox *mb, uint32_t uid)
 	return i;
 }
 
+uint32_t
+store_index_behind(const struct store_mailbox *mb, uint32_t uid)
+{
+	return uid == UINT32_MAX ? mb->numbers.exists
+	                         : store_index(mb, uid + 1);
+}
+
 const struct store_msg *
 store_find(const struct store_mailbox *mb, uint32_t uid)
 {

@@ -300,6 +300,9 @@ const struct store_msg *store_at(const struct store_mailbox *mb, uint32_t i);
 /* Index of the first message whose UID is at least uid; exists if none. */
 uint32_t store_index(const struct store_mailbox *mb, uint32_t uid);
 
+/* Index behind it: how many messages have a UID up to this. */
+uint32_t store_index_behind(const struct store_mailbox *mb, uint32_t uid);
+
 /* By UID; NULL if there is none.  Borrowed as above. */
 const struct store_msg *store_find(const struct store_mailbox *mb,
     uint32_t uid);

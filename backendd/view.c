@@ -26,10 +26,7 @@ store_of_view(const struct view *v)
 static uint32_t
 live_up_to(const struct view *v, uint32_t uid)
 {
-	const struct store_mailbox *mb = store_of_view(v);
-
-	return uid == UINT32_MAX ? store_numbers(mb)->exists
-	                         : store_index(mb, uid + 1);
+	return store_index_behind(store_of_view(v), uid);
 }
 
 /* UIDs among the gone that are below this. */

@@ -265,7 +265,7 @@ tell_scan(struct view *v, struct buf *out)
 		v->scan_to = store_numbers(mb)->highestmodseq;
 		v->at_uid = 0;
 	}
-	i = v->at_uid == UINT32_MAX ? exists : store_index(mb, v->at_uid + 1);
+	i = store_index_behind(mb, v->at_uid);
 	end = exists - i < SCAN_MAX ? exists : i + SCAN_MAX;
 	for (; i < end; i++) {
 		const struct store_msg *msg = store_at(mb, i);

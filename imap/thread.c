@@ -207,17 +207,25 @@ take_subject(struct thread *t, struct reading *r, struct message *m)
 	buf_fini(&folded);
 }
 
+/* Of the first id in a field; NONE: it has none. */
+static uint32_t
+node_of_first(struct thread *t, struct reading *r, struct slice field)
+{
+	struct msgid_iter it;
+	struct slice id;
+
+	msgid_init(&it, field);
+	if (!msgid_next(&it, &r->arena, &id))
+		return NONE;
+	return node_of(t, digest_of(t, id));
+}
+
 /* RFC 5256 3, REFERENCES (1) (A): its own node. */
 static uint32_t
 own_node(struct thread *t, struct reading *r)
 {
-	struct msgid_iter it;
-	struct slice id;
-	uint32_t node = NONE;
+	uint32_t node = node_of_first(t, r, r->id);
 
-	msgid_init(&it, r->id);
-	if (msgid_next(&it, &r->arena, &id))
-		node = node_of(t, digest_of(t, id));
 	if (node == NONE || t->nodes[node].message != 0)
 		node = add_node(t, (struct digest){ 0 }); /* not in the table */
 	return node;
@@ -239,12 +247,7 @@ link_references(struct thread *t, struct reading *r)
 			link_to(t, node, last);
 		last = node;
 	}
-	if (last != NONE)
-		return last;
-	msgid_init(&it, r->in_reply_to);
-	if (msgid_next(&it, &r->arena, &id))
-		last = node_of(t, digest_of(t, id));
-	return last;
+	return last != NONE ? last : node_of_first(t, r, r->in_reply_to);
 }
 
 static void

@@ -239,6 +239,10 @@ test_expunge(void)
 	ok(store_find(mb, 2) == NULL && store_index(mb, 2) == 1 &&
 	        store_index(mb, 9) == 3,
 	    "and is found where it is");
+	ok(store_index_behind(mb, 1) == 1 && store_index_behind(mb, 2) == 1 &&
+	        store_index_behind(mb, 4) == 2 &&
+	        store_index_behind(mb, UINT32_MAX) == 3,
+	    "so is the place behind a UID, the highest too");
 	rig_ask(&rig);
 	store_change(mb, &c, 1, UINT64_MAX, rig_cb, &rig);
 	rig_ask(&rig);
