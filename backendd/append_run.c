@@ -52,6 +52,7 @@ struct append_run {
 	struct mailbox *source; /* of that; a hold */
 	struct target *t;
 	struct seen *seen; /* \Seen of his own there; NULL: shared */
+	struct quota_hold hold;
 };
 
 /* ---------------------------------------------------------------- the end */
@@ -141,6 +142,7 @@ on_stored(void *arg, const char *why)
 	uint32_t *seen = arena_array(ap->cmd->arena, ap->n, sizeof(*seen));
 	size_t n = 0;
 
+	quota_release(session_server(ap->ss)->quotas, &ap->hold);
 	if (why != NULL) {
 		refuse(ap, "UNAVAILABLE", why);
 		return;
@@ -250,7 +252,7 @@ less_replaced(struct append_run *ap, struct quota_need *need)
 static void
 ask_quota(struct append_run *ap)
 {
-	struct quota_need need = { .messages = ap->n };
+	struct quota_need need = { .messages = ap->n, .hold = &ap->hold };
 
 	for (size_t i = 0; i < ap->n; i++)
 		need.octets += letter_octets(ap->messages[i].letter).len;

@@ -21,6 +21,7 @@ struct naming {
 	enum copy_kind kind;
 	bool by_uid;
 	struct target *t;
+	struct quota_hold hold;
 };
 
 static void
@@ -29,7 +30,7 @@ admitted(void *arg, bool fits)
 	struct naming *na = arg;
 
 	if (fits) {
-		copy_run(na->ss, na->kind, &na->set, na->t);
+		copy_run(na->ss, na->kind, &na->set, na->t, &na->hold);
 		return;
 	}
 	mailbox_release(&na->t->m);
@@ -44,7 +45,7 @@ on_open(void *arg, struct target *t)
 	const struct view *v = session_view(na->ss);
 	struct quotas *quotas = session_server(na->ss)->quotas;
 	struct msgset set = na->set;
-	struct quota_need need = { 0 };
+	struct quota_need need = { .hold = &na->hold };
 	bool limited;
 	uint32_t uid;
 

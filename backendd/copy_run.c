@@ -4,6 +4,7 @@
 #include "backendd/copy_run.h"
 #include "backendd/mailbox.h"
 #include "backendd/msgset.h"
+#include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
@@ -40,6 +41,7 @@ struct copying {
 	struct target *t;
 	struct mailbox *m; /* the source, a hold */
 	struct seen *seen; /* a \Seen of his own at the target, or NULL */
+	struct quota_hold *hold;
 	enum copy_kind kind;
 	enum copy_way way;
 	int keywords[STORE_KEYWORDS]; /* the target's, by the source's */
@@ -48,6 +50,7 @@ struct copying {
 	bool was_seen[BATCH];
 	uint32_t uids[BATCH];
 	size_t n;
+	uint64_t octets; /* of all of them */
 	struct store_part parts[2 * READ_BATCH];
 	struct store_chunk *chunk;
 
@@ -67,6 +70,7 @@ done(struct copying *co, const char *code)
 	const char *why = co->why;
 	bool removes = co->kind == COPY_AND_REMOVE;
 
+	quota_release(session_server(ss)->quotas, co->hold);
 	store_chunk_free(&co->chunk);
 	seen_close(&co->seen);
 	mailbox_release(&co->t->m);
@@ -211,6 +215,7 @@ on_copied(void *arg, const char *why)
 		fail(co, why);
 		return;
 	}
+	quota_arrived(co->hold, co->octets, co->n);
 	seen = xcalloc(co->n + 1, sizeof(seen[0]));
 	for (size_t i = 0; i < co->n; i++) {
 		if (co->items[i].outcome != STORE_DONE)
@@ -339,16 +344,16 @@ gather(struct copying *co)
 {
 	const struct view *v = session_view(co->ss);
 	size_t most = co->way == WAY_READ ? READ_BATCH : BATCH;
-	uint64_t octets = 0;
 	uint32_t uid;
 
 	co->n = 0;
+	co->octets = 0;
 	while (co->n < most && (uid = msgset_next(co->set, v)) != 0) {
 		const struct store_msg *msg = view_message(v, uid);
 
-		octets += msg->size;
+		co->octets += msg->size;
 		gather_one(co, v, msg);
-		if (co->way == WAY_READ && octets > READ_MAX)
+		if (co->way == WAY_READ && co->octets > READ_MAX)
 			break;
 	}
 }
@@ -395,7 +400,7 @@ choose_way(const struct copying *co)
  */
 void
 copy_run(struct session *ss, enum copy_kind kind, struct msgset *set,
-    struct target *t)
+    struct target *t, struct quota_hold *hold)
 {
 	struct copying *co = xcalloc(1, sizeof(*co));
 
@@ -403,8 +408,10 @@ copy_run(struct session *ss, enum copy_kind kind, struct msgset *set,
 	co->cmd = session_cmd(ss);
 	co->set = set;
 	co->t = t;
+	co->hold = hold;
 	co->kind = kind;
 	if (view_lost(session_view(ss))) {
+		quota_release(session_server(ss)->quotas, hold);
 		mailbox_release(&t->m);
 		free(co);
 		session_done(ss, SESSION_NO, "NONEXISTENT", "Mailbox is gone");

@@ -11,6 +11,7 @@
 #define BACKENDD_COPY_RUN_H
 
 struct msgset;
+struct quota_hold;
 struct session;
 struct target;
 
@@ -21,9 +22,10 @@ enum copy_kind {
 
 /*
  * Of a running command with a selected mailbox; ends in session_done().  Takes
- * the hold t->m; set has begun and lives, as t does, in the command's arena.
+ * the hold t->m; set has begun and lives, as t and hold do, in the command's
+ * arena.  What hold holds is released as it comes.
  */
 void copy_run(struct session *ss, enum copy_kind kind, struct msgset *set,
-    struct target *t);
+    struct target *t, struct quota_hold *hold);
 
 #endif

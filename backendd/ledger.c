@@ -46,7 +46,7 @@ key_of(uint8_t room[KEY_MAX], const struct store *st, struct slice id)
 static bool
 is_idle(const struct ledger_page *p)
 {
-	return p->mb == NULL && p->root == NULL;
+	return p->mb == NULL && p->root == NULL && p->holds == 0;
 }
 
 static void
@@ -187,6 +187,21 @@ ledger_counted(struct ledger *l, struct ledger_page *p, struct quota_root *root)
 	MUST(p->root == NULL && root != NULL);
 	idle_end(l, p);
 	p->root = root;
+}
+
+void
+ledger_hold(struct ledger *l, struct ledger_page *p)
+{
+	idle_end(l, p);
+	p->holds++;
+}
+
+void
+ledger_unhold(struct ledger *l, struct ledger_page *p)
+{
+	MUST(p->holds > 0);
+	p->holds--;
+	idle_begin(l, p);
 }
 
 uint32_t

@@ -7,8 +7,8 @@
  * quota root knows its usage without asking.  In a store that others use too
  * (store_module.shared) it is true for LEDGER_TRUE_MS; then it is asked for
  * anew, and quota roots count what was known last.  Pages that are neither
- * open nor counted by a quota root are forgotten, those asked for longest ago
- * first, when there are LEDGER_PAGES_MAX.
+ * open nor counted by a quota root, nor held, are forgotten, those asked for
+ * longest ago first, when there are LEDGER_PAGES_MAX.
  *
  * Nothing here is durable: the store is, and is asked (store_peek) for what is
  * not known.
@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 #include "backendd/store.h"
+#include "imap/quota.h"
 #include "lib/mono.h"
 #include "lib/slice.h"
 
@@ -46,6 +47,8 @@ struct ledger_page {
 
 	/* quota.c's */
 	struct quota_root *root; /* that counts it; or NULL */
+	struct quota_usage held; /* on its way there */
+	unsigned holds;
 	TAILQ_ENTRY(ledger_page) member;
 	uint64_t name; /* a hash of the one it is counted by */
 
@@ -95,6 +98,10 @@ void ledger_forget(struct ledger *l, struct store *st, struct slice id);
 void ledger_counted(struct ledger *l, struct ledger_page *p,
     struct quota_root *root);
 void ledger_uncounted(struct ledger *l, struct ledger_page *p);
+
+/* It is not forgotten while it is held. */
+void ledger_hold(struct ledger *l, struct ledger_page *p);
+void ledger_unhold(struct ledger *l, struct ledger_page *p);
 
 /* Messages that no session was shown. */
 uint32_t ledger_recent(const struct ledger_page *p);

@@ -64,6 +64,7 @@ delivered(void *arg, const char *why)
 	struct lmtp_session *ls = r->session;
 
 	MUST(ls->magic == LMTP_MAGIC);
+	quota_release(ls->bd->quotas, &r->hold);
 	note(r, why);
 	if (!lmtp_arrived(ls))
 		return;
@@ -107,6 +108,7 @@ deliver_if(struct recipient *r, enum quota_verdict verdict)
 	struct store *st = rec == NULL ? NULL : backendd_store(ls->bd, rec);
 
 	if (st == NULL) { /* deleted, or renamed, since RCPT */
+		quota_release(ls->bd->quotas, &r->hold);
 		lmtp_answer(r, 451, "4.2.1", "The mailbox has just gone");
 	} else if (verdict == QUOTA_OVER) {
 		log_info(ls->bd->log, "not delivered, over quota", "sid",
@@ -124,6 +126,8 @@ quota_known(void *arg, enum quota_verdict verdict)
 	struct lmtp_session *ls = r->session;
 
 	MUST(ls->magic == LMTP_MAGIC);
+	if (ls->stream == NULL) /* lost: it will be sent again */
+		quota_release(ls->bd->quotas, &r->hold);
 	if (!lmtp_arrived(ls))
 		return;
 	deliver_if(r, verdict);
@@ -135,7 +139,8 @@ static void
 deliver_one(struct lmtp_session *ls, struct recipient *r)
 {
 	struct quota_need need = { .octets = letter_octets(ls->letter).len,
-		.messages = 1 };
+		.messages = 1,
+		.hold = &r->hold };
 	enum quota_verdict v;
 
 	v = quota_check(ls->bd->quotas, r->name, &need, quota_known, r);

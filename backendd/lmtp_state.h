@@ -11,6 +11,7 @@
 
 #include "backendd/letter.h"
 #include "backendd/mailbox.h"
+#include "backendd/quota.h"
 #include "imap/flag.h"
 #include "imap/lmtp_server.h"
 #include "lib/arena.h"
@@ -33,6 +34,7 @@ struct recipient {
 	const char *name;    /* internal, of the mailbox */
 	struct flags flags;
 	struct mailbox_append append;
+	struct quota_hold hold;
 	bool has_key;
 	size_t nth;
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backendd/ledger.h"
+#include "backendd/mblist.h"
 #include "backendd/mblist_quota.h"
 #include "backendd/quota.h"
 #include "backendd/quota_root.h"
@@ -13,6 +14,7 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/loop.h"
+#include "lib/must.h"
 #include "lib/xalloc.h"
 
 const char *
@@ -27,6 +29,43 @@ bool
 quota_limits(struct quotas *q, const char *root, struct quota_limits *limits)
 {
 	return mblist_quota_get(q->bd->list, slice_str(root), limits);
+}
+
+/* --- what is on its way ----------------------------------------------------------------- */
+
+/* Nothing is, yet; but the page will be there. */
+static void
+hold_begin(struct quotas *q, struct quota_hold *h, const char *name,
+    struct arena *a)
+{
+	const struct mboxrec *rec = mblist_get(q->bd->list, name, a);
+	struct store *st = rec == NULL ? NULL : backendd_store(q->bd, rec);
+
+	MUST(h->page == NULL);
+	if (st == NULL)
+		return; /* nothing can come there */
+	h->page = ledger_get(q->bd->ledger, st, rec->mailboxid);
+	ledger_hold(q->bd->ledger, h->page);
+}
+
+void
+quota_arrived(struct quota_hold *h, uint64_t octets, uint64_t messages)
+{
+	if (h->page != NULL)
+		quota_root_expect(h,
+		    h->octets - (octets < h->octets ? octets : h->octets),
+		    h->messages -
+		        (messages < h->messages ? messages : h->messages));
+}
+
+void
+quota_release(struct quotas *q, struct quota_hold *h)
+{
+	if (h->page == NULL)
+		return;
+	quota_root_expect(h, 0, 0);
+	ledger_unhold(q->bd->ledger, h->page);
+	h->page = NULL;
 }
 
 /* --- asking ------------------------------------------------------------------------------- */
@@ -50,6 +89,8 @@ quota_check(struct quotas *q, const char *name, const struct quota_need *need,
 	if (root != NULL && (from == NULL || strcmp(from, root) != 0) &&
 	    memcmp(&limits, &quota_unlimited, sizeof(limits)) != 0) {
 		r = quota_root_get(q, root, &limits);
+		if (need->hold != NULL)
+			hold_begin(q, need->hold, name, &a);
 		if (r->state == ROOT_COUNTED) {
 			verdict = quota_root_decide(r, need);
 		} else {

@@ -18,7 +18,12 @@
  *	quota_admit(ss, name, &need, admitted, me);
  *	... admitted(me, fits): go on, or quota_refuse(ss)
  *
- * and for nobody in particular quota_check().
+ * and for nobody in particular quota_check().  What was found to fit is on its
+ * way then, and with a quota_hold it counts from that moment on, so that what
+ * comes at one time to one root does not exceed it together:
+ *
+ *	need.hold = &me->hold;			zeroed, and not to move
+ *	... quota_release(quotas, &me->hold)	it is there, or will not be
  */
 #ifndef BACKENDD_QUOTA_H
 #define BACKENDD_QUOTA_H
@@ -33,6 +38,7 @@
 struct arena;
 struct backendd;
 struct buf;
+struct ledger_page;
 struct mboxrec;
 struct quotas;
 struct session;
@@ -49,11 +55,18 @@ enum quota_verdict {
 	QUOTA_LATER /* the call back will say */
 };
 
+struct quota_hold {
+	struct ledger_page *page; /* NULL: nothing is held */
+	uint64_t octets, messages;
+};
+
 struct quota_need {
 	uint64_t octets;
 	uint64_t messages, mailboxes;
-	const char *from; /* internal name of the mailbox they leave (MOVE);
-	                     NULL: they are new */
+	const char *from;        /* internal name of the mailbox they leave
+	                            (MOVE); NULL: they are new */
+	struct quota_hold *hold; /* of the octets and messages, if they fit;
+	                            NULL: this is but a question */
 };
 
 /*
@@ -75,6 +88,10 @@ void quota_admit(struct session *ss, const char *name,
 /* The same of all that a RENAME would bring to another root. */
 void quota_admit_rename(struct session *ss, const char *from, const char *to,
     quota_admit_cb *cb, void *arg);
+
+/* Some of what is held has come, or will not; all of the rest. */
+void quota_arrived(struct quota_hold *h, uint64_t octets, uint64_t messages);
+void quota_release(struct quotas *q, struct quota_hold *h);
 
 /* session_done() with NO [OVERQUOTA]. */
 void quota_refuse(struct session *ss);

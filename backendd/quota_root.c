@@ -58,6 +58,8 @@ quota_root_detach(struct ledger_page *p)
 		r->usage.octets -= p->numbers.size;
 		r->usage.messages -= p->numbers.exists;
 	}
+	r->held.octets -= p->held.octets;
+	r->held.messages -= p->held.messages;
 	p->root = NULL;
 	ledger_uncounted(q->bd->ledger, p);
 }
@@ -81,6 +83,24 @@ quota_root_attach(struct quota_root *r, struct ledger_page *p, const char *name)
 		r->usage.octets += p->numbers.size;
 		r->usage.messages += p->numbers.exists;
 	}
+	r->held.octets += p->held.octets;
+	r->held.messages += p->held.messages;
+}
+
+void
+quota_root_expect(struct quota_hold *h, uint64_t octets, uint64_t messages)
+{
+	struct ledger_page *p = h->page;
+	struct quota_root *r = p->root; /* as the mailbox is called now */
+
+	p->held.octets += octets - h->octets;
+	p->held.messages += messages - h->messages;
+	if (r != NULL) {
+		r->held.octets += octets - h->octets;
+		r->held.messages += messages - h->messages;
+	}
+	h->octets = octets;
+	h->messages = messages;
 }
 
 bool
@@ -267,27 +287,42 @@ gather_slice(struct gathering *g)
 	return all;
 }
 
-enum quota_verdict
-quota_root_decide(struct quota_root *r, const struct quota_need *need)
+static enum quota_verdict
+judge(const struct quota_root *r, const struct quota_need *need)
 {
-	struct quota_usage after = r->usage;
+	struct quota_usage now = r->usage, after;
 	const uint64_t added[] = { need->octets, need->messages,
 		need->mailboxes };
 
+	now.octets += r->held.octets;
+	now.messages += r->held.messages;
+	after = now;
 	after.octets += need->octets;
 	after.messages += need->messages;
 	after.mailboxes += need->mailboxes;
 	for (unsigned i = 0; i < QUOTA_RESOURCES; i++) {
 		uint64_t used = quota_used(&after, (enum quota_resource)i);
 
-		if (added[i] == 0 || used <= r->limits.limit[i])
-			continue;
-		r->all->counts.refused++;
-		return QUOTA_OVER;
+		if (added[i] > 0 && used > r->limits.limit[i])
+			return QUOTA_OVER;
 	}
-	return quota_warning_is_due(r->all->bd, &r->limits, &r->usage, &after)
+	return quota_warning_is_due(r->all->bd, &r->limits, &now, &after)
 	           ? QUOTA_SOFT
 	           : QUOTA_FITS;
+}
+
+enum quota_verdict
+quota_root_decide(struct quota_root *r, const struct quota_need *need)
+{
+	enum quota_verdict v = judge(r, need);
+
+	if (v == QUOTA_OVER)
+		r->all->counts.refused++;
+	if (need->hold != NULL && v == QUOTA_OVER)
+		quota_release(r->all, need->hold);
+	else if (need->hold != NULL && need->hold->page != NULL)
+		quota_root_expect(need->hold, need->octets, need->messages);
+	return v;
 }
 
 /* Too many roots are counted: those asked for longest ago go. */

@@ -45,6 +45,7 @@ struct quota_root {
 	bool again; /* what was gathered is not right any more */
 	struct quota_limits limits;
 	struct quota_usage usage;
+	struct quota_usage held;          /* on its way to members */
 	unsigned warned[QUOTA_RESOURCES]; /* percent */
 	TAILQ_HEAD(, ledger_page) members;
 	size_t nmembers;
@@ -77,9 +78,13 @@ struct quota_root *quota_root_get(struct quotas *q, const char *name,
 /* Will be answered when it is counted; copied. */
 void quota_root_await(struct quota_root *r, const struct quota_waiter *how);
 
-/* Of one that is counted. */
+/* Of one that is counted.  What fits is held, if it is to be. */
 enum quota_verdict quota_root_decide(struct quota_root *r,
     const struct quota_need *need);
+
+/* So much is on its way to its mailbox from now on. */
+void quota_root_expect(struct quota_hold *h, uint64_t octets,
+    uint64_t messages);
 
 /* What is known of it may be wrong: it may be gone after. */
 void quota_root_doubt(struct quota_root *r);

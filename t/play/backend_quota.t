@@ -179,6 +179,39 @@ def test_lmtp(b, admin, c):
     ok("recipient over quota" in b.log(), "and logged")
 
 
+def test_at_once(b, admin):
+    """What comes at one moment does not exceed a limit together."""
+    boxes = ["user/joe/box%d" % i for i in range(8)]
+    for box in boxes:
+        admin.must("CREATE " + box)
+        admin.must("SETACL %s anyone lrsp" % box)
+    admin.must("SETQUOTA user/joe (MESSAGE 3)")
+    m = b.lmtp()
+    m.docmd("MAIL FROM:<a@example.org>")
+    for i in range(8):
+        m.docmd("RCPT TO:<joe+box%d@test>" % i)
+    m.putcmd("DATA")
+    m.getreply()
+    m.send(letter(1) + b".\r\n")
+    codes = sorted(m.getreply()[0] for i in range(8))
+    ok(codes == [250] * 3 + [452] * 5, "of one message's recipients, too")
+    m.close()
+    has(usage(admin, "user/joe"), r"\(MESSAGE 3 3\)$", "so many are there")
+    admin.must("SETQUOTA user/joe (MESSAGE 7)")
+    clients = [b.client("joe") for i in range(8)]
+    octets = letter(1)
+    tags = [c.begin(b"APPEND INBOX {%d+}\r\n%s" % (len(octets), octets))
+            for c in clients]
+    said = [c.end(tag)[-1] for c, tag in zip(clients, tags)]
+    ok(sum(" OK " in x for x in said) == 4 and
+       sum(" NO [OVERQUOTA]" in x for x in said) == 4, "of many APPENDs")
+    for c in clients:
+        c.close()
+    has(usage(admin, "user/joe"), r"\(MESSAGE 7 7\)$", "and not one more")
+    admin.must("SETACL user/joe admin x")
+    admin.must("DELETE user/joe")
+
+
 def test_restart(b, admin, c):
     before = usage(c, "INBOX") + usage(c, "third")
     b.stop(signal.SIGKILL)
@@ -254,6 +287,7 @@ with Backend(users=["fred", "joe", "bert"],
     test_mailboxes(admin, c)
     test_rename(admin, c)
     test_lmtp(b, admin, c)
+    test_at_once(b, admin)
     test_restart(b, admin, c)
 
 with Backend(users=["ann"], conf=[

@@ -380,6 +380,85 @@ test_check(void)
 	fake_backend_fini(&t.f);
 }
 
+static void
+set_messages(struct test *t, const char *root, uint64_t messages)
+{
+	struct quota_limits limits = quota_unlimited;
+
+	limits.limit[QUOTA_MESSAGE] = messages;
+	t->due++;
+	quota_set(t->f.bd.quotas, root, &limits, limits_set, t);
+	wait_all(t);
+}
+
+static bool
+fits(struct test *t, const char *name, uint64_t messages, struct quota_hold *h)
+{
+	struct quota_need need = { .messages = messages, .hold = h };
+
+	t->verdict = quota_check(t->f.bd.quotas, name, &need, checked, t);
+	if (t->verdict == QUOTA_LATER)
+		t->due++;
+	wait_all(t);
+	return t->verdict != QUOTA_OVER;
+}
+
+static void
+renamed(struct test *t, const char *from, const char *to)
+{
+	t->due++;
+	mblist_rename(t->f.bd.list, from, to, changed, t);
+	wait_all(t);
+}
+
+/* What is on its way counts from when it was found to fit. */
+static void
+test_hold(void)
+{
+	struct test t = { .seed = 1 };
+	struct mblist_new how = { .acl = "", .special_use = "" };
+	static const char *const made[] = { "user.a", "user.a.x", "s" };
+	struct quota_hold one = { 0 }, two = { 0 };
+	struct quotas *q;
+
+	fake_backend_init(&t.f, "quota.t");
+	fake_backend_open(&t.f);
+	q = t.f.bd.quotas;
+	for (size_t i = 0; i < NITEMS(made); i++) {
+		t.due++;
+		mblist_create(t.f.bd.list, made[i], &how, changed, &t);
+	}
+	wait_all(&t);
+	ok(fits(&t, "user.a", 6, &one) && one.page == NULL,
+	    "without a root nothing is held");
+	set_messages(&t, "user.a", 10);
+	ok(fits(&t, "user.a", 6, &one), "some are on their way");
+	ok(!fits(&t, "user.a.x", 5, &two) && two.page == NULL,
+	    "others that fit but for them do not");
+	ok(fits(&t, "user.a.x", 4, &two), "fewer do");
+	ok(!fits(&t, "user.a.x", 1, NULL), "then it is full");
+	quota_release(q, &two);
+	quota_release(q, &two);
+	ok(fits(&t, "user.a.x", 4, NULL) && !fits(&t, "user.a.x", 5, NULL),
+	    "what does not come makes room, once");
+	quota_arrived(&one, 0, 4);
+	ok(fits(&t, "user.a.x", 8, NULL) && !fits(&t, "user.a.x", 9, NULL),
+	    "what has come is counted by what is there");
+	set_messages(&t, "user.a", 5);
+	ok(fits(&t, "user.a", 3, NULL) && !fits(&t, "user.a", 4, NULL),
+	    "it is on its way when all is counted anew");
+	set_messages(&t, "s", 3);
+	ok(fits(&t, "user.a.x", 3, &two), "more");
+	renamed(&t, "user.a.x", "s.x");
+	ok(fits(&t, "user.a", 3, NULL) && !fits(&t, "s", 1, NULL),
+	    "it goes where its mailbox goes");
+	quota_release(q, &one);
+	quota_release(q, &two);
+	ok(fits(&t, "user.a", 5, NULL) && fits(&t, "s", 3, NULL), "all over");
+	fake_backend_close(&t.f);
+	fake_backend_fini(&t.f);
+}
+
 int
 main(void)
 {
@@ -387,6 +466,7 @@ main(void)
 	test_limits();
 	test_warnings();
 	test_check();
+	test_hold();
 	for (unsigned seed = 1; seed <= 4; seed++)
 		test_random(seed);
 	return done_testing();
