@@ -422,13 +422,14 @@ announce_digest(struct announce *a, const char *host, announce_digest_cb *cb,
 
 struct announce *
 announce_new(struct loop *l, struct jobs *jobs, struct log *log,
-    const struct uplink_conf *conf, void (*connected)(void *arg), void *arg)
+    const struct uplink_conf *conf, void (*changed)(void *arg, bool up),
+    void *arg)
 {
 	struct announce *a = xcalloc(1, sizeof(*a));
 
 	TAILQ_INIT(&a->asked);
 	a->lost = true;
-	a->uplink = uplink_new(l, jobs, log, conf, connected, arg);
+	a->uplink = uplink_new(l, jobs, log, conf, changed, arg);
 	return a;
 }
 

@@ -8,8 +8,9 @@
  * FIND goes before them.  Whoever asks here need not know which.
  *
  * Answers are about what is the case, not about what a text says: a NO whose
- * reason is not plain is followed by FIND.  After each connection the owner's
- * connected() is called: it compares and repairs.
+ * reason is not plain is followed by FIND.  The owner's changed() is called
+ * after each connection is made, and then it compares and repairs, and after
+ * it is lost.
  */
 #ifndef BACKENDD_ANNOUNCE_H
 #define BACKENDD_ANNOUNCE_H
@@ -47,7 +48,7 @@ typedef void announce_cb(void *arg, const struct announce_answer *answer);
 /* Borrows conf for its life. */
 struct announce *announce_new(struct loop *l, struct jobs *jobs,
     struct log *log, const struct uplink_conf *conf,
-    void (*connected)(void *arg), void *arg);
+    void (*changed)(void *arg, bool up), void *arg);
 
 /* What is under way is not called back. */
 void announce_free(struct announce **ap);

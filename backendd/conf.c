@@ -63,7 +63,8 @@ static const struct conf_item items[] = {
 	MUPDATE_TLS_ITEMS(struct backendd_conf, mupdate_),
 	{ "publish_timeout", CONF_DURATION, AT(publish_ms), "20s", 10, 0, NULL,
 	    "How long a change of the list waits for the update server's "
-	    "word before it is taken back." },
+	    "word before it is taken back, and how long it waits for the "
+	    "connection to it before it is refused." },
 	{ "compare_interval", CONF_DURATION, AT(compare_ms), "5m", 100, 0,
 	    NULL,
 	    "How often the list is compared with the update server's, beside "

@@ -279,6 +279,12 @@ compare(void *arg)
 		l->sync = sync_new(l);
 }
 
+static void
+lost_patience(void *arg)
+{
+	op_end_held(arg);
+}
+
 static struct mblist *
 list_new(struct backendd *bd)
 {
@@ -286,14 +292,18 @@ list_new(struct backendd *bd)
 
 	l->bd = bd;
 	TAILQ_INIT(&l->ops);
+	TAILQ_INIT(&l->held);
 	map_init(&l->busy);
 	map_init(&l->makers);
 	l->tally = tally_new(l);
 	l->meta = meta_new(l);
 	l->deleted = deleted_new(l);
 	l->compare = timer_new(bd->loop, compare, l);
-	if (bd->conf->mupdate_server != NULL)
+	l->patience = timer_new(bd->loop, lost_patience, l);
+	if (bd->conf->mupdate_server != NULL) {
 		l->settle = settle_new(l);
+		timer_set(l->patience, (int64_t)bd->conf->publish_ms);
+	}
 	return l;
 }
 
@@ -322,6 +332,10 @@ mblist_close(struct mblist **lp)
 	*lp = NULL;
 	if (l == NULL)
 		return;
+	while ((op = TAILQ_FIRST(&l->held)) != NULL) {
+		TAILQ_REMOVE(&l->held, op, link);
+		op_drop(op);
+	}
 	while ((op = TAILQ_FIRST(&l->ops)) != NULL)
 		op_drop(op);
 	sync_free(&l->sync);
@@ -330,6 +344,7 @@ mblist_close(struct mblist **lp)
 	meta_free(&l->meta);
 	deleted_free(&l->deleted);
 	timer_free(&l->compare);
+	timer_free(&l->patience);
 	keeper_close(&l->keeper);
 	map_fini(&l->busy);
 	map_fini(&l->makers);
@@ -337,13 +352,19 @@ mblist_close(struct mblist **lp)
 }
 
 void
-mblist_connected(void *list)
+mblist_link(void *list, bool up)
 {
 	struct mblist *l = list;
 
+	if (!up) {
+		timer_set(l->patience, (int64_t)l->bd->conf->publish_ms);
+		return;
+	}
+	timer_stop(l->patience);
 	sync_free(&l->sync);
 	l->sync = sync_new(l);
 	settle_connected(l->settle);
+	op_start_held(l);
 }
 
 /* --- for others ----------------------------------------------------------------- */

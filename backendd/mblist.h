@@ -111,8 +111,12 @@ void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
 /* Is it set aside?  Then it is administrators' only. */
 bool mblist_is_aside(const char *name);
 
-/* The update server can be reached: say again what it may not know. */
-void mblist_connected(void *list);
+/*
+ * The update server can be reached: say again what it may not know, and begin
+ * the changes that waited for it.  Or it cannot, any more: changes wait for it
+ * until it has been gone for publish_timeout, and are MBLIST_UNAVAILABLE then.
+ */
+void mblist_link(void *list, bool up);
 
 /* Changes and notes under way that a clean end should wait for. */
 size_t mblist_busy(const struct mblist *l);

@@ -69,36 +69,45 @@ struct setting {
 };
 
 static void
-set(struct mblist *l, const char *name, const struct setting *s, mblist_cb *cb,
-    void *arg)
+start(struct op *op)
 {
-	struct op *op = op_new(l, name, cb, arg);
+	struct mblist *l = op->list;
+	const struct slice acl = op->rec.acl, uses = op->rec.special_uses;
 	const struct mboxrec *rec;
 
-	if (op_is_busy(l, name, OP_NAME)) {
+	if (op_is_busy(l, op->name, OP_NAME)) {
 		op_finish(op, MBLIST_BUSY, "");
 		return;
 	}
-	rec = mblist_get(l, name, &op->arena);
+	rec = mblist_get(l, op->name, &op->arena);
 	if (rec == NULL) {
 		op_finish(op, MBLIST_NONE, "");
 		return;
 	}
-	if (op_is_public(l, name) && !announce_is_up(l->bd->announce)) {
-		op_finish(op, MBLIST_UNAVAILABLE, "");
-		return;
-	}
 	op->rec = *rec;
 	MUST(op_gather(op, OP_NAME)); /* one is never too many */
+	if (acl.ptr != NULL)
+		op->rec.acl = acl;
+	if (uses.ptr != NULL)
+		op->rec.special_uses = uses;
+	op->rec.pending |= PENDING_META;
+	op_begin(op);
+	op_put(l, op->name, &op->rec);
+	op_commit(op, listed);
+}
+
+static void
+set(struct mblist *l, const char *name, const struct setting *s, mblist_cb *cb,
+    void *arg)
+{
+	struct op *op = op_new(l, name, cb, arg);
+
 	if (s->acl != NULL)
 		op->rec.acl = slice_str(op_str(&op->arena, slice_str(s->acl)));
 	if (s->uses != NULL)
 		op->rec.special_uses =
 		    slice_str(op_str(&op->arena, slice_str(s->uses)));
-	op->rec.pending |= PENDING_META;
-	op_begin(op);
-	op_put(l, op->name, &op->rec);
-	op_commit(op, listed);
+	op_start(op, op->name, start);
 }
 
 void

@@ -247,21 +247,42 @@ reserve(struct op *op)
 }
 
 static enum mblist_result
-may_create(struct op *op, const char *partition)
+may_create(struct op *op)
 {
 	struct mblist *l = op->list;
 
 	if (mboxname_invalid(slice_str(op->name)) != NULL ||
 	    quarantine_is(slice_str(op->name)) ||
-	    backendd_partition(l->bd, partition) == NULL)
+	    backendd_partition(l->bd, op->partition) == NULL)
 		return MBLIST_NONE;
 	if (op_is_busy(l, op->name, OP_NAME))
 		return MBLIST_BUSY;
 	if (mblist_get(l, op->name, &op->arena) != NULL)
 		return MBLIST_EXISTS;
-	if (op_is_public(l, op->name) && !announce_is_up(l->bd->announce))
-		return MBLIST_UNAVAILABLE;
 	return MBLIST_OK;
+}
+
+static void
+start(struct op *op)
+{
+	struct mblist *l = op->list;
+	enum mblist_result r = may_create(op);
+
+	if (r != MBLIST_OK) {
+		op_finish(op, r, "");
+		return;
+	}
+	op->hidden = true;
+	op->waiting = 1;
+	op_fill(op, &op->rec, op->partition);
+	op->nnames = 1;
+	op->names = arena_array(&op->arena, 1, sizeof(*op->names));
+	op->names[0] = (struct op_name){ .op = op, .from = op->name };
+	op_begin(op);
+	if (op_is_public(l, op->name))
+		reserve(op);
+	op_doom(l, id_of(op), op->partition);
+	op_commit(op, noted);
 }
 
 void
@@ -271,14 +292,8 @@ mblist_create(struct mblist *l, const char *name, const struct mblist_new *how,
 	struct op *op = op_new(l, name, cb, arg);
 	const char *partition =
 	    how->partition != NULL ? how->partition : l->bd->partitions[0].name;
-	enum mblist_result r = may_create(op, partition);
 
-	if (r != MBLIST_OK) {
-		op_finish(op, r, "");
-		return;
-	}
-	op->hidden = true;
-	op->waiting = 1;
+	op->partition = op_str(&op->arena, slice_str(partition));
 	op->rec.acl = slice_str(op_str(&op->arena, slice_str(how->acl)));
 	op->rec.special_uses = slice_str(op_str(&op->arena,
 	    slice_str(how->special_use != NULL ? how->special_use : "")));
@@ -289,13 +304,5 @@ mblist_create(struct mblist *l, const char *name, const struct mblist_new *how,
 		*limits = *how->quota;
 		op->quota = limits;
 	}
-	op_fill(op, &op->rec, partition);
-	op->nnames = 1;
-	op->names = arena_array(&op->arena, 1, sizeof(*op->names));
-	op->names[0] = (struct op_name){ .op = op, .from = op->name };
-	op_begin(op);
-	if (op_is_public(l, name))
-		reserve(op);
-	op_doom(l, id_of(op), partition);
-	op_commit(op, noted);
+	op_start(op, op->name, start);
 }

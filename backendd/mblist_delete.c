@@ -284,8 +284,6 @@ may_delete(struct op *op, enum op_extent extent)
 	rec = mblist_get(l, op->name, &op->arena);
 	if (rec == NULL)
 		return MBLIST_NONE;
-	if (op_is_public(l, op->name) && !announce_is_up(l->bd->announce))
-		return MBLIST_UNAVAILABLE;
 	op->rec = *rec;
 	if (!op_gather(op, extent))
 		return MBLIST_FAILED;
@@ -295,19 +293,27 @@ may_delete(struct op *op, enum op_extent extent)
 	return MBLIST_OK;
 }
 
-static void delete (struct mblist *l, const char *name, enum op_extent extent,
-    mblist_cb *cb, void *arg)
+static void
+start(struct op *op)
 {
-	struct op *op = op_new(l, name, cb, arg);
-	enum mblist_result r = may_delete(op, extent);
+	enum mblist_result r =
+	    may_delete(op, op->subtree ? OP_SUBTREE : OP_NAME);
 
 	if (r != MBLIST_OK) {
 		op_finish(op, r, "");
 		return;
 	}
-	op->subtree = extent == OP_SUBTREE;
 	op_begin(op);
 	withdraw_all(op);
+}
+
+static void delete (struct mblist *l, const char *name, enum op_extent extent,
+    mblist_cb *cb, void *arg)
+{
+	struct op *op = op_new(l, name, cb, arg);
+
+	op->subtree = extent == OP_SUBTREE;
+	op_start(op, op->name, start);
 }
 
 void

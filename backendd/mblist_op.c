@@ -78,6 +78,49 @@ op_begin(struct op *op)
 	MUST(map_put(&op->list->busy, slice_str(op->name), op) == NULL);
 }
 
+static struct op *
+take_held(struct mblist *l)
+{
+	struct op *op = TAILQ_FIRST(&l->held);
+
+	if (op != NULL)
+		TAILQ_REMOVE(&l->held, op, link);
+	return op;
+}
+
+void
+op_start(struct op *op, const char *name, void (*start)(struct op *op))
+{
+	struct mblist *l = op->list;
+
+	if (!op_is_public(l, name) || announce_is_up(l->bd->announce)) {
+		start(op);
+	} else if (timer_is_set(l->patience)) {
+		op->start = start;
+		TAILQ_INSERT_TAIL(&l->held, op, link);
+	} else {
+		op_finish(op, MBLIST_UNAVAILABLE, "");
+	}
+}
+
+void
+op_start_held(struct mblist *l)
+{
+	struct op *op;
+
+	while ((op = take_held(l)) != NULL)
+		op->start(op);
+}
+
+void
+op_end_held(struct mblist *l)
+{
+	struct op *op;
+
+	while ((op = take_held(l)) != NULL)
+		op_finish(op, MBLIST_UNAVAILABLE, "");
+}
+
 static void
 finished(void *arg)
 {

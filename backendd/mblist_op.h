@@ -45,9 +45,11 @@ struct mblist {
 	struct keeper *keeper;
 	uint32_t uidvalidity; /* the last given out */
 	struct op_list ops;
-	struct map busy;   /* name of each in ops (not below it): the op */
-	struct map makers; /* user: INBOX being made */
-	size_t nlingering; /* of ops: see op_hide_new() */
+	struct op_list held;    /* for the update server, before they begin */
+	struct timer *patience; /* running: it may be back soon */
+	struct map busy;        /* name of each in ops (not below it): the op */
+	struct map makers;      /* user: INBOX being made */
+	size_t nlingering;      /* of ops: see op_hide_new() */
 	struct tally *tally;
 	struct settle *settle; /* NULL: stand-alone */
 	struct sync *sync;     /* comparing with the update server; or NULL */
@@ -90,6 +92,7 @@ struct op {
 	mblist_cb *cb;
 	void *arg;
 
+	void (*start)(struct op *op);
 	op_step *next;  /* when the keeper answers */
 	size_t waiting; /* answers from elsewhere */
 	enum announce_result worst;
@@ -99,6 +102,7 @@ struct op {
 
 	struct op_name *names;
 	size_t nnames;
+	const char *partition;            /* CREATE: to be */
 	const struct quota_limits *quota; /* CREATE of a quota root; or NULL */
 	const char *new_id;           /* RENAME of an INBOX: the new one's */
 	const char *user, *user_to;   /* RENAME of a user; or NULL */
@@ -119,6 +123,15 @@ bool op_is_busy(struct mblist *l, const char *name, enum op_extent extent);
 
 /* Borrows nothing.  Becomes busy with op_begin(). */
 struct op *op_new(struct mblist *l, const char *name, mblist_cb *cb, void *arg);
+
+/*
+ * Calls start, which looks whether the change may be and begins it: at once,
+ * or if the name concerns the update server and that was lost a moment ago,
+ * when it can be reached again (see mblist_link()).
+ */
+void op_start(struct op *op, const char *name, void (*start)(struct op *op));
+void op_start_held(struct mblist *l);
+void op_end_held(struct mblist *l);
 void op_begin(struct op *op);
 
 /* Calls back soon, and frees. */

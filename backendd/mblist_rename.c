@@ -471,13 +471,27 @@ may_rename(struct op *op, enum op_extent extent)
 		return MBLIST_EXISTS;
 	if (backendd_store(l->bd, rec) == NULL)
 		return MBLIST_FAILED;
-	if (op_is_public(l, op->to) && !announce_is_up(l->bd->announce))
-		return MBLIST_UNAVAILABLE;
 	op->rec = *rec;
 	r = find_users(op);
 	if (r != MBLIST_OK)
 		return r;
 	return op_gather(op, extent) ? new_names(op) : MBLIST_FAILED;
+}
+
+static void
+start(struct op *op)
+{
+	enum mblist_result r =
+	    may_rename(op, op->subtree ? OP_SUBTREE : OP_NAME);
+
+	if (r != MBLIST_OK) {
+		op_finish(op, r, "");
+		return;
+	}
+	if (!op->subtree)
+		new_inbox(op);
+	op_begin(op);
+	reserve_all(op);
 }
 
 void
@@ -487,18 +501,9 @@ mblist_rename(struct mblist *l, const char *from, const char *to, mblist_cb *cb,
 	struct op *op = op_new(l, from, cb, arg);
 	bool inbox = mboxname_is_inbox(slice_str(from)) &&
 	             !mboxname_is_inbox(slice_str(to));
-	enum mblist_result r;
 
 	MUST(!mboxname_is_below(slice_str(to), slice_str(from)) || inbox);
 	op->to = op_str(&op->arena, slice_str(to));
-	r = may_rename(op, inbox ? OP_NAME : OP_SUBTREE);
-	if (r != MBLIST_OK) {
-		op_finish(op, r, "");
-		return;
-	}
-	if (inbox)
-		new_inbox(op);
 	op->subtree = !inbox;
-	op_begin(op);
-	reserve_all(op);
+	op_start(op, op->to, start);
 }

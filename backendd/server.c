@@ -302,7 +302,7 @@ start_announce(struct server *sv)
 		.answer_ms = ANNOUNCE_ANSWER_MS,
 	};
 	bd->announce = announce_new(bd->loop, bd->jobs, bd->log, &sv->uplink,
-	    mblist_connected, bd->list);
+	    mblist_link, bd->list);
 }
 
 static void

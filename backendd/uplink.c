@@ -69,7 +69,7 @@ struct uplink {
 	struct log *log;
 	const struct uplink_conf *conf;
 	struct auth_secret secret;
-	void (*connected)(void *arg);
+	void (*changed)(void *arg, bool up);
 	void *arg;
 
 	enum state state;
@@ -122,6 +122,8 @@ schedule(struct uplink *u)
 static void
 fail(struct uplink *u, const char *why)
 {
+	bool was_up = u->state == STATE_UP;
+
 	log_warn(u->log, "update server link down", "server", u->conf->server,
 	    "state", state_names[u->state], "why", why, NULL);
 	drop_connection(u);
@@ -130,6 +132,8 @@ fail(struct uplink *u, const char *why)
 	if (!TAILQ_EMPTY(&u->failed))
 		task_want(u->failing);
 	schedule(u);
+	if (was_up)
+		u->changed(u->arg, false);
 }
 
 static void
@@ -303,7 +307,7 @@ take_login(struct uplink *u, enum mupdate_event ev)
 	arm(u);
 	log_info(u->log, "update server link up", "server", u->conf->server,
 	    "extension", u->xmurder ? "XMURDER" : "none", NULL);
-	u->connected(u->arg);
+	u->changed(u->arg, true);
 }
 
 /* --- the connection -------------------------------------------------------- */
@@ -406,7 +410,8 @@ more_turn(void *arg)
 
 struct uplink *
 uplink_new(struct loop *l, struct jobs *jobs, struct log *log,
-    const struct uplink_conf *conf, void (*connected)(void *arg), void *arg)
+    const struct uplink_conf *conf, void (*changed)(void *arg, bool up),
+    void *arg)
 {
 	struct uplink *u = xcalloc(1, sizeof(*u));
 
@@ -419,7 +424,7 @@ uplink_new(struct loop *l, struct jobs *jobs, struct log *log,
 	u->secret = (struct auth_secret){ .authcid = conf->user,
 		.password = conf->password,
 		.mechanisms = conf->mechanisms };
-	u->connected = connected;
+	u->changed = changed;
 	u->arg = arg;
 	u->pause_ms = conf->first_ms;
 	u->timer = timer_new(l, timed, u);

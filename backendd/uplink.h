@@ -32,9 +32,10 @@ struct uplink_conf {        /* borrowed for the life of the object */
 	unsigned answer_ms;         /* a command's deadline */
 };
 
-/* connected is called after each login. */
+/* changed is called after each login (up), and when what followed one ends. */
 struct uplink *uplink_new(struct loop *l, struct jobs *jobs, struct log *log,
-    const struct uplink_conf *conf, void (*connected)(void *arg), void *arg);
+    const struct uplink_conf *conf, void (*changed)(void *arg, bool up),
+    void *arg);
 
 /* What is under way is not called back. */
 void uplink_free(struct uplink **up);

@@ -43,7 +43,7 @@ struct announce {
 	struct fake_update_server server;
 	struct loop *loop;
 	const char *host;
-	void (*connected)(void *arg);
+	void (*changed)(void *arg, bool up);
 	void *arg;
 	bool up;
 	struct map entries;
@@ -289,6 +289,7 @@ take_turn(void *arg)
 {
 	struct announce *a = arg;
 	struct asked *q = TAILQ_FIRST(&a->asked);
+	bool was_up = a->up;
 	announce_cb *cb;
 
 	if (q == NULL)
@@ -308,6 +309,8 @@ take_turn(void *arg)
 		answer(a, q);
 	}
 	drop(a, q);
+	if (was_up && !a->up)
+		a->changed(a->arg, false);
 	if (a->server.watch != NULL)
 		a->server.watch(a->server.watch_arg);
 }
@@ -322,6 +325,7 @@ void
 fake_announce_down(struct announce *a)
 {
 	a->up = false;
+	a->changed(a->arg, false);
 }
 
 void
@@ -329,7 +333,7 @@ fake_announce_up(struct announce *a)
 {
 	MUST(TAILQ_EMPTY(&a->asked));
 	a->up = true;
-	a->connected(a->arg);
+	a->changed(a->arg, true);
 }
 
 bool
@@ -434,13 +438,13 @@ announce_digest(struct announce *a, const char *host, announce_digest_cb *cb,
 
 struct announce *
 fake_announce_new(struct loop *l, const char *host,
-    void (*connected)(void *arg), void *arg)
+    void (*changed)(void *arg, bool up), void *arg)
 {
 	struct announce *a = xcalloc(1, sizeof(*a));
 
 	a->loop = l;
 	a->host = host;
-	a->connected = connected;
+	a->changed = changed;
 	a->arg = arg;
 	a->server.extended = true;
 	a->server.revision = 100;
@@ -452,12 +456,13 @@ fake_announce_new(struct loop *l, const char *host,
 
 struct announce *
 announce_new(struct loop *l, struct jobs *jobs, struct log *log,
-    const struct uplink_conf *conf, void (*connected)(void *arg), void *arg)
+    const struct uplink_conf *conf, void (*changed)(void *arg, bool up),
+    void *arg)
 {
 	(void)jobs; /* there is no connection */
 	(void)log;
 	(void)conf;
-	return fake_announce_new(l, "test", connected, arg);
+	return fake_announce_new(l, "test", changed, arg);
 }
 
 static bool

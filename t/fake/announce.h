@@ -42,13 +42,13 @@ struct fake_update_server {
 };
 
 struct announce *fake_announce_new(struct loop *l, const char *host,
-    void (*connected)(void *arg), void *arg);
+    void (*changed)(void *arg, bool up), void *arg);
 struct fake_update_server *fake_announce_server(struct announce *a);
 
-/* Whom connected() is told from now on. */
+/* Whom changed() is told from now on. */
 void fake_announce_owner(struct announce *a, void *arg);
 
-/* Down: what was asked is answered UNAVAILABLE.  Up: connected() is called. */
+/* Down: what was asked is answered UNAVAILABLE.  Both call changed(). */
 void fake_announce_down(struct announce *a);
 void fake_announce_up(struct announce *a);
 

@@ -35,8 +35,8 @@ def admin(number):
     plain = base64.b64encode(b"admin\0proxy\0password").decode()
     r.ask("l", "AUTHENTICATE PLAIN " + plain)
     probe = '"Shared Folders/probe%d"' % number
-    while "UNAVAILABLE" in r.ask("a", "CREATE " + probe)[-1]:
-        pass  # it has not reached the update server yet
+    last = r.ask("a", "CREATE " + probe)[-1]
+    tap.ok(last.startswith("a OK"), "CREATE waits for the link: " + last)
     r.ask("a", "DELETE " + probe)
     return r
 
@@ -119,6 +119,17 @@ def both(a, b):
     tap.equal(sorted(published()), ["h2", "two"], "is published")
 
 
+def restarted(a):
+    """Nobody notices that the update server was."""
+    murder("down", "mupdate")
+    a.send('a CREATE "Shared Folders/held"\r\n')
+    murder("up", "mupdate")
+    last = a.until("a ")[-1]
+    tap.ok(last.startswith("a OK"), "a CREATE meanwhile: " + last)
+    tap.ok("held" in published(), "is published")
+    a.ask("a", 'DELETE "Shared Folders/held"')
+
+
 def parted(a):
     murder("down", "mupdate")
     for command in ('CREATE "Shared Folders/x"',
@@ -170,6 +181,7 @@ try:
     murder("start", "--backends", "2", "--frontends", "0", "--users", "0")
     one, two = admin(1), admin(2)
     both(one, two)
+    restarted(one)
     parted(one)
     one.close()
     two.close()

@@ -279,10 +279,12 @@ stop_if_there(struct test *t)
 }
 
 static void
-connected(void *arg)
+changed(void *arg, bool up)
 {
 	struct test *t = arg;
 
+	if (!up)
+		return;
 	t->connected++;
 	stop_if_there(t);
 }
@@ -360,7 +362,7 @@ setup_as(struct test *t, bool xmurder)
 		.last_ms = 20,
 		.answer_ms = 100 };
 	t->announce =
-	    announce_new(t->loop, t->jobs, t->log, &t->conf, connected, t);
+	    announce_new(t->loop, t->jobs, t->log, &t->conf, changed, t);
 }
 
 static void

@@ -298,9 +298,84 @@ test_changes(void)
 	}
 }
 
+/* --- begun while the update server cannot be reached ----------------------------- */
+
+static void
+waits(const struct change *c)
+{
+	struct published t;
+
+	published_init(&t);
+	make_all(&t);
+	t.answers = 0;
+	fake_announce_down(t.f.bd.announce);
+	c->begin(&t);
+	published_turn(&t);
+	ok(t.answers == 0 && c->is_undone(&t), "%s waits for the link",
+	    c->what);
+	fake_announce_up(t.f.bd.announce);
+	published_await(&t, 1);
+	published_settle(&t);
+	ok(t.result == MBLIST_OK && c->is_done(&t) && published_is_alike(&t),
+	    "and is done then");
+	published_fini(&t);
+}
+
+static void
+gives_up(const struct change *c)
+{
+	struct published t;
+
+	published_init(&t);
+	make_all(&t);
+	t.answers = 0;
+	fake_announce_down(t.f.bd.announce);
+	c->begin(&t);
+	published_await(&t, 1);
+	ok(t.result == MBLIST_UNAVAILABLE && c->is_undone(&t),
+	    "%s: NO when that takes too long", c->what);
+	c->begin(&t);
+	published_turn(&t);
+	ok(t.answers == 2 && t.result == MBLIST_UNAVAILABLE,
+	    "and at once from then on");
+	published_link_up(&t);
+	published_settle(&t);
+	ok(c->is_undone(&t) && published_is_alike(&t), "nothing comes of it");
+	published_fini(&t);
+}
+
+static void
+test_held(void)
+{
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		waits(&changes[i]);
+		gives_up(&changes[i]);
+	}
+}
+
+/* The list is closed with one that waits. */
+static void
+test_held_dropped(void)
+{
+	struct published t;
+
+	published_init(&t);
+	make_all(&t);
+	t.answers = 0;
+	fake_announce_down(t.f.bd.announce);
+	changes[0].begin(&t);
+	published_restart(&t);
+	published_settle(&t);
+	ok(t.answers == 0 && changes[0].is_undone(&t),
+	    "what waits when the list is closed is forgotten");
+	published_fini(&t);
+}
+
 int
 main(void)
 {
+	test_held();
+	test_held_dropped();
 	test_changes();
 	return done_testing();
 }

@@ -222,7 +222,7 @@ class Backend:
 
 class Raw:
     def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), 30)
+        self.sock = socket.create_connection(("127.0.0.1", port), 60)
         self.file = self.sock.makefile("rb")
 
     def send(self, data):
