@@ -12,7 +12,7 @@
 
 enum {
 	LINGER_MS = 10 * 1000, /* open without a hold */
-	LINGER_MAX = 256,      /* mailboxes that are */
+	LINGER_MAX = 2048,     /* mailboxes that are */
 	CHANGES_FIRST = 16,
 	CHANGES_MAX = 4096, /* remembered */
 	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX

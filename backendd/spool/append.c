@@ -41,6 +41,7 @@ struct appending {
 	uint32_t out_no;
 	struct piece *pieces;
 	bool job, direct;
+	bool undelete;   /* one of them at least */
 	unsigned side;   /* of to's epoch, if there is a job */
 	uint32_t named;  /* of to; then, what it is when the job is done */
 	size_t cached;   /* octets of cache records in the pieces */
@@ -213,7 +214,7 @@ is_taken(struct spool_mailbox *mb, const uint8_t key[16], int64_t now)
 	if (memcmp(key, zeros, 16) == 0)
 		return false;
 	for (uint32_t s = mb->next.nslots; s-- > 0;) {
-		const struct store_msg *m = box_draft_slot(mb, s);
+		const struct store_msg *m = box_draft_look(mb, s);
 
 		if (m->added < since)
 			return false;
@@ -322,7 +323,7 @@ is_held(struct spool_mailbox *mb, uint32_t uid)
 	uint32_t s = box_draft_find(mb, uid);
 
 	return s != mb->next.nslots &&
-	       scan_is_held(box_draft_slot(mb, s), INT64_MIN);
+	       scan_is_held(box_draft_look(mb, s), INT64_MIN);
 }
 
 /* The source is there, as far as changes under way are concerned. */
@@ -337,7 +338,7 @@ is_there(struct effect *source, uint32_t uid)
 	mb = source->mb;
 	s = box_draft_find(mb, uid);
 	return s != mb->next.nslots &&
-	       (box_draft_slot(mb, s)->flags & SPOOL_GONE) == 0;
+	       (box_draft_look(mb, s)->flags & SPOOL_GONE) == 0;
 }
 
 static enum store_outcome
@@ -406,13 +407,14 @@ append_put(struct appending *ap)
 	struct change *ch = change_new(ap->sp, ap->cb, ap->arg);
 	const char *why = append_refusal(ap);
 	bool replaces = ap->from == ap->to; /* in one mailbox */
+	bool changes = replaces || ap->undelete;
 	struct effect *e, *source = NULL;
 
 	if (why != NULL) {
 		change_refuse(ch, why);
 		return;
 	}
-	if (change_join(ch, 0, ap->to, ap->n, replaces ? ap->n : 0) == NULL)
+	if (change_join(ch, 0, ap->to, ap->n, changes ? ap->n : 0) == NULL)
 		return;
 	e = &ch->effects[0];
 	if (replaces)
@@ -514,6 +516,7 @@ plan(struct appending *ap)
 		struct store_append *a = &ap->items[i];
 		struct piece *p = &ap->pieces[i];
 
+		ap->undelete |= a->undelete;
 		if (a->from != NULL)
 			take_source(p, a);
 		else

@@ -48,9 +48,23 @@ box_slot(const struct spool_mailbox *mb, uint32_t s)
 struct store_msg *
 box_draft_slot(struct spool_mailbox *mb, uint32_t s)
 {
-	MUST(mb->draft != NULL && s < mb->room);
+	MUST(s < mb->room);
+	if (mb->draft == NULL) {
+		MUST(
+		    s >= mb->added_from && s - mb->added_from < mb->added_room);
+		return &mb->added[s - mb->added_from];
+	}
 	return (struct store_msg *)(void *)(mb->draft +
 	                                    ((size_t)s + 1) * SPOOL_SLOT);
+}
+
+const struct store_msg *
+box_draft_look(const struct spool_mailbox *mb, uint32_t s)
+{
+	if (mb->draft != NULL)
+		return slot_at(mb->draft, s);
+	return s < mb->added_from ? box_slot(mb, s)
+	                          : &mb->added[s - mb->added_from];
 }
 
 static void
@@ -225,7 +239,7 @@ static void
 box_free(struct spool_mailbox *mb)
 {
 	map_remove(&mb->sp->open, slice_str(mb->store.id));
-	MUST(mb->draft == NULL);
+	MUST(mb->draft == NULL && mb->added == NULL);
 	if (mb->untold)
 		TAILQ_REMOVE(&mb->sp->hurt, mb, hurt);
 	if (mb->wanted)
@@ -798,16 +812,19 @@ map_again(struct spool_mailbox *mb, int fd, size_t size, struct err *err)
 static int
 draft_again(struct spool_mailbox *mb, int fd, size_t size, struct err *err)
 {
-	size_t used = ((size_t)mb->next.nslots + 1) * SPOOL_SLOT;
 	uint8_t *draft =
 	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
 	if (draft == MAP_FAILED)
 		return err_sys(err, "mapping the index");
 	/* Only what differs, since what is written is not shared any more. */
-	for (size_t at = 0; mb->draft != NULL && at < used; at += SPOOL_SLOT)
-		if (memcmp(draft + at, mb->draft + at, SPOOL_SLOT) != 0)
-			memcpy(draft + at, mb->draft + at, SPOOL_SLOT);
+	for (uint32_t s = 0; mb->drafts > 0 && s < mb->next.nslots; s++) {
+		const struct store_msg *m = box_draft_look(mb, s);
+		uint8_t *to = draft + ((size_t)s + 1) * SPOOL_SLOT;
+
+		if (memcmp(to, m, SPOOL_SLOT) != 0)
+			memcpy(to, m, SPOOL_SLOT);
+	}
 	if (mb->draft != NULL)
 		munmap(mb->draft, mb->draft_size);
 	mb->draft = draft;
@@ -816,7 +833,7 @@ draft_again(struct spool_mailbox *mb, int fd, size_t size, struct err *err)
 }
 
 static int
-make_draft(struct spool_mailbox *mb, int fd, uint32_t want, struct err *err)
+make_room(struct spool_mailbox *mb, int fd, uint32_t want, struct err *err)
 {
 	size_t file;
 
@@ -828,31 +845,52 @@ make_draft(struct spool_mailbox *mb, int fd, uint32_t want, struct err *err)
 		mb->room = want;
 	}
 	file = ((size_t)mb->room + 1) * SPOOL_SLOT;
-	if (file > mb->map_size &&
-	    map_again(mb, fd, size_to_map(file), err) == -1)
-		return -1;
-	if ((mb->draft == NULL || file > mb->draft_size) &&
-	    draft_again(mb, fd, size_to_map(file), err) == -1)
-		return -1;
+	if (file > mb->map_size)
+		return map_again(mb, fd, size_to_map(file), err);
 	return 0;
 }
 
+/* In memory, for n more; a draft has them, if there is one. */
+static void
+make_added(struct spool_mailbox *mb, uint32_t n)
+{
+	size_t want;
+
+	if (mb->draft != NULL)
+		return;
+	if (mb->drafts == 0)
+		mb->added_from = mb->next.nslots;
+	want = (size_t)(mb->next.nslots - mb->added_from) + n;
+	if (want <= mb->added_room)
+		return;
+	mb->added_room = want + want / 2;
+	mb->added = xreallocarray(mb->added, mb->added_room, sizeof *mb->added);
+}
+
 int
-box_draft(struct spool_mailbox *mb, uint32_t n, struct err *err)
+box_draft(struct spool_mailbox *mb, uint32_t n, bool whole, struct err *err)
 {
 	uint32_t want = mb->next.nslots + n;
 	char path[SPOOL_PATH];
 	int fd, result;
+	size_t file;
 
-	if (mb->draft != NULL && want <= mb->room)
-		return 0;
-	spool_path(path, mb->store.id, SPOOL_INDEX, 0);
-	fd = openat(mb->sp->dirfd, path, O_RDWR | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(err, "opening the index");
-	result = make_draft(mb, fd, want, err);
-	close(fd);
-	return result;
+	if (want > mb->room || (whole && mb->draft == NULL)) {
+		spool_path(path, mb->store.id, SPOOL_INDEX, 0);
+		fd = openat(mb->sp->dirfd, path, O_RDWR | O_CLOEXEC);
+		if (fd == -1)
+			return err_sys(err, "opening the index");
+		result = make_room(mb, fd, want, err);
+		file = ((size_t)mb->room + 1) * SPOOL_SLOT;
+		if (result == 0 && (whole || mb->draft != NULL) &&
+		    file > mb->draft_size)
+			result = draft_again(mb, fd, size_to_map(file), err);
+		close(fd);
+		if (result == -1)
+			return -1;
+	}
+	make_added(mb, n);
+	return 0;
 }
 
 uint32_t
@@ -862,7 +900,7 @@ box_draft_find(struct spool_mailbox *mb, uint32_t uid)
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
-		const struct store_msg *m = slot_at(mb->draft, mid);
+		const struct store_msg *m = box_draft_look(mb, mid);
 
 		if (!spool_msg_good(m))
 			box_damaged(mb, "slot");
@@ -871,7 +909,7 @@ box_draft_find(struct spool_mailbox *mb, uint32_t uid)
 		else
 			high = mid;
 	}
-	if (low < mb->next.nslots && slot_at(mb->draft, low)->uid == uid)
+	if (low < mb->next.nslots && box_draft_look(mb, low)->uid == uid)
 		return low;
 	return mb->next.nslots;
 }
@@ -886,6 +924,9 @@ box_draft_done(struct spool_mailbox *mb)
 		munmap(mb->draft, mb->draft_size);
 	mb->draft = NULL;
 	mb->draft_size = 0;
+	free(mb->added);
+	mb->added = NULL;
+	mb->added_room = 0;
 	mb->next = mb->now;
 	free(mb->meta);
 	mb->meta = NULL;

@@ -122,7 +122,8 @@ change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
 		change_refuse(ch, "The mailbox is damaged");
 		return NULL;
 	}
-	if (box_draft(mb, (uint32_t)slots, &err) == -1) {
+	if (box_draft(mb, (uint32_t)slots, slots == 0 || uids > 0, &err) ==
+	    -1) {
 		log_err(ch->sp->env.log, "spool: no room in an index", "dir",
 		    ch->sp->dir, "mailboxid", mb->store.id, "why", err.text,
 		    NULL);

@@ -20,9 +20,10 @@
  * and synced by a job), put (what it writes is decided, from what earlier
  * changes will have written, and goes to the log), durable, applied (written
  * to the files by plain pwrite, which only the kernel's cache sees) and told.
- * What is put and not applied is kept in the mailbox's draft: a private
- * mapping of the index, thrown away when nothing is under way, or when the log
- * could not be written.
+ * What is put and not applied is kept in the mailbox's draft: slots that are
+ * added in memory, and as soon as a slot that is there already changes a
+ * private mapping of the index; thrown away when nothing is under way, or when
+ * the log could not be written.
  *
  * Index and data are in the machine's own octet order, as the index is mapped;
  * an index of the other order is refused.
@@ -126,12 +127,15 @@ struct spool_mailbox {
 	struct spool_header now;  /* as applied */
 	struct spool_header next; /* as put */
 	uint8_t *map;             /* shared, read only: the file as applied */
-	uint8_t *draft;           /* private: as put; NULL: nothing is */
+	uint8_t *draft;           /* private: as put; NULL: only added is */
 	size_t map_size, draft_size;
 	uint32_t room;   /* slots the file has, used or not */
 	uint32_t *dead;  /* slots expunged, ascending; now.ndead of them */
 	unsigned busy;   /* changes, reads under way */
 	unsigned drafts; /* changes put and not applied */
+	struct store_msg *added; /* while there is no draft: slots from... */
+	uint32_t added_from;     /* ...this one on */
+	size_t added_room;
 	/* Where octets go next: not taken back when a change fails. */
 	uint32_t data_no;
 	uint64_t data_end, cache_end;
@@ -549,11 +553,19 @@ const struct store_msg *box_find_gone(const struct spool_mailbox *mb,
 /* Slot s, below now.nslots, as applied. */
 const struct store_msg *box_slot(const struct spool_mailbox *mb, uint32_t s);
 
-/* Makes the draft if there is none, with room for n more slots than next. */
-int box_draft(struct spool_mailbox *mb, uint32_t n, struct err *err) MUST_CHECK;
+/*
+ * Makes the draft if there is none, with room for n more slots than next;
+ * whole: others will be changed, too.
+ */
+int box_draft(struct spool_mailbox *mb, uint32_t n, bool whole,
+    struct err *err) MUST_CHECK;
 
-/* Slot s of the draft, below its room. */
+/* Slot s of the draft, below its room; if it is not whole, a new one. */
 struct store_msg *box_draft_slot(struct spool_mailbox *mb, uint32_t s);
+
+/* The same of any slot, to look at. */
+const struct store_msg *box_draft_look(const struct spool_mailbox *mb,
+    uint32_t s);
 
 /* Slot of the draft, GONE or not; next.nslots if there is none. */
 uint32_t box_draft_find(struct spool_mailbox *mb, uint32_t uid);
@@ -620,8 +632,9 @@ struct change *change_new(struct spool *sp, store_cb *cb, void *arg);
 
 /*
  * Effect i is to be on mb: its draft is there, with room for that many more
- * slots, and the effect has room for that many UIDs.  NULL: the change has
- * been refused, forget it.
+ * slots, and the effect has room for that many UIDs of messages that change.
+ * With slots and no UIDs, nothing is changed but what it adds.  NULL: the
+ * change has been refused, forget it.
  */
 struct effect *change_join(struct change *ch, unsigned i,
     struct spool_mailbox *mb, size_t slots, size_t uids);
