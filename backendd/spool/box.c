@@ -19,6 +19,7 @@ enum {
 	ROOM_STEP = 32,        /* slots a file grows by, at least: a page */
 	HEADROOM = 256 * 1024, /* octets mapped beyond the file, at least */
 	PAGE_SLOTS = 32,       /* checked together */
+	PAGE = PAGE_SLOTS * SPOOL_SLOT,
 	NAMES_MAX = 256 * 1024 /* octets of the file */
 };
 
@@ -334,6 +335,18 @@ damage(struct opening *o, const char *what)
 	return what == NULL ? -1 : err_set(&o->err, "%s", what);
 }
 
+/*
+ * What is looked at first is the last message: its page is on its way while
+ * names are read, and there when the loop wants it.
+ */
+static uint64_t
+last_page(const struct opening *o)
+{
+	uint64_t at = (uint64_t)o->header.nslots * SPOOL_SLOT;
+
+	return at - at % PAGE;
+}
+
 static int
 check_index(struct opening *o, int fd)
 {
@@ -354,7 +367,19 @@ check_index(struct opening *o, int fd)
 		o->map = NULL;
 		return err_sys(&o->err, "mapping the index");
 	}
+	/* A hint: whatever comes of it. */
+	(void)posix_fadvise(fd, (off_t)last_page(o), PAGE, POSIX_FADV_WILLNEED);
 	return 0;
+}
+
+/* It is waited for here, not in the loop.  What is wrong with it is seen when
+ * it is looked at. */
+static void
+await_last_page(const struct opening *o, int fd)
+{
+	uint8_t octets[SPOOL_SLOT];
+
+	(void)!pread(fd, octets, sizeof octets, (off_t)last_page(o));
 }
 
 struct finding {
@@ -460,10 +485,11 @@ open_index(struct opening *o)
 		result = find_dead(o, fd);
 	if (result == 0)
 		result = compact(o, fd);
+	if (result != 0)
+		drop_index(o);
+	else if ((result = read_names(o)) == 0)
+		await_last_page(o, fd);
 	close(fd);
-	if (result == 0)
-		return read_names(o);
-	drop_index(o);
 	return result;
 }
 

@@ -529,6 +529,85 @@ same(struct work *w)
 }
 
 /* What is asked, and what it need not do. */
+/* A mailbox of UIDs, that counts how often it is looked at. */
+enum {
+	LISTED = 3000
+};
+
+struct listed {
+	struct store_mailbox store; /* first */
+	struct store_msg msgs[LISTED];
+	unsigned looks;
+};
+
+static const struct store_msg *
+listed_at(const struct store_mailbox *mb, uint32_t i)
+{
+	struct listed *l = (struct listed *)(uintptr_t)mb;
+
+	l->looks++;
+	return &l->msgs[i];
+}
+
+static const struct store_module listed_module = { .at = listed_at };
+
+/* every: of so many UIDs one is not there. */
+static struct listed *
+listed_new(unsigned every)
+{
+	struct listed *l = xcalloc(1, sizeof *l);
+	uint32_t uid = 1;
+
+	l->store.module = &listed_module;
+	l->store.numbers.exists = LISTED;
+	for (uint32_t i = 0; i < LISTED; i++, uid++) {
+		uid += uid % every == 0;
+		l->msgs[i].uid = uid;
+	}
+	l->store.numbers.uidnext = uid + (every < LISTED ? every / 8 : 0);
+	return l;
+}
+
+/* All of them found, from wherever it looked before? */
+static bool
+finds_all(struct listed *l, unsigned *most)
+{
+	struct store_mailbox *mb = &l->store;
+	uint32_t end = mb->numbers.uidnext + 2;
+	bool good = true;
+
+	*most = 0;
+	for (uint32_t k = 0; k < 7 * end; k++) {
+		uint32_t uid = (uint32_t)((uint64_t)k * 2654435761u % end), i;
+
+		l->looks = 0;
+		i = store_index(mb, uid);
+		if (l->looks > *most)
+			*most = l->looks;
+		good = good && i <= LISTED &&
+		       (i == LISTED || l->msgs[i].uid >= uid) &&
+		       (i == 0 || l->msgs[i - 1].uid < uid);
+	}
+	return good;
+}
+
+static void
+test_index(void)
+{
+	static const unsigned every[] = { 2, 3, 8, 100, 1000, 4 * LISTED };
+	unsigned most;
+
+	for (size_t i = 0; i < NITEMS(every); i++) {
+		struct listed *l = listed_new(every[i]);
+
+		ok(finds_all(l, &most), "found, 1 of %u not there: %u looks",
+		    every[i], most);
+		if (i + 1 == NITEMS(every))
+			ok(most <= 2, "...and where none is missing no search");
+		free(l);
+	}
+}
+
 struct module {
 	const struct store_module *module;
 	bool holds; /* what is expunged can be brought back */
@@ -604,6 +683,7 @@ main(void)
 		{ &maildir_module, false },
 	};
 
+	test_index();
 	for (size_t i = 0; i < NITEMS(modules); i++)
 		test_module(&modules[i]);
 	memory_store_forget();
