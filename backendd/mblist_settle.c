@@ -55,7 +55,7 @@ struct settle {
 	struct name_list ready, asking, resting;
 	struct name_list all; /* as they were wanted */
 	uint64_t last;        /* number given */
-	size_t nasking;
+	size_t nasking, nresting;
 	struct task *pump;
 	struct timer *pause;
 	unsigned pause_ms;
@@ -78,14 +78,24 @@ list_of(struct settle *s, enum state state)
 }
 
 static void
-enter(struct settle_name *n, enum state state)
+leave(struct settle_name *n)
 {
 	struct settle *s = n->settle;
 
 	TAILQ_REMOVE(list_of(s, n->state), n, link);
 	s->nasking -= n->state == STATE_ASKING;
+	s->nresting -= n->state == STATE_RESTING;
+}
+
+static void
+enter(struct settle_name *n, enum state state)
+{
+	struct settle *s = n->settle;
+
+	leave(n);
 	n->state = state;
 	s->nasking += n->state == STATE_ASKING;
+	s->nresting += n->state == STATE_RESTING;
 	TAILQ_INSERT_TAIL(list_of(s, n->state), n, link);
 	if (state == STATE_READY)
 		task_want(s->pump);
@@ -127,9 +137,8 @@ drop(struct settle_name *n)
 {
 	struct settle *s = n->settle;
 
-	TAILQ_REMOVE(list_of(s, n->state), n, link);
+	leave(n);
 	TAILQ_REMOVE(&s->all, n, link_all);
-	s->nasking -= n->state == STATE_ASKING;
 	(void)map_remove(&s->names, slice_str(n->name)); /* that one */
 	arena_reset(&n->arena);
 	n->magic = 0;
@@ -441,6 +450,12 @@ size_t
 settle_count(const struct settle *s)
 {
 	return map_count(&s->names);
+}
+
+size_t
+settle_moving(const struct settle *s)
+{
+	return map_count(&s->names) - s->nresting;
 }
 
 uint64_t

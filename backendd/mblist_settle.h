@@ -61,6 +61,9 @@ void settle_connected(struct settle *s);
 /* Names wanted and not settled yet. */
 size_t settle_count(const struct settle *s);
 
+/* Those of them that are said now; the others wait to be said again. */
+size_t settle_moving(const struct settle *s);
+
 /* All that are wanted by now have numbers up to this one. */
 uint64_t settle_last(const struct settle *s);
 

@@ -18,7 +18,7 @@
 
 enum {
 	SLICE = 1000,        /* records a turn */
-	SETTLING_MAX = 1024, /* wanted at a time: the rest waits */
+	SETTLING_MAX = 1024, /* said at a time, and a slice: the rest waits */
 	WAIT_MS = 20,
 	WAITS_MAX = 1500, /* 30 s for what is said before deletions */
 	BUCKETS_AT_ONCE = 30,
@@ -157,16 +157,6 @@ compared(struct sync *s)
 	finish(s);
 }
 
-/* Behind a slice: not faster than what is found can be said. */
-static void
-go_on(struct sync *s)
-{
-	if (settle_count(s->list->settle) > SETTLING_MAX)
-		timer_set(s->wait, WAIT_MS);
-	else
-		task_want(s->step);
-}
-
 /* RECONCILE:release */
 static void
 release(struct sync *s)
@@ -183,7 +173,7 @@ release(struct sync *s)
 		want(s, op_str(&a, name));
 		arena_reset(&a);
 	}
-	go_on(s);
+	task_want(s->step);
 }
 
 static void
@@ -227,21 +217,26 @@ walk_one(void *arg, const char *name, const struct mboxrec *rec)
 	return true;
 }
 
-/* In slices. */
+/*
+ * In slices, and not faster than what is found can be said; but what the update
+ * server refuses holds nothing up.
+ */
 static void
 walk(void *arg)
 {
 	struct sync *s = arg;
 
-	if (s->releasing) {
-		release(s);
-	} else if (s->walked) {
+	if (s->walked && !s->releasing) {
 		await_said(s);
+	} else if (settle_moving(s->list->settle) > SETTLING_MAX) {
+		timer_set(s->wait, WAIT_MS);
+	} else if (s->releasing) {
+		release(s);
 	} else {
 		s->walked =
 		    mblist_slice(s->list, &s->cursor, SLICE, walk_one, s);
 		s->said = settle_last(s->list->settle);
-		go_on(s);
+		task_want(s->step);
 	}
 }
 
