@@ -27,7 +27,7 @@ sys.path[1:1] = [os.path.join(HERE, "..", "interop", "lib")]
 import cyrus  # noqa: E402
 import namespaces  # noqa: E402
 import storework  # noqa: E402
-from servers import TOP, forget, own_of, pss_of  # noqa: E402
+from servers import TOP, add_user, forget, own_of, pss_of  # noqa: E402
 
 DOMAIN = ".murder.test"
 HOSTS = {"mup" + DOMAIN: "127.0.0.11", "fe" + DOMAIN: "127.0.0.12",
@@ -51,8 +51,7 @@ class Peer:
         cyrus.START_SECONDS = READY_SECONDS
 
     def password(self, host, name):
-        subprocess.run(["saslpasswd2", "-p", "-c", "-f", self.sasldb, "-u",
-                        host, name], input=b"password", check=True)
+        add_user(self.sasldb, name, host)
 
     def options(self, name):
         options = {"admins": "admin writer fe",

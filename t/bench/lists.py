@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-from servers import TOP, Failed, Ours, free_ports, own_of
+from servers import TOP, Failed, Ours, add_user, free_ports, own_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.join(TOP, os.environ.get("B", "build"), "t", "bench", "tree")
@@ -80,9 +80,7 @@ class Listed(Ours):
                     "--set", "mupdated:max_backlog = 1G",
                     "--set", "mupdated:admin_listen = " + self.admin[0],
                     "--set", "proxyd:admin_listen = " + self.admin[1])
-        subprocess.run(["saslpasswd2", "-p", "-c", "-f",
-                        os.path.join(where, "conf", "sasldb"), "-u", "murder",
-                        "filler"], input=b"password", check=True)
+        add_user(os.path.join(where, "conf", "sasldb"), "filler")
         self.read()
 
     def read(self):

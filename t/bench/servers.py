@@ -9,29 +9,20 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 MURDER = os.path.join(TOP, "t", "murder")
-START_SECONDS = 60
-
-
-class Failed(Exception):
-    """Says to a person what went wrong."""
+sys.path.append(os.path.join(TOP, "t", "play", "lib"))
+from daemon import (START_SECONDS, Failed, add_user,  # noqa: E402,F401
+                    free_ports)
 
 
 def text_of(value, unit):
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return "%.*f %s" % (digits, value, unit)
-
-
-def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 def descendants(pid):

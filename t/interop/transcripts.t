@@ -2,7 +2,6 @@
 """One conversation with our backend, with Dovecot and with Cyrus: where we
 answer unlike them, t/interop/differences says why."""
 import os
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -14,6 +13,7 @@ sys.path[1:1] = [os.path.join(HERE, "lib"),
 import cyrus  # noqa: E402
 import namespaces  # noqa: E402
 from backend import Backend  # noqa: E402
+from daemon import add_user  # noqa: E402
 from dovecot import Dovecot  # noqa: E402
 from scenario import STEPS, same, transcript  # noqa: E402
 from tap import tap  # noqa: E402
@@ -28,8 +28,7 @@ def of_dovecot(where):
 
 def of_cyrus(where):
     sasldb = os.path.join(where, "sasldb")
-    subprocess.run(["saslpasswd2", "-p", "-c", "-f", sasldb, "-u", CYRUS,
-                    "fred"], input=b"password", check=True)
+    add_user(sasldb, "fred", CYRUS)
     os.chmod(sasldb, 0o644)
     host = cyrus.Cyrus(where, CYRUS, ADDRESS, "alone", {
         "sasl_sasldb_path": sasldb, "autocreate_quota": "0",

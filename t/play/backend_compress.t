@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend, tap  # noqa
+from daemon import children, resident  # noqa
 
 
 class Squeezed:
@@ -193,20 +194,8 @@ def lost(z):
 
 
 def memory(b):
-    """Octets that the store child has."""
-    for pid in os.listdir("/proc"):
-        try:
-            with open("/proc/%s/comm" % pid) as f:
-                name = f.read()
-            with open("/proc/%s/stat" % pid) as f:
-                parent = int(f.read().rsplit(")", 1)[1].split()[1])
-            if parent == b.child.pid and "store" in name:
-                with open("/proc/%s/status" % pid) as f:
-                    m = re.search(r"VmHWM:\s+(\d+) kB", f.read())
-                return int(m.group(1)) * 1024
-        except (OSError, IndexError, ValueError):
-            continue
-    return 0
+    """Octets that the store child has had."""
+    return resident(dict(children(b.child.pid))["store"]) * 1024
 
 
 def test_bombs(b):

@@ -5,7 +5,6 @@ was deleted comes back with all that was kept for its user; a disk that is full
 but for the reserve is a NO and a 452 until there is room.
 """
 import os
-import signal
 import smtplib
 import sys
 import time

@@ -12,7 +12,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Raw, tap  # noqa: E402
-from murder import Murder, deliver, machine, plain  # noqa: E402
+from daemon import BIN  # noqa: E402
+from murder import Murder, deliver, plain  # noqa: E402
 from wire import Wire  # noqa: E402
 
 DEEP = 100 * 1000
@@ -24,7 +25,7 @@ HEAD = b"From: a@example.org\r\nSubject: hostile\r\nMIME-Version: 1.0\r\n"
 
 def instrumented():
     """A sanitizer's own memory would be counted."""
-    with open(os.path.join(machine.BIN, "backendd"), "rb") as f:
+    with open(os.path.join(BIN, "backendd"), "rb") as f:
         return b"__asan_init" in f.read()
 
 

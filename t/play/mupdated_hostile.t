@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from mboxdigest import Digest  # noqa: E402
-from mupdate import Client, Closed, Server  # noqa: E402
+from mupdate import Client, Server  # noqa: E402
 from tap import tap  # noqa: E402
 
 ok, same = tap.ok, tap.equal

@@ -19,7 +19,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
-from backend import Raw, tap  # noqa: E402
+from backend import tap  # noqa: E402
 from murder import Murder, message, plain  # noqa: E402
 from sieve import Sieve  # noqa: E402
 from wire import Wire  # noqa: E402

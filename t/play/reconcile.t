@@ -13,7 +13,8 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
-from backend import free_ports, tap  # noqa: E402
+from backend import tap  # noqa: E402
+from daemon import free_ports  # noqa: E402
 from murder import Murder, await_that  # noqa: E402
 from sequence import Play, Session, external  # noqa: E402
 

@@ -12,14 +12,14 @@ import os
 import re
 import signal
 import smtplib
-import subprocess
 import sys
 
 import cyrus
 import namespaces
-from backend import tap
+from daemon import add_user
 from mupdate import Client
 from murder import await_that, machine
+from tap import tap
 from wire import Wire
 
 DOMAIN = ".murder.test"
@@ -113,9 +113,7 @@ class Rig:
         os.makedirs(os.path.join(self.dir, "conf"), exist_ok=True)
         for realm, names in realms.items():
             for name in names:
-                subprocess.run(["saslpasswd2", "-p", "-c", "-f", self.sasldb,
-                                "-u", realm, name], input=b"password",
-                               check=True)
+                add_user(self.sasldb, name, realm)
         os.chmod(self.sasldb, 0o644)
         os.symlink(self.sasldb, os.path.join(self.dir, "conf", "sasldb"))
 

@@ -12,8 +12,6 @@ ended, and its log shown if it did not end well or the play failed.
 """
 import imaplib
 import os
-import random
-import select
 import shutil
 import signal
 import smtplib
@@ -22,39 +20,14 @@ import subprocess
 import tempfile
 import time
 
+from daemon import (add_user, free_ports, kill_child, make_certificate, start,
+                    tail)
 from imap import Client
 from tap import tap
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-BIN = os.path.abspath(os.environ.get("MURDER_BIN") or
-                      os.path.join(HERE, "..", "..", "..",
-                                   os.environ.get("B", "build"), "bin"))
-START_SECONDS = 60
 STOP_SECONDS = 30
 
 imaplib._MAXLINE = 100 * 1000 * 1000
-
-
-def free_ports(count):
-    """
-    Ports that nobody had a moment ago; all different.  Not of those that the
-    kernel gives to outgoing connections: one of them would take the port of
-    a daemon that is down for a moment.
-    """
-    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
-        low = int(f.read().split()[0])
-    choice = list(range(10000, low)) if low > 20000 else [0] * count * 2
-    random.shuffle(choice)
-    held = []
-    while len(held) < count:
-        try:
-            held.append(socket.create_server(("127.0.0.1", choice.pop())))
-        except OSError:
-            pass
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 class Backend:
@@ -98,9 +71,7 @@ class Backend:
     def lay_out(self):
         self.imap_port, self.lmtp_port, self.imaps_port = free_ports(3)
         for name in self.users + ["admin", "proxy"]:
-            subprocess.run(["saslpasswd2", "-p", "-c", "-f",
-                            self.path("sasldb"), "-u", "murder", name],
-                           input="password", text=True, check=True)
+            add_user(self.path("sasldb"), name)
         lines = ["hostname = test", "directory = " + self.path("data"),
                  "partition = default " + self.path("spool"),
                  "temp_directory = " + self.dir,
@@ -112,7 +83,7 @@ class Backend:
         if self.second:
             lines.append("partition = second " + self.path("spool2"))
         if self.tls:
-            self.make_certificate()
+            make_certificate(self.path("key.pem"), self.path("cert.pem"))
             lines += ["tls_cert = " + self.path("cert.pem"),
                       "tls_key = " + self.path("key.pem"),
                       "listen_tls = 127.0.0.1:%d" % self.imaps_port]
@@ -122,29 +93,9 @@ class Backend:
         with open(self.path("conf"), "w") as f:
             f.write("\n".join(lines + self.conf) + "\n")
 
-    def make_certificate(self):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec",
-                        "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "30", "-subj", "/CN=localhost", "-keyout",
-                        self.path("key.pem"), "-out", self.path("cert.pem")],
-                       check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-
     def start(self):
         """Returns when it says that it is ready, and accepts."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, \
-                open(self.path("log"), "a") as log:
-            ready.bind(self.path("notify"))
-            self.child = subprocess.Popen(
-                [os.path.join(BIN, "backendd"), "-d", "-f", self.path("conf")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=dict(os.environ, NOTIFY_SOCKET=self.path("notify")))
-            pidfd = os.pidfd_open(self.child.pid)
-            some = select.select([ready, pidfd], [], [], START_SECONDS)[0]
-            os.close(pidfd)
-            os.unlink(self.path("notify"))
-            if ready not in some:
-                raise RuntimeError("backendd did not start")
+        self.child = start("backendd", self.path("conf"), self.path("log"))
 
     def stop(self, signo=signal.SIGTERM):
         if self.child is None:
@@ -161,16 +112,8 @@ class Backend:
 
     def kill_store(self):
         """SIGKILL to the store child, as a crash would; the parent stays."""
-        for pid in os.listdir("/proc"):
-            try:
-                with open("/proc/%s/stat" % pid) as f:
-                    fields = f.read().rsplit(")", 1)[1].split()
-                with open("/proc/%s/comm" % pid) as f:
-                    name = f.read().strip()
-            except (OSError, IndexError):
-                continue
-            if int(fields[1]) == self.child.pid and "store" in name:
-                os.kill(int(pid), signal.SIGKILL)
+        if kill_child(self.child.pid, "store") is None:
+            raise RuntimeError("there is no store child")
 
     def reconfigure(self, line):
         """The option gets another value, by SIGHUP."""
@@ -193,13 +136,10 @@ class Backend:
             return f.read()
 
     def show_log(self):
-        try:
-            for line in self.log().split("\n")[-60:]:
-                print("# " + line)
-        except OSError:
-            pass
+        for line in tail(self.path("log"), 60):
+            print("# " + line.rstrip("\n"))
 
-    # --- clients ---------------------------------------------------------------
+    # --- clients ------------------------------------------------------------
 
     def imap(self, user=None, password="password"):
         c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30)

@@ -12,18 +12,16 @@ nobody at that address.
 import imaplib
 import os
 import re
-import select
 import shutil
 import signal
 import smtplib
-import socket
-import subprocess
 import tempfile
 import urllib.error
 import urllib.request
 
-from backend import BIN, free_ports, tap
+from daemon import add_user, children, free_ports, start
 from murder import SECONDS, await_that
+from tap import tap
 
 
 class Front:
@@ -31,9 +29,7 @@ class Front:
         self.dir = tempfile.mkdtemp(prefix="front.")
         self.imap, self.lmtp, self.admin, nobody = free_ports(4)
         for user in ("reader", "admin"):
-            subprocess.run(["saslpasswd2", "-p", "-c", "-f",
-                            self.path("sasldb"), "-u", "murder", user],
-                           input=b"password", check=True)
+            add_user(self.path("sasldb"), user)
         lines = ["hostname = front", "directory = " + self.path("data"),
                  "spool_directory = " + self.dir,
                  "listen = 127.0.0.1:%d" % self.imap,
@@ -56,17 +52,7 @@ class Front:
         return os.path.join(self.dir, name)
 
     def start(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, \
-                open(self.path("log"), "a") as log:
-            ready.bind(self.path("notify"))
-            self.process = subprocess.Popen(
-                [os.path.join(BIN, "proxyd"), "-d", "-f", self.path("conf")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=dict(os.environ, NOTIFY_SOCKET=self.path("notify")))
-            some = select.select([ready], [], [], SECONDS)[0]
-            os.unlink(self.path("notify"))
-            if not some:
-                raise RuntimeError("proxyd did not start")
+        self.process = start("proxyd", self.path("conf"), self.path("log"))
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
@@ -88,18 +74,7 @@ class Front:
         shutil.rmtree(self.dir)
 
     def child(self, title):
-        for pid in os.listdir("/proc"):
-            try:
-                with open("/proc/%s/stat" % pid) as f:
-                    fields = f.read().rsplit(")", 1)[1].split()
-                with open("/proc/%s/comm" % pid) as f:
-                    name = f.read().strip()
-            except (OSError, IndexError):
-                continue
-            if int(fields[1]) == self.process.pid and fields[0] != "Z" and \
-                    name.endswith("/" + title):
-                return int(pid)
-        return None
+        return dict(children(self.process.pid)).get(title)
 
     def reconnect(self):
         """At once, for a new password (so at a server that takes any)."""

@@ -12,6 +12,8 @@ import ssl
 import subprocess
 import tempfile
 
+from daemon import BIN, add_user, children, make_certificate
+
 DEADLINE = 20
 
 
@@ -135,10 +137,7 @@ class Server:
         }
         self.options.update(options)
         for user in users:
-            subprocess.run(
-                ["saslpasswd2", "-p", "-c", "-f", self.dir + "/sasldb2",
-                 "-u", "murder", user],
-                input=b"password", check=True)
+            add_user(self.dir + "/sasldb2", user)
         self.process = None
         atexit.register(self.end)
 
@@ -148,12 +147,8 @@ class Server:
             self.kill()
 
     def make_cert(self):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-             "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=mu.test",
-             "-days", "30", "-keyout", self.dir + "/key.pem",
-             "-out", self.dir + "/cert.pem"],
-            check=True, stderr=subprocess.DEVNULL)
+        make_certificate(self.dir + "/key.pem", self.dir + "/cert.pem",
+                         "DNS:mu.test")
         self.options["tls_cert"] = self.dir + "/cert.pem"
         self.options["tls_key"] = self.dir + "/key.pem"
 
@@ -164,8 +159,7 @@ class Server:
                 values = value if isinstance(value, list) else [value]
                 for v in values:
                     f.write(f"{name} = {v}\n")
-        self.program = os.environ.get("MUPDATED", os.path.join(
-            os.environ.get("B", "build"), "bin", "mupdated"))
+        self.program = os.path.join(BIN, "mupdated")
         self.ports = {}
         self.process = subprocess.Popen(
             [self.program, "-d", "-f", self.dir + "/conf"],
@@ -192,8 +186,7 @@ class Server:
     def pids(self):
         """Of the parent and its children."""
         pid = self.process.pid
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [pid] + [int(p) for p in f.read().split()]
+        return [pid] + [child for _, child in children(pid)]
 
     def refuse_writes(self, refuse):
         """As a disk that is full would."""

@@ -26,6 +26,7 @@ import tempfile
 import time
 
 from backend import Raw, tap
+from daemon import children, kill_child, resident
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = 60
@@ -188,40 +189,16 @@ class Murder:
 
     def children(self, name):
         """(title, pid) of a daemon's children, such as ("store", 123)."""
-        parent = self.run.pid(name)
-        found = []
-        for pid in os.listdir("/proc"):
-            if not pid.isdigit():
-                continue
-            try:
-                with open("/proc/%s/stat" % pid) as f:
-                    fields = f.read().rsplit(")", 1)[1].split()
-                with open("/proc/%s/comm" % pid) as f:
-                    title = f.read().strip().rsplit("/", 1)[-1]
-            except (OSError, IndexError):
-                continue
-            if int(fields[1]) == parent and fields[0] != "Z":
-                found.append((title, int(pid)))
-        return sorted(found)
+        return children(self.run.pid(name))
 
     def kill(self, name, title):
         """SIGKILL to the first of those children: its pid, or None."""
-        for t, pid in self.children(name):
-            if t == title:
-                os.kill(pid, signal.SIGKILL)
-                return pid
-        return None
+        return kill_child(self.run.pid(name), title)
 
     def resident(self, name, title):
         """The greatest resident set so far among those children, in kB."""
-        most = 0
-        for t, pid in self.children(name):
-            if t == title:
-                with open("/proc/%d/status" % pid) as f:
-                    for line in f:
-                        if line.startswith("VmHWM:"):
-                            most = max(most, int(line.split()[1]))
-        return most
+        return max([resident(pid) for t, pid in self.children(name)
+                    if t == title], default=0)
 
 
 def run(command, data=None, cwd=None, env=None):

@@ -8,7 +8,6 @@ import base64
 import os
 import re
 import select
-import signal
 import socket
 import sys
 import threading
