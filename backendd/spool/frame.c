@@ -197,6 +197,19 @@ read_some(int fd, const struct spool_place *p, const uint8_t *head, size_t i,
 }
 
 int
+spool_frame_check(const struct spool_place *p, uint8_t *area, uint8_t **octets,
+    struct err *err)
+{
+	MUST(p->size <= SPOOL_BLOCK);
+	*octets = area + spool_frame_head(p->size);
+	if (check_head(area, p, err) == -1)
+		return -1;
+	return p->size == 0
+	           ? 0
+	           : check_block(area, 0, *octets, (size_t)p->size, err);
+}
+
+int
 spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
     size_t len, uint8_t *area, uint8_t **octets, struct err *err)
 {
@@ -205,12 +218,10 @@ spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
 	MUST(offset <= p->size && len <= p->size - offset);
 	*octets = area + head;
 	/* Most messages are one block, read whole: one call to the kernel. */
-	if (len == p->size && len <= SPOOL_BLOCK) {
-		if (spool_read(fd, area, head + len, p->at, err) == -1 ||
-		    check_head(area, p, err) == -1)
-			return -1;
-		return len == 0 ? 0 : check_block(area, 0, *octets, len, err);
-	}
+	if (len == p->size && len <= SPOOL_BLOCK)
+		return spool_read(fd, area, head + len, p->at, err) == -1
+		           ? -1
+		           : spool_frame_check(p, area, octets, err);
 	if (spool_read(fd, area, head, p->at, err) == -1 ||
 	    check_head(area, p, err) == -1)
 		return -1;
@@ -266,19 +277,26 @@ spool_cache_make(uint8_t head[SPOOL_CACHE_HEAD], uint32_t uid,
 }
 
 size_t
-spool_cache_read(int fd, const struct spool_place *p, uint8_t *area)
+spool_cache_check(const struct spool_place *p, const uint8_t *area)
 {
 	struct cache_head h;
-	struct err err;
 
-	/* Whatever is wrong with it: there is none, and it is made again. */
-	if (spool_read(fd, area, SPOOL_CACHE_HEAD + p->cache_len, p->cache_at,
-	        &err) == -1)
-		return 0;
 	memcpy(&h, area, sizeof h);
 	if (h.uid != p->uid || h.len != p->cache_len ||
 	    h.crc !=
 	        cache_crc(&h, slice_of(area + SPOOL_CACHE_HEAD, p->cache_len)))
 		return 0;
 	return p->cache_len;
+}
+
+size_t
+spool_cache_read(int fd, const struct spool_place *p, uint8_t *area)
+{
+	struct err err;
+
+	/* Whatever is wrong with it: there is none, and it is made again. */
+	if (spool_read(fd, area, SPOOL_CACHE_HEAD + p->cache_len, p->cache_at,
+	        &err) == -1)
+		return 0;
+	return spool_cache_check(p, area);
 }

@@ -16,6 +16,12 @@ struct reading_part {
 	size_t len;
 	size_t area; /* where its room in the chunk begins */
 	bool skip;   /* nothing to read */
+	size_t span; /* octets of the file that are there as they are; 0: it
+	                is not one piece of it */
+};
+
+enum {
+	TOGETHER = 256 * 1024 /* octets read in one go, about */
 };
 
 struct reading {
@@ -55,39 +61,116 @@ reading_open(struct reading *r, const struct reading_part *rp,
 	return r->fd == -1 ? err_sys(&r->err, "opening %s", path) : 0;
 }
 
-static void
-read_part(struct reading *r, struct store_part *part, struct reading_part *rp)
+static size_t
+read_cache(struct reading *r, struct reading_part *rp, bool there)
 {
-	uint8_t *area = r->chunk->octets + rp->area, *octets;
+	uint8_t *area = r->chunk->octets + rp->area;
+
+	if (there)
+		return spool_cache_check(&rp->place, area);
+	if (reading_open(r, rp, STORE_CACHE) == -1)
+		return 0;
+	return spool_cache_read(r->fd, &rp->place, area);
+}
+
+static int
+read_octets(struct reading *r, struct reading_part *rp, bool there,
+    uint8_t **octets)
+{
+	uint8_t *area = r->chunk->octets + rp->area;
+
+	if (there)
+		return spool_frame_check(&rp->place, area, octets, &r->err);
+	if (reading_open(r, rp, STORE_OCTETS) == -1)
+		return -1;
+	return spool_frame_read(r->fd, &rp->place, rp->offset, rp->len, area,
+	    octets, &r->err);
+}
+
+/* there: it has been read with others, and is to be verified. */
+static void
+read_part(struct reading *r, struct store_part *part, struct reading_part *rp,
+    bool there)
+{
+	uint8_t *octets;
 
 	if (rp->skip)
 		return;
 	if (part->what == STORE_CACHE) {
-		size_t len = 0;
+		size_t len = read_cache(r, rp, there);
 
-		if (reading_open(r, rp, part->what) == 0)
-			len = spool_cache_read(r->fd, &rp->place, area);
-		part->octets = slice_of(area + SPOOL_CACHE_HEAD, len);
-		return;
-	}
-	if (reading_open(r, rp, part->what) == 0 &&
-	    spool_frame_read(r->fd, &rp->place, rp->offset, rp->len, area,
-	        &octets, &r->err) == 0) {
+		octets = r->chunk->octets + rp->area + SPOOL_CACHE_HEAD;
+		part->octets = slice_of(octets, len);
+	} else if (read_octets(r, rp, there, &octets) == 0) {
 		part->octets = slice_of(octets, rp->len);
-		return;
+	} else {
+		part->why = "Message is damaged";
+		r->damaged = true;
+		err_add(&r->err, "uid %lu", (unsigned long)rp->place.uid);
 	}
-	part->why = "Message is damaged";
-	r->damaged = true;
-	err_add(&r->err, "uid %lu", (unsigned long)rp->place.uid);
+}
+
+/* Where it begins in its file. */
+static uint64_t
+place_at(enum store_what what, const struct reading_part *rp)
+{
+	return what == STORE_CACHE ? rp->place.cache_at : rp->place.at;
+}
+
+/* Each begins at a multiple of 8, in its file and in the chunk. */
+static size_t
+room_of(const struct reading_part *rp)
+{
+	return (rp->span + 7) & ~(size_t)7;
+}
+
+/* Does part k stand behind the one before it, in the same file? */
+static bool
+follows(const struct reading *r, size_t k)
+{
+	const struct reading_part *rp = &r->places[k], *last = rp - 1;
+	enum store_what what = r->parts[k].what;
+
+	return rp->span > 0 && last->span > 0 && r->parts[k - 1].what == what &&
+	       (what == STORE_CACHE || rp->place.no == last->place.no) &&
+	       place_at(what, rp) == place_at(what, last) + room_of(last);
+}
+
+/*
+ * Reads part i and those that stand behind it, and says how many they are; 1,
+ * and nothing is read: it is alone, or not all of them can be had.  What is
+ * asked for together has mostly been written one after another.
+ */
+static size_t
+read_together(struct reading *r, size_t i)
+{
+	const struct reading_part *rp = &r->places[i];
+	size_t n = 1, len = rp->span, at = 0;
+	struct err err;
+
+	for (; i + n < r->n && len < TOGETHER && follows(r, i + n); n++) {
+		at += room_of(&r->places[i + n - 1]);
+		len = at + r->places[i + n].span;
+	}
+	if (n > 1 && (reading_open(r, rp, r->parts[i].what) == -1 ||
+	                 spool_read(r->fd, r->chunk->octets + rp->area, len,
+	                     place_at(r->parts[i].what, rp), &err) == -1))
+		return 1;
+	return n;
 }
 
 static void
 reading_run(void *arg)
 {
 	struct reading *r = arg;
+	size_t i = 0, n;
 
-	for (size_t i = 0; i < r->n; i++)
-		read_part(r, &r->parts[i], &r->places[i]);
+	while (i < r->n) {
+		n = read_together(r, i);
+		for (size_t k = i; k < i + n; k++)
+			read_part(r, &r->parts[k], &r->places[k], n > 1);
+		i += n;
+	}
 	if (r->fd != -1)
 		close(r->fd);
 }
@@ -126,7 +209,8 @@ plan_part(struct reading *r, struct store_part *part, struct reading_part *rp)
 		part->why = "Message is gone";
 		return 0;
 	}
-	if (!spool_msg_good(m)) {
+	/* Its page was verified; if another's was not, look closer. */
+	if (r->mb->store.damaged && !spool_msg_good(m)) {
 		part->why = "Message is damaged";
 		r->damaged = true;
 		err_set(&r->err, "uid %lu: index", (unsigned long)part->uid);
@@ -135,13 +219,17 @@ plan_part(struct reading *r, struct store_part *part, struct reading_part *rp)
 	spool_place_of(&rp->place, r->mb->store.id, m);
 	if (part->what == STORE_CACHE) {
 		rp->skip = rp->place.cache_len == 0;
-		return SPOOL_CACHE_HEAD + rp->place.cache_len;
+		if (!rp->skip)
+			rp->span = SPOOL_CACHE_HEAD + rp->place.cache_len;
+		return rp->span;
 	}
 	rp->skip = false;
 	rp->offset = part->offset < m->size ? part->offset : m->size;
 	rp->len = (size_t)(m->size - rp->offset);
 	if (part->len < rp->len)
 		rp->len = (size_t)part->len;
+	if (rp->len == m->size && m->size <= SPOOL_BLOCK)
+		rp->span = (size_t)spool_frame_len(m->size);
 	return spool_frame_head(m->size) + rp->len;
 }
 
@@ -164,6 +252,7 @@ read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		r->places[i].area = total;
 		total += plan_part(r, &parts[i], &r->places[i]);
+		total = (total + 7) & ~(size_t)7;
 	}
 	r->chunk = xmalloc(sizeof *r->chunk + total);
 	r->chunk->len = total;

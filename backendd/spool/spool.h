@@ -312,6 +312,10 @@ void spool_place_of(struct spool_place *p, const char *id,
 int spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
     size_t len, uint8_t *area, uint8_t **octets, struct err *err) MUST_CHECK;
 
+/* The same of a frame of one block that has been read, from its head on. */
+int spool_frame_check(const struct spool_place *p, uint8_t *area,
+    uint8_t **octets, struct err *err) MUST_CHECK;
+
 /*
  * The octets to a frame that is to be at "at", all verified on the way; its
  * head, not written, to be sealed.
@@ -327,6 +331,9 @@ void spool_cache_make(uint8_t head[SPOOL_CACHE_HEAD], uint32_t uid,
 
 /* Length of the record; 0 if it is not whole.  area has HEAD + cache_len. */
 size_t spool_cache_read(int fd, const struct spool_place *p, uint8_t *area);
+
+/* The same of one that has been read. */
+size_t spool_cache_check(const struct spool_place *p, const uint8_t *area);
 
 /* -------------------------------------------------------------- redo.c */
 

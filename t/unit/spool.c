@@ -92,6 +92,47 @@ test_damage(void)
 	store_close(&mb);
 }
 
+/* In the middle of others that are read with it: those are well. */
+static void
+test_damage_among(void)
+{
+	enum {
+		N = 20,
+		SIZE = 500
+	};
+	size_t room = (size_t)spool_frame_room(SIZE), cache = 16 + 40;
+	uint8_t *octets = octets_new(9, SIZE);
+	struct store_append a = { .octets = slice_of(octets, SIZE),
+		.cache = slice_of(octets, 40) };
+	struct store_part p[2 * N];
+	struct store_mailbox *mb;
+	unsigned right = 0;
+
+	rig_create(&rig, "among", "");
+	mb = rig_open(&rig, "among");
+	for (unsigned i = 0; i < N; i++)
+		rig_append(&rig, mb, &a, 1);
+	spool_flip(dir, "among", SPOOL_DATA, (off_t)(7 * room + 300));
+	spool_flip(dir, "among", SPOOL_CACHE, (off_t)(9 * cache + 20));
+	for (unsigned i = 0; i < 2 * N; i++)
+		p[i] = (struct store_part){ .uid = i % N + 1,
+			.len = UINT64_MAX,
+			.what = i < N ? STORE_OCTETS : STORE_CACHE };
+	store_chunk_free(&rig.chunk);
+	rig_ask(&rig);
+	store_read(mb, p, 2 * N, rig_read_cb, &rig);
+	rig_wait(&rig);
+	for (unsigned i = 0; i < 2 * N; i++)
+		right += p[i].why == NULL &&
+		         slice_equal(p[i].octets, i < N ? a.octets : a.cache);
+	ok(right == 2 * N - 2 && p[7].why != NULL && p[7].octets.len == 0 &&
+	        p[N + 9].octets.len == 0,
+	    "all but the damaged ones are right: %u", right);
+	store_chunk_free(&rig.chunk);
+	store_close(&mb);
+	free(octets);
+}
+
 static bool
 same(struct work *w)
 {
@@ -158,6 +199,7 @@ main(void)
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_compact();
 	test_damage();
+	test_damage_among();
 	store_chunk_free(&rig.chunk);
 	rig_stop(&rig);
 	tempdir_remove(dir);

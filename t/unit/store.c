@@ -66,6 +66,94 @@ test_sizes(void)
 	store_close(&mb);
 }
 
+enum {
+	MANY = 200
+};
+
+/* What message k of many has: octets and a cache record, or none. */
+static struct slice
+many_octets(uint8_t *all, unsigned k)
+{
+	static const size_t sizes[] = { 600, 0, 1, 7, 8, 65536, 65537, 900 };
+
+	return slice_of(all + k, sizes[k * 7 / 3 % NITEMS(sizes)]);
+}
+
+static struct slice
+many_cache(uint8_t *all, unsigned k)
+{
+	return slice_of(all + 2 * k, k % 9 == 4 ? 0 : 1 + k * 37 % 1500);
+}
+
+static bool
+many_right(const struct store_part *p, uint8_t *all)
+{
+	unsigned k = p->uid - 1;
+	struct slice want =
+	    p->what == STORE_CACHE ? many_cache(all, k) : many_octets(all, k);
+
+	if (p->what == STORE_OCTETS) {
+		size_t skip = p->offset < want.len ? p->offset : want.len;
+
+		want = slice_skip(want, skip);
+		if (want.len > p->len)
+			want.len = (size_t)p->len;
+	}
+	return p->why == NULL && slice_equal(p->octets, want);
+}
+
+/*
+ * Many parts at once: side by side in the files or not, of one kind or of
+ * both by turns, whole or in part.
+ */
+static void
+test_read_many(void)
+{
+	static const unsigned steps[] = { 1, MANY - 1, 3, 7, 51 };
+	uint8_t *all = octets_new(5, 70000);
+	struct store_part *p = xcalloc(2 * MANY, sizeof *p);
+	struct store_append *a = xcalloc(MANY, sizeof *a);
+	struct store_mailbox *mb;
+
+	rig_create(&rig, "many", "");
+	mb = rig_open(&rig, "many");
+	for (unsigned k = 0; k < MANY; k++)
+		a[k] = (struct store_append){ .octets = many_octets(all, k),
+			.cache = many_cache(all, k) };
+	MUST(rig_append(&rig, mb, a, 50) == NULL);
+	for (unsigned k = 50; k < 100; k++)
+		MUST(rig_append(&rig, mb, &a[k], 1) == NULL);
+	MUST(rig_append(&rig, mb, a + 100, MANY - 100) == NULL);
+	for (unsigned s = 0; s < 4 * NITEMS(steps); s++) {
+		unsigned right = 0, kinds = s % 4;
+
+		for (unsigned i = 0, k = 0; i < 2 * MANY; i++) {
+			p[i] = (struct store_part){ .uid = k + 1,
+				.len =
+				    i % 5 == 0 && kinds == 3 ? 10 : UINT64_MAX,
+				.offset = i % 7 == 0 && kinds == 3 ? 3 : 0,
+				.what = kinds == 0 || (kinds > 1 && i % 2 == 0)
+				            ? STORE_OCTETS
+				            : STORE_CACHE };
+			if (kinds < 2 || i % 2 == 1)
+				k = (k + steps[s / 4]) % MANY;
+		}
+		store_chunk_free(&rig.chunk);
+		rig_ask(&rig);
+		store_read(mb, p, 2 * MANY, rig_read_cb, &rig);
+		rig_wait(&rig);
+		for (unsigned i = 0; i < 2 * MANY; i++)
+			right += many_right(&p[i], all);
+		ok(right == 2 * MANY, "%u of %u parts, kinds %u, step %u",
+		    right, 2 * MANY, kinds, steps[s / 4]);
+	}
+	store_chunk_free(&rig.chunk);
+	store_close(&mb);
+	free(all);
+	free(p);
+	free(a);
+}
+
 static void
 test_fields(void)
 {
@@ -658,6 +746,7 @@ test_module(const struct module *m)
 	MUST(rig_start(&rig, m->module, dir) == 0);
 	test_create();
 	test_sizes();
+	test_read_many();
 	test_fields();
 	test_flags();
 	test_keyword_limits();
