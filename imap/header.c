@@ -1,5 +1,6 @@
 #include "imap/header.h"
 #include "lib/arena.h"
+#include "lib/ascii.h"
 #include "lib/must.h"
 
 struct slice
@@ -75,18 +76,36 @@ header_next(struct header_iter *it, struct header_field *f)
 	return true;
 }
 
+/*
+ * Lines that begin with something else are stepped over: those that go on with
+ * a field begin with a blank, as no name does.
+ */
+bool
+header_next_of(struct header_iter *it, struct slice name,
+    struct header_field *f)
+{
+	while (it->rest.len > 0) {
+		uint8_t c = it->rest.ptr[0];
+
+		if (c != '\r' && c != '\n' && name.len > 0 &&
+		    ascii_lower(c) != ascii_lower(name.ptr[0]))
+			(void)header_line(&it->rest);
+		else if (!header_next(it, f))
+			return false;
+		else if (f->name.len == name.len &&
+		         slice_equal_nocase(f->name, name))
+			return true;
+	}
+	return false;
+}
+
 bool
 header_find(struct slice octets, const char *name, struct header_field *f)
 {
-	struct slice wanted = slice_str(name);
 	struct header_iter it;
 
 	header_init(&it, octets);
-	while (header_next(&it, f))
-		if (f->name.len == wanted.len &&
-		    slice_equal_nocase(f->name, wanted))
-			return true;
-	return false;
+	return header_next_of(&it, slice_str(name), f);
 }
 
 size_t

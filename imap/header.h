@@ -41,6 +41,10 @@ void header_init(struct header_iter *it, struct slice octets);
 /* False at the empty line or at the end of the octets. */
 bool header_next(struct header_iter *it, struct header_field *f);
 
+/* As header_next(): the next one of this name in any case. */
+bool header_next_of(struct header_iter *it, struct slice name,
+    struct header_field *f);
+
 /* The first field of this name in any case. */
 bool header_find(struct slice octets, const char *name, struct header_field *f);
 

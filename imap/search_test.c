@@ -11,6 +11,7 @@
 #include "imap/search_node.h"
 #include "imap/summary.h"
 #include "lib/arena.h"
+#include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/must.h"
 
@@ -151,6 +152,40 @@ test_facts(const struct search_node *n, const struct search_facts *f)
 	return UNKNOWN;
 }
 
+/* ASCII without encoded words? */
+static bool
+is_plain(struct slice value)
+{
+	for (size_t i = 0; i < value.len; i++)
+		if (value.ptr[i] >= 0x80 ||
+		    (value.ptr[i] == '=' && i + 1 < value.len &&
+		        value.ptr[i + 1] == '?'))
+			return false;
+	return true;
+}
+
+/* What charset_header() and casefold_put() would make of it, in pieces. */
+static bool
+plain_has(const struct needle *n, struct slice value)
+{
+	struct needle_state st = { 0 };
+	uint8_t piece[256];
+	size_t at = 0;
+
+	value = slice_trim(value);
+	for (size_t i = 0; i < value.len; i++) {
+		uint8_t c = value.ptr[i];
+
+		if (c != '\r' && c != '\n')
+			piece[at++] = ascii_upper(c);
+		if (at == sizeof(piece) || i + 1 == value.len) {
+			needle_put(n, &st, slice_of(piece, at));
+			at = 0;
+		}
+	}
+	return st.found;
+}
+
 static bool
 value_has(const struct search_node *n, struct slice value)
 {
@@ -161,6 +196,8 @@ value_has(const struct search_node *n, struct slice value)
 		return true; /* the field is there */
 	if (value.len > VALUE_MAX)
 		value.len = VALUE_MAX;
+	if (is_plain(value))
+		return plain_has(&n->needle, value);
 	buf_init(&text, TEXT_MAX);
 	buf_init(&folded, TEXT_MAX);
 	charset_header(&text, value);
@@ -178,9 +215,8 @@ test_header(const struct search_node *n, struct slice header)
 	struct header_field f;
 
 	header_init(&it, header);
-	while (header_next(&it, &f))
-		if (slice_equal_nocase(f.name, n->name) &&
-		    value_has(n, f.value))
+	while (header_next_of(&it, n->name, &f))
+		if (value_has(n, f.value))
 			return TRUE;
 	return FALSE;
 }

@@ -102,6 +102,42 @@ test_find(void)
 	arena_reset(&a);
 }
 
+/* Those of a name, and all with that name: random headers of few letters. */
+static void
+test_of_name(void)
+{
+	static const char letters[] = "aAb:: \t\r\n\n=";
+	static const char *const names[] = { "a", "B", "ab", "" };
+	unsigned x = 1, wrong = 0, found = 0;
+
+	for (unsigned k = 0; k < 20000; k++) {
+		struct header_iter all, some;
+		struct header_field f, g;
+		const char *name = names[k % 4];
+		char text[40];
+		bool more;
+
+		for (size_t i = 0; i < sizeof(text); i++) {
+			x = x * 1664525u + 1013904223u;
+			text[i] = letters[(x >> 24) % (sizeof(letters) - 1)];
+		}
+		header_init(&all, slice_of(text, k % sizeof(text)));
+		header_init(&some, slice_of(text, k % sizeof(text)));
+		do {
+			do
+				more = header_next(&all, &f);
+			while (more && !slice_is_nocase(f.name, name));
+			wrong +=
+			    header_next_of(&some, slice_str(name), &g) != more;
+			wrong += more && f.value.ptr != g.value.ptr;
+			wrong += more && f.value.len != g.value.len;
+			found += more;
+		} while (more);
+	}
+	ok(wrong == 0 && found > 1000, "those of a name: %u wrong of %u", wrong,
+	    found);
+}
+
 static void
 put_part(struct buf *out, struct slice s)
 {
@@ -212,6 +248,7 @@ main(void)
 	test_fields();
 	test_law();
 	test_find();
+	test_of_name();
 	test_addresses();
 	test_many();
 	return done_testing();

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imap/casefold.h"
+#include "imap/charset.h"
 #include "imap/flag.h"
 #include "imap/parse.h"
 #include "imap/search.h"
@@ -13,6 +15,7 @@
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/must.h"
 #include "t/tap.h"
 
 static const char message[] =
@@ -402,9 +405,64 @@ test_charset_first(void)
 	arena_reset(&a);
 }
 
+/* The needle in what the whole value becomes. */
+static bool
+has_folded(struct slice needle, struct slice value)
+{
+	struct buf text, folded;
+	bool found = false;
+
+	buf_init(&text, 65536);
+	buf_init(&folded, 65536);
+	charset_header(&text, value);
+	casefold_put(&folded, buf_slice(&text));
+	for (size_t i = 0; i + needle.len <= buf_len(&folded); i++)
+		found |=
+		    slice_starts(slice_skip(buf_slice(&folded), i), needle);
+	buf_fini(&text);
+	buf_fini(&folded);
+	return found;
+}
+
+/* Plain fields are looked through without all that; the answer is the same. */
+static void
+test_fields(void)
+{
+	static const char *const pieces[] = { "a", "B", "c", "=", "?", " ",
+		"\r\n ", "\n\t", "=?utf-8?q?b?=", "\xc3\xa4", "\x1b", "\r" };
+	unsigned x = 1, wrong = 0, found = 0;
+	struct search s;
+	struct arena a;
+	bool bad;
+
+	arena_init(&a);
+	MUST(parse(&a, "SUBJECT \"AbC\"", &s, &bad));
+	for (unsigned k = 0; k < 20000; k++) {
+		struct search_facts facts = plain_facts;
+		char text[2048] = "Subject:";
+		size_t pad = k % 5 == 0 ? 250 + k / 5 % 12 : 0;
+		bool has;
+
+		memset(text + 8, 'x', pad);
+		for (unsigned i = 0; i < 12; i++) {
+			x = x * 1664525u + 1013904223u;
+			strcat(text, pieces[(x >> 24) % (k % 2 == 0 ? 3 : 12)]);
+		}
+		has = has_folded(slice_str("ABC"), slice_str(text + 8));
+		strcat(text, "\r\n\r\n");
+		facts.message = slice_str(text);
+		wrong += has != (search_test(&s, &facts) == SEARCH_YES);
+		found += has;
+	}
+	ok(wrong == 0 && found > 1000, "fields: %u wrong, %u found", wrong,
+	    found);
+	arena_reset(&a);
+}
+
 int
 main(void)
 {
+	test_fields();
 	test_written_other();
 	test_updates();
 	test_charset_first();
