@@ -209,6 +209,10 @@ static void
 end_message(struct lmtp_session *ls)
 {
 	timer_stop(ls->timer);
+	if (blob_end_here(ls->blob)) {
+		lmtp_deliver(ls);
+		return;
+	}
 	lmtp_pending(ls);
 	blob_end(ls->blob, blob_ended, ls);
 }

@@ -72,7 +72,7 @@ struct journal {
 	uint64_t durable, dropped;
 	uint64_t octets; /* of records put, from the first segment on */
 	struct journal_disk disk;
-	struct batch waiting, flight;
+	struct batch waiting, flight, told;
 	struct work work;
 	struct dropper dropper;
 	struct err why;
@@ -306,17 +306,7 @@ commit_end(struct journal *j)
 	j->state = STATE_IDLE;
 }
 
-static void
-commit_done(void *arg)
-{
-	struct journal *j = journal_of(arg);
-
-	MUST(j->state == STATE_COMMITTING);
-	commit_end(j);
-	batch_tell(j, &j->flight, j->state == STATE_FAILED);
-	if (!j->closed)
-		task_want(j->task);
-}
+static void commit_done(void *arg);
 
 static void
 commit_begin(struct journal *j)
@@ -334,6 +324,33 @@ commit_begin(struct journal *j)
 	w->first = j->flight.waiters[0].number;
 	w->prev = w->durable = j->durable;
 	j->state = STATE_COMMITTING;
+}
+
+static void
+commit_start(struct journal *j)
+{
+	commit_begin(j);
+	jobs_put(j->jobs, commit_run, commit_done, j);
+}
+
+/* What waits is on its way to the disk while the others are told. */
+static void
+commit_done(void *arg)
+{
+	struct journal *j = journal_of(arg);
+	struct batch b = j->told;
+	bool failed;
+
+	MUST(j->state == STATE_COMMITTING);
+	commit_end(j);
+	failed = j->state == STATE_FAILED;
+	j->told = j->flight;
+	j->flight = b;
+	if (!failed && j->waiting.count > 0)
+		commit_start(j);
+	batch_tell(j, &j->told, failed);
+	if (!j->closed)
+		task_want(j->task);
 }
 
 static void
@@ -356,8 +373,7 @@ journal_advance(void *arg)
 		return;
 	switch (j->state) {
 	case STATE_IDLE:
-		commit_begin(j);
-		jobs_put(j->jobs, commit_run, commit_done, j);
+		commit_start(j);
 		break;
 	case STATE_COMMITTING:
 		break; /* its end comes back here */
@@ -502,6 +518,7 @@ journal_release(void *arg)
 	journal_disk_fini(&j->disk);
 	batch_fini(&j->waiting);
 	batch_fini(&j->flight);
+	batch_fini(&j->told);
 	free(j);
 }
 
