@@ -31,7 +31,8 @@ enum { /* offsets in a header, in a record's head */
 };
 
 enum {
-	AHEAD = 64 * 1024 /* of room: for some hundred records */
+	AHEAD = 256 * 1024, /* of room: for some hundred records */
+	SMALL = 32 * 1024   /* a batch for which zeros are worth writing */
 };
 
 struct head {
@@ -142,6 +143,27 @@ head_complete(uint8_t *p, size_t size, uint64_t durable, uint32_t salt)
 	put_number(p + HEAD_HEADCRC, hash_crc32c(salt, p, HEAD_HEADCRC), 4);
 }
 
+/*
+ * Blocks that have been written before: then a sync writes octets and nothing
+ * about the file, which takes half the time or so.
+ */
+static int
+write_zeros(struct journal_file *f, uint64_t upto)
+{
+	static const uint8_t zeros[16 * 1024];
+	struct err err;
+
+	for (uint64_t at = f->end; at < upto; at += sizeof(zeros)) {
+		size_t n = sizeof(zeros);
+
+		if (n > upto - at)
+			n = (size_t)(upto - at);
+		if (write_all(f->fd, zeros, n, at, &err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* A disk that has no such thing, or no such place, may do for the octets. */
 static void
 make_room(struct journal_file *f, size_t len)
@@ -151,7 +173,8 @@ make_room(struct journal_file *f, size_t len)
 	if (upto <= f->room)
 		return;
 	upto += AHEAD - upto % AHEAD;
-	if (posix_fallocate(f->fd, (off_t)f->end, (off_t)(upto - f->end)) == 0)
+	if ((len <= SMALL && write_zeros(f, upto) == 0) ||
+	    posix_fallocate(f->fd, (off_t)f->end, (off_t)(upto - f->end)) == 0)
 		f->room = upto;
 }
 
