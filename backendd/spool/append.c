@@ -103,23 +103,33 @@ read_cache(struct appending *ap, struct piece *p)
 	close(fd);
 }
 
+/* The data file that frames are being written to: ap's to close. */
+static int
+out_data(struct appending *ap, uint32_t no)
+{
+	if (ap->out != -1 && ap->out_no == no)
+		return ap->out;
+	if (ap->out != -1)
+		close(ap->out);
+	ap->out = open_data(ap, ap->id, no, O_RDWR | O_CREAT);
+	ap->out_no = no;
+	return ap->out;
+}
+
 /* All but the head: that goes with the record, which knows the UID. */
 static int
 write_direct(struct appending *ap, struct piece *p, int source)
 {
-	int fd = open_data(ap, ap->id, p->no, O_RDWR | O_CREAT), result;
+	int fd = out_data(ap, p->no);
 
 	if (fd == -1)
 		return -1;
-	if (p->from) {
-		result = spool_frame_copy(source, &p->place, p->frame, fd,
-		    p->at, &ap->err);
-	} else {
-		spool_frame_sum(p->frame, p->octets);
-		result = spool_write(fd, p->octets.ptr, p->octets.len,
-		    p->at + spool_frame_head(p->size), &ap->err);
-	}
-	return result;
+	if (p->from)
+		return spool_frame_copy(source, &p->place, p->frame, fd, p->at,
+		    &ap->err);
+	spool_frame_sum(p->frame, p->octets);
+	return spool_write(fd, p->octets.ptr, p->octets.len,
+	    p->at + spool_frame_head(p->size), &ap->err);
 }
 
 static int

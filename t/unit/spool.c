@@ -62,6 +62,37 @@ test_compact(void)
 }
 
 /* Whatever octet is wrong: nothing wrong is served. */
+static int
+lowest_descriptor(void)
+{
+	int fd = dup(STDIN_FILENO);
+
+	close(fd);
+	return fd;
+}
+
+static void
+test_large(void)
+{
+	size_t n = STORE_INLINE_MAX + 1;
+	uint8_t *octets = xcalloc(1, n);
+	struct store_append items[3] = { { .octets = slice_of(octets, n) },
+		{ .octets = slice_str("small") },
+		{ .octets = slice_of(octets, n) } };
+	struct store_mailbox *mb;
+	int before;
+
+	rig_create(&rig, "large", "");
+	mb = rig_open(&rig, "large");
+	before = lowest_descriptor();
+	ok(rig_append(&rig, mb, items, 3) == NULL &&
+	        store_numbers(mb)->size == 2 * n + 5,
+	    "large messages are taken");
+	ok(lowest_descriptor() == before, "...and hold no descriptors");
+	store_close(&mb);
+	free(octets);
+}
+
 static void
 test_damage(void)
 {
@@ -198,6 +229,7 @@ main(void)
 	tempdir_make(dir);
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_compact();
+	test_large();
 	test_damage();
 	test_damage_among();
 	store_chunk_free(&rig.chunk);
