@@ -184,8 +184,7 @@ find_message(struct catenating *c)
 		add_range(c, 0, msg->size);
 	} else {
 		c->summary.uid = c->url.uid;
-		summarise(m, session_server(c->ss)->jobs, c->arena, &c->summary,
-		    1, on_summary, c);
+		summarise(m, c->arena, &c->summary, 1, on_summary, c);
 	}
 }
 

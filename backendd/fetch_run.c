@@ -172,11 +172,11 @@ gather(struct fetching *fe)
 	} else if (fe->needs & (FETCH_SUMMARY | FETCH_LAZY)) {
 		fe->state = STATE_WAIT;
 		if (fe->needs & FETCH_SUMMARY)
-			summarise(fe->m, session_server(fe->ss)->jobs,
-			    &fe->arena, fe->summaries, fe->n, on_summaries, fe);
+			summarise(fe->m, &fe->arena, fe->summaries, fe->n,
+			    on_summaries, fe);
 		else
-			summarise_cached(fe->m, session_server(fe->ss)->jobs,
-			    &fe->arena, fe->summaries, fe->n, on_summaries, fe);
+			summarise_cached(fe->m, &fe->arena, fe->summaries,
+			    fe->n, on_summaries, fe);
 	} else {
 		fe->state = STATE_HEADERS;
 	}

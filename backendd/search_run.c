@@ -401,8 +401,8 @@ next_missing(struct search_run *r)
 	}
 	if (rd->nmade > 0 && !r->stopped) {
 		if (take_place(r, next_missing))
-			summarise(r->m, r->ask.bd->jobs, &rd->arena, rd->items,
-			    rd->nmade, on_made, r);
+			summarise(r->m, &rd->arena, rd->items, rd->nmade,
+			    on_made, r);
 		return;
 	}
 	rd->next = 0;

@@ -352,10 +352,13 @@ store_sync(struct store_mailbox *mb, store_cb *cb, void *arg)
 }
 
 void
-store_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache)
+store_put_cache(struct store_mailbox *mb, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg)
 {
-	MUST(cache.len <= STORE_CACHE_MAX);
-	mb->module->put_cache(mb, uid, cache);
+	MUST(n <= STORE_ITEMS_MAX);
+	for (size_t i = 0; i < n; i++)
+		MUST(r[i].octets.len <= STORE_CACHE_MAX);
+	mb->module->put_cache(mb, r, n, cb, arg);
 }
 
 bool
@@ -368,7 +371,14 @@ void
 store_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
     store_read_cb *cb, void *arg)
 {
-	mb->module->read(mb, parts, n, cb, arg);
+	mb->module->read(mb, parts, n, NULL, cb, arg);
+}
+
+void
+store_read_look(struct store_mailbox *mb, struct store_part *parts, size_t n,
+    store_look *look, store_read_cb *cb, void *arg)
+{
+	mb->module->read(mb, parts, n, look, cb, arg);
 }
 
 void

@@ -430,12 +430,19 @@ void store_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
  */
 void store_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
 
+/* A cache record of a message. */
+struct store_record {
+	uint32_t uid;
+	struct slice
+	    octets; /* at most STORE_CACHE_MAX; empty: nothing is done */
+};
+
 /*
- * Replaces the cache record of a message, at once and without promise: a crash
- * may lose it.  Nothing happens if there is no such message.
+ * Replaces n records (at most STORE_ITEMS_MAX), without promise: a crash may
+ * lose them.  Those of messages that are not there do not matter.
  */
-void store_put_cache(struct store_mailbox *mb, uint32_t uid,
-    struct slice cache);
+void store_put_cache(struct store_mailbox *mb, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg);
 
 /* Has it one?  (It may turn out damaged: then it is read as empty.) */
 bool store_has_cache(const struct store_mailbox *mb,
@@ -468,6 +475,15 @@ typedef void store_read_cb(void *arg, struct store_chunk *chunk);
  */
 void store_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
     store_read_cb *cb, void *arg);
+
+/*
+ * The same; between reading and the call back look(arg) is called, in the job:
+ * for what takes its time with the octets.  It touches nothing that the loop
+ * can see meanwhile.
+ */
+typedef void store_look(void *arg);
+void store_read_look(struct store_mailbox *mb, struct store_part *parts,
+    size_t n, store_look *look, store_read_cb *cb, void *arg);
 void store_chunk_free(struct store_chunk **cp);
 
 struct store_gone {
@@ -544,12 +560,13 @@ struct store_module {
 	void (*set_meta)(struct store_mailbox *mb, struct slice meta,
 	    store_cb *cb, void *arg);
 	void (*sync)(struct store_mailbox *mb, store_cb *cb, void *arg);
-	void (*put_cache)(struct store_mailbox *mb, uint32_t uid,
-	    struct slice cache);
+	void (*put_cache)(struct store_mailbox *mb,
+	    const struct store_record *r, size_t n, store_cb *cb, void *arg);
 	bool (*has_cache)(const struct store_mailbox *mb,
 	    const struct store_msg *msg);
 	void (*read)(struct store_mailbox *mb, struct store_part *parts,
-	    size_t n, store_read_cb *cb, void *arg);
+	    size_t n, store_look *look, /* or NULL */
+	    store_read_cb *cb, void *arg);
 	void (*expunged)(struct store_mailbox *mb, uint64_t since,
 	    store_gone_cb *cb, void *arg);
 	void (*held)(struct store_mailbox *mb, store_held_cb *cb, void *arg);

@@ -6,133 +6,217 @@
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
-#include "lib/jobs.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
+enum {
+	SHARE = 32,                /* messages that a job looks at, */
+	SHARE_OCTETS = 256 * 1024, /* ...and so many octets if not just one */
+	OCTETS_MAX = 1024 * 1024   /* in several jobs at once */
+};
+
 struct summarising {
 	struct mailbox *m; /* a hold */
-	struct jobs *jobs;
 	struct arena *arena;
 	struct summarise_item *items;
-	size_t n, at; /* at: being made */
+	size_t n, at;  /* at: the next to be given to a share */
+	unsigned busy; /* shares */
+	uint64_t octets;
 	bool cached_only;
 	summarise_cb *cb;
 	void *arg;
 	struct store_part parts[SUMMARISE_MAX];
-	struct store_chunk *chunk;
-	struct buf made; /* encoded; the job's */
 };
 
-static void make_next(struct summarising *sm);
+/* Messages to be read and summarised in one job; goes when they are cached. */
+struct share {
+	struct summarising *sm; /* until it is over */
+	struct mailbox *m;      /* a hold */
+	size_t n, nrecords;
+	uint64_t octets;
+	struct summarise_item *items[SHARE];
+	struct store_part parts[SHARE];
+	struct arena arena; /* of the results */
+	struct buf encoded[SHARE];
+	struct store_record records[SHARE];
+};
 
-static const struct summary *
-decode(struct arena *a, struct slice octets)
+/* ---------------------------------------------------------------- the cache */
+
+static void
+share_free(struct share *s)
 {
-	struct summary *s = arena_alloc(a, sizeof(*s));
-
-	if (octets.len == 0 ||
-	    summary_decode(a, arena_copy(a, octets), s) == -1)
-		return NULL;
-	return s;
+	for (size_t i = 0; i < s->n; i++)
+		buf_fini(&s->encoded[i]);
+	mailbox_release(&s->m);
+	free(s);
 }
 
-/* In a thread; what it touches is not anybody else's meanwhile. */
+static void
+on_cached(void *arg, const char *why)
+{
+	(void)why; /* it is a cache: the store logs it */
+	share_free(arg);
+}
+
+static void
+put_cache(struct share *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (buf_len(&s->encoded[i]) > 0)
+			s->records[s->nrecords++] =
+			    (struct store_record){ s->parts[i].uid,
+				    buf_slice(&s->encoded[i]) };
+	if (s->nrecords > 0)
+		store_put_cache(mailbox_store(s->m), s->records, s->nrecords,
+		    on_cached, s);
+	else
+		share_free(s);
+}
+
+/* ------------------------------------------------------------- the messages */
+
+/* In a thread. */
 static void
 make(void *arg)
 {
-	struct summarising *sm = arg;
-	struct summary s;
-	struct arena a;
+	struct share *s = arg;
 
-	arena_init(&a);
-	summary_make(&a, sm->parts[0].octets, &s);
-	summary_encode(&sm->made, &s);
-	arena_reset(&a);
-}
+	for (size_t i = 0; i < s->n; i++) {
+		struct summary *made;
 
-static void
-on_made(void *arg)
-{
-	struct summarising *sm = arg;
-	struct summarise_item *item = &sm->items[sm->at];
-
-	store_chunk_free(&sm->chunk);
-	if (!buf_failed(&sm->made)) {
-		item->summary = decode(sm->arena, buf_slice(&sm->made));
-		if (buf_len(&sm->made) <= STORE_CACHE_MAX)
-			store_put_cache(mailbox_store(sm->m), item->uid,
-			    buf_slice(&sm->made));
+		if (s->parts[i].why != NULL)
+			continue;
+		made = arena_alloc(&s->arena, sizeof(*made));
+		summary_make(&s->arena, s->parts[i].octets, made);
+		s->items[i]->summary = made;
+		summary_encode(&s->encoded[i], made);
+		if (buf_failed(&s->encoded[i])) /* too long for the cache */
+			buf_fini(&s->encoded[i]);
 	}
-	buf_fini(&sm->made);
-	sm->at++;
-	make_next(sm);
 }
 
 static void
-on_message(void *arg, struct store_chunk *chunk)
+add_to_share(struct share *s, struct summarise_item *item, uint64_t size)
 {
-	struct summarising *sm = arg;
+	s->octets += size;
+	buf_init(&s->encoded[s->n], STORE_CACHE_MAX);
+	s->parts[s->n] = (struct store_part){ .uid = item->uid,
+		.what = STORE_OCTETS,
+		.len = UINT64_MAX };
+	s->items[s->n++] = item;
+}
 
-	sm->chunk = chunk;
-	if (sm->parts[0].why == NULL) {
-		jobs_put(sm->jobs, make, on_made, sm);
+/* What the next job is to look at; NULL: nothing, or not now. */
+static struct share *
+next_share(struct summarising *sm)
+{
+	struct share *s = NULL;
+
+	for (; sm->at < sm->n; sm->at++) {
+		struct summarise_item *item = &sm->items[sm->at];
+		const struct store_msg *msg;
+
+		if (item->summary != NULL)
+			continue;
+		msg = store_find(mailbox_store(sm->m), item->uid);
+		if (msg == NULL)
+			continue;
+		if (s == NULL) {
+			if (sm->busy > 0 && sm->octets + msg->size > OCTETS_MAX)
+				break;
+			s = xcalloc(1, sizeof(*s));
+			s->sm = sm;
+			s->m = mailbox_hold(sm->m);
+			arena_init(&s->arena);
+		} else if (s->n == SHARE ||
+		           s->octets + msg->size > SHARE_OCTETS) {
+			break;
+		}
+		add_to_share(s, item, msg->size);
+	}
+	return s;
+}
+
+static void on_made(void *arg, struct store_chunk *chunk);
+
+static void
+make_missing(struct summarising *sm)
+{
+	struct share *s;
+
+	while ((s = next_share(sm)) != NULL) {
+		sm->busy++;
+		sm->octets += s->octets;
+		store_read_look(mailbox_store(s->m), s->parts, s->n, make,
+		    on_made, s);
+	}
+	if (sm->busy > 0)
 		return;
-	}
-	store_chunk_free(&sm->chunk);
-	sm->at++;
-	make_next(sm);
-}
-
-static void
-make_next(struct summarising *sm)
-{
-	while (sm->at < sm->n && sm->items[sm->at].summary != NULL)
-		sm->at++;
-	if (sm->at < sm->n) {
-		sm->parts[0] = (struct store_part){
-			.uid = sm->items[sm->at].uid,
-			.what = STORE_OCTETS,
-			.len = UINT64_MAX,
-		};
-		store_read(mailbox_store(sm->m), sm->parts, 1, on_message, sm);
-		return;
-	}
 	sm->cb(sm->arg);
 	mailbox_release(&sm->m);
 	free(sm);
 }
 
 static void
-on_cached(void *arg, struct store_chunk *chunk)
+on_made(void *arg, struct store_chunk *chunk)
+{
+	struct share *s = arg;
+	struct summarising *sm = s->sm;
+
+	store_chunk_free(&chunk);
+	arena_join(sm->arena, &s->arena);
+	sm->busy--;
+	sm->octets -= s->octets;
+	make_missing(sm);
+	put_cache(s);
+}
+
+/* ----------------------------------------------------------------- the start */
+
+/* In a thread. */
+static void
+decode(void *arg)
 {
 	struct summarising *sm = arg;
 
-	for (size_t i = 0; i < sm->n; i++)
-		if (sm->parts[i].why == NULL)
-			sm->items[i].summary =
-			    decode(sm->arena, sm->parts[i].octets);
+	for (size_t i = 0; i < sm->n; i++) {
+		struct slice octets = sm->parts[i].octets;
+		struct summary *s;
+
+		if (octets.len == 0)
+			continue;
+		s = arena_alloc(sm->arena, sizeof(*s));
+		octets = arena_copy(sm->arena, octets);
+		if (summary_decode(sm->arena, octets, s) == 0)
+			sm->items[i].summary = s;
+	}
+}
+
+static void
+on_decoded(void *arg, struct store_chunk *chunk)
+{
+	struct summarising *sm = arg;
+
 	store_chunk_free(&chunk);
 	if (sm->cached_only)
 		sm->at = sm->n;
-	make_next(sm);
+	make_missing(sm);
 }
 
 static struct summarising *
-start(struct mailbox *m, struct jobs *jobs, struct arena *a,
-    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
+start(struct mailbox *m, struct arena *a, struct summarise_item *items,
+    size_t n, summarise_cb *cb, void *arg)
 {
 	struct summarising *sm = xcalloc(1, sizeof(*sm));
 
 	MUST(n >= 1 && n <= SUMMARISE_MAX);
 	sm->m = mailbox_hold(m);
-	sm->jobs = jobs;
 	sm->arena = a;
 	sm->items = items;
 	sm->n = n;
 	sm->cb = cb;
 	sm->arg = arg;
-	buf_init(&sm->made, SUMMARY_MAX);
 	for (size_t i = 0; i < n; i++) {
 		items[i].summary = NULL;
 		sm->parts[i] = (struct store_part){
@@ -140,20 +224,20 @@ start(struct mailbox *m, struct jobs *jobs, struct arena *a,
 			.what = STORE_CACHE,
 		};
 	}
-	store_read(mailbox_store(m), sm->parts, n, on_cached, sm);
+	store_read_look(mailbox_store(m), sm->parts, n, decode, on_decoded, sm);
 	return sm;
 }
 
 void
-summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
-    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
+summarise(struct mailbox *m, struct arena *a, struct summarise_item *items,
+    size_t n, summarise_cb *cb, void *arg)
 {
-	(void)start(m, jobs, a, items, n, cb, arg);
+	(void)start(m, a, items, n, cb, arg);
 }
 
 void
-summarise_cached(struct mailbox *m, struct jobs *jobs, struct arena *a,
+summarise_cached(struct mailbox *m, struct arena *a,
     struct summarise_item *items, size_t n, summarise_cb *cb, void *arg)
 {
-	start(m, jobs, a, items, n, cb, arg)->cached_only = true;
+	start(m, a, items, n, cb, arg)->cached_only = true;
 }

@@ -3,7 +3,8 @@
  * from the message and put there.
  *
  * For messages that came without one, or whose cache was lost or written by
- * another version.
+ * another version.  Those are read and looked at some at a time, in several
+ * jobs at once; what was made goes to the cache behind the answer.
  */
 #ifndef BACKENDD_SUMMARISE_H
 #define BACKENDD_SUMMARISE_H
@@ -12,7 +13,6 @@
 #include <stdint.h>
 
 struct arena;
-struct jobs;
 struct mailbox;
 struct summary;
 
@@ -26,18 +26,18 @@ struct summarise_item {
 typedef void summarise_cb(void *arg);
 
 enum {
-	SUMMARISE_MAX = 64 /* items at once */
+	SUMMARISE_MAX = 128 /* items at once */
 };
 
 /*
  * Never calls back from inside.  items and the arena live until then; nobody
  * else uses the arena meanwhile.
  */
-void summarise(struct mailbox *m, struct jobs *jobs, struct arena *a,
-    struct summarise_item *items, size_t n, summarise_cb *cb, void *arg);
+void summarise(struct mailbox *m, struct arena *a, struct summarise_item *items,
+    size_t n, summarise_cb *cb, void *arg);
 
 /* The same, but only from the cache: no message is read. */
-void summarise_cached(struct mailbox *m, struct jobs *jobs, struct arena *a,
+void summarise_cached(struct mailbox *m, struct arena *a,
     struct summarise_item *items, size_t n, summarise_cb *cb, void *arg);
 
 #endif

@@ -55,6 +55,26 @@ arena_again(struct arena *a)
 	a->used = 0;
 }
 
+/* Behind a's first block, in which there may be room left. */
+void
+arena_join(struct arena *a, struct arena *from)
+{
+	struct arena_block **end = &a->blocks;
+
+	if (*end != NULL)
+		end = &(*end)->next;
+	while (from->blocks != NULL) {
+		struct arena_block *b = from->blocks;
+
+		from->blocks = b->next;
+		b->next = *end;
+		*end = b;
+		end = &b->next;
+	}
+	a->used += from->used;
+	from->used = 0;
+}
+
 static struct arena_block *
 block_new(size_t size)
 {

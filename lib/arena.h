@@ -29,6 +29,9 @@ void arena_reset(struct arena *a);
 /* The same, but a small block is kept for what comes at once. */
 void arena_again(struct arena *a);
 
+/* What is in from is in a from now on; from is empty. */
+void arena_join(struct arena *a, struct arena *from);
+
 /* Aligned for any type, zeroed.  Never NULL. */
 void *arena_alloc(struct arena *a, size_t n);
 

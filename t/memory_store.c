@@ -70,6 +70,8 @@ struct call {
 	uint64_t since;
 	uint32_t if_flags;
 	struct store_part *parts;
+	const struct store_record *records;
+	store_look *look;
 	struct store_peek *peeks;
 	const char *why;
 	union {
@@ -574,6 +576,21 @@ do_read(struct call *c)
 }
 
 static void
+do_put_cache(struct call *c)
+{
+	for (size_t i = 0; i < c->n && c->why == NULL; i++) {
+		const struct store_record *r = &c->records[i];
+		struct letter *x = letters_find(&c->box->here, r->uid);
+
+		if (x == NULL || r->octets.len == 0)
+			continue;
+		free(x->cache);
+		x->cache = (uint8_t *)xstrndup(r->octets.ptr, r->octets.len);
+		x->cache_len = r->octets.len;
+	}
+}
+
+static void
 do_expunged(struct call *c)
 {
 	const struct letters *l = &c->box->gone;
@@ -645,6 +662,7 @@ do_change_call(struct memory_store *s, struct call *c)
 		case MEMORY_SYNC:
 		case MEMORY_PEEK:
 		case MEMORY_READ:
+		case MEMORY_PUT_CACHE:
 		case MEMORY_EXPUNGED:
 		case MEMORY_HELD:
 		case MEMORY_CALLS:
@@ -664,7 +682,14 @@ do_call(struct memory_store *s, struct call *c)
 		do_peek(s, c);
 		c->u.peeked(c->arg);
 	} else if (c->kind == MEMORY_READ) {
-		c->u.read(c->arg, do_read(c));
+		struct store_chunk *chunk = do_read(c);
+
+		if (c->look != NULL)
+			c->look(c->arg);
+		c->u.read(c->arg, chunk);
+	} else if (c->kind == MEMORY_PUT_CACHE) {
+		do_put_cache(c);
+		c->u.cb(c->arg, c->why);
 	} else if (c->kind == MEMORY_EXPUNGED) {
 		do_expunged(c);
 	} else if (c->kind == MEMORY_HELD) {
@@ -997,15 +1022,14 @@ sync_box(struct store_mailbox *mb, store_cb *cb, void *arg)
 }
 
 static void
-put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache)
+put_cache(struct store_mailbox *mb, const struct store_record *r, size_t n,
+    store_cb *cb, void *arg)
 {
-	struct letter *x = letters_find(&box_of(mb)->here, uid);
+	struct call *c = call_of(mb, MEMORY_PUT_CACHE, arg);
 
-	if (x == NULL)
-		return;
-	free(x->cache);
-	x->cache = (uint8_t *)xstrndup(cache.ptr, cache.len);
-	x->cache_len = cache.len;
+	c->records = r;
+	c->n = n;
+	c->u.cb = cb;
 }
 
 static bool
@@ -1016,12 +1040,13 @@ has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
 
 static void
 read_parts(struct store_mailbox *mb, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg)
+    store_look *look, store_read_cb *cb, void *arg)
 {
 	struct call *c = call_of(mb, MEMORY_READ, arg);
 
 	c->parts = parts;
 	c->n = n;
+	c->look = look;
 	c->u.read = cb;
 }
 

@@ -26,6 +26,7 @@ enum memory_call {
 	MEMORY_SYNC,
 	MEMORY_PEEK, /* from here on: those that change nothing */
 	MEMORY_READ,
+	MEMORY_PUT_CACHE,
 	MEMORY_EXPUNGED,
 	MEMORY_HELD,
 	MEMORY_CALLS

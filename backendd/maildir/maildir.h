@@ -541,12 +541,12 @@ void md_op_run(struct op *op);
 /* -------------------------------------------------------------- read.c */
 
 void md_read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg);
+    store_look *look, store_read_cb *cb, void *arg);
 void md_read_expunged(struct store_mailbox *mb, uint64_t since,
     store_gone_cb *cb, void *arg);
 void md_read_held(struct store_mailbox *mb, store_held_cb *cb, void *arg);
-void md_read_put_cache(struct store_mailbox *mb, uint32_t uid,
-    struct slice cache);
+void md_read_put_cache(struct store_mailbox *mb, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg);
 bool md_read_has_cache(const struct store_mailbox *mb,
     const struct store_msg *msg);
 void md_read_peek(struct store *st, struct store_peek *p, size_t n,

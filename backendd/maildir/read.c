@@ -60,35 +60,94 @@ md_read_has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
 	return ((const struct md_msg *)(const void *)msg)->cache != 0;
 }
 
-void
-md_read_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache)
-{
-	struct box *b = md_box_of(mb);
-	struct md_msg *m = md_index_find(&b->x, uid);
-	uint64_t place;
-	uint8_t *area;
-	struct err err;
-	int fd;
+/* Records on their way to the file. */
+struct caching {
+	struct box *box;
+	const struct store_record *records; /* the caller's */
+	size_t n;
+	uint64_t at; /* of the first, in the file */
+	bool failed;
+	store_cb *cb;
+	void *arg;
+};
 
-	if (m == NULL || cache.len == 0)
-		return;
-	fd = openat(b->dirfd, MD_CACHE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd == -1)
-		return; /* it is a cache */
-	area = xmalloc(MD_CACHE_HEAD + cache.len);
-	md_cache_make(area, uid, cache);
-	place = md_cache_place(b->cache_end, cache.len);
-	if (md_write(fd, slice_of(area, MD_CACHE_HEAD + cache.len),
-	        b->cache_end, &err) == 0) {
-		b->cache_end += MD_CACHE_HEAD + cache.len;
-		m->cache = place;
-		md_put_cached(&b->cached, uid, place);
+static int
+write_records(const struct caching *c, int fd)
+{
+	uint8_t *area = xmalloc(MD_CACHE_HEAD + STORE_CACHE_MAX);
+	uint64_t at = c->at;
+	int result = 0;
+	struct err err;
+
+	for (size_t i = 0; i < c->n && result == 0; i++) {
+		const struct store_record *r = &c->records[i];
+		size_t len = MD_CACHE_HEAD + r->octets.len;
+
+		md_cache_make(area, r->uid, r->octets);
+		result = md_write(fd, slice_of(area, len), at, &err);
+		at += len;
 	}
 	free(area);
-	close(fd);
+	return result;
+}
+
+static void
+caching_run(void *arg)
+{
+	struct caching *c = arg;
+	int fd = openat(c->box->dirfd, MD_CACHE, O_WRONLY | O_CREAT | O_CLOEXEC,
+	    0600);
+
+	c->failed = fd == -1 || write_records(c, fd) == -1;
+	if (fd != -1)
+		close(fd);
+}
+
+static void
+caching_done(void *arg)
+{
+	struct caching *c = arg;
+	struct box *b = c->box;
+	struct maildir *md = b->md;
+	uint64_t at = c->at;
+
+	for (size_t i = 0; i < c->n && !c->failed; i++) {
+		const struct store_record *r = &c->records[i];
+		struct md_msg *m = md_index_find(&b->x, r->uid);
+
+		if (m != NULL && r->octets.len > 0) {
+			m->cache = md_cache_place(at, r->octets.len);
+			md_put_cached(&b->cached, r->uid, m->cache);
+		}
+		at += MD_CACHE_HEAD + r->octets.len;
+	}
 	/* A little is lost by a crash, and no more than that is in memory. */
 	if (buf_len(&b->cached) > 64 * 1024)
 		md_op_flush_cache(b);
+	c->cb(c->arg, c->failed ? "The cache cannot be written" : NULL);
+	md_box_release(b);
+	free(c);
+	md->busy--;
+}
+
+void
+md_read_put_cache(struct store_mailbox *mb, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg)
+{
+	struct caching *c = xcalloc(1, sizeof *c);
+	struct box *b = md_box_of(mb);
+
+	*c = (struct caching){ .box = b,
+		.records = r,
+		.n = n,
+		.at = b->cache_end,
+		.cb = cb,
+		.arg = arg };
+	for (size_t i = 0; i < n; i++)
+		b->cache_end += MD_CACHE_HEAD + r[i].octets.len;
+	md_box_hold(b);
+	b->md->busy++;
+	jobs_put(b->md->env.jobs, caching_run, caching_done, c);
 }
 
 /* ---- octets ---- */
@@ -108,21 +167,19 @@ struct reading {
 	struct store_chunk *chunk;
 	bool failed;
 	struct err err;
+	store_look *look;
 	store_read_cb *cb;
 	void *arg;
 };
 
 static void
-read_cache(struct reading *r, struct store_part *part, struct reading_part *rp)
+read_cache(struct reading *r, int fd, struct store_part *part,
+    struct reading_part *rp)
 {
-	int fd = openat(r->box->dirfd, MD_CACHE, O_RDONLY | O_CLOEXEC);
 	uint8_t *area = r->chunk->octets + rp->area;
 
-	if (fd == -1)
-		return;
 	part->octets = slice_of(area + MD_CACHE_HEAD,
 	    md_cache_read(fd, rp->cache, part->uid, area));
-	close(fd);
 }
 
 static void
@@ -157,15 +214,28 @@ static void
 reading_run(void *arg)
 {
 	struct reading *r = arg;
+	int fd =
+	    -1; /* of the cache; a part of it is skipped if there is none */
 
 	for (size_t i = 0; i < r->n; i++) {
+		struct store_part *part = &r->parts[i];
+
 		if (r->places[i].skip)
 			continue;
-		if (r->parts[i].what == STORE_CACHE)
-			read_cache(r, &r->parts[i], &r->places[i]);
-		else
-			read_octets(r, &r->parts[i], &r->places[i]);
+		if (part->what == STORE_OCTETS) {
+			read_octets(r, part, &r->places[i]);
+			continue;
+		}
+		if (fd == -1)
+			fd = openat(r->box->dirfd, MD_CACHE,
+			    O_RDONLY | O_CLOEXEC);
+		if (fd != -1)
+			read_cache(r, fd, part, &r->places[i]);
 	}
+	if (fd != -1)
+		close(fd);
+	if (r->look != NULL)
+		r->look(r->arg);
 }
 
 static void
@@ -217,7 +287,7 @@ plan_part(struct box *b, struct store_part *part, struct reading_part *rp)
 
 void
 md_read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg)
+    store_look *look, store_read_cb *cb, void *arg)
 {
 	struct reading *r = xcalloc(1, sizeof *r);
 	struct box *b = md_box_of(mb);
@@ -227,6 +297,7 @@ md_read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
 		.parts = parts,
 		.places = xcalloc(n + 1, sizeof *r->places),
 		.n = n,
+		.look = look,
 		.cb = cb,
 		.arg = arg };
 	for (size_t i = 0; i < n; i++) {

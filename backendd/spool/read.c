@@ -10,6 +10,12 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
+enum {
+	CACHE_WRITE = 256 * 1024 /* octets of records written at once, about */
+};
+
+#define NO_SLOT UINT32_MAX
+
 struct reading_part {
 	struct spool_place place;
 	uint64_t offset;
@@ -33,11 +39,13 @@ struct reading {
 	struct store_chunk *chunk;
 	struct err err; /* the last damage seen, for the log */
 	bool damaged;
+	store_look *look;
 	store_read_cb *cb;
 	void *arg;
 	unsigned side; /* of mb's epoch */
 
-	int fd; /* the file open now */
+	bool tried;
+	int fd; /* the file tried last; -1: it cannot be opened */
 	uint32_t no;
 	enum store_what what;
 };
@@ -48,14 +56,15 @@ reading_open(struct reading *r, const struct reading_part *rp,
 {
 	char path[SPOOL_PATH];
 
-	if (r->fd != -1 && r->what == what &&
+	if (r->tried && r->what == what &&
 	    (what == STORE_CACHE || r->no == rp->place.no))
-		return 0;
+		return r->fd != -1 ? 0 : err_set(&r->err, "no file");
 	if (r->fd != -1)
 		close(r->fd);
 	spool_path(path, rp->place.id,
 	    what == STORE_CACHE ? SPOOL_CACHE : SPOOL_DATA, rp->place.no);
 	r->fd = openat(r->dirfd, path, O_RDONLY | O_CLOEXEC);
+	r->tried = true;
 	r->what = what;
 	r->no = rp->place.no;
 	return r->fd == -1 ? err_sys(&r->err, "opening %s", path) : 0;
@@ -173,6 +182,8 @@ reading_run(void *arg)
 	}
 	if (r->fd != -1)
 		close(r->fd);
+	if (r->look != NULL)
+		r->look(r->arg);
 }
 
 static void
@@ -235,7 +246,7 @@ plan_part(struct reading *r, struct store_part *part, struct reading_part *rp)
 
 void
 read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg)
+    store_look *look, store_read_cb *cb, void *arg)
 {
 	struct spool_mailbox *mb = spool_mailbox_of(store);
 	struct reading *r = xcalloc(1, sizeof *r);
@@ -246,6 +257,7 @@ read_read(struct store_mailbox *store, struct store_part *parts, size_t n,
 		.parts = parts,
 		.n = n,
 		.places = xcalloc(n + 1, sizeof *r->places),
+		.look = look,
 		.cb = cb,
 		.arg = arg,
 		.fd = -1 };
@@ -447,54 +459,152 @@ read_has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
 	return (msg->place[2] & 0xfffff) != 0;
 }
 
-/* Octets first, then the slot that says where they are. */
-static int
-write_cache(struct spool_mailbox *mb, uint32_t s, uint32_t uid,
-    struct slice cache, struct err *err)
+/* Records on their way to the file, and then to their slots. */
+struct caching {
+	struct spool_mailbox *mb;
+	int dirfd;
+	char id[STORE_ID_MAX + 1];
+	const struct store_record *records; /* the caller's */
+	size_t n;
+	uint32_t *slots; /* NO_SLOT: there is no such message */
+	uint64_t at;     /* of the first, in the file */
+	bool failed;
+	struct err err;
+	store_cb *cb;
+	void *arg;
+};
+
+/* What a record takes: each begins at a multiple of 8. */
+static size_t
+record_room(const struct store_record *r)
 {
-	uint64_t at = mb->cache_end;
-	uint64_t place = spool_cache_place(at, cache.len);
-	uint64_t slot = ((uint64_t)s + 1) * SPOOL_SLOT;
-	size_t total = SPOOL_CACHE_HEAD + cache.len;
+	return (SPOOL_CACHE_HEAD + r->octets.len + 7) & ~(size_t)7;
+}
+
+static int
+write_records(struct caching *c, int fd)
+{
+	uint64_t at = c->at;
+	int result = 0;
+	struct buf b;
+
+	buf_init(&b, CACHE_WRITE + SPOOL_CACHE_HEAD + STORE_CACHE_MAX + 8);
+	for (size_t i = 0; i < c->n && result == 0; i++) {
+		static const uint8_t zeros[8];
+		const struct store_record *r = &c->records[i];
+		uint8_t head[SPOOL_CACHE_HEAD];
+
+		if (c->slots[i] == NO_SLOT)
+			continue;
+		spool_cache_make(head, r->uid, r->octets);
+		buf_put(&b, head, sizeof head);
+		buf_put_slice(&b, r->octets);
+		buf_put(&b, zeros,
+		    record_room(r) - sizeof head - r->octets.len);
+		if (buf_len(&b) < CACHE_WRITE)
+			continue;
+		result =
+		    spool_write(fd, buf_data(&b), buf_len(&b), at, &c->err);
+		at += buf_len(&b);
+		buf_clear(&b);
+	}
+	if (result == 0)
+		result =
+		    spool_write(fd, buf_data(&b), buf_len(&b), at, &c->err);
+	MUST(!buf_failed(&b));
+	buf_fini(&b);
+	return result;
+}
+
+/* Nobody else writes these octets of a slot. */
+static int
+write_places(struct caching *c, int fd)
+{
+	uint64_t at = c->at;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct store_record *r = &c->records[i];
+		uint64_t place = spool_cache_place(at, r->octets.len);
+		uint64_t slot = ((uint64_t)c->slots[i] + 1) * SPOOL_SLOT;
+
+		if (c->slots[i] == NO_SLOT)
+			continue;
+		at += record_room(r);
+		if (spool_write(fd, &place, sizeof place,
+		        slot + offsetof(struct store_msg, place[2]),
+		        &c->err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+write_to(struct caching *c, enum spool_file file, int flags,
+    int (*write_it)(struct caching *c, int fd))
+{
 	char path[SPOOL_PATH];
 	int fd, result;
-	uint8_t *frame;
 
-	mb->cache_end += (total + 7) & ~(uint64_t)7;
-	spool_path(path, mb->store.id, SPOOL_CACHE, 0);
-	fd = openat(mb->sp->dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	spool_path(path, c->id, file, 0);
+	fd = openat(c->dirfd, path, O_RDWR | O_CLOEXEC | flags, 0600);
 	if (fd == -1)
-		return err_sys(err, "opening %s", path);
-	frame = xmalloc(total);
-	spool_cache_make(frame, uid, cache);
-	memcpy(frame + SPOOL_CACHE_HEAD, cache.ptr, cache.len);
-	result = spool_write(fd, frame, total, at, err);
-	free(frame);
-	close(fd);
-	if (result == -1)
-		return -1;
-	spool_path(path, mb->store.id, SPOOL_INDEX, 0);
-	fd = openat(mb->sp->dirfd, path, O_RDWR | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(err, "opening %s", path);
-	result = spool_write(fd, &place, sizeof place,
-	    slot + offsetof(struct store_msg, place[2]), err);
+		return err_sys(&c->err, "opening %s", path);
+	result = write_it(c, fd);
 	close(fd);
 	return result;
 }
 
+/* Octets first, then the slots that say where they are. */
+static void
+caching_run(void *arg)
+{
+	struct caching *c = arg;
+
+	c->failed = write_to(c, SPOOL_CACHE, O_CREAT, write_records) == -1 ||
+	            write_to(c, SPOOL_INDEX, 0, write_places) == -1;
+}
+
+static void
+caching_done(void *arg)
+{
+	struct caching *c = arg;
+	struct spool_mailbox *mb = c->mb;
+
+	if (c->failed)
+		log_warn(mb->sp->env.log, "spool: cache not written", "dir",
+		    mb->sp->dir, "mailboxid", c->id, "why", c->err.text, NULL);
+	c->cb(c->arg, c->failed ? "The cache cannot be written" : NULL);
+	free(c->slots);
+	free(c);
+	box_release(mb);
+}
+
 void
-read_put_cache(struct store_mailbox *store, uint32_t uid, struct slice cache)
+read_put_cache(struct store_mailbox *store, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg)
 {
 	struct spool_mailbox *mb = spool_mailbox_of(store);
-	const struct store_msg *m = store_find(store, uid);
-	uint32_t s;
-	struct err err;
+	struct caching *c = xcalloc(1, sizeof *c);
 
-	if (m == NULL || cache.len == 0)
-		return;
-	s = (uint32_t)((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1;
-	if (write_cache(mb, s, uid, cache, &err) == -1)
-		log_warn(mb->sp->env.log, "spool: cache not written", "dir",
-		    mb->sp->dir, "mailboxid", store->id, "why", err.text, NULL);
+	*c = (struct caching){ .mb = mb,
+		.dirfd = mb->sp->dirfd,
+		.records = r,
+		.n = n,
+		.slots = xcalloc(n + 1, sizeof *c->slots),
+		.at = mb->cache_end,
+		.cb = cb,
+		.arg = arg };
+	memcpy(c->id, store->id, sizeof c->id);
+	for (size_t i = 0; i < n; i++) {
+		const struct store_msg *m = store_find(store, r[i].uid);
+
+		c->slots[i] = NO_SLOT;
+		if (m == NULL || r[i].octets.len == 0)
+			continue;
+		c->slots[i] =
+		    (uint32_t)(((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1);
+		mb->cache_end += record_room(&r[i]);
+	}
+	box_hold(mb);
+	jobs_put(mb->sp->env.jobs, caching_run, caching_done, c);
 }

@@ -691,11 +691,12 @@ void flags_put_slot(struct change *ch, uint32_t s, const struct store_msg *m,
     size_t len);
 
 void read_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg);
+    store_look *look, store_read_cb *cb, void *arg);
 void read_expunged(struct store_mailbox *mb, uint64_t since, store_gone_cb *cb,
     void *arg);
 void read_held(struct store_mailbox *mb, store_held_cb *cb, void *arg);
-void read_put_cache(struct store_mailbox *mb, uint32_t uid, struct slice cache);
+void read_put_cache(struct store_mailbox *mb, const struct store_record *r,
+    size_t n, store_cb *cb, void *arg);
 bool read_has_cache(const struct store_mailbox *mb,
     const struct store_msg *msg);
 

@@ -46,6 +46,30 @@ test_apart(struct arena *a)
 	ok(arena_used(a) >= total, "counted");
 }
 
+static void
+test_join(void)
+{
+	struct arena a, b;
+	char *mine, *theirs, *large;
+
+	arena_init(&a);
+	arena_init(&b);
+	arena_string(&b, slice_str("theirs"));
+	large = arena_alloc(&b, 5000);
+	memset(large, 'x', 5000);
+	arena_join(&a, &b);
+	ok(b.blocks == NULL && arena_used(&b) == 0, "joined to an empty one");
+	mine = arena_string(&a, slice_str("mine"));
+	theirs = arena_string(&b, slice_str("more"));
+	arena_join(&a, &b);
+	arena_reset(&b);
+	is_str(theirs, "more", "what is joined stays");
+	is_str(mine, "mine", "so does what was there");
+	ok(large[4999] == 'x' && arena_used(&a) >= 5000, "and all is counted");
+	is_str(arena_string(&a, slice_str("next")), "next", "and it goes on");
+	arena_reset(&a);
+}
+
 int
 main(void)
 {
@@ -76,5 +100,6 @@ main(void)
 	ok(arena_used(&a) == 0 && a.blocks != NULL, "but a small one");
 	ok(zero(arena_alloc(&a, 80), 80), "zeroed again");
 	arena_reset(&a);
+	test_join();
 	return done_testing();
 }

@@ -188,8 +188,6 @@ test_fields(void)
 	a.octets = slice_str("more");
 	ok(rig_append(&rig, mb, &a, 1) == NULL && a.outcome == STORE_TAKEN,
 	    "the same UID again is refused");
-	store_put_cache(mb, 500, slice_str("another"));
-	ok(slice_is(rig_read(&rig, mb, &p), "another"), "cache is replaced");
 	rig_append_text(&rig, mb, "plain", 0);
 	p.uid = 501;
 	ok(rig_read(&rig, mb, &p).len == 0 && p.why == NULL,
@@ -200,6 +198,94 @@ test_fields(void)
 	p.uid = 499;
 	ok(rig_read(&rig, mb, &p).len == 0 && p.why != NULL,
 	    "no message is said");
+	store_close(&mb);
+}
+
+static void
+test_put_cache(void)
+{
+	static uint8_t longest[STORE_CACHE_MAX];
+	struct store_record r[] = { { 2, slice_str("second") }, { 7, { 0 } },
+		{ 8, slice_str("of nobody") }, { 1, slice_str("") },
+		{ 4, slice_of(longest, sizeof longest) },
+		{ 3, slice_str("third") } };
+	struct store_part p = { .what = STORE_CACHE };
+	struct store_append a = { .octets = slice_str("text"),
+		.cache = slice_str("first") };
+	struct store_mailbox *mb;
+
+	memset(longest, 'x', sizeof longest);
+	rig_create(&rig, "put-cache", "");
+	mb = rig_open(&rig, "put-cache");
+	for (unsigned i = 0; i < 4; i++)
+		rig_append(&rig, mb, &a, 1);
+	rig_ask(&rig);
+	store_put_cache(mb, r, NITEMS(r), rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL, "cache records are put");
+	p.uid = 1;
+	ok(slice_is(rig_read(&rig, mb, &p), "first"),
+	    "an empty one changes nothing");
+	p.uid = 2;
+	ok(slice_is(rig_read(&rig, mb, &p), "second"), "one is replaced");
+	p.uid = 3;
+	ok(slice_is(rig_read(&rig, mb, &p), "third"), "so is another");
+	p.uid = 4;
+	ok(slice_equal(rig_read(&rig, mb, &p), r[4].octets),
+	    "so is the longest");
+	rig_ask(&rig);
+	r[0].octets = slice_str("again");
+	store_put_cache(mb, r, 1, rig_cb, &rig);
+	store_close(&mb);
+	ok(rig_wait(&rig) == NULL, "it may be closed meanwhile");
+	mb = rig_open(&rig, "put-cache");
+	p.uid = 4;
+	ok(slice_equal(rig_read(&rig, mb, &p), r[4].octets),
+	    "what was put is there when it is opened again");
+	store_close(&mb);
+}
+
+struct looking {
+	struct store_part parts[2];
+	bool seen, looked;
+};
+
+static void
+look(void *arg)
+{
+	struct looking *l = arg;
+
+	l->seen =
+	    slice_is(l->parts[0].octets, "one") && l->parts[1].why != NULL;
+}
+
+static void
+on_looked(void *arg, struct store_chunk *chunk)
+{
+	struct looking *l = arg;
+
+	l->looked = l->seen;
+	rig_read_cb(&rig, chunk);
+}
+
+static void
+test_look(void)
+{
+	struct looking l = {
+		.parts = { { .uid = 1,
+		               .what = STORE_OCTETS,
+		               .len = UINT64_MAX },
+		    { .uid = 2, .what = STORE_OCTETS, .len = UINT64_MAX } }
+	};
+	struct store_mailbox *mb;
+
+	rig_create(&rig, "look", "");
+	mb = rig_open(&rig, "look");
+	rig_append_text(&rig, mb, "one", 0);
+	store_chunk_free(&rig.chunk);
+	rig_ask(&rig);
+	store_read_look(mb, l.parts, 2, look, on_looked, &l);
+	rig_wait(&rig);
+	ok(l.looked, "what is read can be looked at in the job");
 	store_close(&mb);
 }
 
@@ -748,6 +834,8 @@ test_module(const struct module *m)
 	test_sizes();
 	test_read_many();
 	test_fields();
+	test_put_cache();
+	test_look();
 	test_flags();
 	test_keyword_limits();
 	test_expunge();
