@@ -19,9 +19,12 @@
 #include "t/crash.h"
 
 enum {
+	TIES_MAX = 64,
 	KILLED = 42, /* the child's status */
 	SAY_MAX = 3  /* lines */
 };
+
+#define TIES "ties" /* pairs of directories, in the shadow */
 
 static int calls_left; /* before the armed one */
 static int calls_made;
@@ -211,25 +214,23 @@ shadow_take(int fd, char fresh[CRASH_PATH], char path[CRASH_PATH])
 	close(to);
 }
 
+/* The disk itself is of no interest. */
 static int
-sync_call(int fd, int (*real)(int))
+sync_call(int fd)
 {
 	char fresh[CRASH_PATH], path[CRASH_PATH];
-	int result = 0;
 
 	if (tick())
 		return -1;
 	if (shadow != NULL) {
 		pthread_mutex_lock(&shadow_lock);
 		shadow_take(fd, fresh, path);
-		result = real(fd);
-		if (result == 0)
-			MUST(real_rename(fresh, path) == 0);
+		MUST(real_rename(fresh, path) == 0);
 		pthread_mutex_unlock(&shadow_lock);
 	}
-	if (result == 0 && on_sync != NULL)
+	if (on_sync != NULL)
 		on_sync(fd);
-	return result;
+	return 0;
 }
 
 /* A directory and what is below it; as deep as what is tested makes them. */
@@ -320,8 +321,58 @@ WRAP(int, unlinkat, (int fd, const char *name, int flags), hold(fd, name), fd,
     name, flags)
 WRAP(int, rename, (const char *from, const char *to), hold(AT_FDCWD, to), from,
     to)
-WRAP(int, renameat, (int a, const char *from, int b, const char *to),
-    hold(b, to), a, from, b, to)
+WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags),
+    NOTHING, a, from, b, to, flags)
+WRAP(int, futimens, (int fd, const struct timespec times[2]), NOTHING, fd,
+    times)
+
+/* The directory that the directory of that name is in; 0: it is not there. */
+static unsigned long
+above(int dirfd, const char *name)
+{
+	char path[CRASH_PATH];
+	struct stat st;
+
+	MUST(snprintf(path, sizeof path, "%s/..", name) < CRASH_PATH);
+	return fstatat(dirfd, path, &st, 0) == 0 ? (unsigned long)st.st_ino : 0;
+}
+
+/* A disk remembers the rename of a directory whole, or not at all. */
+static void
+tie(unsigned long from, unsigned long to)
+{
+	char path[CRASH_PATH], line[64];
+	struct stat st;
+	int fd, n;
+
+	n = snprintf(line, sizeof line, "%lu %lu\n", from, to);
+	MUST(snprintf(path, sizeof path, "%s/" TIES, shadow) < CRASH_PATH);
+	fd = real_open(path, O_WRONLY | O_CREAT);
+	MUST(fd != -1 && fstat(fd, &st) == 0);
+	MUST(real_pwrite(fd, line, (size_t)n, st.st_size) == n);
+	close(fd);
+}
+
+int
+renameat(int a, const char *from, int b, const char *to)
+{
+	unsigned long was;
+	int result;
+	REAL(int, "renameat", (int, const char *, int, const char *));
+
+	if (tick())
+		return -1;
+	hold(b, to);
+	if (shadow == NULL)
+		return real(a, from, b, to);
+	pthread_mutex_lock(&shadow_lock);
+	was = above(a, from);
+	result = real(a, from, b, to);
+	if (was != 0 && result == 0)
+		tie(was, above(b, to));
+	pthread_mutex_unlock(&shadow_lock);
+	return result;
+}
 
 /* It says why by what it returns. */
 int
@@ -335,15 +386,13 @@ posix_fallocate(int fd, off_t at, off_t n)
 int
 fsync(int fd)
 {
-	REAL(int, "fsync", (int));
-	return sync_call(fd, real);
+	return sync_call(fd);
 }
 
 int
 fdatasync(int fd)
 {
-	REAL(int, "fdatasync", (int));
-	return sync_call(fd, real);
+	return sync_call(fd);
 }
 
 /* Only to files: a loop wakes itself by this, and we report by it. */
@@ -408,6 +457,8 @@ struct loss {
 	uint32_t mix;
 	struct found *found;
 	size_t nfound, max;
+	unsigned long ties[TIES_MAX][2];
+	size_t nties;
 };
 
 /* As deep as what is tested makes directories. */
@@ -455,11 +506,49 @@ found_path(const struct loss *l, unsigned long ino)
 	return NULL;
 }
 
+static void
+read_ties(struct loss *l)
+{
+	char path[CRASH_PATH];
+	FILE *f;
+
+	MUST(snprintf(path, sizeof path, "%s/" TIES, l->shadow) < CRASH_PATH);
+	f = fopen(path, "r");
+	while (f != NULL && l->nties < TIES_MAX &&
+	       fscanf(f, "%lu %lu\n", &l->ties[l->nties][0],
+	           &l->ties[l->nties][1]) == 2)
+		l->nties++;
+	MUST(l->nties < TIES_MAX);
+	if (f != NULL)
+		fclose(f);
+}
+
+/* The least of those that it is tied to, by any number of ties. */
+static unsigned long
+least_tied(const struct loss *l, unsigned long ino)
+{
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < l->nties; i++) {
+			const unsigned long *t = l->ties[i];
+
+			again |= t[0] == ino && t[1] < ino;
+			again |= t[1] == ino && t[0] < ino;
+			if (t[0] == ino || t[1] == ino)
+				ino = t[0] < t[1] ? t[0] : t[1];
+		}
+	}
+	return ino;
+}
+
 /* Has it reached the disk as it was at the end? */
 static bool
 is_lucky(const struct loss *l, unsigned long ino)
 {
-	uint32_t x = (uint32_t)ino * 2654435761u ^ l->mix * 2246822519u;
+	uint32_t x =
+	    (uint32_t)least_tied(l, ino) * 2654435761u ^ l->mix * 2246822519u;
 
 	x ^= x >> 15;
 	x *= 2654435761u;
@@ -534,6 +623,7 @@ crash_lose(const char *shadow_dir, const char *from, const char *to,
 	struct stat st;
 
 	MUST(stat(from, &st) == 0);
+	read_ties(&l);
 	if (mix != 0)
 		find_all(&l, from);
 	make_dir(&l, (unsigned long)st.st_ino, to);

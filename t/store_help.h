@@ -40,7 +40,8 @@ struct rig {
 
 static inline int
 rig_start_with(struct rig *r, const struct store_module *module,
-    const struct store_options *options, const char *dir)
+    const struct store_options *options, const struct store_naming *naming,
+    const char *dir)
 {
 	struct store_env env;
 	struct err err;
@@ -52,6 +53,7 @@ rig_start_with(struct rig *r, const struct store_module *module,
 	env = (struct store_env){ .loop = r->loop,
 		.jobs = r->jobs,
 		.log = r->log,
+		.naming = naming,
 		.key_days = 3,
 		.options = *options };
 	if (store_start(&r->store, module, &env, dir, &err) == -1) {
@@ -66,7 +68,7 @@ rig_start(struct rig *r, const struct store_module *module, const char *dir)
 {
 	static const struct store_options plain;
 
-	return rig_start_with(r, module, &plain, dir);
+	return rig_start_with(r, module, &plain, NULL, dir);
 }
 
 static inline void
@@ -580,7 +582,8 @@ struct work {
 	struct store_mailbox *box[MODEL_BOXES];
 	const struct store_module *module;
 	struct store_options options;
-	char dir[160];
+	const struct store_naming *naming;
+	char dir[512];
 };
 
 static inline void
@@ -868,7 +871,7 @@ work_start(struct work *w, const struct store_module *module, const char *dir)
 	w->module = module;
 	snprintf(w->dir, sizeof w->dir, "%s", dir);
 	w->model.hold = w->options.hold_seconds > 0;
-	return rig_start_with(&w->rig, module, &w->options, dir);
+	return rig_start_with(&w->rig, module, &w->options, w->naming, dir);
 }
 
 static inline void
@@ -876,7 +879,8 @@ work_restart(struct work *w)
 {
 	work_close(w);
 	rig_stop(&w->rig);
-	MUST(rig_start_with(&w->rig, w->module, &w->options, w->dir) == 0);
+	MUST(rig_start_with(&w->rig, w->module, &w->options, w->naming,
+	         w->dir) == 0);
 	for (unsigned i = 0; i < MODEL_BOXES; i++)
 		if (w->model.box[i].there)
 			work_open(w, i);

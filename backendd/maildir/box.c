@@ -112,7 +112,7 @@ md_box_hurt(struct box *b)
 
 	if (b->hurt)
 		return;
-	b->hurt = true;
+	b->hurt = b->store.damaged = true;
 	b->md->store.counts.damaged_mailboxes++;
 	log_err(b->md->env.log, "maildir: files are not where they should be",
 	    "dir", b->md->dir, "mailboxid", b->store.id, NULL);
@@ -216,6 +216,37 @@ box_new(struct maildir *md, const char *id)
 	return b;
 }
 
+struct reopening {
+	struct maildir *md;
+	char id[STORE_ID_MAX + 1];
+	store_open_cb *cb;
+	void *arg;
+};
+
+static void
+reopen(void *arg)
+{
+	struct reopening *r = arg;
+
+	md_box_open(&r->md->store, r->id, r->cb, r->arg);
+	r->md->busy--;
+	free(r);
+}
+
+/* When it has gone: what is hurt is not opened as it was. */
+static void
+open_anew(struct box *b, store_open_cb *cb, void *arg)
+{
+	struct reopening *r = xcalloc(1, sizeof *r);
+
+	MUST(b->gone == NULL);
+	*r = (struct reopening){ .md = b->md, .cb = cb, .arg = arg };
+	memcpy(r->id, b->store.id, sizeof r->id);
+	b->md->busy++;
+	b->gone = reopen;
+	b->gone_arg = r;
+}
+
 /* One that is closed and not gone yet is as it was, and open again. */
 void
 md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
@@ -226,6 +257,10 @@ md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 	struct opening *o;
 
 	MUST(b == NULL || b->closed);
+	if (b != NULL && b->hurt) {
+		open_anew(b, cb, arg);
+		return;
+	}
 	if (b != NULL && b->opening != NULL) {
 		b->closed = false;
 		b->opening->cb = cb;
@@ -250,6 +285,7 @@ md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 		.path = o->path,
 		.id = o->id,
 		.dirfd = -1,
+		.compact_min = md->compact_min,
 		.now = loop_wall(md->env.loop).ms / 1000 };
 	b->opening = o->again ? NULL : o;
 	md_box_hold(b);

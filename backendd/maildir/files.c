@@ -113,6 +113,50 @@ md_mkdir(int dirfd, const char *path, struct err *err)
 	return 0;
 }
 
+/* The part of path before slash. */
+static const char *
+part_of(char part[MD_PATH], const char *path, const char *slash)
+{
+	size_t n = (size_t)(slash - path);
+
+	MUST(n < MD_PATH);
+	memcpy(part, path, n);
+	part[n] = '\0';
+	return part;
+}
+
+/* Each is synced before there is one in it. */
+int
+md_make_parents(int rootfd, const char *path, struct err *err)
+{
+	const char *slash = path;
+	char part[MD_PATH], above[MD_PATH] = ".";
+
+	while ((slash = strchr(slash + 1, '/')) != NULL) {
+		part_of(part, path, slash);
+		if (mkdirat(rootfd, part, 0700) == 0) {
+			if (md_sync_dir(rootfd, above, err) == -1)
+				return -1;
+		} else if (errno != EEXIST) {
+			return err_sys(err, "making %s", part);
+		}
+		memcpy(above, part, sizeof above);
+	}
+	return 0;
+}
+
+int
+md_sync_parents(int rootfd, const char *path, struct err *err)
+{
+	const char *slash = path;
+	char part[MD_PATH];
+
+	while ((slash = strchr(slash + 1, '/')) != NULL)
+		if (md_sync_dir(rootfd, part_of(part, path, slash), err) == -1)
+			return -1;
+	return md_sync_dir(rootfd, ".", err);
+}
+
 /* Three levels, as deep as a mailbox is. */
 static int
 remove_in(int dirfd, const char *path, unsigned depth, struct err *err)

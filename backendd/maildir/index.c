@@ -16,7 +16,6 @@
 enum {
 	FRAME = 12,                   /* magic, length, checksum */
 	LOG_MAX = 2047 * 1024 * 1024, /* octets of a log that is read */
-	COMPACT_MIN = 64 * 1024,      /* octets: less is no trouble */
 	SNAPSHOT_RECORD = 1024 * 1024 /* octets, about */
 };
 
@@ -753,13 +752,13 @@ put_snapshot(struct buf *all, const struct index *x)
 }
 
 int
-md_index_compact(int dirfd, struct index *x, struct err *err)
+md_index_compact(int dirfd, struct index *x, uint64_t min, struct err *err)
 {
 	struct buf all;
 	int result = 0;
 
-	if (x->end != 0 &&
-	    (x->end < COMPACT_MIN || x->end / 4 < x->n * 256 + x->ngone * 40))
+	if (min > 0 && x->end > 0 &&
+	    (x->end < min || x->end / 4 < x->n * 256 + x->ngone * 40))
 		return 0;
 	buf_init(&all, LOG_MAX);
 	put_snapshot(&all, x);

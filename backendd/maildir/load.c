@@ -18,7 +18,7 @@
 enum {
 	NOTE_VERSION = 1,
 	NOTE_MAX = STORE_META_MAX + 1024,
-	MOVING_MAX = 64 * 1024,
+	MOVING_MAX = STORE_ITEMS_MAX * (MD_NAME + 16) + 4096,
 	MODSEQ_STEP = 1000, /* a second of these: no log had as many */
 	SCANS = 3
 };
@@ -99,20 +99,28 @@ moving_path(char path[STORE_ID_MAX + 16], const char *id)
 	snprintf(path, STORE_ID_MAX + 16, ".moving/%s", id);
 }
 
+void
+md_moving_put(struct md_moving *m, uint32_t uid, const char *name)
+{
+	wire_put_u32(&m->items, uid);
+	wire_put_str(&m->items, name);
+}
+
 int
-md_moving_begin(int rootfd, const char *id, const uint8_t nonce[16],
-    const char *to, const uint32_t *uids, size_t n, struct err *err)
+md_moving_begin(int rootfd, const char *id, const struct md_moving *m,
+    struct err *err)
 {
 	char path[STORE_ID_MAX + 16];
 	struct buf b;
 	int fd, result;
 
 	buf_init(&b, MOVING_MAX);
-	wire_put_slice(&b, slice_of(nonce, 16));
-	wire_put_str(&b, to);
-	for (size_t i = 0; i < n; i++)
-		wire_put_u32(&b, uids[i]);
+	wire_put_slice(&b, slice_of(m->nonce, 16));
+	wire_put_str(&b, m->to);
+	wire_put_str(&b, m->to_id);
+	buf_put_slice(&b, buf_slice(&m->items));
 	put_checked(&b);
+	MUST(!buf_failed(&b));
 	moving_path(path, id);
 	fd = openat(rootfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 	    0600);
@@ -144,56 +152,123 @@ md_moving_end(int rootfd, const char *id, bool sync)
 		return;
 }
 
+/* The head of it; w is then before the items. */
+struct moving {
+	struct buf b;
+	struct slice nonce, to, to_id;
+	struct wire w;
+};
+
+/* false: there is none, or it was not written whole, and so not begun. */
 static bool
-was_moved(int rootfd, struct slice nonce, struct slice to)
-{
-	char path[MD_PATH];
-	bool found;
-	int fd;
-
-	if (nonce.len != 16 || to.len >= MD_PATH)
-		return false;
-	snprintf(path, sizeof path, "%.*s", (int)to.len, (const char *)to.ptr);
-	fd = openat(rootfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return false;
-	found = md_index_has_nonce(fd, nonce.ptr);
-	close(fd);
-	return found;
-}
-
-/* If it is in the other mailbox, it goes from this one. */
-static void
-finish_moving(struct md_load *l, struct buf *record)
+moving_read(int rootfd, const char *id, struct moving *m, bool *failed,
+    struct err *err)
 {
 	char path[STORE_ID_MAX + 16];
-	struct slice s, nonce, to;
-	struct err err;
-	struct wire w;
-	struct buf b;
+	struct slice s;
 	bool missing;
 
-	moving_path(path, l->id);
-	if (md_read_file(l->rootfd, path, MOVING_MAX, &b, &missing, &err) == -1)
-		return;
-	s = buf_slice(&b);
-	if (take_checked(&s)) {
-		wire_init(&w, s);
-		nonce = wire_slice(&w);
-		to = wire_slice(&w);
-		if (!w.failed && was_moved(l->rootfd, nonce, to))
-			while (w.rest.len > 0 && !w.failed) {
-				uint32_t uid = wire_u32(&w);
-
-				if (md_index_find(&l->x, uid) != NULL)
-					md_put_expunge(record, uid,
-					    l->x.highestmodseq + 1, true);
-			}
+	moving_path(path, id);
+	*failed = false;
+	if (md_read_file(rootfd, path, MOVING_MAX, &m->b, &missing, err) ==
+	    -1) {
+		*failed = !missing;
+		return false;
 	}
-	buf_fini(&b);
+	s = buf_slice(&m->b);
+	if (take_checked(&s)) {
+		wire_init(&m->w, s);
+		m->nonce = wire_slice(&m->w);
+		m->to = wire_slice(&m->w);
+		m->to_id = wire_slice(&m->w);
+		if (!m->w.failed && m->nonce.len == 16 && m->to.len < MD_PATH &&
+		    m->to_id.len <= STORE_ID_MAX)
+			return true;
+	}
+	buf_fini(&m->b);
+	return false;
+}
+
+int
+md_moving_to(int rootfd, const char *id, char to_id[STORE_ID_MAX + 1],
+    struct err *err)
+{
+	struct moving m;
+	bool failed;
+
+	to_id[0] = '\0';
+	if (!moving_read(rootfd, id, &m, &failed, err))
+		return failed ? -1 : 0;
+	snprintf(to_id, STORE_ID_MAX + 1, "%.*s", (int)m.to_id.len,
+	    (const char *)m.to_id.ptr);
+	buf_fini(&m.b);
+	return 0;
+}
+
+/* The directory of the other mailbox; -1: it is not there. */
+static int
+open_other(const struct md_load *l, const struct moving *m)
+{
+	char path[MD_PATH];
+	struct md_note note;
+	struct err err;
+	bool missing, same = false;
+	int fd;
+
+	snprintf(path, sizeof path, "%.*s", (int)m->to.len,
+	    (const char *)m->to.ptr);
+	fd = openat(l->rootfd, l->moved_to != NULL ? l->moved_to : path,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd != -1 && md_note_read(fd, &note, &missing, &err) == 0) {
+		same = slice_is(m->to_id, note.id);
+		buf_fini(&note.meta);
+	}
+	if (fd != -1 && !same)
+		close(fd);
+	return same ? fd : -1;
+}
+
+/* What is in the other mailbox goes from this one. */
+static void
+put_moved(struct md_load *l, struct moving *m, int fd, struct buf *record)
+{
+	bool all = md_index_has_nonce(fd, m->nonce.ptr);
+	char name[MD_NAME + 1], path[MD_FILE];
+
+	while (m->w.rest.len > 0) {
+		uint32_t uid = wire_u32(&m->w);
+		struct slice s = wire_slice(&m->w);
+
+		if (m->w.failed || s.len > MD_NAME)
+			return;
+		snprintf(name, sizeof name, "%.*s", (int)s.len,
+		    (const char *)s.ptr);
+		if (md_index_find(&l->x, uid) != NULL &&
+		    (all || md_locate(fd, name, path)))
+			md_put_expunge(record, uid, l->x.highestmodseq + 1,
+			    true);
+	}
+}
+
+static int
+finish_moving(struct md_load *l, struct buf *record, struct err *err)
+{
+	struct moving m;
+	bool failed;
+	int fd;
+
+	if (!moving_read(l->rootfd, l->id, &m, &failed, err))
+		return failed ? -1 : 0;
+	fd = open_other(l, &m);
+	if (fd != -1) {
+		put_moved(l, &m, fd, record);
+		close(fd);
+	}
+	buf_fini(&m.b);
 	if (buf_len(record) > 0)
 		md_put_head(record, l->x.uidvalidity, l->x.uidnext, l->x.recent,
 		    l->x.highestmodseq + 1);
+	return 0;
 }
 
 /* ---- loading ---- */
@@ -230,7 +305,8 @@ rebuild(struct md_load *l, uint32_t uidvalidity, struct err *err)
 	l->x.highestmodseq = (uint64_t)l->now * MODSEQ_STEP;
 	md_uids_free(&u);
 	l->rebuilt = true;
-	return l->look ? 0 : md_index_compact(l->dirfd, &l->x, err);
+	return l->look ? 0
+	               : md_index_compact(l->dirfd, &l->x, l->compact_min, err);
 }
 
 static void
@@ -275,8 +351,9 @@ bring_up_to_date(struct md_load *l, struct err *err)
 	int result;
 
 	buf_init(&record, MD_RECORD_MAX);
-	finish_moving(l, &record);
-	result = make_so(l, buf_slice(&record), err);
+	result = finish_moving(l, &record, err);
+	if (result == 0)
+		result = make_so(l, buf_slice(&record), err);
 	if (result == 0 && !l->look)
 		md_moving_end(l->rootfd, l->id, false);
 	for (int i = 0; result == 0 && again && i < SCANS; i++) {
@@ -290,7 +367,7 @@ bring_up_to_date(struct md_load *l, struct err *err)
 	if (changed || l->rebuilt ||
 	    faccessat(l->dirfd, "dovecot-uidlist", F_OK, 0) == -1)
 		md_uids_fix(l->dirfd, &l->x);
-	return md_index_compact(l->dirfd, &l->x, err);
+	return md_index_compact(l->dirfd, &l->x, l->compact_min, err);
 }
 
 static int

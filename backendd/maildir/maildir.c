@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "lib/xalloc.h"
 
 #define STORE_MAGIC 0x6d644469u
+#define MD_ROOT     "root" /* in .trash/ID: the path of an INBOX */
 
 enum {
 	POLL_MS = 1000, /* between looks at what others did */
@@ -96,7 +98,7 @@ make_in(struct making *m, int dirfd, struct err *err)
 	x.uidvalidity = m->uidvalidity;
 	x.uidnext = m->uidnext != 0 ? m->uidnext : 1;
 	x.highestmodseq = m->highestmodseq != 0 ? m->highestmodseq : 1;
-	result = md_index_compact(dirfd, &x, err);
+	result = md_index_compact(dirfd, &x, 0, err);
 	if (result == 0 && !u.there)
 		md_uids_fix(dirfd, &x);
 	if (result == 0)
@@ -104,42 +106,6 @@ make_in(struct making *m, int dirfd, struct err *err)
 		    slice_of(m->meta, m->meta_len), err);
 	md_index_fini(&x);
 	return result;
-}
-
-/* Of the path, from the top, as far as they are missing; all are synced. */
-static int
-make_path(int rootfd, const char *path, struct err *err)
-{
-	const char *slash = path;
-	char part[MD_PATH];
-
-	if (md_sync_dir(rootfd, ".", err) == -1)
-		return -1;
-	while (slash != NULL) {
-		slash = strchr(slash + 1, '/');
-		if (slash == NULL)
-			return md_mkdir(rootfd, path, err);
-		memcpy(part, path, (size_t)(slash - path));
-		part[slash - path] = '\0';
-		if (md_mkdir(rootfd, part, err) == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-sync_path(int rootfd, const char *path, struct err *err)
-{
-	const char *slash = path;
-	char part[MD_PATH];
-
-	while ((slash = strchr(slash + 1, '/')) != NULL) {
-		memcpy(part, path, (size_t)(slash - path));
-		part[slash - path] = '\0';
-		if (md_sync_dir(rootfd, part, err) == -1)
-			return -1;
-	}
-	return md_sync_dir(rootfd, ".", err);
 }
 
 /* Courier's and Dovecot's mark of what is below an INBOX. */
@@ -162,7 +128,8 @@ make(struct making *m, struct err *err)
 {
 	int dirfd, result;
 
-	if (make_path(m->rootfd, m->path, err) == -1)
+	if (md_make_parents(m->rootfd, m->path, err) == -1 ||
+	    md_mkdir(m->rootfd, m->path, err) == -1)
 		return -1;
 	dirfd = openat(m->rootfd, m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd == -1)
@@ -171,7 +138,7 @@ make(struct making *m, struct err *err)
 	result = make_in(m, dirfd, err);
 	close(dirfd);
 	if (result == 0)
-		result = sync_path(m->rootfd, m->path, err);
+		result = md_sync_parents(m->rootfd, m->path, err);
 	return result;
 }
 
@@ -248,30 +215,78 @@ struct destroying {
 	int rootfd;
 	char id[STORE_ID_MAX + 1];
 	char *path; /* NULL: it is not there */
-	bool failed;
+	bool failed, left;
 	struct err err;
 	store_cb *cb;
 	void *arg;
 };
 
-/* An INBOX has others within: only what is its own goes. */
+/*
+ * An INBOX has others within: only what is its own goes, and that it is to go
+ * is written down before, so that it goes whole or not at all.
+ */
+static const char *const own[] = { MD_MAILBOX, "cur", "new", "tmp", MD_INDEX,
+	MD_CACHE, "dovecot-uidlist", "dovecot-keywords" };
+
+/* Those that are not there are no error. */
+static int
+move_own(int rootfd, const char *from, const char *to, struct err *err)
+{
+	char a[MD_PATH + 32], b[MD_PATH + 32];
+
+	for (size_t i = 0; i < NITEMS(own); i++) {
+		snprintf(a, sizeof a, "%s/%s", from, own[i]);
+		snprintf(b, sizeof b, "%s/%s", to, own[i]);
+		if (renameat(rootfd, a, rootfd, b) == -1 && errno != ENOENT)
+			return err_sys(err, "renaming %s", a);
+	}
+	return md_sync_dir(rootfd, from, err);
+}
+
+static int
+write_root(int rootfd, const char *trash, const char *path, struct err *err)
+{
+	int fd, result;
+
+	if (md_mkdir(rootfd, trash, err) == -1 ||
+	    md_sync_dir(rootfd, ".trash", err) == -1)
+		return -1;
+	fd = openat(rootfd, trash, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return err_sys(err, "opening %s", trash);
+	result = md_replace(fd, MD_ROOT, slice_str(path), err);
+	close(fd);
+	return result;
+}
+
 static int
 empty_root(struct destroying *d, const char *trash, struct err *err)
 {
-	static const char *const own[] = { "cur", "new", "tmp", MD_INDEX,
-		MD_CACHE, "dovecot-uidlist", "dovecot-keywords", MD_MAILBOX };
-	char from[MD_PATH + 32], to[MD_PATH];
+	char root[STORE_ID_MAX + 32];
+	struct err other;
 
-	if (md_mkdir(d->rootfd, trash, err) == -1)
-		return -1;
-	for (size_t i = 0; i < NITEMS(own); i++) {
-		snprintf(from, sizeof from, "%s/%s", d->path, own[i]);
-		snprintf(to, sizeof to, "%s/%s", trash, own[i]);
-		if (renameat(d->rootfd, from, d->rootfd, to) == -1 &&
-		    errno != ENOENT)
-			return err_sys(err, "renaming %s", from);
-	}
-	return md_sync_dir(d->rootfd, d->path, err);
+	if (write_root(d->rootfd, trash, d->path, err) == 0 &&
+	    move_own(d->rootfd, d->path, trash, err) == 0)
+		return 0;
+	/* As it was; if that cannot be, the next start makes an end of it. */
+	snprintf(root, sizeof root, "%s/" MD_ROOT, trash);
+	if (move_own(d->rootfd, trash, d->path, &other) == 0)
+		unlinkat(d->rootfd, root, 0);
+	return -1;
+}
+
+static int
+rename_whole(struct destroying *d, const char *trash, struct err *err)
+{
+	if (renameat(d->rootfd, d->path, d->rootfd, trash) == -1)
+		return errno == ENOENT ? 0
+		                       : err_sys(err, "renaming %s", d->path);
+	if (md_sync_parents(d->rootfd, d->path, err) == 0 &&
+	    md_sync_dir(d->rootfd, ".trash", err) == 0)
+		return 0;
+	if (renameat(d->rootfd, trash, d->rootfd, d->path) == -1)
+		return err_sys(err, "renaming %s", trash);
+	return -1;
 }
 
 static int
@@ -284,16 +299,11 @@ destroy_at(struct destroying *d, struct err *err)
 	int result;
 
 	snprintf(trash, sizeof trash, ".trash/%s", d->id);
-	if (!below)
-		result = empty_root(d, trash, err);
-	else if (renameat(d->rootfd, d->path, d->rootfd, trash) == -1 &&
-	         errno != ENOENT)
-		return err_sys(err, "renaming %s", d->path);
-	else
-		result = sync_path(d->rootfd, d->path, err);
-	if (result == 0 && md_sync_dir(d->rootfd, ".trash", err) == -1)
-		return -1;
-	return result == 0 ? md_remove(d->rootfd, trash, err) : -1;
+	result =
+	    below ? rename_whole(d, trash, err) : empty_root(d, trash, err);
+	/* What stays there goes at the next start. */
+	d->left = result == 0 && md_remove(d->rootfd, trash, err) == -1;
+	return result;
 }
 
 static void
@@ -302,7 +312,8 @@ destroying_run(void *arg)
 	struct destroying *d = arg;
 
 	d->failed = d->path != NULL && destroy_at(d, &d->err) == -1;
-	md_moving_end(d->rootfd, d->id, false);
+	if (!d->failed)
+		md_moving_end(d->rootfd, d->id, false);
 }
 
 static void
@@ -311,7 +322,7 @@ destroying_done(void *arg)
 	struct destroying *d = arg;
 	struct maildir *md = d->md;
 
-	if (d->failed)
+	if (d->failed || d->left)
 		log_err(md->env.log, "maildir: mailbox not removed", "dir",
 		    md->dir, "mailboxid", d->id, "why", d->err.text, NULL);
 	if (d->failed)
@@ -429,6 +440,92 @@ find_one(void *arg, const char *path, const char *name, struct err *err)
 	return 0;
 }
 
+/* What was being destroyed at a crash is, now, to the end. */
+static int
+finish_destroying(struct maildir *md, const char *id, struct err *err)
+{
+	char trash[STORE_ID_MAX + 16], root[STORE_ID_MAX + 32], path[MD_PATH];
+	struct md_note note;
+	struct err other;
+	bool missing;
+	struct buf b;
+	int fd;
+
+	snprintf(trash, sizeof trash, ".trash/%s", id);
+	snprintf(root, sizeof root, "%s/" MD_ROOT, trash);
+	if (md_read_file(md->dirfd, root, MD_PATH - 1, &b, &missing, err) == -1)
+		return missing ? 0 : -1;
+	snprintf(path, sizeof path, "%.*s", (int)buf_len(&b),
+	    (const char *)buf_data(&b));
+	buf_fini(&b);
+	fd = openat(md->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	missing = false;
+	note.id[0] = '\0';
+	if (md_note_read(fd, &note, &missing, &other) == 0)
+		buf_fini(&note.meta);
+	close(fd);
+	/* Another has been made there since? */
+	if (!missing && strcmp(note.id, id) != 0)
+		return 0;
+	return move_own(md->dirfd, path, trash, err);
+}
+
+/*
+ * Before anything is looked at: what of a move that a crash broke off is in
+ * both mailboxes is in one.
+ */
+static int
+finish_move(struct maildir *md, const char *id, struct err *err)
+{
+	const char *path = map_find(&md->paths, slice_str(id)), *to;
+	struct md_load l = { .rootfd = md->dirfd,
+		.path = path,
+		.id = id,
+		.compact_min = MD_COMPACT_MIN,
+		.now = loop_wall(md->env.loop).ms / 1000 };
+	char to_id[STORE_ID_MAX + 1];
+
+	if (path == NULL) {
+		md_moving_end(md->dirfd, id, false);
+		return 0;
+	}
+	if (md_moving_to(md->dirfd, id, to_id, err) == -1)
+		return -1;
+	to = map_find(&md->paths, slice_str(to_id));
+	l.moved_to = to;
+	if (md_load(&l, err) == -1) {
+		log_err(md->env.log, "maildir: mailbox cannot be opened", "dir",
+		    md->dir, "mailboxid", id, "why", err->text, NULL);
+		return 0; /* again when it is opened */
+	}
+	md_load_fini(&l);
+	return 0;
+}
+
+typedef int start_visit(struct maildir *md, const char *id, struct err *err);
+
+static int
+each_in(struct maildir *md, const char *dir, start_visit *visit,
+    struct err *err)
+{
+	int fd = openat(md->dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *e;
+	int result = 0;
+	DIR *d;
+
+	if (fd == -1)
+		return errno == ENOENT ? 0 : err_sys(err, "opening %s", dir);
+	d = fdopendir(fd);
+	MUST(d != NULL);
+	while (result == 0 && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.' && strlen(e->d_name) <= STORE_ID_MAX)
+			result = visit(md, e->d_name, err);
+	closedir(d);
+	return result;
+}
+
 static int
 prepare(struct maildir *md, struct err *err)
 {
@@ -437,14 +534,18 @@ prepare(struct maildir *md, struct err *err)
 	md->dirfd = open(md->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (md->dirfd == -1)
 		return err_sys(err, "opening %s", md->dir);
-	if (md_remove(md->dirfd, ".trash", err) == -1 ||
+	if (each_in(md, ".trash", finish_destroying, err) == -1 ||
+	    md_remove(md->dirfd, ".trash", err) == -1 ||
 	    md_mkdir(md->dirfd, ".trash", err) == -1 ||
 	    md_mkdir(md->dirfd, ".moving", err) == -1 ||
 	    md_mkdir(md->dirfd, ".public", err) == -1 ||
 	    md_mkdir(md->dirfd, ".by-id", err) == -1 ||
 	    md_sync_dir(md->dirfd, ".", err) == -1)
 		return -1;
-	return md_walk(md->dirfd, md->pattern, find_one, md, err);
+	if (md_walk(md->dirfd, md->pattern, find_one, md, err) == -1)
+		return -1;
+	return md->options.look_only ? 0
+	                             : each_in(md, ".moving", finish_move, err);
 }
 
 static void
@@ -491,6 +592,7 @@ start(struct store **stp, const struct store_env *env, const char *dir,
 	md->dir = xstrdup(dir);
 	md->pattern = xstrdup(env->layout != NULL ? env->layout : MD_LAYOUT);
 	md->dirfd = -1;
+	md->compact_min = MD_COMPACT_MIN;
 	map_init(&md->paths);
 	map_init(&md->open);
 	TAILQ_INIT(&md->boxes);

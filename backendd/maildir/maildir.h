@@ -17,7 +17,7 @@
  *	backendd-cache     cache records
  *
  * The index is a log: each change is one record, and the state is what all of
- * them make (struct index).  A change (struct op) runs in a job: octets are
+ * them make (struct index).  A change (struct md_op) runs in a job: octets are
  * written to tmp and synced, the record is written and synced (now the change
  * is made), files get their new places (the settling) and directories are
  * synced.  Then the loop applies the record to the index that it shows.  When
@@ -60,6 +60,7 @@ enum {
 	MD_PATH = 1024,     /* room for a mailbox's path below the partition */
 	MD_LETTERS = 26,    /* keywords that file names can hold */
 	MD_CACHE_HEAD = 12, /* before a cache record */
+	MD_COMPACT_MIN = 64 * 1024, /* octets: a shorter log is no trouble */
 	MD_RECORD_MAX = 1024 * 1024 * 1024
 };
 
@@ -79,6 +80,12 @@ int md_sync_dir(int dirfd, const char *path, struct err *err) MUST_CHECK;
 
 /* -1 and *err, but not if it is there. */
 int md_mkdir(int dirfd, const char *path, struct err *err) MUST_CHECK;
+
+/* The directories above path, as far as they are missing; they are synced. */
+int md_make_parents(int rootfd, const char *path, struct err *err) MUST_CHECK;
+
+/* All above path, up to rootfd. */
+int md_sync_parents(int rootfd, const char *path, struct err *err) MUST_CHECK;
 
 /* With all that is in it; what is not there is no error. */
 int md_remove(int dirfd, const char *path, struct err *err) MUST_CHECK;
@@ -248,8 +255,12 @@ enum md_loaded md_index_load(int dirfd, struct index *x, bool look,
 /* Has the log a record with this nonce? */
 bool md_index_has_nonce(int dirfd, const uint8_t nonce[16]);
 
-/* Replaces the log by a shorter one of the same meaning, if that is worth it. */
-int md_index_compact(int dirfd, struct index *x, struct err *err) MUST_CHECK;
+/*
+ * Replaces the log by a shorter one of the same meaning, if it has at least
+ * min octets and that is worth it; with 0 in any case.
+ */
+int md_index_compact(int dirfd, struct index *x, uint64_t min,
+    struct err *err) MUST_CHECK;
 
 /* The uidlist lacks these: the messages that the record adds. */
 void md_uids_add(int dirfd, const struct index *x, struct slice record);
@@ -332,7 +343,7 @@ int md_link_draft(int fromfd, const char *name, uint64_t letters, int dirfd,
 
 /* --------------------------------------------------------------- box.c */
 
-enum op_kind {
+enum md_op_kind {
 	MD_OP_APPEND,
 	MD_OP_MOVE,
 	MD_OP_CHANGE,
@@ -374,12 +385,12 @@ struct effect {
 
 struct slot {
 	TAILQ_ENTRY(slot) entry;
-	struct op *op;
+	struct md_op *op;
 };
 
-struct op {
+struct md_op {
 	struct slot slots[2]; /* in the queues of box and to */
-	enum op_kind kind;
+	enum md_op_kind kind;
 	struct maildir *md;
 	struct box *box, *to; /* to: of a move, and may be box */
 	int rootfd;
@@ -445,7 +456,8 @@ struct maildir {
 	struct timer *poll;
 	size_t busy;
 	int64_t looked_ms;
-	uint64_t room;  /* as of then */
+	uint64_t room; /* as of then */
+	uint64_t compact_min;
 	size_t damaged; /* directories that are no mailbox any more */
 	bool full, polling;
 };
@@ -482,7 +494,10 @@ void md_box_poll(struct maildir *md);
 struct md_load {
 	int rootfd;
 	const char *path, *id;
-	bool look; /* nothing is written */
+	const char
+	    *moved_to; /* where that mailbox is now; NULL: where it was */
+	bool look;     /* nothing is written */
+	uint64_t compact_min; /* as md_index_compact() has it */
 	int64_t now;
 
 	int dirfd; /* the rest is filled, the caller's to free */
@@ -506,10 +521,24 @@ int md_note_read(int dirfd, struct md_note *n, bool *missing,
 int md_note_write(int dirfd, const char *id, uint32_t uidvalidity,
     struct slice meta, struct err *err) MUST_CHECK;
 
-/* A move out of the mailbox of that id: what a crash would leave half done. */
-int md_moving_begin(int rootfd, const char *id, const uint8_t nonce[16],
-    const char *to, const uint32_t *uids, size_t n, struct err *err) MUST_CHECK;
+/*
+ * A move out of the mailbox of that id: what a crash would leave half done.  It
+ * is made if the other mailbox's log has the nonce; and a message by itself if
+ * it has a file of its name there, should the log be another by then.
+ */
+struct md_moving {
+	uint8_t nonce[16];
+	const char *to, *to_id;
+	struct buf items; /* of md_moving_put(); the caller's to free */
+};
+void md_moving_put(struct md_moving *m, uint32_t uid, const char *name);
+int md_moving_begin(int rootfd, const char *id, const struct md_moving *m,
+    struct err *err) MUST_CHECK;
 void md_moving_end(int rootfd, const char *id, bool sync);
+
+/* Which mailbox it goes to; -1: it cannot be read. */
+int md_moving_to(int rootfd, const char *id, char to_id[STORE_ID_MAX + 1],
+    struct err *err) MUST_CHECK;
 
 /* ---------------------------------------------------------------- op.c */
 
@@ -536,7 +565,7 @@ bool md_op_idle(const struct box *b);
 /* -------------------------------------------------------------- work.c */
 
 /* In a job: does it, up to what the loop has to apply. */
-void md_op_run(struct op *op);
+void md_op_run(struct md_op *op);
 
 /* -------------------------------------------------------------- read.c */
 

@@ -39,7 +39,7 @@ effect_free(struct effect *e)
 }
 
 static void
-op_free(struct op *op)
+op_free(struct md_op *op)
 {
 	for (size_t i = 0; op->pieces != NULL && i < op->n; i++)
 		free(op->pieces[i].name);
@@ -86,7 +86,7 @@ tell(struct effect *e)
 }
 
 static void
-scan_done(struct op *op)
+scan_done(struct md_op *op)
 {
 	struct box *b = op->box;
 	struct md_scan *s = &op->scan;
@@ -129,7 +129,7 @@ fail_syncs(struct box *b, const char *why)
 }
 
 static void
-leave(struct op *op)
+leave(struct md_op *op)
 {
 	TAILQ_REMOVE(&op->box->ops, &op->slots[0], entry);
 	op->box->running = false;
@@ -140,7 +140,7 @@ leave(struct op *op)
 }
 
 static void
-meta_done(struct op *op)
+meta_done(struct md_op *op)
 {
 	struct maildir *md = op->md;
 	struct box *b = op->box;
@@ -154,7 +154,7 @@ meta_done(struct op *op)
 }
 
 static void
-failed(struct op *op)
+failed(struct md_op *op)
 {
 	log_err(op->md->env.log, "maildir: change not made", "dir", op->md->dir,
 	    "mailboxid", op->box->store.id, "why", op->err.text, NULL);
@@ -167,7 +167,7 @@ failed(struct op *op)
 static void
 done(void *arg)
 {
-	struct op *op = arg;
+	struct md_op *op = arg;
 	struct maildir *md = op->md;
 	struct box *b = op->box, *to = op->to;
 	store_cb *cb = op->cb;
@@ -225,7 +225,7 @@ allocate_cache(struct box *b, size_t len)
 }
 
 static void
-take_source(struct op *op, struct store_append *a, struct piece *p)
+take_source(struct md_op *op, struct store_append *a, struct piece *p)
 {
 	struct box *from = md_box_of(a->from);
 	const struct md_msg *m = md_index_find(&from->x, a->from_uid);
@@ -254,7 +254,7 @@ take_source(struct op *op, struct store_append *a, struct piece *p)
 }
 
 static void
-begin_append(struct op *op)
+begin_append(struct md_op *op)
 {
 	op->pieces = xcalloc(op->n + 1, sizeof *op->pieces);
 	for (size_t i = 0; i < op->n; i++) {
@@ -269,7 +269,7 @@ begin_append(struct op *op)
 }
 
 static void
-begin_meta(struct op *op)
+begin_meta(struct md_op *op)
 {
 	struct maildir *md = op->md;
 	const char *was = map_find(&md->paths, slice_str(op->box->store.id));
@@ -282,7 +282,7 @@ begin_meta(struct op *op)
 }
 
 static uint64_t
-octets_of(const struct op *op)
+octets_of(const struct md_op *op)
 {
 	uint64_t n = 0;
 
@@ -298,7 +298,7 @@ run_op(void *arg)
 }
 
 static void
-begin(struct op *op, bool two)
+begin(struct md_op *op, bool two)
 {
 	const char *path;
 
@@ -316,7 +316,7 @@ begin(struct op *op, bool two)
 }
 
 static void
-start(struct op *op)
+start(struct md_op *op)
 {
 	struct maildir *md = op->md;
 	bool two = op->to != NULL && op->to != op->box;
@@ -338,7 +338,7 @@ start(struct op *op)
 }
 
 static bool
-is_first(struct op *op, struct box *b)
+is_first(struct md_op *op, struct box *b)
 {
 	return !b->running && TAILQ_FIRST(&b->ops)->op == op;
 }
@@ -355,11 +355,11 @@ md_op_pump(struct box *b)
 		start(s->op);
 }
 
-static struct op *
-op_new(struct box *b, struct box *to, enum op_kind kind, store_cb *cb,
+static struct md_op *
+op_new(struct box *b, struct box *to, enum md_op_kind kind, store_cb *cb,
     void *arg)
 {
-	struct op *op = xcalloc(1, sizeof *op);
+	struct md_op *op = xcalloc(1, sizeof *op);
 
 	op->kind = kind;
 	op->md = b->md;
@@ -391,7 +391,7 @@ md_op_append(struct store_mailbox *mb, struct store_append *a, size_t n,
     store_cb *cb, void *arg)
 {
 	struct box *b = md_box_of(mb);
-	struct op *op = op_new(b, NULL, MD_OP_APPEND, cb, arg);
+	struct md_op *op = op_new(b, NULL, MD_OP_APPEND, cb, arg);
 
 	op->appends = a;
 	op->n = n;
@@ -403,7 +403,7 @@ md_op_move(struct store_mailbox *mb, struct store_mailbox *to,
     struct store_append *a, size_t n, store_cb *cb, void *arg)
 {
 	struct box *b = md_box_of(mb);
-	struct op *op = op_new(b, md_box_of(to), MD_OP_MOVE, cb, arg);
+	struct md_op *op = op_new(b, md_box_of(to), MD_OP_MOVE, cb, arg);
 
 	op->appends = a;
 	op->n = n;
@@ -415,7 +415,7 @@ md_op_change(struct store_mailbox *mb, struct store_change *c, size_t n,
     uint64_t unchanged_since, store_cb *cb, void *arg)
 {
 	struct box *b = md_box_of(mb);
-	struct op *op = op_new(b, NULL, MD_OP_CHANGE, cb, arg);
+	struct md_op *op = op_new(b, NULL, MD_OP_CHANGE, cb, arg);
 
 	op->changes = c;
 	op->n = n;
@@ -428,7 +428,7 @@ md_op_expunge(struct store_mailbox *mb, const uint32_t *uids, size_t n,
     uint32_t if_flags, store_cb *cb, void *arg)
 {
 	struct box *b = md_box_of(mb);
-	struct op *op = op_new(b, NULL, MD_OP_EXPUNGE, cb, arg);
+	struct md_op *op = op_new(b, NULL, MD_OP_EXPUNGE, cb, arg);
 
 	op->uids = uids;
 	op->n = n;
@@ -441,7 +441,7 @@ md_op_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
     void *arg)
 {
 	struct box *b = md_box_of(mb);
-	struct op *op = op_new(b, NULL, MD_OP_META, cb, arg);
+	struct md_op *op = op_new(b, NULL, MD_OP_META, cb, arg);
 
 	op->meta = (uint8_t *)xstrndup(meta.ptr, meta.len);
 	op->meta_len = meta.len;

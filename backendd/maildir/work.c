@@ -105,7 +105,7 @@ effect_log(struct effect *e, struct err *err)
 /* ---- appends ---- */
 
 static bool
-has_key(const struct op *op, const struct index *x, size_t i)
+has_key(const struct md_op *op, const struct index *x, size_t i)
 {
 	const uint8_t *key = op->appends[i].key;
 	int64_t since = op->now - (int64_t)op->key_days * DAY;
@@ -128,7 +128,7 @@ has_key(const struct op *op, const struct index *x, size_t i)
 
 /* STORE_DONE if it is to be made. */
 static enum store_outcome
-outcome_of(const struct op *op, size_t i)
+outcome_of(const struct md_op *op, size_t i)
 {
 	const struct store_append *a = &op->appends[i];
 	const struct effect *in = &op->in;
@@ -149,7 +149,7 @@ outcome_of(const struct op *op, size_t i)
 }
 
 static void
-write_cache(struct op *op, const struct store_append *a, struct piece *p,
+write_cache(struct md_op *op, const struct store_append *a, struct piece *p,
     uint32_t uid)
 {
 	size_t len = md_cache_len(p->cache_to);
@@ -185,7 +185,7 @@ write_cache(struct op *op, const struct store_append *a, struct piece *p,
 }
 
 static void
-put_message(struct op *op, size_t i, int64_t internaldate,
+put_message(struct md_op *op, size_t i, int64_t internaldate,
     struct md_keywords *letters)
 {
 	struct store_append *a = &op->appends[i];
@@ -223,7 +223,7 @@ put_message(struct op *op, size_t i, int64_t internaldate,
 
 /* 0, or 1: it has gone meanwhile. */
 static int
-make_draft(struct op *op, size_t i, int64_t *internaldate, struct err *err)
+make_draft(struct md_op *op, size_t i, int64_t *internaldate, struct err *err)
 {
 	const struct store_append *a = &op->appends[i];
 	struct piece *p = &op->pieces[i];
@@ -244,7 +244,7 @@ make_draft(struct op *op, size_t i, int64_t *internaldate, struct err *err)
 }
 
 static int
-append_all(struct op *op, struct effect *out, struct md_keywords *letters,
+append_all(struct md_op *op, struct effect *out, struct md_keywords *letters,
     struct err *err)
 {
 	bool any = false;
@@ -275,7 +275,7 @@ append_all(struct op *op, struct effect *out, struct md_keywords *letters,
 }
 
 static void
-drop_drafts(struct op *op)
+drop_drafts(struct md_op *op)
 {
 	char path[MD_FILE];
 
@@ -288,20 +288,34 @@ drop_drafts(struct op *op)
 }
 
 static int
-log_append(struct op *op, struct effect *out, struct err *err)
+begin_moving(struct md_op *op, struct err *err)
 {
-	uint8_t nonce[16];
+	struct md_moving m = { .to = op->to_path, .to_id = op->to->store.id };
+	int result;
+
+	rand_bytes(m.nonce, sizeof m.nonce);
+	md_put_nonce(&op->in.record, m.nonce);
+	buf_init(&m.items, MD_RECORD_MAX);
+	for (size_t i = 0; i < op->n; i++)
+		if (op->appends[i].outcome == STORE_DONE)
+			md_moving_put(&m, op->appends[i].from_uid,
+			    op->pieces[i].draft.name);
+	result = md_moving_begin(op->rootfd, op->box->store.id, &m, err);
+	buf_fini(&m.items);
+	return result;
+}
+
+static int
+log_append(struct md_op *op, struct effect *out, struct err *err)
+{
 	int result;
 
 	if (out == NULL || out == &op->in || out->nexpunged == 0)
 		return effect_end(&op->in) ? effect_log(&op->in, err) : 0;
-	rand_bytes(nonce, sizeof nonce);
-	md_put_nonce(&op->in.record, nonce);
+	if (begin_moving(op, err) == -1)
+		return -1;
 	effect_end(&op->in);
 	effect_end(out);
-	if (md_moving_begin(op->rootfd, op->box->store.id, nonce, op->to_path,
-	        out->expunged, out->nexpunged, err) == -1)
-		return -1;
 	result = effect_log(&op->in, err);
 	if (result == -1) {
 		md_moving_end(op->rootfd, op->box->store.id, true);
@@ -316,7 +330,7 @@ log_append(struct op *op, struct effect *out, struct err *err)
 }
 
 static int
-run_append(struct op *op, struct err *err)
+run_append(struct md_op *op, struct err *err)
 {
 	struct effect *out = NULL;
 	struct md_keywords letters;
@@ -345,7 +359,7 @@ run_append(struct op *op, struct err *err)
 /* ---- flags ---- */
 
 static enum store_outcome
-change_one(struct op *op, const struct store_change *c,
+change_one(struct md_op *op, const struct store_change *c,
     struct md_keywords *letters)
 {
 	const struct md_msg *was = md_index_find(&op->box->x, c->uid);
@@ -374,7 +388,7 @@ change_one(struct op *op, const struct store_change *c,
 }
 
 static int
-run_change(struct op *op, struct err *err)
+run_change(struct md_op *op, struct err *err)
 {
 	struct md_keywords letters;
 	int result;
@@ -393,7 +407,7 @@ run_change(struct op *op, struct err *err)
 }
 
 static int
-run_expunge(struct op *op, struct err *err)
+run_expunge(struct md_op *op, struct err *err)
 {
 	effect_begin(&op->in, op->n);
 	for (size_t i = 0; i < op->n; i++) {
@@ -408,75 +422,60 @@ run_expunge(struct op *op, struct err *err)
 
 /* ---- the rest ---- */
 
-static int
-make_parents(int rootfd, const char *path, struct err *err)
+/* Of a mailbox that is not an INBOX, which has others within. */
+static bool
+is_movable(const char *path)
 {
-	char part[MD_PATH];
+	const char *last = strrchr(path, '/');
 
-	for (const char *p = strchr(path, '/'); p != NULL;
-	     p = strchr(p + 1, '/')) {
-		memcpy(part, path, (size_t)(p - path));
-		part[p - path] = '\0';
-		if (p != path && md_mkdir(rootfd, part, err) == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static void
-parent_of(char parent[MD_PATH], const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	size_t n = slash != NULL ? (size_t)(slash - path) : 0;
-
-	memcpy(parent, path, n);
-	memcpy(parent + n, n > 0 ? "" : ".", n > 0 ? 1 : 2);
+	last = last != NULL ? last + 1 : path;
+	return last[0] == '.' || strncmp(path, "./.by-id/", 9) == 0 ||
+	       strncmp(path, ".by-id/", 7) == 0;
 }
 
 /*
- * A name that is taken by another directory, or is that of an INBOX, where
- * mailboxes are within, is not gone to: the mailbox is where it is, and that
- * is known by its id.
+ * A name that is taken by another directory is not gone to: the mailbox is
+ * where it is, and that is known by its id.  -1: it is here or there, as a
+ * crash will have it.
  */
-static void
-move_directory(struct op *op)
+static int
+move_directory(struct md_op *op, struct err *err)
 {
-	const char *last = strrchr(op->was, '/');
-	char parent[MD_PATH];
-	struct err err;
-
-	last = last != NULL ? last + 1 : op->was;
-	if (strcmp(op->was, op->path) != 0 &&
-	    (last[0] == '.' || strncmp(op->was, "./.by-id/", 9) == 0 ||
-	        strncmp(op->was, ".by-id/", 7) == 0) &&
-	    faccessat(op->rootfd, op->path, F_OK, 0) == -1 &&
-	    make_parents(op->rootfd, op->path, &err) == 0 &&
-	    renameat(op->rootfd, op->was, op->rootfd, op->path) == 0) {
-		parent_of(parent, op->path);
-		if (md_sync_dir(op->rootfd, parent, &err) == -1)
-			return;
-		parent_of(parent, op->was);
-		if (md_sync_dir(op->rootfd, parent, &err) == -1)
-			return;
-		return;
+	if (strcmp(op->was, op->path) == 0 || !is_movable(op->was) ||
+	    faccessat(op->rootfd, op->path, F_OK, 0) == 0 ||
+	    md_make_parents(op->rootfd, op->path, err) == -1 ||
+	    renameat(op->rootfd, op->was, op->rootfd, op->path) == -1) {
+		memcpy(op->path, op->was, sizeof op->path);
+		return 0;
 	}
-	memcpy(op->path, op->was, sizeof op->path);
+	/* First the new name, so that there is one in any case. */
+	if (md_sync_parents(op->rootfd, op->path, err) == -1)
+		return -1;
+	return md_sync_parents(op->rootfd, op->was, err);
 }
 
 static int
-run_meta(struct op *op, struct err *err)
+run_meta(struct md_op *op, struct err *err)
 {
 	struct box *b = op->box;
+	struct err other;
 
 	if (md_note_write(b->dirfd, b->store.id, b->x.uidvalidity,
-	        slice_of(op->meta, op->meta_len), err) == -1)
+	        slice_of(op->meta, op->meta_len), err) == -1) {
+		/* It may be there, and only its name not be synced. */
+		if (md_note_write(b->dirfd, b->store.id, b->x.uidvalidity,
+		        b->names.meta, &other) == -1)
+			return err_add(err, "%s", other.text);
 		return -1;
-	move_directory(op);
+	}
+	/* Its name is made; where it is is found at every start. */
+	if (move_directory(op, err) == -1)
+		op->in.unsettled = true;
 	return 0;
 }
 
 static int
-run_scan(struct op *op, struct err *err)
+run_scan(struct md_op *op, struct err *err)
 {
 	struct effect *e = &op->in;
 	struct md_scan *s = &op->scan;
@@ -500,7 +499,7 @@ run_scan(struct op *op, struct err *err)
 }
 
 static int
-run_cache(struct op *op, struct err *err)
+run_cache(struct md_op *op, struct err *err)
 {
 	struct effect *e = &op->in;
 
@@ -515,7 +514,7 @@ run_cache(struct op *op, struct err *err)
 }
 
 static int
-run(struct op *op, struct err *err)
+run(struct md_op *op, struct err *err)
 {
 	switch (op->kind) {
 	case MD_OP_APPEND:
@@ -538,7 +537,7 @@ run(struct op *op, struct err *err)
 }
 
 void
-md_op_run(struct op *op)
+md_op_run(struct md_op *op)
 {
 	if (op->why == NULL)
 		op->failed = run(op, &op->err) == -1;
