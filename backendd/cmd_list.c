@@ -18,12 +18,17 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/loop.h"
 #include "lib/must.h"
+#include "lib/treedb.h"
 
 enum {
 	LINE_ROOM = 8 * 1024,
 	TURN_ROOM = 64 * 1024,
-	BATCH = 256, /* names looked up at a time */
+	BATCH = 256,           /* names looked up at a time */
+	SLICE = 250,           /* records seen in a turn */
+	LOOKS = 4,             /* at a list that changes */
+	LOOK_AGAIN_MAX = 5000, /* records that are no trouble to see again */
 	RETURN_MORE = LISTING_RETURN_STATUS | LISTING_RETURN_MYRIGHTS |
 	              LISTING_RETURN_METADATA
 };
@@ -41,6 +46,12 @@ struct line {
 	struct known *known; /* NULL: LIST is all there is to say */
 };
 
+enum stage {
+	STAGE_NAMES,
+	STAGE_SUBSCRIPTIONS,
+	STAGE_SETTLE
+};
+
 /* In the command's arena. */
 struct list {
 	struct session *ss;
@@ -48,6 +59,15 @@ struct list {
 	unsigned status_items;
 	struct mboxname_view view;
 	struct listing *listing;
+
+	/* What the user may see is looked for in turns. */
+	struct task *turn; /* NULL: that is over */
+	enum stage stage;
+	struct listing_walk walks[LISTING_WALKS_MAX];
+	size_t nwalks, walk; /* the one under way */
+	struct buf cursor;   /* where it goes on */
+	unsigned seen, looks;
+	uint64_t removals; /* before the look under way */
 
 	struct line lines[BATCH];
 	size_t nlines, line; /* how many; the next */
@@ -86,43 +106,13 @@ add_mailbox(void *arg, const char *name, const struct mboxrec *rec)
 	struct list *l = arg;
 	bool more;
 
+	l->seen++;
 	if (mblist_is_aside(name) && !session_is_admin(l->ss))
 		return true;
 	more = listing_add(l->listing, slice_str(name), rec);
 	if ((l->request.returns & RETURN_MORE) && listing_was_added(l->listing))
 		listing_note(l->listing, known_new(l, name, rec));
 	return more;
-}
-
-static void
-add_tree(struct list *l, struct slice top)
-{
-	struct mblist *list = session_server(l->ss)->list;
-	struct arena *a = session_cmd(l->ss)->arena;
-	const char *name = arena_string(a, top);
-	const struct mboxrec *rec = mblist_get(list, name, a);
-
-	if (rec == NULL || add_mailbox(l, name, rec))
-		mblist_each(list, arena_printf(a, "%s.", name), add_mailbox, l);
-}
-
-static void
-add_mailboxes(struct list *l)
-{
-	struct mblist *list = session_server(l->ss)->list;
-	struct arena *a = session_cmd(l->ss)->arena;
-	struct listing_walk walks[LISTING_WALKS_MAX];
-	size_t n = listing_plan(l->listing, session_is_admin(l->ss), walks);
-
-	for (size_t i = 0; i < n; i++)
-		if (walks[i].identifier.len > 0)
-			mblist_each_shared(list,
-			    arena_string(a, walks[i].identifier), add_mailbox,
-			    l);
-		else if (walks[i].below.len > 0)
-			add_tree(l, walks[i].below);
-		else
-			mblist_each(list, "", add_mailbox, l);
 }
 
 static bool
@@ -301,18 +291,94 @@ answer_separator(struct list *l)
 	session_done(l->ss, SESSION_OK, NULL, "Done");
 }
 
+/* --- looking --------------------------------------------------------------------- */
+
+/* True: those were all. */
+static bool
+see_some(struct list *l)
+{
+	const struct listing_walk *walk = &l->walks[l->walk];
+	struct mblist_range of = { walk->below, walk->identifier };
+
+	if (l->walk < l->nwalks) {
+		if (!mblist_some(session_server(l->ss)->list, &of, &l->cursor,
+		        SLICE, add_mailbox, l))
+			return false;
+		buf_clear(&l->cursor);
+		l->walk++;
+	}
+	return l->walk >= l->nwalks;
+}
+
+/*
+ * Of a mailbox that is renamed between two turns it may see neither name.  So
+ * it looks again if names went meanwhile, unless that takes long.
+ */
+static bool
+see_well(struct list *l)
+{
+	uint64_t before = l->removals;
+
+	if (!see_some(l))
+		return false;
+	l->removals = mblist_removals(session_server(l->ss)->list);
+	if (l->removals == before || l->seen > LOOK_AGAIN_MAX ||
+	    ++l->looks == LOOKS)
+		return true;
+	l->walk = 0;
+	l->seen = 0;
+	return false;
+}
+
+static bool
+see_subscriptions(struct list *l)
+{
+	return !listing_wants_subscriptions(&l->request) ||
+	       users_some_subscriptions(session_server(l->ss)->users,
+	           session_user(l->ss), &l->cursor, SLICE, add_subscription, l);
+}
+
+/* As far as may be in a turn; true: all is known. */
+static bool
+look(struct list *l)
+{
+	if (l->stage == STAGE_NAMES && see_well(l))
+		l->stage = STAGE_SUBSCRIPTIONS;
+	if (l->stage == STAGE_SUBSCRIPTIONS && see_subscriptions(l))
+		l->stage = STAGE_SETTLE;
+	return l->stage == STAGE_SETTLE && listing_settle(l->listing);
+}
+
+static void
+look_on(void *arg)
+{
+	struct list *l = arg;
+	bool dead = session_dead(l->ss);
+
+	if (!dead && !look(l)) {
+		task_want(l->turn);
+		return;
+	}
+	task_free(&l->turn);
+	buf_fini(&l->cursor);
+	if (dead)
+		session_done(l->ss, SESSION_NO, NULL, "Nobody is there");
+	else
+		list_go_on(l->ss, l);
+}
+
 static void
 answer(struct list *l)
 {
 	struct session *ss = l->ss;
+	struct backendd *bd = session_server(ss);
 
 	l->listing = listing_new(session_cmd(ss)->arena, &l->view, &l->request);
-	add_mailboxes(l);
-	if (listing_wants_subscriptions(&l->request))
-		users_each_subscription(session_server(ss)->users,
-		    session_user(ss), add_subscription, l);
-	listing_end(l->listing);
-	list_go_on(ss, l);
+	l->nwalks = listing_plan(l->listing, session_is_admin(ss), l->walks);
+	l->removals = mblist_removals(bd->list);
+	l->turn = task_new(bd->loop, look_on, l);
+	buf_init(&l->cursor, TREEDB_KEY_MAX + 1);
+	look_on(l);
 }
 
 static void

@@ -117,51 +117,41 @@ mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
 	buf_fini(&key);
 }
 
-struct slicer {
-	mblist_visit *visit;
-	void *arg;
-	struct buf *cursor;
-	size_t left;
-};
-
+/* Hidden ones too. */
 static enum treedb_next
-slice_one(void *arg, struct slice key, struct slice value)
+see_any(void *arg, struct slice key, struct slice value)
 {
-	struct slicer *s = arg;
+	struct walk *w = arg;
 	struct mboxrec rec;
 	struct buf name;
 	struct err err;
 
-	buf_clear(s->cursor);
-	buf_put_slice(s->cursor, key);
-	buf_putc(s->cursor, '\0'); /* just behind it */
-	if (!is_note(key)) {
-		MUST(mboxrec_parse(&rec, value, &err) == 0);
-		buf_init(&name, TREEDB_KEY_MAX + 1);
-		mboxname_of_key(&name, key);
-		buf_putc(&name, '\0');
-		(void)s->visit(s->arg, (const char *)buf_data(&name), &rec);
-		buf_fini(&name); /* all are wanted: the answer is not */
-	}
-	return --s->left > 0 ? TREEDB_NEXT : TREEDB_STOP;
+	if (is_note(key))
+		return TREEDB_NEXT;
+	MUST(mboxrec_parse(&rec, value, &err) == 0);
+	buf_init(&name, TREEDB_KEY_MAX + 1);
+	mboxname_of_key(&name, key);
+	buf_putc(&name, '\0');
+	(void)w->visit(w->arg, (const char *)buf_data(&name), &rec);
+	buf_fini(&name); /* all are wanted: the answer is not */
+	return TREEDB_NEXT;
 }
 
 bool
 mblist_slice_of(struct mblist *l, struct slice prefix, struct buf *cursor,
     size_t most, mblist_visit *visit, void *arg)
 {
-	struct slicer s = { visit, arg, cursor, most };
+	struct walk w = { l, visit, arg };
+	struct treedb_turn turn = { see_any, &w, cursor, most };
 	struct arena a;
-	struct slice from;
 	struct err err;
 
 	arena_init(&a);
-	from = buf_len(cursor) > 0 ? arena_copy(&a, buf_slice(cursor)) : prefix;
-	MUST(treedb_walk(keeper_tree(l->keeper), prefix, from, slice_one, &s,
+	MUST(treedb_walk(keeper_tree(l->keeper), prefix,
+	         arena_copy(&a, buf_slice(cursor)), treedb_turn_visit, &turn,
 	         &err) == 0);
 	arena_reset(&a);
-	MUST(!buf_failed(cursor));
-	return s.left > 0;
+	return turn.left > 0;
 }
 
 bool
@@ -171,15 +161,33 @@ mblist_slice(struct mblist *l, struct buf *cursor, size_t most,
 	return mblist_slice_of(l, slice_of(NULL, 0), cursor, most, visit, arg);
 }
 
-void
-mblist_each_shared(struct mblist *l, const char *identifier,
-    mblist_visit *visit, void *arg)
+bool
+mblist_some(struct mblist *l, const struct mblist_range *of, struct buf *cursor,
+    size_t most, mblist_visit *visit, void *arg)
 {
 	struct walk w = { l, visit, arg };
+	struct treedb_turn turn = { walk_one, &w, cursor, most };
+	struct treedb *t = keeper_tree(l->keeper);
+	struct arena a;
+	struct slice from;
 	struct err err;
 
-	MUST(treedb_walk_tag(keeper_tree(l->keeper), slice_str(identifier),
-	         walk_one, &w, &err) == 0);
+	arena_init(&a);
+	from = arena_copy(&a, buf_slice(cursor));
+	if (of->identifier.len > 0)
+		MUST(treedb_walk_tag_from(t, of->identifier, from,
+		         treedb_turn_visit, &turn, &err) == 0);
+	else
+		MUST(treedb_walk_tree_from(t, mboxname_key_in(&a, of->below),
+		         from, treedb_turn_visit, &turn, &err) == 0);
+	arena_reset(&a);
+	return turn.left > 0;
+}
+
+uint64_t
+mblist_removals(const struct mblist *l)
+{
+	return l->removals;
 }
 
 const char *

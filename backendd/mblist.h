@@ -29,6 +29,7 @@
 
 struct arena;
 struct backendd;
+struct buf;
 struct err;
 struct mblist;
 struct quota_limits;
@@ -51,9 +52,23 @@ typedef bool mblist_visit(void *arg, const char *name,
 void mblist_each(struct mblist *l, const char *prefix, mblist_visit *visit,
     void *arg);
 
-/* Those whose ACL names this identifier, in no order. */
-void mblist_each_shared(struct mblist *l, const char *identifier,
-    mblist_visit *visit, void *arg);
+/*
+ * The mailboxes at and below a name, those whose ACL names an identifier, or,
+ * both being empty, all there are; at most so many in a turn.  The cursor
+ * (empty at first, a ceiling of TREEDB_KEY_MAX + 1) moves on.  True: that was
+ * all, or visit said that it is enough.
+ */
+struct mblist_range {
+	struct slice below, identifier;
+};
+bool mblist_some(struct mblist *l, const struct mblist_range *of,
+    struct buf *cursor, size_t most, mblist_visit *visit, void *arg);
+
+/*
+ * Names that went since the start.  A walk of several turns in which it has
+ * changed may have seen neither name of a mailbox that was renamed.
+ */
+uint64_t mblist_removals(const struct mblist *l);
 
 /* The nearest existing mailbox above it; NULL if there is none. */
 const char *mblist_parent(struct mblist *l, const char *name, struct arena *a);

@@ -239,6 +239,8 @@ tell_others(struct mblist *l, const char *name, const struct mboxrec *rec)
 		quotas_listed(l->bd->quotas, name, rec);
 	else if (was != NULL)
 		quotas_unlisted(l->bd->quotas, name, was);
+	if (rec == NULL)
+		l->removals++;
 	arena_reset(&a);
 }
 

@@ -57,6 +57,7 @@ struct mblist {
 	struct meta *meta;
 	struct deleted *deleted;
 	struct mblist_counts counts;
+	uint64_t removals;
 	bool unproven; /* it began empty, and may have been lost */
 	bool again;    /* the last comparison was not whole, or too early */
 };

@@ -116,6 +116,28 @@ userdata_each_from(struct users *u, const char *user, const char *kind,
 	buf_fini(&key);
 }
 
+bool
+userdata_some(struct users *u, const char *user, const char *kind,
+    struct buf *cursor, size_t most, userdata_visit *visit, void *arg)
+{
+	struct reader r = { visit, arg, 0 };
+	struct treedb_turn turn = { read_one, &r, cursor, most };
+	struct buf key, from;
+	struct err err;
+
+	buf_init(&key, TREEDB_KEY_MAX);
+	buf_init(&from, TREEDB_KEY_MAX + 1);
+	userdata_key(&key, user, kind, slice_of(NULL, 0));
+	buf_put_slice(&from, buf_slice(cursor));
+	r.prefix = buf_len(&key);
+	MUST(!buf_failed(&key));
+	MUST(treedb_walk(keeper_tree(u->keeper), buf_slice(&key),
+	         buf_slice(&from), treedb_turn_visit, &turn, &err) == 0);
+	buf_fini(&key);
+	buf_fini(&from);
+	return turn.left > 0;
+}
+
 void
 userdata_put(struct users *u, const char *user, const char *kind,
     struct slice item, struct slice value)

@@ -59,6 +59,10 @@ void userdata_each(struct users *u, const char *user, const char *kind,
 void userdata_each_from(struct users *u, const char *user, const char *kind,
     struct slice prefix, userdata_visit *visit, void *arg);
 
+/* At most so many of a kind in a turn, as treedb_turn has it; true: all. */
+bool userdata_some(struct users *u, const char *user, const char *kind,
+    struct buf *cursor, size_t most, userdata_visit *visit, void *arg);
+
 /* Gather changes, then userdata_commit(). */
 void userdata_put(struct users *u, const char *user, const char *kind,
     struct slice item, struct slice value);

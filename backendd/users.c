@@ -197,6 +197,16 @@ users_each_subscription(struct users *u, const char *user,
 	userdata_each(u, user, KIND_SUBSCRIPTION, visit_name, &n);
 }
 
+bool
+users_some_subscriptions(struct users *u, const char *user, struct buf *cursor,
+    size_t most, users_name_visit *visit, void *arg)
+{
+	struct names n = { visit, arg };
+
+	return userdata_some(u, user, KIND_SUBSCRIPTION, cursor, most,
+	    visit_name, &n);
+}
+
 struct subscribing {
 	struct users *u;
 	users_cb *cb;

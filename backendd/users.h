@@ -18,6 +18,7 @@
 
 struct arena;
 struct backendd;
+struct buf;
 struct err;
 struct users;
 
@@ -36,6 +37,13 @@ bool users_is_subscribed(struct users *u, const char *user, const char *name);
 typedef bool users_name_visit(void *arg, const char *name);
 void users_each_subscription(struct users *u, const char *user,
     users_name_visit *visit, void *arg);
+
+/*
+ * At most so many of them in a turn; the cursor (empty at first, a ceiling of
+ * TREEDB_KEY_MAX + 1) moves on.  True: that was all.
+ */
+bool users_some_subscriptions(struct users *u, const char *user,
+    struct buf *cursor, size_t most, users_name_visit *visit, void *arg);
 
 void users_subscribe(struct users *u, const char *user, const char *name,
     users_cb *cb, void *arg);

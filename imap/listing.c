@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "imap/acl.h"
@@ -18,6 +17,12 @@ struct node {
 	bool selects_below; /* something selected that matches none */
 	void *note;
 	struct node *hash_next;
+	struct node *after; /* the next of its run */
+};
+
+enum {
+	TURN_COST = 1000 * 1000, /* of a listing_settle() */
+	NAME_COST = 50           /* of a name, beside its octets */
 };
 
 struct listing {
@@ -27,9 +32,13 @@ struct listing {
 	struct slice *patterns; /* reference and pattern joined */
 	struct node **slots;    /* by name */
 	size_t nslots;
-	struct node **nodes; /* all; in order after listing_end() */
+	struct node **nodes; /* all */
 	size_t count, size;
-	size_t next;
+	size_t settled;     /* how many of them are */
+	size_t cost;        /* of an octet, with all patterns */
+	struct node **runs; /* a heap: the first of each, least at the top */
+	size_t nruns;
+	struct node *last;  /* of the newest run */
 	struct node *added; /* by the last listing_add(), or NULL */
 	struct node *only;  /* the one name that is asked for, if it is one */
 	bool is_admin, is_cut;
@@ -64,6 +73,8 @@ listing_new(struct arena *a, const struct mboxname_view *view,
 	l->patterns = arena_array(a, r->npatterns + 1, sizeof(*l->patterns));
 	for (size_t i = 0; i < r->npatterns; i++)
 		l->patterns[i] = join(a, r->reference, r->patterns[i]);
+	for (size_t i = 0; i < r->npatterns; i++)
+		l->cost += l->patterns[i].len / 64 + 1;
 	make_slots(l, 64);
 	return l;
 }
@@ -274,8 +285,13 @@ listing_add_subscription(struct listing *l, struct slice external)
 	if (is_full(l))
 		return;
 	find_or_add(l, external)->subscribed = true;
-	for (up = parent_of(l, external); up.len > 0; up = parent_of(l, up))
-		find_or_add(l, up)->child_subscribed = true;
+	for (up = parent_of(l, external); up.len > 0; up = parent_of(l, up)) {
+		struct node *n = find_or_add(l, up);
+
+		if (n->child_subscribed)
+			return; /* and so are below those above */
+		n->child_subscribed = true;
+	}
 }
 
 /* RFC 6154, RFC 8457. */
@@ -317,23 +333,78 @@ is_inbox(struct slice s)
 }
 
 /* A level and what is below it stand together, as in a tree. */
-static int
-compare(const void *a, const void *b)
+static bool
+is_before(const struct listing *l, const struct node *x, const struct node *y)
 {
-	const struct node *const *x = a, *const *y = b;
-	struct slice s = (*x)->external, t = (*y)->external;
+	struct slice s = x->external, t = y->external;
+	uint8_t separator = (uint8_t)l->view->layout->separator;
+	size_t i = 0;
 
 	if (is_inbox(s) != is_inbox(t))
-		return is_inbox(s) ? -1 : 1;
-	for (size_t i = 0; i < s.len && i < t.len; i++) {
-		/* Separators come before all else: "/" or "." as 0x01. */
-		int c = s.ptr[i] == '/' || s.ptr[i] == '.' ? 1 : s.ptr[i];
-		int d = t.ptr[i] == '/' || t.ptr[i] == '.' ? 1 : t.ptr[i];
+		return is_inbox(s);
+	while (i < s.len && i < t.len && s.ptr[i] == t.ptr[i])
+		i++;
+	if (i == s.len || i == t.len)
+		return s.len < t.len;
+	/* Separators come before all else. */
+	if (s.ptr[i] == separator || t.ptr[i] == separator)
+		return s.ptr[i] == separator;
+	return s.ptr[i] < t.ptr[i];
+}
 
-		if (c != d)
-			return c - d;
+static void
+sift_up(struct listing *l)
+{
+	size_t i = l->nruns - 1;
+	struct node *n = l->runs[i];
+
+	for (; i > 0 && is_before(l, n, l->runs[(i - 1) / 2]); i = (i - 1) / 2)
+		l->runs[i] = l->runs[(i - 1) / 2];
+	l->runs[i] = n;
+}
+
+static void
+sift_down(struct listing *l)
+{
+	struct node *n = l->runs[0];
+	size_t i = 0, child;
+
+	for (; (child = 2 * i + 1) < l->nruns; i = child) {
+		if (child + 1 < l->nruns &&
+		    is_before(l, l->runs[child + 1], l->runs[child]))
+			child++;
+		if (!is_before(l, l->runs[child], n))
+			break;
+		l->runs[i] = l->runs[child];
 	}
-	return s.len < t.len ? -1 : s.len > t.len;
+	l->runs[i] = n;
+}
+
+/* Behind the last one, if it comes behind it; else a run of its own begins. */
+static void
+line_up(struct listing *l, struct node *n)
+{
+	if (l->last != NULL && is_before(l, l->last, n)) {
+		l->last->after = n;
+	} else {
+		l->runs[l->nruns++] = n;
+		sift_up(l);
+	}
+	l->last = n;
+}
+
+/* NULL: there are no more. */
+static struct node *
+take_first(struct listing *l)
+{
+	struct node *n;
+
+	if (l->nruns == 0)
+		return NULL;
+	n = l->runs[0];
+	l->runs[0] = n->after != NULL ? n->after : l->runs[--l->nruns];
+	sift_down(l);
+	return n;
 }
 
 static bool
@@ -386,21 +457,24 @@ tell_parents(struct listing *l, const struct node *n)
 	}
 }
 
-void
-listing_end(struct listing *l)
+bool
+listing_settle(struct listing *l)
 {
-	size_t count = l->count;
+	size_t cost = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		struct node *n = l->nodes[i];
+	if (l->runs == NULL)
+		l->runs = arena_array(l->arena, l->count + 1, sizeof(*l->runs));
+	while (l->settled < l->count && cost < TURN_COST) {
+		struct node *n = l->nodes[l->settled++];
 
+		cost += l->cost * n->external.len + NAME_COST;
 		n->matches = matches(l, n);
-		if (!n->matches && is_selected(l, n))
+		if (n->matches)
+			line_up(l, n);
+		else if (is_selected(l, n))
 			tell_parents(l, n);
 	}
-	if (count > 0)
-		qsort(l->nodes, count, sizeof(struct node *), compare);
-	l->next = 0;
+	return l->settled == l->count;
 }
 
 bool
@@ -409,20 +483,21 @@ listing_is_cut(const struct listing *l)
 	return l->is_cut;
 }
 
+/* It matches a pattern. */
 static bool
 is_answered(const struct listing *l, const struct node *n)
 {
-	return n->matches &&
-	       (is_selected(l, n) ||
-	           (n->selects_below && may_stand_for_others(l, n)));
+	return is_selected(l, n) ||
+	       (n->selects_below && may_stand_for_others(l, n));
 }
 
 bool
 listing_next(struct listing *l, struct listing_item *item)
 {
-	while (l->next < l->count) {
-		const struct node *n = l->nodes[l->next++];
+	const struct node *n;
 
+	MUST(l->settled == l->count);
+	while ((n = take_first(l)) != NULL) {
 		if (!is_answered(l, n))
 			continue;
 		*item = (struct listing_item){ .external = n->external,

@@ -13,7 +13,8 @@
  *	for each of the n walks over the own list, each mailbox it finds:
  *		listing_add(l, name, rec);
  *	listing_add_subscription(l, external);        each, any order
- *	listing_end(l);
+ *	while (!listing_settle(l))
+ *		another turn;
  *	while (listing_next(l, &item))
  *		listing_write(&w, l, &item);
  *
@@ -32,6 +33,7 @@
 #include "imap/mboxname.h"
 #include "imap/parse.h"
 #include "imap/write.h"
+#include "lib/cdefs.h"
 #include "lib/slice.h"
 
 struct arena;
@@ -124,7 +126,11 @@ void listing_add_subscription(struct listing *l, struct slice external);
 void listing_add_attribute(struct listing *l, struct slice external,
     struct slice attribute);
 
-void listing_end(struct listing *l);
+/*
+ * All is added: looks at as much of it as may be in a turn.  false: that was
+ * not all; call it again.
+ */
+bool listing_settle(struct listing *l) MUST_CHECK;
 
 /* There were more names than may be listed. */
 bool listing_is_cut(const struct listing *l);

@@ -1,4 +1,11 @@
+#include <stdint.h>
+#include <string.h>
+
 #include "imap/listmatch.h"
+
+enum {
+	WORDS = LISTMATCH_MAX / 64 + 1
+};
 
 bool
 listmatch_too_long(struct slice pattern)
@@ -15,50 +22,86 @@ listmatch_prefix(struct slice pattern)
 	return star < percent ? star : percent;
 }
 
-/* A name has at least the octets that are no wildcards. */
-static bool
-is_long_enough(struct slice pattern, struct slice name)
+/* Every match has at least these. */
+static size_t
+plain_octets(struct slice pattern)
 {
-	size_t plain = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < pattern.len; i++)
-		plain += pattern.ptr[i] != '*' && pattern.ptr[i] != '%';
-	return plain <= name.len;
+		n += pattern.ptr[i] != '*' && pattern.ptr[i] != '%';
+	return n;
 }
 
 /*
- * Which pattern positions can be reached after each octet of the name: time is
- * pattern times name, with no back-tracking for anybody to provoke.
+ * How much of the pattern has been matched, as a set of numbers of its plain
+ * octets: for each octet of the name 64 of them advance at once, and there is
+ * no back-tracking for anybody to provoke.
  */
+struct states {
+	uint64_t at[WORDS];
+	uint64_t any[WORDS];       /* before this one is a "*" */
+	uint64_t level[WORDS];     /* ...or a "%" */
+	uint64_t step[256][WORDS]; /* this one comes after this octet; only
+	                               of octets that are in the name */
+	size_t words;
+};
+
+static void
+set(uint64_t *bits, size_t i)
+{
+	bits[i / 64] |= (uint64_t)1 << (i % 64);
+}
+
+static void
+states_init(struct states *s, struct slice pattern, struct slice name)
+{
+	size_t size, n = 0;
+
+	s->words = plain_octets(pattern) / 64 + 1;
+	size = s->words * sizeof(uint64_t);
+	memset(s->at, 0, size);
+	memset(s->any, 0, size);
+	memset(s->level, 0, size);
+	for (size_t i = 0; i < name.len; i++)
+		memset(s->step[name.ptr[i]], 0, size);
+	for (size_t i = 0; i < pattern.len; i++)
+		if (pattern.ptr[i] == '*')
+			set(s->any, n);
+		else if (pattern.ptr[i] == '%')
+			set(s->level, n);
+		else
+			set(s->step[pattern.ptr[i]], ++n);
+	set(s->at, 0);
+}
+
+static void
+states_advance(struct states *s, uint8_t c, bool separates)
+{
+	uint64_t carry = 0;
+
+	for (size_t i = 0; i < s->words; i++) {
+		uint64_t stay = s->any[i] | (separates ? 0 : s->level[i]);
+		uint64_t next = s->at[i] << 1 | carry;
+
+		carry = s->at[i] >> 63;
+		s->at[i] = (next & s->step[c][i]) | (s->at[i] & stay);
+	}
+}
+
 static bool
 match(struct slice pattern, struct slice name, char separator)
 {
-	bool at[LISTMATCH_MAX + 1] = { true };
+	struct states s;
+	size_t n = plain_octets(pattern);
 
-	if (!is_long_enough(pattern, name))
+	if (n > name.len)
 		return false;
-	for (size_t j = 0; j < pattern.len; j++)
-		at[j + 1] =
-		    at[j] && (pattern.ptr[j] == '*' || pattern.ptr[j] == '%');
-	for (size_t i = 0; i < name.len; i++) {
-		uint8_t c = name.ptr[i];
-		bool before = at[0]; /* at[j] before this octet */
-
-		at[0] = false;
-		for (size_t j = 0; j < pattern.len; j++) {
-			uint8_t w = pattern.ptr[j];
-			bool here = at[j + 1];
-
-			if (w == '*' || (w == '%' && c != (uint8_t)separator))
-				at[j + 1] = at[j] || before || here;
-			else if (w == '%')
-				at[j + 1] = at[j];
-			else
-				at[j + 1] = before && w == c;
-			before = here;
-		}
-	}
-	return at[pattern.len];
+	states_init(&s, pattern, name);
+	for (size_t i = 0; i < name.len; i++)
+		states_advance(&s, name.ptr[i],
+		    name.ptr[i] == (uint8_t)separator);
+	return s.at[n / 64] >> (n % 64) & 1;
 }
 
 /* "INBOX" in any case, alone or before a separator. */

@@ -1,8 +1,8 @@
 /*
  * listmatch: LIST's patterns.  "*" is anything, "%" anything but a separator.
  *
- * Over external names.  Time is at most pattern times name, and none if the
- * name is too short; patterns longer than LISTMATCH_MAX match nothing
+ * Over external names.  Time is at most name times pattern / 64, and none if
+ * the name is too short; patterns longer than LISTMATCH_MAX match nothing
  * (listmatch_too_long() says so beforehand).
  */
 #ifndef IMAP_LISTMATCH_H

@@ -690,6 +690,20 @@ treedb_walk_tag(struct treedb *t, struct slice tag, treedb_visit *visit,
 	return treedb_walk_tag_from(t, tag, slice_of(NULL, 0), visit, arg, err);
 }
 
+enum treedb_next
+treedb_turn_visit(void *turn, struct slice key, struct slice value)
+{
+	struct treedb_turn *tt = turn;
+
+	buf_clear(tt->cursor);
+	buf_put_slice(tt->cursor, key);
+	buf_putc(tt->cursor, '\0'); /* just behind it */
+	MUST(!buf_failed(tt->cursor) && tt->left > 0);
+	if (tt->visit(tt->arg, key, value) == TREEDB_STOP)
+		return TREEDB_STOP;
+	return --tt->left > 0 ? TREEDB_NEXT : TREEDB_STOP;
+}
+
 /* --- all of it ------------------------------------------------------------- */
 
 int

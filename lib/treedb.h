@@ -33,6 +33,7 @@ enum {
 	TREEDB_TAG_MAX = 255   /* octets of one; without NULs */
 };
 
+struct buf;
 struct err;
 struct pages;
 struct treedb;
@@ -120,6 +121,20 @@ int treedb_walk_tree_from(struct treedb *t, struct slice key, struct slice from,
     treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
 int treedb_walk_tag_from(struct treedb *t, struct slice tag, struct slice from,
     treedb_visit *visit, void *arg, struct err *err) MUST_CHECK;
+
+/*
+ * A visit of at most so many records in a turn: give treedb_turn_visit() to a
+ * walk from buf_slice(cursor) on, which is empty at first and then stands just
+ * behind the last of them.  left > 0: those were all.
+ */
+struct treedb_turn {
+	treedb_visit *visit;
+	void *arg;
+	struct buf *cursor; /* TREEDB_KEY_MAX + 1 octets fit */
+	size_t left;
+};
+enum treedb_next treedb_turn_visit(void *turn, struct slice key,
+    struct slice value);
 
 /* How many records. */
 int treedb_count(struct treedb *t, uint64_t *n, struct err *err) MUST_CHECK;

@@ -59,6 +59,7 @@ struct list {
 	size_t nwalks, walk; /* the one under way */
 	struct slice from;   /* where it goes on */
 	unsigned seen, looks;
+	bool looked;       /* that is over */
 	uint64_t removals; /* before the look under way */
 };
 
@@ -324,14 +325,15 @@ look(void *arg)
 	struct session *ss = arg;
 	struct list *l = list_of(ss);
 	struct err err;
+	int more = l->looked ? 0 : see_well(ss, &err);
 
-	switch (see_well(ss, &err)) {
-	case 1:
-		task_want(l->turn);
-		return;
-	case 0:
+	if (more != -1) {
+		l->looked = more == 0;
+		if (!l->looked || !listing_settle(l->listing)) {
+			task_want(l->turn);
+			return;
+		}
 		task_free(&l->turn);
-		listing_end(l->listing);
 		write_lines(ss);
 		return;
 	}

@@ -275,6 +275,59 @@ def dear_patterns(r):
                "not refused: %s..." % what[:20])
 
 
+class Crowd:
+    """Many clients of one user: what they wait for is waited for at once."""
+
+    def __init__(self, b, user):
+        self.clients = [login(b, user) for i in range(16)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        for c in self.clients:
+            c.close()
+
+    def do(self, commands):
+        n = len(self.clients)
+        for i, c in enumerate(self.clients):
+            c.send("".join("x %s\r\n" % x for x in commands[i::n]) +
+                   "y NOOP\r\n")
+        for c in self.clients:
+            tap.equal([x for x in c.until("y ") if x.startswith("x ") and
+                       " OK " not in x], [], "all done")
+
+
+def many(b):
+    """More than is looked at in one turn, asked for in several ways."""
+    with Crowd(b, "ann") as crowd:
+        r = crowd.clients[0]
+        boxes = ["m%04d" % (i * 7919 % 307) for i in range(307)]
+        for what in ("CREATE %s", "SUBSCRIBE %s", "SETACL %s joe l"):
+            crowd.do([what % box for box in boxes])
+        seen_by_all(b, r, boxes)
+
+
+def seen_by_all(b, r, boxes):
+    all_of_them = sorted(boxes)
+    tap.equal(names(r.ask("a", 'LIST "" m*')), all_of_them, "many, in order")
+    tap.equal(names(r.ask("a", 'LIST (SUBSCRIBED) "" "*m*"')), all_of_them,
+              "all that are subscribed to")
+    tap.equal(names(r.ask("a", 'LSUB "" "*m*"')), all_of_them, "the same")
+    lines = r.ask("a", 'LIST "" (m0000 %300) RETURN (SUBSCRIBED STATUS (UNSEEN))')
+    tap.equal((names(lines), sum("STATUS m" in x for x in lines)),
+              (["m0000", "m0300"], 2), "some of them")
+    a = login(b, "admin")
+    a.ask("a", 'CREATE "Other Users/ann/shared"')
+    tap.equal(sum("/m" in x for x in names(
+        a.ask("a", 'LIST "" "Other Users/ann/*"'))), 307, "below a name")
+    j = login(b, "joe")
+    tap.equal(len([x for x in names(j.ask("a", 'LIST "" *')) if "/m" in x]),
+              307, "by who may see them")
+    a.close()
+    j.close()
+
+
 def bad_input(b, r):
     tap.ok(r.ask("a", "FROB")[-1].startswith("a BAD"), "unknown command")
     tap.ok(r.ask("a", "CREATE")[-1].startswith("a BAD"), "no argument")
@@ -339,6 +392,7 @@ with Backend(users=["fred", "joe", "ann"], conf=USES) as backend:
     admins(backend)
     proxies(backend)
     dear_patterns(session)
+    many(backend)
     bad_input(backend, session)
     again(backend, session)
 tap.done()

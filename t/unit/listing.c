@@ -233,7 +233,8 @@ answer(const struct mboxname_view *view, const char *tree, const char *command,
 		return parse_error(&q.parse);
 	l = listing_new(&arena, view, &q.request);
 	add_tree(l, view, tree, backwards);
-	listing_end(l);
+	while (!listing_settle(l))
+		;
 	buf_init(&out, 10000);
 	buf_init(&line, 10000);
 	while (listing_next(l, &item)) {
@@ -330,7 +331,8 @@ test_layouts(void)
 			    slice_of(NULL, 0), "fred\tl\t");
 			at += strcspn(at, " ");
 		}
-		listing_end(l);
+		while (!listing_settle(l))
+			;
 		for (; listing_next(l, &item); n++)
 			if (slice_is(item.external, "INBOX"))
 				ok(n == 0 && item.has_children == !alt,
@@ -363,7 +365,8 @@ test_attributes(void)
 	listing_add_attribute(l, slice_str("Sent"), slice_str("\\Important"));
 	listing_add_attribute(l, slice_str("Gone"), slice_str("\\Trash"));
 	add_mailbox(l, slice_str("user.fred.Sent"), slice_of(NULL, 0), "");
-	listing_end(l);
+	while (!listing_settle(l))
+		;
 	ok(listing_next(l, &item) && slice_is(item.external, "Sent") &&
 	        slice_is(item.special_uses, "\\sent \\Important"),
 	    "uses, not other attributes");
@@ -393,7 +396,8 @@ test_odd_uses(void)
 	l = listing_new(&arena, fred(), &q.request);
 	add_mailbox(l, slice_str("user.fred.a"),
 	    slice_str("\\Sent) \"/\" x\r\n* BYE \\ \\a\x7f \\\"b  \\Junk"), "");
-	listing_end(l);
+	while (!listing_settle(l))
+		;
 	MUST(listing_next(l, &item));
 	buf_init(&out, 1000);
 	write_init(&w, &out, WRITE_SERVER);
@@ -420,10 +424,71 @@ test_many(void)
 		add_mailbox(l,
 		    slice_str(arena_printf(&arena, "user.fred.n%u", i % 10000)),
 		    slice_of(NULL, 0), "");
-	listing_end(l);
+	while (!listing_settle(l))
+		;
 	while (listing_next(l, &item))
 		n++;
 	ok(n == 10000, "each of many once");
+	arena_reset(&arena);
+}
+
+/* Added as they come, answered in order. */
+static void
+test_order(void)
+{
+	struct asked q;
+	struct listing *l;
+	struct listing_item item;
+	struct slice last = { NULL, 0 };
+	size_t n = 0;
+	bool good = true;
+
+	ok(ask(&q, "LIST \"\" n%") == NULL, "parsed");
+	l = listing_new(&arena, fred(), &q.request);
+	for (unsigned i = 0; i < 10000; i++) {
+		/* Up and down, and here and there. */
+		unsigned k = i < 5000 ? (i & 1 ? i : 9999 - i) : i;
+
+		add_mailbox(l,
+		    slice_str(arena_printf(&arena, "user.fred.n%u",
+		        1000000 + k * 7919 % 10007)),
+		    slice_of(NULL, 0), "");
+	}
+	while (!listing_settle(l))
+		;
+	for (; listing_next(l, &item); n++) {
+		good = good && slice_compare(last, item.external) < 0;
+		last = item.external;
+	}
+	ok(good && n > 5000, "in order (%zu)", n);
+	arena_reset(&arena);
+}
+
+/* Patterns that take long are not all tried in one turn. */
+static void
+test_turns(void)
+{
+	static char star[2 * 440 + 1], name[450];
+	struct asked q;
+	struct listing *l;
+	struct listing_item item;
+	size_t turns = 1, n = 0;
+
+	for (size_t i = 0; i < sizeof(star) - 1; i++)
+		star[i] = i % 2 == 0 ? '*' : 'a';
+	memset(name, 'a', sizeof(name) - 1);
+	ok(ask(&q, arena_printf(&arena, "LIST \"\" (b %s)", star)) == NULL,
+	    "parsed");
+	l = listing_new(&arena, fred(), &q.request);
+	for (unsigned i = 0; i < 1000; i++)
+		add_mailbox(l,
+		    slice_str(arena_printf(&arena, "user.fred.%u%s", i, name)),
+		    slice_of(NULL, 0), "");
+	while (!listing_settle(l))
+		turns++;
+	while (listing_next(l, &item))
+		n++;
+	ok(turns > 5 && n == 1000, "%zu turns for %zu names", turns, n);
 	arena_reset(&arena);
 }
 
@@ -488,7 +553,8 @@ lines(struct listing *l)
 
 	buf_init(&out, 100000);
 	write_init(&w, &out, WRITE_SERVER);
-	listing_end(l);
+	while (!listing_settle(l))
+		;
 	while (listing_next(l, &item))
 		listing_write(&w, l, &item);
 	s = arena_string(&arena, buf_slice(&out));
@@ -593,6 +659,8 @@ main(void)
 	test_attributes();
 	test_odd_uses();
 	test_many();
+	test_order();
+	test_turns();
 	test_plans();
 	test_too_many();
 	return done_testing();

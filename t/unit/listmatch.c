@@ -1,6 +1,7 @@
 /*
  * listmatch: the wildcards, INBOX, and that no pattern takes for ever.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "imap/listmatch.h"
@@ -41,6 +42,84 @@ static const struct {
 	{ "inbox/X", "INBOX/x", false },
 };
 
+/* The definition; for short ones. */
+static bool
+slow_match(const char *pattern, const char *name)
+{
+	if (*pattern == '\0')
+		return *name == '\0';
+	if (*pattern != '*' && *pattern != '%')
+		return *pattern == *name && slow_match(pattern + 1, name + 1);
+	if (slow_match(pattern + 1, name))
+		return true;
+	return *name != '\0' && (*pattern == '*' || *name != '/') &&
+	       slow_match(pattern, name + 1);
+}
+
+static unsigned
+roll(unsigned *seed, unsigned n)
+{
+	*seed = *seed * 1103515245u + 12345u;
+	return (*seed >> 16) % n;
+}
+
+static void
+make(char *text, unsigned *seed, unsigned most, const char *of, unsigned n)
+{
+	unsigned len = roll(seed, most + 1);
+
+	for (unsigned i = 0; i < len; i++)
+		text[i] = of[roll(seed, n)];
+	text[len] = '\0';
+}
+
+static void
+test_random(void)
+{
+	unsigned seed = 1, matched = 0;
+	bool good = true;
+
+	for (unsigned i = 0; i < 100000 && good; i++) {
+		char pattern[9], name[9];
+		bool want;
+
+		make(pattern, &seed, 8, "ab/*%*%", 7);
+		make(name, &seed, 8, "ab/", 3);
+		want = slow_match(pattern, name);
+		matched += want;
+		good =
+		    listmatch(slice_str(pattern), slice_str(name), '/') == want;
+		if (!good)
+			printf("# %s and %s\n", pattern, name);
+	}
+	ok(good && matched > 1000, "at random (%u match)", matched);
+}
+
+/* Longer than a word of bits. */
+static void
+test_long(void)
+{
+	char pattern[600], name[600];
+	unsigned seed = 2;
+	bool good = true;
+
+	for (unsigned i = 0; i < 1000 && good; i++) {
+		unsigned n = 1 + roll(&seed, 500), cut = roll(&seed, n);
+
+		for (unsigned k = 0; k < n; k++)
+			name[k] = "ab/"[roll(&seed, 3)];
+		name[n] = '\0';
+		/* It begins with "*", so none of it is a plain prefix. */
+		snprintf(pattern, sizeof(pattern), "*%.*s*%s", (int)cut, name,
+		    name + cut);
+		good = listmatch(slice_str(pattern), slice_str(name), '/');
+		pattern[1 + roll(&seed, n + 1)] = 'c';
+		good = good &&
+		       !listmatch(slice_str(pattern), slice_str(name), '/');
+	}
+	ok(good, "long ones");
+}
+
 int
 main(void)
 {
@@ -65,5 +144,7 @@ main(void)
 	        listmatch_prefix(slice_str("ab")) == 2 &&
 	        listmatch_prefix(slice_str("*")) == 0,
 	    "prefixes");
+	test_random();
+	test_long();
 	return done_testing();
 }
