@@ -88,10 +88,21 @@ addresses(const struct daemon_listen *l, const struct settings *s)
 }
 
 static int
+bind_address(const struct daemon *d, const struct daemon_listen *l,
+    const char *address, struct err *err)
+{
+	const char *user = settings_daemon(d->settings)->user;
+
+	if (d->spec->tool != NULL && strcmp(d->spec->tool, l->name) == 0)
+		return listen_bind_packets(address, user, err);
+	return listen_bind(address, err);
+}
+
+static int
 bind_one(struct daemon *d, const struct daemon_listen *l, const char *address,
     struct err *err)
 {
-	int fd = listen_bind(address, err);
+	int fd = bind_address(d, l, address, err);
 
 	if (fd == -1)
 		return -1;

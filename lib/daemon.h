@@ -115,7 +115,9 @@ struct daemon_spec {
 	const struct daemon_child *const *children; /* NULL-terminated */
 	const struct daemon_link *links;            /* ends with NULLs */
 	const struct daemon_listen *listens;        /* ends with NULLs */
-	const struct daemon_file *files;            /* ends with NULLs */
+	const char *tool; /* the listener for a tool of ours that speaks
+	                     lib/ipc: paths.  NULL: there is none */
+	const struct daemon_file *files; /* ends with NULLs */
 };
 
 int daemon_main(const struct daemon_spec *spec, int argc, char **argv);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* MSG_CMSG_CLOEXEC */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "lib/buf.h"
 #include "lib/cdefs.h"
+#include "lib/endpoint.h"
 #include "lib/err.h"
 #include "lib/ipc.h"
 #include "lib/list.h"
@@ -60,6 +62,26 @@ ipc_pair(int fds[2], struct err *err)
 	        0, fds) == -1)
 		return err_sys(err, "socketpair");
 	return 0;
+}
+
+int
+ipc_connect(const char *path, struct err *err)
+{
+	struct endpoint a;
+	int fd;
+
+	if (endpoint_parse(&a, path, err) == -1)
+		return -1;
+	fd = socket(a.storage.ss_family, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return err_sys(err, "connecting to %s", path);
+	if (connect(fd, (const struct sockaddr *)&a.storage, a.len) == -1 ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == -1) {
+		err_sys(err, "connecting to %s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 static void
@@ -197,11 +219,11 @@ receive(struct ipc *i)
 	 */
 	if (n == -1 && (errno == EINTR || errno == ECONNRESET))
 		return true;
-	if (n <= 0) {
+	if (n < IPC_HEAD || (msg.msg_flags & MSG_TRUNC)) {
+		close_fd(n > 0 ? descriptor(&msg) : -1);
 		say_over(i);
 		return false;
 	}
-	MUST((msg.msg_flags & MSG_TRUNC) == 0 && n >= IPC_HEAD);
 	wire_init(&w, slice_of(i->in, (size_t)n));
 	m.type = wire_u32(&w);
 	m.id = wire_u64(&w);

@@ -1,5 +1,6 @@
 /*
- * ipc: messages between processes of one daemon, over a socket pair.
+ * ipc: messages between processes of one daemon, over a socket pair, or with a
+ * tool of it, over a socket that listen_bind_packets() has bound.
  *
  * A message is a type, an id and a payload of at most IPC_MAX octets, with at
  * most one descriptor beside it.  It arrives whole or not at all.  Messages
@@ -25,6 +26,9 @@ struct loop;
 /* A pair of connected descriptors (SOCK_SEQPACKET, close-on-exec). */
 int ipc_pair(int fds[2], struct err *err) MUST_CHECK;
 
+/* To such a socket; blocks.  -1 and *err: nobody listens there. */
+int ipc_connect(const char *path, struct err *err) MUST_CHECK;
+
 struct ipc_message {
 	uint32_t type;        /* of the protocol the two sides agree on */
 	uint64_t id;          /* of a request, repeated in its answer */
@@ -32,7 +36,10 @@ struct ipc_message {
 	int fd; /* -1, or the callee's; -1 too if we are out of descriptors */
 };
 
-/* m is NULL once: the other side is gone, free the ipc. */
+/*
+ * m is NULL once: the other side is gone, or has sent what is no message; free
+ * the ipc.
+ */
 typedef void ipc_cb(void *arg, const struct ipc_message *m);
 
 /* Takes fd. */

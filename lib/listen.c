@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,23 +95,62 @@ prepare_patiently(int fd, const struct endpoint *a)
 	return 0;
 }
 
-int
-listen_bind(const char *address, struct err *err)
+/* mode: of the file, if it is a path; a new one gets no more than that. */
+static int
+bind_at(const char *address, int type, mode_t mode, struct err *err)
 {
 	struct endpoint a;
 	int fd;
 
 	if (endpoint_parse(&a, address, err) == -1)
 		return -1;
-	fd = socket(a.storage.ss_family,
-	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd =
+	    socket(a.storage.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return err_sys(err, "listening on %s", address);
 	if (endpoint_is_path(address))
 		remove_stale(&a, address);
-	if (prepare_patiently(fd, &a) == -1) {
+	if ((endpoint_is_path(address) && fchmod(fd, mode) == -1) ||
+	    prepare_patiently(fd, &a) == -1) {
 		err_sys(err, "listening on %s", address);
 		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+listen_bind(const char *address, struct err *err)
+{
+	return bind_at(address, SOCK_STREAM, 0777, err);
+}
+
+static int
+give(const char *path, const char *owner, struct err *err)
+{
+	struct passwd *pw;
+
+	if (owner == NULL || geteuid() != 0)
+		return 0;
+	pw = getpwnam(owner);
+	if (pw == NULL)
+		return err_set(err, "there is no user %s", owner);
+	if (lchown(path, pw->pw_uid, pw->pw_gid) == -1)
+		return err_sys(err, "giving %s to %s", path, owner);
+	return 0;
+}
+
+int
+listen_bind_packets(const char *path, const char *owner, struct err *err)
+{
+	int fd;
+
+	if (!endpoint_is_path(path))
+		return err_set(err, "%s is to be a path", path);
+	fd = bind_at(path, SOCK_SEQPACKET, 0600, err);
+	if (fd != -1 && give(path, owner, err) == -1) {
+		close(fd);
+		unlink(path);
 		return -1;
 	}
 	return fd;

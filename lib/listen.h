@@ -24,6 +24,13 @@ struct loop;
  */
 int listen_bind(const char *address, struct err *err) MUST_CHECK;
 
+/*
+ * A path for who speaks lib/ipc: root, and owner if we are root, else us; no
+ * others may connect.
+ */
+int listen_bind_packets(const char *path, const char *owner,
+    struct err *err) MUST_CHECK;
+
 /* "127.0.0.1:40123": what was bound, NUL-terminated, cut to n. */
 void listen_name(int fd, char *name, size_t n);
 

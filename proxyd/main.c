@@ -36,7 +36,7 @@ main(int argc, char **argv)
 		{ "backend_ca", AT(backend_ca) }, { NULL, 0 }
 	};
 	const struct daemon_spec spec = { "proxyd", "/etc/murder/proxyd.conf",
-		&proxyd_conf_table, children, links, listens, files };
+		&proxyd_conf_table, children, links, listens, NULL, files };
 
 	return daemon_main(&spec, argc, argv);
 }

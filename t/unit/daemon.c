@@ -219,7 +219,7 @@ static const struct daemon_file files[] = {
 };
 
 static const struct daemon_spec spec = { "exampled", "/nonexistent", &table,
-	kinds, links, listens, files };
+	kinds, links, listens, NULL, files };
 
 /* ---- The test. */
 

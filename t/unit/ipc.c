@@ -3,8 +3,10 @@
  * is told once; a callback may free.
  */
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/cdefs.h"
 #include "lib/err.h"
 #include "lib/ipc.h"
 #include "lib/loop.h"
@@ -187,6 +189,32 @@ test_last_words(void)
 	teardown(&a, &b);
 }
 
+/* A tool, perhaps, of another version: it is as if it had gone. */
+static void
+test_no_message(void)
+{
+	struct side a, b;
+	uint8_t much[IPC_MAX + 64] = { 0 };
+	const size_t lengths[] = { 5, sizeof(much) };
+
+	for (size_t i = 0; i < NITEMS(lengths); i++) {
+		int fds[2];
+		struct err err;
+
+		setup(&a, &b);
+		ipc_free(&a.ipc);
+		ipc_free(&b.ipc);
+		MUST(ipc_pair(fds, &err) == 0);
+		a.ipc = ipc_new(a.loop, fds[0], event, &a);
+		MUST(send(fds[1], much, lengths[i], 0) == (ssize_t)lengths[i]);
+		loop_run(a.loop);
+		ok(a.got == 0 && a.ends == 1, "%zu octets are none",
+		    lengths[i]);
+		close(fds[1]);
+		teardown(&a, &b);
+	}
+}
+
 int
 main(void)
 {
@@ -199,5 +227,6 @@ main(void)
 	test_descriptor();
 	test_gone();
 	test_last_words();
+	test_no_message();
 	return done_testing();
 }

@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/endpoint.h"
 #include "lib/cdefs.h"
 #include "lib/dial.h"
 #include "lib/err.h"
+#include "lib/ipc.h"
 #include "lib/jobs.h"
 #include "lib/listen.h"
 #include "lib/log.h"
@@ -254,6 +256,37 @@ test_stale(void)
 	MUST(rmdir(dir) == 0);
 }
 
+/* For a tool: messages, and nobody else's. */
+static void
+test_packets(void)
+{
+	char dir[] = "/tmp/listen.XXXXXX", path[64];
+	struct stat st;
+	struct err err;
+	int fd, other;
+
+	MUST(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/s", dir);
+	other = ipc_connect(path, &err);
+	ok(other == -1 && strstr(err.text, path) != NULL, "nobody is there");
+	fd = listen_bind_packets(path, NULL, &err);
+	ok(fd != -1 && stat(path, &st) == 0 && (st.st_mode & 0777) == 0600,
+	    "no others may connect");
+	other = listen_bind_packets(path, NULL, &err);
+	ok(other == -1, "one in use is not replaced");
+	other = ipc_connect(path, &err);
+	ok(other != -1, "we may");
+	close(other);
+	close(fd);
+	fd = listen_bind_packets(path, NULL, &err);
+	ok(fd != -1, "what a crash left behind is");
+	ok(listen_bind_packets("127.0.0.1:0", NULL, &err) == -1,
+	    "of paths only");
+	close(fd);
+	unlink(path);
+	MUST(rmdir(dir) == 0);
+}
+
 static void
 test_addresses(void)
 {
@@ -304,6 +337,7 @@ main(void)
 	test_paused();
 	test_short();
 	test_stale();
+	test_packets();
 	test_addresses();
 	return done_testing();
 }
