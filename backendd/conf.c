@@ -36,6 +36,9 @@ static const struct conf_item items[] = {
 	    "Address for IMAP with TLS from the start, such as *:993." },
 	{ "lmtp_listen", CONF_LIST, AT(lmtp_listen), NULL, 0, 0, NULL,
 	    "Address for LMTP, such as 192.0.2.1:24." },
+	{ "admin_socket", CONF_LIST, AT(admin_sockets), NULL, 0, 0, NULL,
+	    "Path of a socket for backendadm, such as "
+	    "/run/murder/backendadm; it is our user's and root's alone." },
 	TLS_ITEMS(struct backendd_conf),
 	MBOXNAME_ITEMS(struct backendd_conf),
 	{ "virtual_domains", CONF_BOOL, AT(virtual_domains), "no", 0, 0, NULL,

@@ -17,6 +17,7 @@ struct backendd_conf {
 	struct auth_conf auth;
 
 	struct conf_list listen, listen_tls, lmtp_listen;
+	struct conf_list admin_sockets; /* backendadm's */
 	char *hostname;
 	char *directory;             /* the list and the users' data */
 	struct conf_list partitions; /* "NAME /directory" */

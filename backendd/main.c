@@ -16,6 +16,7 @@ static const struct daemon_listen listens[] = {
 	{ "imap", offsetof(struct backendd_conf, listen), "store" },
 	{ "imaps", offsetof(struct backendd_conf, listen_tls), "store" },
 	{ "lmtp", offsetof(struct backendd_conf, lmtp_listen), "store" },
+	{ "adm", offsetof(struct backendd_conf, admin_sockets), "store" },
 	ADMIN_LISTEN(struct backendd_conf, "store"),
 	{ NULL, 0, NULL },
 };
@@ -44,6 +45,7 @@ main(int argc, char **argv)
 		.children = children,
 		.links = links,
 		.listens = listens,
+		.tool = "adm",
 		.files = files,
 	};
 

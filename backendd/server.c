@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backendd/adm_serve.h"
 #include "backendd/announce.h"
 #include "backendd/conf.h"
 #include "backendd/ledger.h"
@@ -56,6 +57,8 @@ struct server {
 	struct timer *ready; /* is auth there? */
 	unsigned polls;
 	struct listeners *listeners;
+	struct listeners *tools; /* backendadm's */
+	struct adm_server *adm;
 	struct timer *drain;
 	struct store_naming naming;
 };
@@ -170,6 +173,14 @@ accept_lmtp(void *arg, int fd)
 
 	lmtp_session_new(&sv->bd, fd);
 	state_interest(sv);
+}
+
+static void
+accept_tool(void *arg, int fd)
+{
+	struct server *sv = arg;
+
+	adm_server_accept(sv->adm, fd);
 }
 
 /*
@@ -358,6 +369,9 @@ start(struct child *c, void **statep, struct err *err)
 	sv->admin = admin_new(c);
 	monitor_register(sv->admin, bd);
 	sv->listeners = listeners_new(c);
+	sv->adm = adm_server_new(bd);
+	sv->tools = listeners_new(c);
+	listeners_add(sv->tools, "adm", accept_tool, sv);
 	sv->ready = timer_new(bd->loop, poll_ready, sv);
 	timer_set(sv->ready, 0);
 	*statep = sv;
@@ -409,10 +423,11 @@ reload(void *state)
 /* --- ending ----------------------------------------------------------------- */
 
 static size_t
-busy(const struct backendd *bd)
+busy(const struct server *sv)
 {
-	size_t n = bd->nsessions + bd->ndeliveries + bd->nsearches +
-	           mblist_busy(bd->list);
+	const struct backendd *bd = &sv->bd;
+	size_t n = adm_server_count(sv->adm) + bd->nsessions + bd->ndeliveries +
+	           bd->nsearches + mblist_busy(bd->list);
 
 	for (size_t i = 0; i < bd->npartitions; i++)
 		n += store_busy(bd->partitions[i].store);
@@ -425,6 +440,8 @@ stop(struct server *sv)
 	struct backendd *bd = &sv->bd;
 
 	admin_free(&sv->admin);
+	listeners_free(&sv->tools);
+	adm_server_free(&sv->adm);
 	sessions_end(bd);
 	notify_stop(bd);
 	announce_free(&bd->announce);
@@ -444,7 +461,7 @@ poll_drain(void *arg)
 {
 	struct server *sv = arg;
 
-	if (busy(&sv->bd) > 0)
+	if (busy(sv) > 0)
 		timer_set(sv->drain, DRAIN_POLL_MS);
 	else
 		stop(sv);
@@ -459,6 +476,8 @@ drain(void *state)
 
 	bd->draining = true;
 	state_interest(sv);
+	listeners_want(sv->tools, LISTENERS_PAUSE);
+	adm_server_drain(sv->adm);
 	sessions_drain(bd);
 	for (ls = TAILQ_FIRST(&bd->deliveries); ls != NULL; ls = after) {
 		after = lmtp_session_next(ls);

@@ -4,7 +4,8 @@
  * It is the store without a server: partitions are opened as backendd opens
  * them, so no backendd has them meanwhile, and are asked one thing at a time.
  * Mailboxes are known by what their partition says of them, whatever has become
- * of the list.
+ * of the list.  If a backendd has the partitions, and an admin_socket, that is
+ * asked instead (remote.h).
  */
 #ifndef BACKENDD_ADM_ADM_H
 #define BACKENDD_ADM_ADM_H
@@ -25,6 +26,7 @@ struct err;
 struct jobs;
 struct log;
 struct loop;
+struct remote;
 
 enum adm_exit {
 	ADM_OK,
@@ -50,6 +52,8 @@ struct adm {
 	struct loop *loop;
 	struct jobs *jobs;
 	struct log *log;
+	int fd;                /* to a backendd that runs; -1: none */
+	struct remote *remote; /* then */
 	struct adm_partition *partitions;
 	size_t npartitions;
 	struct adm_box *boxes; /* by name */
@@ -107,6 +111,7 @@ enum adm_exit adm_expunged(struct adm *a);
 enum adm_exit adm_undelete(struct adm *a);
 enum adm_exit adm_export(struct adm *a);
 enum adm_exit adm_import(struct adm *a);
+enum adm_exit adm_restore(struct adm *a);
 
 /* --- messages in files --------------------------------------------------------- */
 

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "backendd/adm/adm.h"
+#include "backendd/adm/remote.h"
+#include "backendd/adm_wire.h"
 #include "imap/date.h"
 #include "imap/header.h"
 #include "lib/arena.h"
@@ -11,6 +13,7 @@
 #include "lib/xalloc.h"
 
 enum {
+	BATCH = ADM_PARTS_MAX, /* brought back at once */
 	SUBJECT_WIDTH = 48,
 	HEADER_MAX = 32 * 1024 /* octets to look for it in */
 };
@@ -136,26 +139,51 @@ show_back(struct adm *a, const struct store_append *item)
 }
 
 /* As it was, but not deleted. */
-static const char *
-undelete_one(struct adm *a, struct store_mailbox *mb,
-    const struct store_held *x)
+static struct store_append
+append_of(struct store_mailbox *mb, const struct store_held *x)
 {
-	struct store_append item = { .from = mb,
+	return (struct store_append){ .from = mb,
 		.from_uid = x->uid,
 		.undelete = true,
 		.flags = x->flags & ~(uint32_t)STORE_DELETED,
 		.keywords = { x->keywords[0], x->keywords[1] } };
+}
+
+/* All of them or, with why, none; but for what is not held any more. */
+struct batch {
+	struct adm *adm;
+	struct store_mailbox *mb;
+	const char *name;
+	struct store_append items[BATCH];
+	size_t n, bad;
+	bool failed; /* the rest would, too */
+};
+
+static void
+bring_back(struct batch *b)
+{
 	const char *why;
 
-	adm_ask(a);
-	store_append(mb, &item, 1, adm_answer, a);
-	why = adm_wait(a);
-	if (why != NULL)
-		return why;
-	if (item.outcome != STORE_DONE)
-		return "it is not held any more";
-	show_back(a, &item);
-	return NULL;
+	if (b->n == 0)
+		return;
+	adm_ask(b->adm);
+	store_append(b->mb, b->items, b->n, adm_answer, b->adm);
+	why = adm_wait(b->adm);
+	if (why != NULL) {
+		b->failed = true;
+		(void)adm_fail("%s, UID %lu and those after it: %s", b->name,
+		    (unsigned long)b->items[0].from_uid, why);
+	}
+	for (size_t i = 0; why == NULL && i < b->n; i++) {
+		if (b->items[i].outcome == STORE_DONE) {
+			show_back(b->adm, &b->items[i]);
+			continue;
+		}
+		b->bad++;
+		(void)adm_fail("%s, UID %lu: it is not held any more", b->name,
+		    (unsigned long)b->items[i].from_uid);
+	}
+	b->n = 0;
 }
 
 enum adm_exit
@@ -163,7 +191,10 @@ adm_undelete(struct adm *a)
 {
 	struct adm_box *box = adm_find(a, a->words[0]);
 	struct store_mailbox *mb;
-	size_t found = 0, bad = 0;
+	struct batch *b;
+	size_t found = 0;
+	enum adm_exit result = ADM_OK;
+	struct progress p;
 	struct held h;
 
 	if (a->all == (a->nwords > 1)) {
@@ -174,24 +205,81 @@ adm_undelete(struct adm *a)
 	if (mb == NULL)
 		return ADM_FAILED;
 	h = held_of(a, mb);
-	for (size_t i = 0; i < h.n; i++) {
-		const char *why;
-
+	b = xcalloc(1, sizeof *b);
+	*b = (struct batch){ .adm = a, .mb = mb, .name = box->name };
+	progress_init(&p, a->loop, PROGRESS_ROWS);
+	for (size_t i = 0; i < h.n && !b->failed; i++) {
+		progress_step(&p, h.n);
 		if (!is_wanted(a, h.list[i].uid))
 			continue;
 		found++;
-		why = undelete_one(a, mb, &h.list[i]);
-		if (why == NULL)
-			continue;
-		bad++;
-		(void)adm_fail("%s, UID %lu: %s", box->name,
-		    (unsigned long)h.list[i].uid, why);
+		b->items[b->n++] = append_of(mb, &h.list[i]);
+		if (b->n == BATCH)
+			bring_back(b);
 	}
-	if (!a->all && found < a->nwords - 1)
-		bad += adm_fail("%s: %zu of these UIDs are not held; see "
-		                "\"backendadm expunged\"",
-		           box->name, a->nwords - 1 - found) == ADM_FAILED;
+	bring_back(b);
+	progress_end(&p);
+	if (b->bad > 0 || b->failed)
+		result = ADM_FAILED;
+	if (!a->all && !b->failed && found < a->nwords - 1)
+		result = adm_fail("%s: %zu of these UIDs are not held; see "
+		                  "\"backendadm expunged\"",
+		    box->name, a->nwords - 1 - found);
+	free(b);
 	free(h.list);
 	store_close(&mb);
-	return bad > 0 ? ADM_FAILED : ADM_OK;
+	return result;
+}
+
+/* ---- mailboxes ---- */
+
+/* What a deleted mailbox was called: mblist_deleted.h.  NULL: not known. */
+static char *
+former_name(const char *name)
+{
+	static const char place[] = "deleted.";
+	const char *domain = strchr(name, '!');
+	const char *local = domain == NULL ? name : domain + 1;
+	const char *last = strrchr(local, '.');
+	size_t n = strlen(place), prefix = (size_t)(local - name);
+	char *former;
+
+	if (strncmp(local, place, n) != 0 || last == NULL || last <= local + n)
+		return NULL;
+	former = xmalloc(strlen(name) + 1);
+	memcpy(former, name, prefix);
+	memcpy(former + prefix, local + n, (size_t)(last - local) - n);
+	former[prefix + (size_t)(last - local) - n] = '\0';
+	return former;
+}
+
+enum adm_exit
+adm_restore(struct adm *a)
+{
+	struct adm_box *box = adm_find(a, a->words[0]);
+	const char *why;
+	char *to;
+
+	if (box == NULL)
+		return ADM_FAILED;
+	to = a->nwords > 1 ? xstrdup(a->words[1]) : former_name(box->name);
+	if (to == NULL)
+		return adm_fail("%s: that is no deleted mailbox; they are "
+		                "those of \"backendadm list\" that begin with "
+		                "deleted",
+		    box->name);
+	why = remote_restore(a->remote, box->name, to);
+	if (why != NULL)
+		(void)adm_fail("%s as %s: %s", box->name, to, why);
+	else if (!a->json)
+		printf("%s\n", to);
+	else {
+		out_open(&a->out, NULL, '{');
+		out_str(&a->out, "mailbox", slice_str(to));
+		out_str(&a->out, "mailboxid", slice_str(box->id));
+		out_close(&a->out, '}');
+		(void)out_end(&a->out); /* out_fini() tells */
+	}
+	free(to);
+	return why != NULL ? ADM_FAILED : ADM_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * backendadm: look after the mailboxes of a backendd that does not run.
+ * backendadm: look after the mailboxes of a backend.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include "backendd/conf.h"
 #include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/ipc.h"
 #include "lib/priv.h"
 
 #define CONF_FILE "/etc/murder/backendd.conf"
@@ -22,23 +23,31 @@ struct command {
 	size_t least, most; /* arguments */
 	enum adm_exit (*run)(struct adm *a);
 	bool look_only; /* what is damaged stays so */
+	enum where {
+		ANYWHERE,
+		STOPPED, /* only if no backendd has the partitions */
+		RUNNING  /* only if one has */
+	} where;
 	const char *arguments, *help;
 };
 
 static const struct command commands[] = {
-	{ "list", 0, 0, adm_list, true, "", "mailboxes and their partitions" },
-	{ "verify", 0, WORDS, adm_verify, true, "[MAILBOX ...]",
+	{ "list", 0, 0, adm_list, true, ANYWHERE, "",
+	    "mailboxes and their partitions" },
+	{ "verify", 0, WORDS, adm_verify, true, ANYWHERE, "[MAILBOX ...]",
 	    "read all, and say what is damaged" },
-	{ "rebuild", 0, WORDS, adm_rebuild, false, "--all | MAILBOX ...",
-	    "make indexes anew from the messages" },
-	{ "expunged", 1, 1, adm_expunged, true, "MAILBOX",
+	{ "rebuild", 0, WORDS, adm_rebuild, false, STOPPED,
+	    "--all | MAILBOX ...", "make indexes anew from the messages" },
+	{ "expunged", 1, 1, adm_expunged, true, ANYWHERE, "MAILBOX",
 	    "messages that can be brought back" },
-	{ "undelete", 1, WORDS, adm_undelete, false, "MAILBOX --all | UID ...",
-	    "bring them back" },
-	{ "export", 2, 2, adm_export, true, "[--mbox] MAILBOX TO",
+	{ "undelete", 1, WORDS, adm_undelete, false, ANYWHERE,
+	    "MAILBOX --all | UID ...", "bring them back" },
+	{ "export", 2, 2, adm_export, true, ANYWHERE, "[--mbox] MAILBOX TO",
 	    "to a new Maildir or mbox" },
-	{ "import", 2, 2, adm_import, false, "[--mbox] MAILBOX FROM",
+	{ "import", 2, 2, adm_import, false, ANYWHERE, "[--mbox] MAILBOX FROM",
 	    "from a Maildir or mbox" },
+	{ "restore", 1, 2, adm_restore, false, RUNNING, "MAILBOX [NAME]",
+	    "bring back a mailbox that was deleted" },
 };
 
 static enum adm_exit
@@ -107,6 +116,43 @@ command_of(struct line *l)
 	return NULL;
 }
 
+/* A backendd that runs, if it can be asked. */
+static void
+look_for_backendd(struct adm *a)
+{
+	const struct conf_list *paths = &a->conf->admin_sockets;
+	struct err err;
+
+	a->fd = -1;
+	for (size_t i = 0; a->fd == -1 && i < paths->count; i++)
+		a->fd = ipc_connect(paths->items[i], &err);
+}
+
+static enum adm_exit
+open_and_run(struct adm *a, const struct command *command)
+{
+	enum adm_exit result = ADM_FAILED;
+	struct err err;
+
+	if (a->fd != -1 && command->where == STOPPED)
+		return adm_fail("%s works only while backendd is stopped",
+		    command->name);
+	if (a->fd == -1 && command->where == RUNNING)
+		return adm_fail("%s works only while backendd runs, with an "
+		                "admin_socket",
+		    command->name);
+	if (adm_open(a, &err) == 0) {
+		result = command->run(a);
+	} else {
+		(void)adm_fail("%s", err.text); /* as it is */
+		if (a->fd == -1)
+			(void)adm_fail("if a backendd runs: stop it, or give "
+			               "it an admin_socket (backendd.conf(5))");
+	}
+	adm_close(a);
+	return result;
+}
+
 /* As the daemon's user, so that what is written is the daemon's. */
 static enum adm_exit
 run(struct adm *a, const struct command *command, const char *file)
@@ -120,15 +166,11 @@ run(struct adm *a, const struct command *command, const char *file)
 		return adm_fail("%s", err.text);
 	a->conf = conf;
 	a->look_only = command->look_only;
-	if (priv_become(conf->daemon.user, &err) == -1) {
+	look_for_backendd(a);
+	if (priv_become(conf->daemon.user, &err) == -1)
 		(void)adm_fail("%s", err.text); /* as it is */
-	} else {
-		if (adm_open(a, &err) == -1)
-			(void)adm_fail("%s", err.text); /* as it is */
-		else
-			result = command->run(a);
-		adm_close(a);
-	}
+	else
+		result = open_and_run(a, command);
 	conf_free(&backendd_conf_table, (void **)&conf);
 	return result;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backendd/adm/adm.h"
+#include "backendd/adm/remote.h"
 #include "backendd/conf.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/partition.h"
@@ -223,6 +224,10 @@ open_one(struct adm *a, const char *item, struct err *err)
 		space++;
 	p->dir = xstrdup(space);
 	a->npartitions++;
+	if (a->remote != NULL) {
+		p->store = remote_store(a->remote, p->name);
+		return 0;
+	}
 	if (store_start(&p->store,
 	        partition_module(a->conf, p->name, &env.layout), &env, p->dir,
 	        err) == -1)
@@ -239,6 +244,11 @@ adm_open(struct adm *a, struct err *err)
 	a->loop = loop_new();
 	a->jobs = jobs_new(a->loop, THREADS);
 	a->log = log_new("backendadm", LOG_LEVEL_ERR, true);
+	if (a->fd != -1) {
+		a->remote = remote_new(a->loop, a->fd, err);
+		if (a->remote == NULL)
+			return -1;
+	}
 	a->partitions = xcalloc(list->count, sizeof *a->partitions);
 	for (size_t i = 0; i < list->count; i++)
 		if (open_one(a, list->items[i], err) == -1)
@@ -289,6 +299,7 @@ adm_close(struct adm *a)
 		free(a->boxes[i].name);
 	free(a->boxes);
 	free(a->partitions);
+	remote_free(&a->remote);
 	jobs_free(&a->jobs);
 	loop_free(&a->loop);
 	log_free(&a->log);

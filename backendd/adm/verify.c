@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "backendd/adm/adm.h"
+#include "backendd/adm/remote.h"
 #include "lib/buf.h"
 #include "lib/loop.h"
 #include "lib/must.h"
@@ -18,9 +19,9 @@ enum {
 struct look {
 	struct adm *adm;
 	struct store_mailbox *mb;
-	bool damaged;    /* its index */
-	uint32_t uids;   /* of messages that are damaged */
-	struct buf list; /* of those */
+	const char *damage; /* of its index; NULL: none */
+	uint32_t uids;      /* of messages that are damaged */
+	struct buf list;    /* of those */
 	uint64_t octets;
 	struct store_part parts[PARTS];
 	size_t n;
@@ -31,7 +32,8 @@ on_news(void *arg, const struct store_news *news)
 {
 	struct look *l = arg;
 
-	l->damaged |= news->damaged;
+	if (news->damaged)
+		l->damage = "the index is damaged";
 }
 
 static void
@@ -44,17 +46,31 @@ on_chunk(void *arg, struct store_chunk *chunk)
 }
 
 static void
-read_parts(struct look *l)
+ask_for_parts(struct look *l)
 {
 	struct adm *a = l->adm;
-	uint32_t last = 0;
+	const char *why;
 
-	if (l->n == 0)
+	if (a->remote != NULL) {
+		why = remote_check(l->mb, l->parts, l->n);
+		if (why != NULL)
+			l->damage = why;
 		return;
+	}
 	adm_forget(a);
 	adm_ask(a);
 	store_read(l->mb, l->parts, l->n, on_chunk, a);
 	adm_wait(a);
+}
+
+static void
+read_parts(struct look *l)
+{
+	uint32_t last = 0;
+
+	if (l->n == 0 || l->damage != NULL)
+		return;
+	ask_for_parts(l);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->parts[i].why == NULL || l->parts[i].uid == last)
 			continue;
@@ -85,7 +101,8 @@ look_at(struct look *l, const struct store_msg *m)
 static void
 look_through(struct look *l)
 {
-	for (uint32_t i = 0; i < store_numbers(l->mb)->exists; i++)
+	for (uint32_t i = 0;
+	     l->damage == NULL && i < store_numbers(l->mb)->exists; i++)
 		look_at(l, store_at(l->mb, i));
 	read_parts(l);
 	/* Whether something was said of the index. */
@@ -151,8 +168,8 @@ verify_one(struct adm *a, const struct adm_box *box, uint64_t *messages)
 	store_observe(l->mb, on_news, l);
 	exists = store_numbers(l->mb)->exists;
 	look_through(l);
-	show(a, box, exists, l, l->damaged ? "the index is damaged" : NULL);
-	well = !l->damaged && l->uids == 0;
+	show(a, box, exists, l, l->damage);
+	well = l->damage == NULL && l->uids == 0;
 	*messages += exists;
 	store_close(&l->mb);
 	buf_fini(&l->list);
