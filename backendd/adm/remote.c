@@ -461,7 +461,7 @@ remote_check(struct store_mailbox *mb, struct store_part *parts, size_t n)
 
 static void
 remote_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
-    store_read_cb *cb, void *arg)
+    store_look *look, store_read_cb *cb, void *arg)
 {
 	struct request q = { .box = box_of(mb), .parts = parts };
 	struct store_chunk *chunk;
@@ -469,6 +469,7 @@ remote_read(struct store_mailbox *mb, struct store_part *parts, size_t n,
 	const char *why;
 	uint8_t *area;
 
+	MUST(look == NULL); /* no command has one */
 	for (size_t i = 0; i < n; i++)
 		sum += length_of(q.box, &parts[i]);
 	chunk = xmalloc(sizeof *chunk + sum);
