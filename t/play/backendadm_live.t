@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
-from backend import BIN, Backend  # noqa: E402
+from backend import Backend  # noqa: E402
+from daemon import BIN  # noqa: E402
 from tap import tap  # noqa: E402
 
 DATE = '"01-Feb-2003 04:05:06 +0000"'
