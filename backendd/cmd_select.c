@@ -110,15 +110,11 @@ put_code(struct write *w, enum respcode code, uint64_t n, const char *text)
 static uint32_t
 first_unseen(const struct view *v)
 {
-	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
-	uint32_t exists = store_numbers(mb)->exists;
+	struct mailbox *m = view_mailbox(v);
 
-	if (view_seen(v) == NULL)
-		return mailbox_first_unseen(view_mailbox(v));
-	for (uint32_t i = 0; i < exists; i++)
-		if (!view_is_seen(v, store_at(mb, i)))
-			return i + 1;
-	return 0;
+	return view_seen(v) == NULL
+	           ? mailbox_first_unseen(m)
+	           : seen_first_unseen(view_seen(v), mailbox_store(m));
 }
 
 static void

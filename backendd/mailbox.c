@@ -57,7 +57,6 @@ struct mailbox {
 	struct mailbox_change *changes; /* with MODSEQs above changes_from */
 	size_t nchanges, changes_size;
 	uint64_t changes_from;
-	uint32_t seen_below; /* UIDs below it have \Seen */
 	char id[STORE_ID_MAX + 1];
 };
 
@@ -275,13 +274,13 @@ remember_changes(struct mailbox *m, const struct store_news *n)
 static void
 look_again(struct mailbox *m, const struct store_news *n)
 {
+	uint32_t below = store_seen_below(m->mb);
 	const struct store_msg *msg;
 
-	for (size_t i = 0; i < n->nchanged && n->changed[i] < m->seen_below;
-	     i++) {
+	for (size_t i = 0; i < n->nchanged && n->changed[i] < below; i++) {
 		msg = store_find(m->mb, n->changed[i]);
 		if (msg != NULL && !(msg->flags & STORE_SEEN)) {
-			m->seen_below = msg->uid;
+			store_set_seen_below(m->mb, msg->uid);
 			return;
 		}
 	}
@@ -291,15 +290,17 @@ uint32_t
 mailbox_first_unseen(struct mailbox *m)
 {
 	const struct store_numbers *n = store_numbers(m->mb);
-	uint32_t i = store_index(m->mb, m->seen_below);
+	uint32_t i = store_index(m->mb, store_seen_below(m->mb));
 
-	if (n->unseen == 0)
+	if (n->unseen == 0) {
+		store_set_seen_below(m->mb, n->uidnext);
 		return 0;
+	}
 	while (i < n->exists && (store_at(m->mb, i)->flags & STORE_SEEN))
 		i++;
 	if (i == n->exists)
 		return 0;
-	m->seen_below = store_at(m->mb, i)->uid;
+	store_set_seen_below(m->mb, store_at(m->mb, i)->uid);
 	return i + 1;
 }
 
@@ -372,7 +373,6 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 		store_observe(mb, on_news, m);
 		m->changes_from = store_numbers(mb)->highestmodseq;
 		m->nchanges = 0;
-		m->seen_below = 0;
 	}
 	if (mb != NULL && m->all->ledger != NULL)
 		m->page = ledger_opened(m->all->ledger, mb);

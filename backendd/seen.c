@@ -239,6 +239,22 @@ seen_count(const struct seen *s, const struct store_mailbox *mb)
 	return n;
 }
 
+/* From one stretch to the next: not message by message. */
+uint32_t
+seen_first_unseen(const struct seen *s, const struct store_mailbox *mb)
+{
+	uint32_t exists = store_numbers(mb)->exists, i = 0;
+
+	for (size_t k = 0; k < s->n && i < exists; k++) {
+		uint32_t last = s->ranges[k].last;
+
+		if (store_at(mb, i)->uid < s->ranges[k].first)
+			break;
+		i = last == UINT32_MAX ? exists : store_index(mb, last + 1);
+	}
+	return i < exists ? i + 1 : 0;
+}
+
 static void
 push(struct range *to, size_t *n, struct range r)
 {

@@ -38,6 +38,10 @@ bool seen_has(const struct seen *s, uint32_t uid);
 /* How many of the messages there are. */
 uint32_t seen_count(const struct seen *s, const struct store_mailbox *mb);
 
+/* The number of the first message that is not; 0: there is none. */
+uint32_t seen_first_unseen(const struct seen *s,
+    const struct store_mailbox *mb);
+
 typedef void seen_cb(void *arg, const char *why);
 
 /*

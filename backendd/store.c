@@ -290,6 +290,18 @@ store_recent(const struct store_mailbox *mb)
 	return mb->recent;
 }
 
+uint32_t
+store_seen_below(const struct store_mailbox *mb)
+{
+	return mb->seen_below;
+}
+
+void
+store_set_seen_below(struct store_mailbox *mb, uint32_t uid)
+{
+	mb->seen_below = uid;
+}
+
 void
 store_append(struct store_mailbox *mb, struct store_append *a, size_t n,
     store_cb *cb, void *arg)

@@ -332,6 +332,14 @@ int store_keyword_add(struct store_mailbox *mb, struct slice name);
 uint32_t store_claim_recent(struct store_mailbox *mb);
 uint32_t store_recent(const struct store_mailbox *mb); /* without claiming */
 
+/*
+ * All messages with a UID below it have \Seen: so who looks for the first
+ * without need not begin at the first.  Who finds it says so; modules may keep
+ * it with the next change, and take it back when a message loses \Seen.
+ */
+uint32_t store_seen_below(const struct store_mailbox *mb);
+void store_set_seen_below(struct store_mailbox *mb, uint32_t uid);
+
 /* --------------------------------------------------------------- changes */
 
 enum store_outcome {
@@ -598,7 +606,7 @@ struct store_mailbox {
 	store_observer *observer;
 	void *observer_arg;
 	uint32_t finger; /* store.c's: where it last looked */
-	uint32_t recent;
+	uint32_t recent, seen_below;
 	bool damaged;
 	char id[STORE_ID_MAX + 1];
 };

@@ -643,6 +643,7 @@ take_over(struct opening *o)
 	mb->cache_end = o->header.cache_end;
 	mb->store.names = o->names;
 	mb->store.recent = o->header.recent;
+	mb->store.seen_below = o->header.seen_below;
 	mb->store.numbers = box_numbers(&mb->now);
 	if (o->pinned != NULL)
 		mb->pins++;

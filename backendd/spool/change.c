@@ -130,6 +130,8 @@ change_join(struct change *ch, unsigned i, struct spool_mailbox *mb,
 		change_refuse(ch, "No room in the mailbox");
 		return NULL;
 	}
+	if (mb->drafts == 0) /* what is known of them is known of next, too */
+		mb->next.seen_below = mb->store.seen_below;
 	box_hold(mb);
 	mb->drafts++;
 	e->mb = mb;
@@ -219,6 +221,8 @@ take_effect(struct effect *e)
 {
 	if (e->mb == NULL)
 		return;
+	if (e->unseen != 0 && e->unseen < e->mb->store.seen_below)
+		e->mb->store.seen_below = e->unseen;
 	if (e->begun)
 		box_become(e->mb, &e->after, e->slots, e->news.nexpunged);
 	if (e->meta != NULL)

@@ -49,6 +49,16 @@ count(struct spool_header *h, uint32_t flags, uint32_t by)
 		h->deleted += by;
 }
 
+/* Of a change's UIDs, which ascend. */
+static void
+lose_seen(struct effect *e, uint32_t uid)
+{
+	if (e->unseen == 0)
+		e->unseen = uid;
+	if (uid < e->mb->next.seen_below)
+		e->mb->next.seen_below = uid;
+}
+
 static enum store_outcome
 change_one(struct change *ch, struct effect *e, const struct store_change *c,
     uint64_t unchanged_since)
@@ -71,6 +81,8 @@ change_one(struct change *ch, struct effect *e, const struct store_change *c,
 	spool_msg_seal(&to);
 	count(&mb->next, m->flags, (uint32_t)-1);
 	count(&mb->next, to.flags, 1);
+	if (m->flags & ~to.flags & STORE_SEEN)
+		lose_seen(e, c->uid);
 	*m = to;
 	flags_put_slot(ch, s, m, offsetof(struct store_msg, uid));
 	e->uids[e->news.nchanged++] = c->uid;

@@ -367,7 +367,7 @@ count_slots(struct salvage *v)
 {
 	struct spool_header *h = &v->header;
 
-	h->exists = h->unseen = h->deleted = h->ndead = 0;
+	h->exists = h->unseen = h->deleted = h->ndead = h->seen_below = 0;
 	h->size = 0;
 	h->nslots = (uint32_t)v->n;
 	for (size_t i = 0; i < v->n; i++) {

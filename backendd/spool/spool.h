@@ -103,7 +103,8 @@ struct spool_header {
 	uint64_t dead_octets;  /* of frames of expunged messages: at most, and
 	                         as far as reclaim.c has not looked */
 	int64_t reclaim_after; /* it need not look before; seconds */
-	uint8_t spare[16];
+	uint32_t seen_below;   /* UIDs below it have \Seen; 0 is right, too */
+	uint8_t spare[12];
 };
 
 /*
@@ -602,6 +603,7 @@ struct effect {
 	struct store_news news;
 	uint32_t *uids;    /* room that news points into */
 	uint32_t *slots;   /* expunged */
+	uint32_t unseen;   /* the lowest that lost \Seen; 0: none has */
 	struct meta *meta; /* what it sets; or NULL */
 };
 

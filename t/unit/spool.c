@@ -185,13 +185,77 @@ make_eager(struct spool *sp)
 	sp->reclaim_again = 0;
 }
 
+/*
+ * What is kept of \Seen holds of every message; then what holds now is kept,
+ * while changes are under way or not.
+ */
+static bool
+seen_right(struct work *w, unsigned *kept)
+{
+	bool right = true;
+
+	for (unsigned k = 0; k < MODEL_BOXES; k++) {
+		struct store_mailbox *mb = w->box[k];
+		uint32_t i = 0, exists;
+
+		if (mb == NULL)
+			continue;
+		exists = store_numbers(mb)->exists;
+		while (i < exists && (store_at(mb, i)->flags & STORE_SEEN))
+			i++;
+		if (i < exists)
+			right &= store_seen_below(mb) <= store_at(mb, i)->uid;
+		*kept += store_seen_below(mb) > 3;
+		store_set_seen_below(mb, i < exists
+		                             ? store_at(mb, i)->uid
+		                             : store_numbers(mb)->uidnext);
+	}
+	return right;
+}
+
+/* It is in the index, and is right there whatever is under way. */
+static void
+test_seen_below(void)
+{
+	struct store_change unseen = { .uid = 2, .clear = STORE_SEEN },
+	                    flag = { .uid = 5, .set = STORE_FLAGGED };
+	struct store_mailbox *mb;
+
+	rig_create(&rig, "seen", "");
+	mb = rig_open(&rig, "seen");
+	for (unsigned i = 0; i < 5; i++)
+		rig_append_text(&rig, mb, "text", STORE_SEEN);
+	store_set_seen_below(mb, 6);
+	rig_change(&rig, mb, &flag, 1);
+	store_close(&mb);
+	mb = rig_open(&rig, "seen");
+	ok(store_seen_below(mb) == 6, "where \\Seen ends is kept");
+	rig_change(&rig, mb, &unseen, 1);
+	ok(store_seen_below(mb) == 2, "one lost it");
+	store_close(&mb);
+	mb = rig_open(&rig, "seen");
+	ok(store_seen_below(mb) == 2, "...and that is kept");
+	unseen = (struct store_change){ .uid = 2, .set = STORE_SEEN };
+	rig_change(&rig, mb, &unseen, 1);
+	store_set_seen_below(mb, 6);
+	unseen = (struct store_change){ .uid = 3, .clear = STORE_SEEN };
+	flag = (struct store_change){ .uid = 5, .clear = STORE_FLAGGED };
+	rig_ask(&rig);
+	store_change(mb, &unseen, 1, UINT64_MAX, rig_cb, &rig);
+	rig_change(&rig, mb, &flag, 1);
+	store_close(&mb);
+	mb = rig_open(&rig, "seen");
+	ok(store_seen_below(mb) <= 3, "changes side by side");
+	store_close(&mb);
+}
+
 /* A long random life, compared with the model now and then. */
 static void
 test_model(uint32_t seed)
 {
 	struct work *w = xcalloc(1, sizeof *w);
 	const char *why = NULL;
-	unsigned bad = 0;
+	unsigned bad = 0, unseen = 0, kept = 0, restarted = 0;
 
 	tempdir_make(dir);
 	w->options = (struct store_options){ .compact_percent = 20,
@@ -204,6 +268,7 @@ test_model(uint32_t seed)
 
 		model_next(&w->model, &op);
 		why = work_do(w, &op, NULL, NULL);
+		unseen += !seen_right(w, &kept);
 		if (i % 20 == 0) {
 			if (why == NULL)
 				why = rig_wait(&w->rig);
@@ -214,9 +279,14 @@ test_model(uint32_t seed)
 			work_restart(w);
 			make_eager(spool_of(w->rig.store));
 			bad += !same(w);
+			kept = 0;
+			unseen += !seen_right(w, &kept);
+			restarted += kept > 0;
 		}
 	}
 	ok(why == NULL && bad == 0, "as the model, seed %u", seed);
+	ok(unseen == 0 && restarted > 0, "\\Seen below it, seed %u: %u", seed,
+	    restarted);
 	work_close(w);
 	rig_stop(&w->rig);
 	tempdir_remove(dir);
@@ -232,6 +302,7 @@ main(void)
 	test_large();
 	test_damage();
 	test_damage_among();
+	test_seen_below();
 	store_chunk_free(&rig.chunk);
 	rig_stop(&rig);
 	tempdir_remove(dir);

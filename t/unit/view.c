@@ -525,6 +525,18 @@ random_step(struct client *clients, struct store_mailbox *mb)
 		(void)tell_some(c, VIEW_EVERYTHING);
 }
 
+/* Is the first that he has not seen found as if all were looked at? */
+static bool
+own_unseen_is_found(const struct view *v)
+{
+	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
+	uint32_t exists = store_numbers(mb)->exists, i = 0;
+
+	while (i < exists && seen_has(view_seen(v), store_at(mb, i)->uid))
+		i++;
+	return seen_first_unseen(view_seen(v), mb) == (i < exists ? i + 1 : 0);
+}
+
 /* As the clients of test_law() want it said. */
 static const struct {
 	bool seen, parks;
@@ -543,6 +555,7 @@ test_law(uint32_t seed)
 	struct seens *seens = seens_new(NULL);
 	struct mailbox *m;
 	bool held = true, agreed = true, silent = true, wrong = false;
+	bool found = true;
 	char id[16];
 
 	state = seed;
@@ -566,6 +579,7 @@ test_law(uint32_t seed)
 		random_step(clients, mailbox_store(m));
 		for (size_t k = 0; k < CLIENTS; k++)
 			held = held && numbers_hold(&clients[k]);
+		found = found && own_unseen_is_found(clients[2].v);
 		if (i % 40 != 39)
 			continue;
 		for (size_t k = 0; k < CLIENTS; k++) {
@@ -577,6 +591,7 @@ test_law(uint32_t seed)
 		}
 	}
 	ok(held, "seed %u: numbers mean the same until EXPUNGE", seed);
+	ok(found, "seed %u: the first of them that he has not seen", seed);
 	ok(silent, "seed %u: no EXPUNGE when that is not allowed", seed);
 	ok(agreed, "seed %u: all clients agree when told all", seed);
 	for (size_t i = 0; i < CLIENTS; i++) {
