@@ -184,6 +184,12 @@ mblist_some(struct mblist *l, const struct mblist_range *of, struct buf *cursor,
 	return turn.left > 0;
 }
 
+bool
+mblist_is_deleted(struct mblist *l, struct slice mailboxid)
+{
+	return deleted_has(l->deleted, mailboxid);
+}
+
 uint64_t
 mblist_removals(const struct mblist *l)
 {
@@ -267,7 +273,7 @@ learn_one(void *arg, const char *name, const struct mboxrec *rec)
 	if (rec->pending & PENDING_META)
 		meta_want(l->meta, name);
 	if (deleted_is(slice_str(name)))
-		deleted_add(l->deleted, name);
+		deleted_add(l->deleted, name, rec->mailboxid);
 	return true;
 }
 

@@ -123,6 +123,9 @@ bool mblist_is_use(struct slice word);
 void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
     void *arg);
 
+/* Was it deleted, and is kept for a while only? */
+bool mblist_is_deleted(struct mblist *l, struct slice mailboxid);
+
 /* Is it set aside?  Then it is administrators' only. */
 bool mblist_is_aside(const char *name);
 

@@ -133,7 +133,7 @@ kept(struct op *op)
 
 		log_info(l->bd->log, "mailbox deleted", "name", n->from,
 		    "kept_as", n->to, NULL);
-		deleted_add(l->deleted, n->to);
+		deleted_add(l->deleted, n->to, n->rec.mailboxid);
 		meta_want(l->meta, n->to);
 	}
 	keep_data(op);

@@ -12,6 +12,7 @@
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/map.h"
 #include "lib/xalloc.h"
 
 #define PLACE "deleted."
@@ -26,7 +27,7 @@ struct one {
 	struct deleted *deleted;
 	uint64_t since; /* seconds */
 	bool going;     /* asked for */
-	char *name;
+	char *name, *id;
 };
 
 TAILQ_HEAD(one_list, one);
@@ -35,6 +36,7 @@ struct deleted {
 	struct mblist *list;
 	struct timer *timer;
 	struct one_list all;
+	struct map ids; /* the newest of each mailbox */
 	size_t going;
 };
 
@@ -94,7 +96,7 @@ since_of(const char *name)
 }
 
 void
-deleted_add(struct deleted *d, const char *name)
+deleted_add(struct deleted *d, const char *name, struct slice mailboxid)
 {
 	uint64_t since = since_of(name);
 	struct one *o;
@@ -105,6 +107,9 @@ deleted_add(struct deleted *d, const char *name)
 	o->deleted = d;
 	o->since = since;
 	o->name = xstrdup(name);
+	o->id = xstrndup((const char *)mailboxid.ptr, mailboxid.len);
+	(void)map_put(&d->ids, mailboxid,
+	    o); /* an older one was brought back */
 	TAILQ_INSERT_TAIL(&d->all, o, link);
 	if (!timer_is_set(d->timer))
 		timer_set(d->timer, TICK_MS / 60);
@@ -113,9 +118,31 @@ deleted_add(struct deleted *d, const char *name)
 static void
 drop(struct one *o)
 {
-	TAILQ_REMOVE(&o->deleted->all, o, link);
+	struct deleted *d = o->deleted;
+
+	TAILQ_REMOVE(&d->all, o, link);
+	if (map_find(&d->ids, slice_str(o->id)) == o)
+		(void)map_remove(&d->ids, slice_str(o->id)); /* freed here */
+	free(o->id);
 	free(o->name);
 	free(o);
+}
+
+bool
+deleted_has(const struct deleted *d, struct slice mailboxid)
+{
+	const struct one *o = map_find(&d->ids, mailboxid);
+	const struct mboxrec *rec;
+	struct arena a;
+	bool has;
+
+	if (o == NULL)
+		return false;
+	arena_init(&a);
+	rec = mblist_raw(d->list, o->name, &a);
+	has = rec != NULL && slice_equal(rec->mailboxid, mailboxid);
+	arena_reset(&a);
+	return has;
 }
 
 static void
@@ -164,6 +191,7 @@ deleted_new(struct mblist *l)
 
 	d->list = l;
 	TAILQ_INIT(&d->all);
+	map_init(&d->ids);
 	d->timer = timer_new(l->bd->loop, tick, d);
 	return d;
 }
@@ -179,6 +207,7 @@ deleted_free(struct deleted **dp)
 		return;
 	while ((o = TAILQ_FIRST(&d->all)) != NULL)
 		drop(o);
+	map_fini(&d->ids);
 	timer_free(&d->timer);
 	free(d);
 }

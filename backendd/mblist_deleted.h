@@ -34,6 +34,9 @@ const char *deleted_name(struct mblist *l, struct arena *a, const char *name,
     const struct mboxrec *rec);
 
 /* It has been given that name, now or before the start. */
-void deleted_add(struct deleted *d, const char *name);
+void deleted_add(struct deleted *d, const char *name, struct slice mailboxid);
+
+/* Is this mailbox one of them, still? */
+bool deleted_has(const struct deleted *d, struct slice mailboxid);
 
 #endif

@@ -1,4 +1,5 @@
 #include "backendd/conf.h"
+#include "backendd/mblist.h"
 #include "backendd/metadata.h"
 #include "backendd/server.h"
 #include "backendd/userdata.h"
@@ -77,6 +78,7 @@ metadata_each(struct users *u, const char *user, struct slice mailboxid,
 /* --- limits ------------------------------------------------------------------------ */
 
 struct sum {
+	struct mblist *list; /* NULL: all count */
 	size_t n;
 	uint64_t octets;
 };
@@ -85,7 +87,11 @@ static bool
 add_one(void *arg, struct slice item, struct slice value)
 {
 	struct sum *s = arg;
+	struct slice mailboxid =
+	    slice_first(item, slice_find(item, TREEDB_SEP));
 
+	if (s->list != NULL && mblist_is_deleted(s->list, mailboxid))
+		return true;
 	s->n++;
 	s->octets += item.len + value.len;
 	return true;
@@ -101,15 +107,15 @@ has_value(const struct metadata_item *items, size_t n)
 }
 
 /*
- * What it would be: entries of the mailbox, and octets of all of the user's, or
- * of all that is shared of this mailbox.
+ * What it would be: entries of the mailbox, and octets of all of the user's
+ * (but of mailboxes that are deleted), or of all that is shared of this one.
  */
 static bool
 fits(struct users *u, const char *user, struct slice mailboxid, bool private,
     const struct metadata_item *items, size_t n)
 {
 	const struct backendd_conf *conf = u->bd->conf;
-	struct sum here = { 0 }, all = { 0 };
+	struct sum here = { 0 }, all = { .list = u->bd->list };
 	struct buf prefix;
 	struct arena a;
 	size_t added = 0;

@@ -132,7 +132,21 @@ def test_limits(c):
     ok(5 < done < 11, "in all of a user's")
     c.must("DELETE full2")
     c.must("SETMETADATA full (/private/n5 {1990+}\r\n%s)" % long)
-    c.must("DELETE full")
+    return long
+
+
+def test_limits_kept(admin, c):
+    """What is deleted, and kept for a while, does not count."""
+    long = test_limits(c)
+    old = [x.split('"')[-2] for x in admin.said('LIST "" *') if "full2" in x]
+    ok(len(old) == 1, "it is kept")
+    admin.must('RENAME "%s" "Other Users/fred/full2"' % old[0])
+    has(c.do("SETMETADATA full (/private/n6 {1990+}\r\n%s)" % long),
+        r"^a\d+ NO \[METADATA TOOMANY\]", "brought back it counts again")
+    ok(len(c.must("GETMETADATA full2 (DEPTH infinity) /private")) > 5,
+       "with all that was there")
+    c.must("DELETE full2")
+    c.must("SETMETADATA full (/private/n6 {1990+}\r\n%s)" % long)
 
 
 def test_rights(admin, c, d):
@@ -303,9 +317,10 @@ with Backend(users=["fred", "joe", "bert"], conf=[
     test_overquota(b, admin, b.client("fred"))
     test_stays(b, c)
 
-with Backend(users=["fred"], conf=["metadata_size = 2000",
-                                   "metadata_entries = 12",
-                                   "metadata_total = 16000",
-                                   "delete_delay = 0s"]) as b:
+limits = ["metadata_size = 2000", "metadata_entries = 12",
+          "metadata_total = 16000"]
+with Backend(users=["fred"], conf=limits + ["delete_delay = 0s"]) as b:
     test_limits(b.client("fred"))
+with Backend(users=["fred"], conf=limits) as b:
+    test_limits_kept(b.client("admin"), b.client("fred"))
 plan()
