@@ -18,10 +18,9 @@
 #include "lib/xalloc.h"
 
 enum {
-	DELAY_FIRST = 100, /* ms until a child is started again */
-	DELAY_MOST = 10000,
-	YOUNG = 10000,    /* dying before this age doubles the delay */
-	COUNT_MAX = 1000, /* children of a kind */
+	DELAY_FIRST = 100, /* ms until a child is started again, if no less */
+	YOUNG = 10000,     /* dying before this age doubles the delay */
+	COUNT_MAX = 1000,  /* children of a kind */
 	KINDS_MAX = 16
 };
 
@@ -225,6 +224,7 @@ kid_gone(struct kid *kid)
 {
 	struct brood *b = kid->brood;
 	int64_t age = loop_now(b->setup.loop).ms - kid->born.ms;
+	int64_t most = (int64_t)settings_daemon(b->setup.settings)->restart_ms;
 	struct err why;
 
 	describe_death(kid, &why);
@@ -245,14 +245,14 @@ kid_gone(struct kid *kid)
 	}
 	if (kid->started && age >= YOUNG)
 		kid->delay_ms = DELAY_FIRST;
+	if (kid->delay_ms > most)
+		kid->delay_ms = most;
 	log_err(b->setup.log, "child died", "child", kid->kind->name, "index",
 	    LOG_NUM(kid->index), "why", why.text, "restart_ms",
 	    LOG_NUM(kid->delay_ms), NULL);
 	kid->state = KID_WAITING;
 	timer_set(kid->timer, kid->delay_ms);
 	kid->delay_ms *= 2;
-	if (kid->delay_ms > DELAY_MOST)
-		kid->delay_ms = DELAY_MOST;
 }
 
 /*

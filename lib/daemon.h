@@ -39,6 +39,7 @@ struct daemon_conf {
 	char *pid_file;
 	char *log_level;      /* err warn info debug */
 	uint64_t drain_ms;    /* after SIGTERM */
+	uint64_t restart_ms;  /* at the most, until a child is there again */
 	uint64_t descriptors; /* RLIMIT_NOFILE wanted; 0: as many as allowed */
 	struct conf_list admin_listen; /* lib/admin */
 };
@@ -55,6 +56,10 @@ struct daemon_conf {
 	    { "drain_timeout", CONF_DURATION, offsetof(T, daemon.drain_ms),    \
 		    "10s", 0, 0, NULL,                                         \
 		    "How long sessions may go on after SIGTERM." },            \
+	    { "restart_delay", CONF_DURATION, offsetof(T, daemon.restart_ms),  \
+		    "10s", 10, 3600000, NULL,                                  \
+		    "After how long a process that dies again and again is "   \
+		    "started again, at the most." },                           \
 	    { "admin_listen", CONF_LIST, offsetof(T, daemon.admin_listen),     \
 		    NULL, 0, 0, NULL,                                          \
 		    "Address for /healthz and /metrics, such as "              \

@@ -85,8 +85,8 @@ published_init(struct published *t)
 	t->f.conf.publish_ms = 20;
 	t->f.conf.compare_ms = 100000;
 	fake_backend_open(&t->f);
-	t->f.bd.announce = fake_announce_new(t->f.bd.loop, "test",
-	    mblist_link, t->f.bd.list);
+	t->f.bd.announce =
+	    fake_announce_new(t->f.bd.loop, "test", mblist_link, t->f.bd.list);
 	published_server(t)->watch = watch;
 	published_server(t)->watch_arg = t;
 	fake_announce_up(t->f.bd.announce);

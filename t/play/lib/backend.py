@@ -20,8 +20,8 @@ import subprocess
 import tempfile
 import time
 
-from daemon import (add_user, free_ports, kill_child, make_certificate, start,
-                    tail)
+from daemon import (QUICK, add_user, free_ports, kill_child,
+                    make_certificate, start, tail)
 from imap import Client
 from tap import tap
 
@@ -79,7 +79,7 @@ class Backend:
                  "lmtp_listen = 127.0.0.1:%d" % self.lmtp_port,
                  "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
                  "admin = admin", "proxy_servers = proxy",
-                 "auth_failure_delay = 1ms", "log_level = debug"]
+                 "log_level = debug"] + QUICK
         if self.second:
             lines.append("partition = second " + self.path("spool2"))
         if self.tls:

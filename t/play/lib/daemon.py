@@ -16,6 +16,7 @@ BIN = os.path.abspath(os.environ.get("MURDER_BIN") or
                       os.path.join(HERE, "..", "..", "..",
                                    os.environ.get("B", "build"), "bin"))
 START_SECONDS = 60
+QUICK = ["auth_failure_delay = 1ms", "restart_delay = 100ms"]  # in any daemon
 
 claims = []  # on ports; they end with this process
 

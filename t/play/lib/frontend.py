@@ -19,7 +19,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from daemon import add_user, children, free_ports, start
+from daemon import QUICK, add_user, children, free_ports, start
 from murder import SECONDS, await_that
 from tap import tap
 
@@ -41,8 +41,8 @@ class Front:
                  "mupdate_timeout = 4s", "sync_timeout = 3s",
                  "backend = b1 127.0.0.1:%d" % nobody,
                  "proxy_user = x", "proxy_password = x",
-                 "sasldb = " + self.path("sasldb"), "sasl_realm = murder",
-                 "auth_failure_delay = 1ms"] + list(settings)
+                 "sasldb = " + self.path("sasldb"),
+                 "sasl_realm = murder"] + QUICK + list(settings)
         os.mkdir(self.path("data"))
         with open(self.path("conf"), "w") as f:
             f.write("\n".join(lines) + "\n")

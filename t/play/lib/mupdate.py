@@ -131,6 +131,7 @@ class Server:
             "sasl_realm": "murder",
             "sasl_mechanisms": "PLAIN SCRAM-SHA-1",
             "auth_failure_delay": "10ms",
+            "restart_delay": "100ms",
             "auth_children": "1",
             "hostname": "mu.test",
             "listen": "127.0.0.1:0",

@@ -26,7 +26,7 @@ import tempfile
 import time
 
 from backend import Raw, tap
-from daemon import children, kill_child, resident
+from daemon import QUICK, children, kill_child, resident
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = 60
@@ -106,9 +106,9 @@ class Murder:
             backends=1 if alone else backends,
             frontends=0 if alone else frontends, users=users,
             no_mupdate=alone,
-            set=["mupdated:auth_failure_delay = 1ms",
-                 "backendd:auth_failure_delay = 1ms",
-                 "proxyd:auth_failure_delay = 1ms"] + list(settings))
+            set=["%s:%s" % (daemon, line)
+                 for daemon in ("mupdated", "backendd", "proxyd")
+                 for line in QUICK] + list(settings))
         self.front = "backend1" if alone else "frontend1"
 
     def __enter__(self):
