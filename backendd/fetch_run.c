@@ -81,13 +81,11 @@ gather_one(struct fetching *fe, const struct view *v,
 {
 	struct item *item = &fe->items[fe->n];
 	struct fetch_facts *facts = &item->facts;
-	struct buf flags;
 
 	*item = (struct item){ 0 };
-	buf_init(&flags, FLAGS_MAX);
-	view_put_flags(v, msg, &flags);
-	facts->flags = arena_copy(&fe->arena, buf_slice(&flags));
-	buf_fini(&flags);
+	buf_clear(&fe->flags);
+	view_put_flags(v, msg, &fe->flags);
+	facts->flags = arena_copy(&fe->arena, buf_slice(&fe->flags));
 	facts->uid = msg->uid;
 	facts->seq = view_seq_of(v, msg->uid);
 	facts->uidfetch = (view_says(v) & VIEW_SAYS_UIDFETCH) != 0;
@@ -97,7 +95,8 @@ gather_one(struct fetching *fe, const struct view *v,
 	facts->internal_zone = msg->zone;
 	facts->saved = true;
 	facts->saved_seconds = msg->savedate;
-	facts->emailid = emailid_text(&fe->arena, msg->emailid);
+	if (fe->needs & FETCH_OBJECTID)
+		facts->emailid = emailid_text(&fe->arena, msg->emailid);
 	fe->summaries[fe->n].uid = msg->uid;
 	fe->n++;
 }
@@ -327,6 +326,7 @@ finish(struct fetching *fe)
 	fetch_decode_free(&fe->decoding);
 	task_free(&fe->turn);
 	mailbox_release(&fe->m);
+	buf_fini(&fe->flags);
 	free(fe);
 	if (gone)
 		session_done(ss, SESSION_NO, "EXPUNGEISSUED",
@@ -399,5 +399,6 @@ fetch_run(struct session *ss, const struct fetch *f, struct msgset *set)
 	fe->sets_seen = f->sets_seen && view_access(v) == VIEW_READ_WRITE &&
 	                (view_rights(v) & ACL_SEEN);
 	arena_init(&fe->arena);
+	buf_init(&fe->flags, FLAGS_MAX);
 	fetch_advance(fe);
 }

@@ -13,6 +13,7 @@
 #include "backendd/summarise.h"
 #include "imap/fetch.h"
 #include "lib/arena.h"
+#include "lib/buf.h"
 
 struct cmd;
 struct fetch_decoding;
@@ -83,6 +84,7 @@ struct fetching {
 	unsigned seen_waiting; /* call backs to come */
 
 	struct arena arena; /* of the batch */
+	struct buf flags;   /* of one message, while it is gathered */
 	struct item items[BATCH];
 	struct summarise_item summaries[BATCH];
 	size_t n;

@@ -265,6 +265,8 @@ needs_of(const struct fetch_item *item)
 		return item->lazy ? FETCH_LAZY : FETCH_SUMMARY;
 	case FETCH_RFC822:
 		return FETCH_OCTETS;
+	case FETCH_EMAILID:
+		return FETCH_OBJECTID;
 	case FETCH_RFC822_HEADER:
 	case FETCH_RFC822_TEXT:
 		return FETCH_SUMMARY | FETCH_OCTETS;
@@ -287,7 +289,6 @@ needs_of(const struct fetch_item *item)
 	case FETCH_INTERNALDATE:
 	case FETCH_SIZE:
 	case FETCH_MODSEQ:
-	case FETCH_EMAILID:
 	case FETCH_SAVEDATE:
 	case FETCH_KINDS:
 		break;

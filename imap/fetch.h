@@ -61,7 +61,8 @@ enum fetch_need {               /* bits */
 	FETCH_SUMMARY = 1 << 0, /* facts.summary */
 	FETCH_OCTETS = 1 << 1,  /* the plan may have ranges of the message */
 	FETCH_LAZY = 1 << 2,    /* facts.summary, if it costs nothing */
-	FETCH_DECODED = 1 << 3  /* facts.decoded */
+	FETCH_DECODED = 1 << 3, /* facts.decoded */
+	FETCH_OBJECTID = 1 << 4 /* facts.emailid */
 };
 
 enum {

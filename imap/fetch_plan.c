@@ -438,8 +438,12 @@ void
 fetch_plan(const struct fetch *f, struct arena *a,
     const struct fetch_facts *facts, struct fetch_plan *plan)
 {
-	struct planner pl = { .fetch = f, .facts = facts, .arena = a };
+	struct planner pl; /* its cuts are large, and mostly not used */
 
+	pl.fetch = f;
+	pl.facts = facts;
+	pl.arena = a;
+	pl.ncuts = 0;
 	MUST(facts->summary != NULL || !(fetch_needs(f) & FETCH_SUMMARY));
 	buf_init(&pl.text, TEXT_MAX);
 	write_init(&pl.w, &pl.text, WRITE_SERVER);
