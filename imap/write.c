@@ -144,10 +144,16 @@ write_string(struct write *w, struct slice s)
 		return;
 	}
 	buf_putc(w->out, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+	while (s.len > 0) {
+		/* Up to what is escaped, which begins the next piece. */
+		size_t n = 1;
+
+		if (s.ptr[0] == '"' || s.ptr[0] == '\\')
 			buf_putc(w->out, '\\');
-		buf_putc(w->out, s.ptr[i]);
+		while (n < s.len && s.ptr[n] != '"' && s.ptr[n] != '\\')
+			n++;
+		buf_put(w->out, s.ptr, n);
+		s = slice_skip(s, n);
 	}
 	buf_putc(w->out, '"');
 }

@@ -35,7 +35,7 @@ void buf_fini(struct buf *b);
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_puts(struct buf *b, const char *s);
 void buf_put_slice(struct buf *b, struct slice s);
-void buf_putc(struct buf *b, uint8_t c);
+static inline void buf_putc(struct buf *b, uint8_t c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTFLIKE(2, 3);
 void buf_put_number(struct buf *b, uint64_t n);
 
@@ -66,6 +66,16 @@ size_t buf_room(const struct buf *b);
  */
 uint8_t *buf_space(struct buf *b, size_t *n);
 void buf_grew(struct buf *b, size_t n);
+
+static inline void
+buf_putc(struct buf *b, uint8_t c)
+{
+	/* The storage may be larger than the ceiling. */
+	if (b->tail < b->size && b->tail - b->head < b->ceiling && !b->failed)
+		b->area[b->tail++] = c;
+	else
+		buf_put(b, &c, 1);
+}
 
 /* Was a put refused since birth, buf_clear() or buf_fini()? */
 bool buf_failed(const struct buf *b) MUST_CHECK;

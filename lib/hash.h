@@ -23,4 +23,7 @@ void hash_sha256_put(struct hash_sha256 *h, const void *p, size_t n);
 /* Frees it and sets *hp to NULL. */
 void hash_sha256_end(struct hash_sha256 **hp, uint8_t out[32]);
 
+/* All of it at once. */
+void hash_sha256_of(struct slice s, uint8_t out[32]);
+
 #endif

@@ -1,5 +1,4 @@
 #include "lib/ascii.h"
-#include "lib/must.h"
 #include "lib/slice.h"
 
 int
@@ -68,29 +67,6 @@ slice_starts_nocase(struct slice a, const char *prefix)
 	struct slice p = slice_str(prefix);
 
 	return a.len >= p.len && slice_equal_nocase(slice_first(a, p.len), p);
-}
-
-struct slice
-slice_skip(struct slice a, size_t n)
-{
-	MUST(n <= a.len);
-	/* NULL + 0 is undefined in C11. */
-	return n == 0 ? a : slice_of(a.ptr + n, a.len - n);
-}
-
-struct slice
-slice_first(struct slice a, size_t n)
-{
-	MUST(n <= a.len);
-	return slice_of(a.ptr, n);
-}
-
-size_t
-slice_find(struct slice a, uint8_t c)
-{
-	const uint8_t *p = a.len > 0 ? memchr(a.ptr, c, a.len) : NULL;
-
-	return p == NULL ? a.len : (size_t)(p - a.ptr);
 }
 
 size_t

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/must.h"
+
 struct slice {
 	const uint8_t *ptr; /* borrowed; may be NULL if len is 0 */
 	size_t len;
@@ -47,16 +49,34 @@ bool slice_starts(struct slice a, struct slice prefix);
 bool slice_starts_nocase(struct slice a, const char *prefix);
 
 /* The rest after n octets; n is at most a.len. */
-struct slice slice_skip(struct slice a, size_t n);
+static inline struct slice
+slice_skip(struct slice a, size_t n)
+{
+	MUST(n <= a.len);
+	/* NULL + 0 is undefined in C11. */
+	return n == 0 ? a : slice_of(a.ptr + n, a.len - n);
+}
 
 /* First n octets; n is at most a.len. */
-struct slice slice_first(struct slice a, size_t n);
+static inline struct slice
+slice_first(struct slice a, size_t n)
+{
+	MUST(n <= a.len);
+	return slice_of(a.ptr, n);
+}
 
 /* How many octets both begin with. */
 size_t slice_common(struct slice a, struct slice b);
 
 /* Where c is first / last; a.len if nowhere. */
-size_t slice_find(struct slice a, uint8_t c);
+static inline size_t
+slice_find(struct slice a, uint8_t c)
+{
+	const uint8_t *p = a.len > 0 ? memchr(a.ptr, c, a.len) : NULL;
+
+	return p == NULL ? a.len : (size_t)(p - a.ptr);
+}
+
 size_t slice_rfind(struct slice a, uint8_t c);
 
 /* Where c is first outside "quoted strings" (with \ and \"); else a.len. */
