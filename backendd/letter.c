@@ -33,12 +33,10 @@ static void
 look(void *arg)
 {
 	struct letter *l = arg;
-	struct hash_sha256 *h = hash_sha256_new();
 	struct summary s;
 	struct arena a;
 
-	hash_sha256_put(h, l->octets.ptr, l->octets.len);
-	hash_sha256_end(&h, l->emailid);
+	hash_sha256_of(l->octets, l->emailid);
 	l->has_nul = l->octets.len > 0 &&
 	             memchr(l->octets.ptr, '\0', l->octets.len) != NULL;
 	arena_init(&a);

@@ -5,18 +5,46 @@
 #include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
+#include "lib/buf.h"
 #include "lib/must.h"
 
 enum {
 	TEXT_MAX = 16 * 1024 /* octets of one field that is shown */
 };
 
+/* What is shown of a part's header. */
+enum field {
+	FIELD_TYPE,
+	FIELD_ENCODING,
+	FIELD_ID,
+	FIELD_DESCRIPTION,
+	FIELD_MD5,
+	FIELD_DISPOSITION,
+	FIELD_LANGUAGE,
+	FIELD_LOCATION,
+	FIELDS
+};
+
+static const struct header_name names[FIELDS] = {
+	[FIELD_TYPE] = HEADER_NAME("Content-Type"),
+	[FIELD_ENCODING] = HEADER_NAME("Content-Transfer-Encoding"),
+	[FIELD_ID] = HEADER_NAME("Content-ID"),
+	[FIELD_DESCRIPTION] = HEADER_NAME("Content-Description"),
+	[FIELD_MD5] = HEADER_NAME("Content-MD5"),
+	[FIELD_DISPOSITION] = HEADER_NAME("Content-Disposition"),
+	[FIELD_LANGUAGE] = HEADER_NAME("Content-Language"),
+	[FIELD_LOCATION] = HEADER_NAME("Content-Location"),
+};
+
 struct writer {
-	struct write w;
+	struct write w; /* to extended */
+	struct buf *extended, *basic;
+	size_t
+	    copied; /* octets of extended that basic has, or is not to have */
 	struct arena *arena;
 	struct slice message;
 	const struct mime *mime;
-	enum bodystructure_form form;
+	struct header_field fields[FIELDS]; /* of the part */
 };
 
 static void
@@ -43,18 +71,17 @@ put_upper(struct writer *wr, struct slice s)
 
 /* A field as text, or NIL. */
 static void
-put_field(struct writer *wr, struct slice header, const char *name)
+put_field(struct writer *wr, enum field field)
 {
-	struct header_field f;
-	struct slice s;
+	struct slice s = wr->fields[field].value;
 
-	if (!header_find(header, name, &f)) {
+	if (s.len == 0) {
 		put_nil(wr);
 		return;
 	}
-	if (f.value.len > TEXT_MAX)
-		f.value.len = TEXT_MAX;
-	s = header_unfold(wr->arena, f.value);
+	if (s.len > TEXT_MAX)
+		s.len = TEXT_MAX;
+	s = header_unfold(wr->arena, s);
 	put_string(wr, s.len > 0 ? s : (struct slice){ 0 });
 }
 
@@ -80,13 +107,12 @@ put_params(struct writer *wr, const struct mime_value *v)
 
 /* ("ATTACHMENT" ("FILENAME" "x")) */
 static void
-put_disposition(struct writer *wr, struct slice header)
+put_disposition(struct writer *wr)
 {
-	struct header_field f;
 	struct mime_value v;
 
-	if (!header_find(header, "Content-Disposition", &f) ||
-	    !mime_value_parse(wr->arena, f.value, &v)) {
+	if (!mime_value_parse(wr->arena, wr->fields[FIELD_DISPOSITION].value,
+	        &v)) {
 		put_nil(wr);
 		return;
 	}
@@ -99,19 +125,14 @@ put_disposition(struct writer *wr, struct slice header)
 
 /* ("EN" "DE") */
 static void
-put_language(struct writer *wr, struct slice header)
+put_language(struct writer *wr)
 {
-	struct header_field f;
-	struct slice s;
+	struct slice s = wr->fields[FIELD_LANGUAGE].value;
 	unsigned n = 0;
 
-	if (!header_find(header, "Content-Language", &f)) {
-		put_nil(wr);
-		return;
-	}
-	if (f.value.len > TEXT_MAX)
-		f.value.len = TEXT_MAX;
-	s = header_unfold(wr->arena, f.value);
+	if (s.len > TEXT_MAX)
+		s.len = TEXT_MAX;
+	s = header_unfold(wr->arena, s);
 	while (s.len > 0) {
 		size_t len = slice_find(s, ',');
 		struct slice tag = slice_trim(slice_first(s, len));
@@ -131,26 +152,40 @@ put_language(struct writer *wr, struct slice header)
 		put_nil(wr);
 }
 
-/* Disposition, language, location: the end of all extension data. */
+/* What was written since goes to basic, too. */
 static void
-put_extension(struct writer *wr, struct slice header)
+copy_basic(struct writer *wr)
 {
+	buf_put_slice(wr->basic,
+	    slice_skip(buf_slice(wr->extended), wr->copied));
+	wr->copied = buf_len(wr->extended);
+}
+
+/* Of a message or part that is no multipart, its MD5; of one, its parameters. */
+static void
+put_extension(struct writer *wr, const struct mime_value *multipart)
+{
+	copy_basic(wr);
 	write_sp(&wr->w);
-	put_disposition(wr, header);
+	if (multipart != NULL)
+		put_params(wr, multipart);
+	else
+		put_field(wr, FIELD_MD5);
 	write_sp(&wr->w);
-	put_language(wr, header);
+	put_disposition(wr);
 	write_sp(&wr->w);
-	put_field(wr, header, "Content-Location");
+	put_language(wr);
+	write_sp(&wr->w);
+	put_field(wr, FIELD_LOCATION);
+	wr->copied = buf_len(wr->extended);
 }
 
 static void
-put_encoding(struct writer *wr, struct slice header)
+put_encoding(struct writer *wr)
 {
-	struct header_field f;
 	struct mime_value v;
 
-	if (header_find(header, "Content-Transfer-Encoding", &f) &&
-	    mime_value_parse(wr->arena, f.value, &v))
+	if (mime_value_parse(wr->arena, wr->fields[FIELD_ENCODING].value, &v))
 		put_upper(wr, v.type);
 	else
 		put_string(wr, slice_str("7BIT"));
@@ -164,10 +199,9 @@ put_encoding(struct writer *wr, struct slice header)
 static void
 type_of_leaf(struct writer *wr, const struct mime_part *p, struct mime_value *v)
 {
-	struct slice header = mime_header(p, wr->message);
-	struct header_field f;
+	const struct header_field *f = &wr->fields[FIELD_TYPE];
 
-	mime_type_of(wr->arena, header, p->fallback, v);
+	mime_type_from(wr->arena, f, p->fallback, v);
 	if (slice_is_nocase(v->type, "multipart")) {
 		*v = (struct mime_value){ .type = slice_str("text"),
 			.subtype = slice_str("plain") };
@@ -176,7 +210,7 @@ type_of_leaf(struct writer *wr, const struct mime_part *p, struct mime_value *v)
 	               slice_is_nocase(v->subtype, "global"))) {
 		*v = (struct mime_value){ .type = slice_str("application"),
 			.subtype = slice_str("octet-stream") };
-	} else if (!header_find(header, "Content-Type", &f)) {
+	} else if (f->name.len == 0) {
 		static const struct mime_param us_ascii = {
 			{ (const uint8_t *)"charset", 7 },
 			{ (const uint8_t *)"us-ascii", 8 }
@@ -192,8 +226,6 @@ static void
 put_basic(struct writer *wr, const struct mime_part *p,
     const struct mime_value *v)
 {
-	struct slice header = mime_header(p, wr->message);
-
 	write_open(&wr->w);
 	put_upper(wr, v->type);
 	write_sp(&wr->w);
@@ -201,31 +233,41 @@ put_basic(struct writer *wr, const struct mime_part *p,
 	write_sp(&wr->w);
 	put_params(wr, v);
 	write_sp(&wr->w);
-	put_field(wr, header, "Content-ID");
+	put_field(wr, FIELD_ID);
 	write_sp(&wr->w);
-	put_field(wr, header, "Content-Description");
+	put_field(wr, FIELD_DESCRIPTION);
 	write_sp(&wr->w);
-	put_encoding(wr, header);
+	put_encoding(wr);
 	write_sp(&wr->w);
 	write_number(&wr->w, p->body_len);
 }
 
-/* The lines of text and messages, then MD5 and the rest. */
+/* The lines of text and messages, then the extension data. */
 static void
 put_tail(struct writer *wr, const struct mime_part *p, bool has_lines)
 {
-	struct slice header = mime_header(p, wr->message);
-
 	if (has_lines) {
 		write_sp(&wr->w);
 		write_number(&wr->w, p->body_lines);
 	}
-	if (wr->form == BODYSTRUCTURE_EXTENDED) {
-		write_sp(&wr->w);
-		put_field(wr, header, "Content-MD5");
-		put_extension(wr, header);
-	}
+	put_extension(wr, NULL);
 	write_close(&wr->w);
+}
+
+static void
+put_envelope(struct writer *wr, struct slice header)
+{
+	struct envelope e;
+
+	envelope_find(&e, header);
+	envelope_write(wr->extended, wr->arena, &e);
+}
+
+static void
+find_fields(struct writer *wr, const struct mime_part *p)
+{
+	header_find_each(mime_header(p, wr->message), names, FIELDS,
+	    wr->fields);
 }
 
 /* Everything of a part that comes before its children. */
@@ -236,6 +278,7 @@ enter(struct writer *wr, const struct mime_part *p)
 
 	switch (p->kind) {
 	case MIME_LEAF:
+		find_fields(wr, p);
 		type_of_leaf(wr, p, &v);
 		put_basic(wr, p, &v);
 		put_tail(wr, p, slice_is_nocase(v.type, "text"));
@@ -244,11 +287,12 @@ enter(struct writer *wr, const struct mime_part *p)
 		write_open(&wr->w);
 		break;
 	case MIME_MESSAGE:
-		mime_type_of(wr->arena, mime_header(p, wr->message),
-		    p->fallback, &v);
+		find_fields(wr, p);
+		mime_type_from(wr->arena, &wr->fields[FIELD_TYPE], p->fallback,
+		    &v);
 		put_basic(wr, p, &v);
 		write_sp(&wr->w);
-		envelope_write(wr->w.out, wr->arena,
+		put_envelope(wr,
 		    mime_header(&wr->mime->parts[p->child], wr->message));
 		write_sp(&wr->w);
 		break;
@@ -261,35 +305,33 @@ enter(struct writer *wr, const struct mime_part *p)
 static void
 leave(struct writer *wr, const struct mime_part *p)
 {
-	struct slice header = mime_header(p, wr->message);
 	struct mime_value v;
 
+	find_fields(wr, p);
 	if (p->kind == MIME_MESSAGE) {
 		put_tail(wr, p, true);
 		return;
 	}
-	mime_type_of(wr->arena, header, p->fallback, &v);
+	mime_type_from(wr->arena, &wr->fields[FIELD_TYPE], p->fallback, &v);
 	write_sp(&wr->w);
 	put_upper(wr, v.subtype);
-	if (wr->form == BODYSTRUCTURE_EXTENDED) {
-		write_sp(&wr->w);
-		put_params(wr, &v);
-		put_extension(wr, header);
-	}
+	put_extension(wr, &v);
 	write_close(&wr->w);
 }
 
 void
-bodystructure_write(struct buf *out, struct arena *a, struct slice message,
-    const struct mime *m, enum bodystructure_form form)
+bodystructure_write(struct buf *extended, struct buf *basic, struct arena *a,
+    struct slice message, const struct mime *m)
 {
-	struct writer wr = { .arena = a,
+	struct writer wr = { .extended = extended,
+		.basic = basic,
+		.copied = buf_len(extended),
+		.arena = a,
 		.message = message,
-		.mime = m,
-		.form = form };
+		.mime = m };
 	unsigned i = 0;
 
-	write_init(&wr.w, out, WRITE_SERVER);
+	write_init(&wr.w, extended, WRITE_SERVER);
 	while (i != MIME_NONE) {
 		const struct mime_part *p = &m->parts[i];
 
@@ -305,4 +347,5 @@ bodystructure_write(struct buf *out, struct arena *a, struct slice message,
 		}
 		i = p->next;
 	}
+	copy_basic(&wr);
 }

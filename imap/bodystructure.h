@@ -13,13 +13,11 @@ struct arena;
 struct buf;
 struct mime;
 
-enum bodystructure_form {
-	BODYSTRUCTURE_BASIC,   /* BODY */
-	BODYSTRUCTURE_EXTENDED /* BODYSTRUCTURE: with the extension data */
-};
-
-/* The arena is for scratch. */
-void bodystructure_write(struct buf *out, struct arena *a, struct slice message,
-    const struct mime *m, enum bodystructure_form form);
+/*
+ * BODYSTRUCTURE, and BODY, which is the same without the extension data.  The
+ * arena is for scratch.
+ */
+void bodystructure_write(struct buf *extended, struct buf *basic,
+    struct arena *a, struct slice message, const struct mime *m);
 
 #endif

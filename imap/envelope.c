@@ -3,50 +3,25 @@
 #include "imap/header.h"
 #include "imap/write.h"
 #include "lib/arena.h"
-#include "lib/cdefs.h"
+#include "lib/buf.h"
 
 enum {
 	TEXT_MAX = 64 * 1024,      /* octets of a field that is text */
 	ADDRESSES_MAX = 128 * 1024 /* ...of one that is addresses */
 };
 
-/* In the order of RFC 9051 7.5.2. */
-enum field {
-	FIELD_DATE,
-	FIELD_SUBJECT,
-	FIELD_FROM,
-	FIELD_SENDER,
-	FIELD_REPLY_TO,
-	FIELD_TO,
-	FIELD_CC,
-	FIELD_BCC,
-	FIELD_IN_REPLY_TO,
-	FIELD_MESSAGE_ID,
-	FIELDS
+static const struct header_name names[ENVELOPE_FIELDS] = {
+	[ENVELOPE_DATE] = HEADER_NAME("Date"),
+	[ENVELOPE_SUBJECT] = HEADER_NAME("Subject"),
+	[ENVELOPE_FROM] = HEADER_NAME("From"),
+	[ENVELOPE_SENDER] = HEADER_NAME("Sender"),
+	[ENVELOPE_REPLY_TO] = HEADER_NAME("Reply-To"),
+	[ENVELOPE_TO] = HEADER_NAME("To"),
+	[ENVELOPE_CC] = HEADER_NAME("Cc"),
+	[ENVELOPE_BCC] = HEADER_NAME("Bcc"),
+	[ENVELOPE_IN_REPLY_TO] = HEADER_NAME("In-Reply-To"),
+	[ENVELOPE_MESSAGE_ID] = HEADER_NAME("Message-ID"),
 };
-
-static const char *const field_names[FIELDS] = { "Date", "Subject", "From",
-	"Sender", "Reply-To", "To", "Cc", "Bcc", "In-Reply-To", "Message-ID" };
-
-static bool
-is_addresses(unsigned f)
-{
-	return f >= FIELD_FROM && f <= FIELD_BCC;
-}
-
-/* FIELDS if it is none of them. */
-static unsigned
-field_of(struct slice name)
-{
-	unsigned i = 0;
-
-	/* No shorter than "To", no longer than "In-Reply-To": most others. */
-	if (name.len < 2 || name.len > 11)
-		return FIELDS;
-	while (i < FIELDS && !slice_is_nocase(name, field_names[i]))
-		i++;
-	return i;
-}
 
 void
 envelope_string(struct buf *out, struct arena *a, struct slice s)
@@ -123,35 +98,43 @@ put_text(struct write *w, struct arena *a, struct slice value)
 	envelope_string(w->out, a, value);
 }
 
-void
-envelope_write(struct buf *out, struct arena *a, struct slice octets)
+/* RFC 9051: without them the From is meant. */
+static bool
+is_from(const struct envelope *e, unsigned i)
 {
-	struct slice values[FIELDS] = { 0 };
-	struct header_iter it;
-	struct header_field f;
+	return (i == ENVELOPE_SENDER || i == ENVELOPE_REPLY_TO) &&
+	       slice_trim(e->fields[i].value).len == 0;
+}
+
+void
+envelope_find(struct envelope *e, struct slice octets)
+{
+	header_find_each(octets, names, ENVELOPE_FIELDS, e->fields);
+}
+
+void
+envelope_write(struct buf *out, struct arena *a, const struct envelope *e)
+{
+	struct slice from = { 0 }; /* as written */
 	struct write w;
 
-	header_init(&it, octets);
-	while (header_next(&it, &f)) {
-		unsigned i = field_of(f.name);
-
-		if (i < FIELDS && values[i].ptr == NULL)
-			values[i] = f.value;
-	}
-	/* RFC 9051: without them the From is meant. */
-	if (slice_trim(values[FIELD_SENDER]).len == 0)
-		values[FIELD_SENDER] = values[FIELD_FROM];
-	if (slice_trim(values[FIELD_REPLY_TO]).len == 0)
-		values[FIELD_REPLY_TO] = values[FIELD_FROM];
 	write_init(&w, out, WRITE_SERVER);
 	write_open(&w);
-	for (unsigned i = 0; i < FIELDS; i++) {
+	for (unsigned i = 0; i < ENVELOPE_FIELDS; i++) {
+		size_t before;
+
 		if (i > 0)
 			write_sp(&w);
-		if (is_addresses(i))
-			put_addresses(&w, a, values[i]);
+		before = buf_len(out);
+		if (is_from(e, i))
+			buf_put_slice(out, from);
+		else if (i >= ENVELOPE_FROM && i <= ENVELOPE_BCC)
+			put_addresses(&w, a, e->fields[i].value);
 		else
-			put_text(&w, a, values[i]);
+			put_text(&w, a, e->fields[i].value);
+		if (i == ENVELOPE_FROM)
+			from =
+			    arena_copy(a, slice_skip(buf_slice(out), before));
 	}
 	write_close(&w);
 }

@@ -7,13 +7,36 @@
 #ifndef IMAP_ENVELOPE_H
 #define IMAP_ENVELOPE_H
 
+#include "imap/header.h"
 #include "lib/slice.h"
 
 struct arena;
 struct buf;
 
-/* "(...)" for the header at the front of octets.  The arena is for scratch. */
-void envelope_write(struct buf *out, struct arena *a, struct slice octets);
+/* What it is made of, in its order. */
+enum envelope_field {
+	ENVELOPE_DATE,
+	ENVELOPE_SUBJECT,
+	ENVELOPE_FROM,
+	ENVELOPE_SENDER,
+	ENVELOPE_REPLY_TO,
+	ENVELOPE_TO,
+	ENVELOPE_CC,
+	ENVELOPE_BCC,
+	ENVELOPE_IN_REPLY_TO,
+	ENVELOPE_MESSAGE_ID,
+	ENVELOPE_FIELDS
+};
+
+struct envelope {
+	struct header_field fields[ENVELOPE_FIELDS]; /* name empty: none */
+};
+
+/* Of the header at the front of octets. */
+void envelope_find(struct envelope *e, struct slice octets);
+
+/* "(...)".  The arena is for scratch. */
+void envelope_write(struct buf *out, struct arena *a, const struct envelope *e);
 
 /* An nstring: NIL if s.ptr is NULL, else quoted or a literal; no NULs. */
 void envelope_string(struct buf *out, struct arena *a, struct slice s);

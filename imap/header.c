@@ -99,6 +99,39 @@ header_next_of(struct header_iter *it, struct slice name,
 	return false;
 }
 
+size_t
+header_name_of(struct slice name, const struct header_name *names, size_t n)
+{
+	size_t i;
+
+	if (name.len == 0)
+		return n;
+	for (i = 0; i < n; i++)
+		if (names[i].len == name.len &&
+		    ascii_lower((uint8_t)names[i].text[0]) ==
+		        ascii_lower(name.ptr[0]) &&
+		    slice_equal_nocase(slice_of(names[i].text, name.len), name))
+			break;
+	return i;
+}
+
+void
+header_find_each(struct slice octets, const struct header_name *names, size_t n,
+    struct header_field *fields)
+{
+	struct header_iter it;
+	struct header_field f;
+
+	memset(fields, 0, n * sizeof(*fields));
+	header_init(&it, octets);
+	while (header_next(&it, &f)) {
+		size_t i = header_name_of(f.name, names, n);
+
+		if (i < n && fields[i].name.len == 0)
+			fields[i] = f;
+	}
+}
+
 bool
 header_find(struct slice octets, const char *name, struct header_field *f)
 {

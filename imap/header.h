@@ -45,6 +45,24 @@ bool header_next(struct header_iter *it, struct header_field *f);
 bool header_next_of(struct header_iter *it, struct slice name,
     struct header_field *f);
 
+/* A list of names: HEADER_NAME("Subject"), ... */
+struct header_name {
+	size_t len;
+	const char *text;
+};
+#define HEADER_NAME(s)           \
+	{                        \
+		sizeof(s) - 1, s \
+	}
+
+/* Which of them it is, in any case; n: none. */
+size_t header_name_of(struct slice name, const struct header_name *names,
+    size_t n);
+
+/* The first field of each of n names, in one pass; name empty: there is none. */
+void header_find_each(struct slice octets, const struct header_name *names,
+    size_t n, struct header_field *fields);
+
 /* The first field of this name in any case. */
 bool header_find(struct slice octets, const char *name, struct header_field *f);
 

@@ -6,10 +6,12 @@
 #include "lib/must.h"
 
 enum {
-	PARTS_FIRST = 8
+	PARTS_FIRST = 8,
+	DEPTH_MAX = 64
 };
 
-const struct mime_limits mime_limits_default = { .depth = 64, .parts = 4000 };
+const struct mime_limits mime_limits_default = { .depth = DEPTH_MAX,
+	.parts = 4000 };
 
 /* A part whose end has not been seen. */
 struct open {
@@ -26,7 +28,7 @@ struct scan {
 	struct slice message;
 	struct mime_part *parts;
 	unsigned count, room;
-	struct open *stack; /* from the message to where we are */
+	struct open stack[DEPTH_MAX + 2]; /* from the message to where we are */
 	unsigned depth;
 	bool in_header; /* of the innermost */
 	bool cut;
@@ -124,15 +126,12 @@ pop(struct scan *s, uint64_t end, uint32_t lines)
 }
 
 static enum mime_encoding
-encoding_of(struct slice header)
+encoding_of(struct slice value)
 {
 	static const char *const identities[] = { "7bit", "8bit", "binary" };
-	struct header_field f;
 
-	if (!header_find(header, "Content-Transfer-Encoding", &f))
-		return MIME_IDENTITY;
-	f.value = slice_trim(f.value);
-	switch (transfer_encoding_of(f.value)) {
+	value = slice_trim(value);
+	switch (transfer_encoding_of(value)) {
 	case TRANSFER_BASE64:
 		return MIME_BASE64;
 	case TRANSFER_QUOTED:
@@ -141,9 +140,9 @@ encoding_of(struct slice header)
 		break;
 	}
 	for (size_t i = 0; i < NITEMS(identities); i++)
-		if (slice_starts_nocase(f.value, identities[i]))
+		if (slice_starts_nocase(value, identities[i]))
 			return MIME_IDENTITY;
-	return f.value.len == 0 ? MIME_IDENTITY : MIME_UNKNOWN;
+	return value.len == 0 ? MIME_IDENTITY : MIME_UNKNOWN;
 }
 
 /* Also as RFC 2231 writes it, boundary*=us-ascii''text: undecoded. */
@@ -169,18 +168,21 @@ begin_body(struct scan *s, uint64_t at)
 {
 	struct open *o = innermost(s);
 	struct mime_part *p = part_of(s, o);
+	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
+		HEADER_NAME("Content-Transfer-Encoding") };
+	struct header_field fields[NITEMS(names)];
 	struct mime_value v;
-	struct slice header;
 	bool multipart, message, is_encoded;
 
 	p->header_len = at - p->header_at;
 	p->body_at = at;
 	o->lines = s->lines;
 	s->in_header = false;
-	header = mime_header(p, s->message);
-	p->encoding = encoding_of(header);
+	header_find_each(mime_header(p, s->message), names, NITEMS(names),
+	    fields);
+	p->encoding = encoding_of(fields[1].value);
 	is_encoded = p->encoding == MIME_BASE64 || p->encoding == MIME_QUOTED;
-	mime_type_of(s->arena, header, p->fallback, &v);
+	mime_type_from(s->arena, &fields[0], p->fallback, &v);
 	multipart = slice_is_nocase(v.type, "multipart");
 	message = slice_is_nocase(v.type, "message") &&
 	          (slice_is_nocase(v.subtype, "rfc822") ||
@@ -309,10 +311,17 @@ void
 mime_parse(struct arena *a, struct slice message,
     const struct mime_limits *limits, struct mime *m)
 {
-	struct scan s = { .arena = a, .limits = limits, .message = message };
+	struct scan s; /* all of the stack need not be cleared */
 
-	MUST(limits->parts > 0 && limits->parts < MIME_NONE);
-	s.stack = arena_array(a, limits->depth + 2, sizeof(*s.stack));
+	MUST(limits->parts > 0 && limits->parts < MIME_NONE &&
+	     limits->depth <= DEPTH_MAX);
+	s.arena = a;
+	s.limits = limits;
+	s.message = message;
+	s.parts = NULL;
+	s.count = s.room = s.depth = 0;
+	s.in_header = s.cut = false;
+	s.lines = 0;
 	push(&s, 0, MIME_DEFAULT_TEXT);
 	scan_lines(&s);
 	*m = (struct mime){ s.parts, s.count, s.cut };

@@ -30,7 +30,7 @@ enum {
 };
 
 struct mime_limits {
-	unsigned depth; /* of parts in parts */
+	unsigned depth; /* of parts in parts, at most 64 */
 	unsigned parts; /* of a message, below MIME_NONE */
 };
 
@@ -106,8 +106,14 @@ bool mime_value_parse(struct arena *a, struct slice value,
 /* The parameter's value, len 0 and ptr NULL if there is none. */
 struct slice mime_param_find(const struct mime_value *v, const char *name);
 
-/* The Content-Type of a header, or what its absence means. */
+/*
+ * The Content-Type of a header, or what its absence means; _from if the field
+ * has been found, or has not: its name is empty.
+ */
+struct header_field;
 void mime_type_of(struct arena *a, struct slice header,
+    enum mime_default fallback, struct mime_value *v);
+void mime_type_from(struct arena *a, const struct header_field *f,
     enum mime_default fallback, struct mime_value *v);
 
 /* The slice of the message that is a part's header, or its body. */

@@ -5,9 +5,11 @@
 #include "imap/transfer.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/cdefs.h"
 
 enum {
-	PIECE = 8 * 1024,               /* octets decoded at a time */
+	PIECE_FIRST = 512,              /* octets decoded at first... */
+	PIECE = 8 * 1024,               /* ...and then at a time */
 	PIECE_MAX = 64 * PIECE,         /* ...and what they may become */
 	FIELD_MAX = 256 * 1024,         /* octets of one field looked at */
 	FIELD_TEXT_MAX = 16 * FIELD_MAX /* ...and what they may become */
@@ -23,16 +25,6 @@ is_text(const struct mime_part *p, const struct mime_value *v)
 	return slice_is_nocase(v->type, "text") ||
 	       slice_is_nocase(v->type, "message") ||
 	       slice_is_nocase(v->type, "multipart");
-}
-
-static enum transfer_encoding
-encoding_of(struct slice header)
-{
-	struct header_field f;
-
-	if (!header_find(header, "Content-Transfer-Encoding", &f))
-		return TRANSFER_BINARY;
-	return transfer_encoding_of(f.value);
 }
 
 struct body {
@@ -61,13 +53,16 @@ flush(struct body *b, bool ends)
 static void
 read_body(struct body *b, struct slice in)
 {
+	size_t piece = PIECE_FIRST; /* more is not wanted, often */
+
 	while (in.len > 0) {
-		size_t n = in.len < PIECE ? in.len : PIECE;
+		size_t n = in.len < piece ? in.len : piece;
 
 		transfer_put(&b->transfer, slice_first(in, n), &b->octets);
 		in = slice_skip(in, n);
 		if (!flush(b, false))
 			return;
+		piece = PIECE;
 	}
 	transfer_end(&b->transfer, &b->octets);
 	/* The last piece: whether more is wanted no longer matters. */
@@ -78,12 +73,15 @@ void
 mimetext_read_body(struct arena *a, struct slice message,
     const struct mime_part *p, mimetext_cb *cb, void *arg)
 {
-	struct slice header = mime_header(p, message);
+	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
+		HEADER_NAME("Content-Transfer-Encoding") };
+	struct header_field fields[NITEMS(names)];
 	struct body b = { .cb = cb, .arg = arg };
 	struct mime_value v;
 	struct slice charset;
 
-	mime_type_of(a, header, p->fallback, &v);
+	header_find_each(mime_header(p, message), names, NITEMS(names), fields);
+	mime_type_from(a, &fields[0], p->fallback, &v);
 	if (!is_text(p, &v))
 		return;
 	charset = mime_param_find(&v, "charset");
@@ -91,7 +89,7 @@ mimetext_read_body(struct arena *a, struct slice message,
 		b.charset = charset_new(charset);
 	if (b.charset == NULL)
 		b.charset = charset_new(slice_str("us-ascii"));
-	transfer_init(&b.transfer, encoding_of(header));
+	transfer_init(&b.transfer, transfer_encoding_of(fields[1].value));
 	buf_init(&b.octets, PIECE_MAX);
 	buf_init(&b.text, PIECE_MAX);
 	read_body(&b, mime_body(p, message));

@@ -101,6 +101,8 @@ mime_value_parse(struct arena *a, struct slice value, struct mime_value *v)
 	struct slice s;
 
 	*v = (struct mime_value){ 0 };
+	if (value.len == 0)
+		return false;
 	if (value.len > VALUE_OCTETS_MAX)
 		value.len = VALUE_OCTETS_MAX;
 	s = skip_spaces(header_unfold(a, value));
@@ -136,20 +138,28 @@ mime_param_find(const struct mime_value *v, const char *name)
 }
 
 void
-mime_type_of(struct arena *a, struct slice header, enum mime_default fallback,
-    struct mime_value *v)
+mime_type_from(struct arena *a, const struct header_field *f,
+    enum mime_default fallback, struct mime_value *v)
 {
-	struct header_field f;
-	bool present = header_find(header, "Content-Type", &f);
-
-	if (present && mime_value_parse(a, f.value, v) && v->subtype.len > 0)
+	if (mime_value_parse(a, f->value, v) && v->subtype.len > 0)
 		return;
 	*v = (struct mime_value){ 0 };
-	if (fallback == MIME_DEFAULT_MESSAGE && !present) {
+	if (fallback == MIME_DEFAULT_MESSAGE && f->name.len == 0) {
 		v->type = slice_str("message");
 		v->subtype = slice_str("rfc822");
 	} else {
 		v->type = slice_str("text");
 		v->subtype = slice_str("plain");
 	}
+}
+
+void
+mime_type_of(struct arena *a, struct slice header, enum mime_default fallback,
+    struct mime_value *v)
+{
+	struct header_field f;
+
+	if (!header_find(header, "Content-Type", &f))
+		f = (struct header_field){ 0 };
+	mime_type_from(a, &f, fallback, v);
 }

@@ -7,14 +7,12 @@
 #include "imap/preview.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
-#include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/must.h"
 #include "lib/utf8.h"
 
 enum {
 	LOOK_MAX = 256 * 1024, /* octets of text looked at, in one part */
-	BEGINNING = 512,       /* ...first */
 	PARTS_MAX = 16,        /* text parts looked at */
 	WORD_MAX = 10          /* of a tag's name or an entity's */
 };
@@ -31,7 +29,8 @@ enum html_state {
 };
 
 struct gatherer {
-	struct buf *out;
+	uint8_t *out; /* PREVIEW_MAX octets */
+	size_t len;
 	unsigned chars;
 	size_t looked; /* octets */
 	bool space;    /* one is due before the next character */
@@ -81,6 +80,14 @@ is_invisible(uint32_t c)
 	       (c >= 0x2060 && c <= 0x2064) || c == 0xfeff;
 }
 
+static void
+add(struct gatherer *g, uint32_t c)
+{
+	MUST(g->len <= PREVIEW_MAX - 4);
+	g->len += utf8_encode(g->out + g->len, c);
+	g->chars++;
+}
+
 /* A character of the text. */
 static void
 put(struct gatherer *g, uint32_t c)
@@ -91,15 +98,11 @@ put(struct gatherer *g, uint32_t c)
 	}
 	if (is_invisible(c) || g->chars >= PREVIEW_CHARS)
 		return;
-	if (g->space && g->chars > 0) {
-		buf_putc(g->out, ' ');
-		g->chars++;
-	}
+	if (g->space && g->chars > 0)
+		add(g, ' ');
 	g->space = false;
-	if (g->chars >= PREVIEW_CHARS)
-		return;
-	utf8_put(g->out, c);
-	g->chars++;
+	if (g->chars < PREVIEW_CHARS)
+		add(g, c);
 }
 
 static bool
@@ -299,17 +302,18 @@ enum part_text {
 static enum part_text
 text_of(struct arena *a, struct slice message, const struct mime_part *p)
 {
-	struct slice header = mime_header(p, message);
-	struct header_field f;
+	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
+		HEADER_NAME("Content-Disposition") };
+	struct header_field fields[NITEMS(names)];
 	struct mime_value v;
 
 	if (p->kind != MIME_LEAF || p->body_len == 0)
 		return TEXT_NONE;
-	if (header_find(header, "Content-Disposition", &f) &&
-	    mime_value_parse(a, f.value, &v) &&
+	header_find_each(mime_header(p, message), names, NITEMS(names), fields);
+	if (mime_value_parse(a, fields[1].value, &v) &&
 	    slice_is_nocase(v.type, "attachment"))
 		return TEXT_NONE;
-	mime_type_of(a, header, p->fallback, &v);
+	mime_type_from(a, &fields[0], p->fallback, &v);
 	if (!slice_is_nocase(v.type, "text"))
 		return TEXT_NONE;
 	if (slice_is_nocase(v.subtype, "plain"))
@@ -317,45 +321,38 @@ text_of(struct arena *a, struct slice message, const struct mime_part *p)
 	return slice_is_nocase(v.subtype, "html") ? TEXT_HTML : TEXT_NONE;
 }
 
-/* True: this part had words. */
-static bool
+/* Octets of the part's words that went to out. */
+static size_t
 try_part(struct arena *scratch, struct slice message, const struct mime_part *p,
-    bool html, struct buf *out)
+    bool html, uint8_t out[PREVIEW_MAX])
 {
 	struct gatherer g = { .out = out, .html = html };
 
 	mimetext_read_body(scratch, message, p, gather, &g);
-	MUST(!buf_failed(out));
-	return buf_len(out) > 0;
+	return g.len;
 }
 
 struct slice
-preview_make(struct arena *a, struct slice message, const struct mime *m)
+preview_make(struct arena *a, struct arena *scratch, struct slice message,
+    const struct mime *m)
 {
 	static const enum part_text wanted[] = { TEXT_PLAIN, TEXT_HTML };
-	struct slice text = { 0 };
-	struct arena scratch;
-	struct buf out;
-	bool found = false;
+	uint8_t area[PREVIEW_MAX];
+	size_t len = 0;
 
-	arena_init(&scratch);
-	buf_init(&out, PREVIEW_MAX);
-	for (size_t w = 0; w < NITEMS(wanted) && !found; w++) {
+	for (size_t w = 0; w < NITEMS(wanted) && len == 0; w++) {
 		unsigned looked = 0;
 
 		for (unsigned i = 0;
-		     i < m->count && looked < PARTS_MAX && !found; i++) {
+		     i < m->count && looked < PARTS_MAX && len == 0; i++) {
 			const struct mime_part *p = &m->parts[i];
 
-			if (text_of(&scratch, message, p) != wanted[w])
+			if (text_of(scratch, message, p) != wanted[w])
 				continue;
 			looked++;
-			found = try_part(&scratch, message, p,
-			    wanted[w] == TEXT_HTML, &out);
+			len = try_part(scratch, message, p,
+			    wanted[w] == TEXT_HTML, area);
 		}
 	}
-	text = arena_copy(a, buf_slice(&out));
-	buf_fini(&out);
-	arena_reset(&scratch);
-	return text;
+	return arena_copy(a, slice_of(area, len));
 }

@@ -20,7 +20,7 @@ enum {
 };
 
 /* At most PREVIEW_MAX octets, in the arena. */
-struct slice preview_make(struct arena *a, struct slice message,
-    const struct mime *m);
+struct slice preview_make(struct arena *a, struct arena *scratch,
+    struct slice message, const struct mime *m);
 
 #endif

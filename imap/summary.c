@@ -31,59 +31,81 @@ enum summary_bit {
  * What clients list, thread and sort by: Thunderbird's, mutt's, K-9's and Apple
  * Mail's lists of header fields are in here.
  */
-static const char *const kept[] = { "From", "To", "Cc", "Bcc", "Subject",
-	"Date", "Message-ID", "References", "In-Reply-To", "Sender", "Reply-To",
-	"Newsgroups", "Priority", "X-Priority", "Importance",
-	"X-MSMail-Priority", "Content-Type", "Content-Class",
-	"Content-Description", "Content-Transfer-Encoding",
-	"Disposition-Notification-To", "Lines", "List-Id", "List-Post",
-	"List-Subscribe", "List-Unsubscribe", "Auto-Submitted", "Precedence",
-	"User-Agent", "X-Mailer", "X-Label", "X-Original-To", "X-Spam-Flag",
-	"X-Spam-Status", "Delivered-To", "X-Uniform-Type-Identifier",
-	"X-Universally-Unique-Identifier", "Mail-Followup-To", "Return-Path",
-	"Resent-Date", "Resent-From" };
+static const struct header_name kept[] = { HEADER_NAME("From"),
+	HEADER_NAME("To"), HEADER_NAME("Cc"), HEADER_NAME("Bcc"),
+	HEADER_NAME("Subject"), HEADER_NAME("Date"), HEADER_NAME("Message-ID"),
+	HEADER_NAME("References"), HEADER_NAME("In-Reply-To"),
+	HEADER_NAME("Sender"), HEADER_NAME("Reply-To"),
+	HEADER_NAME("Newsgroups"), HEADER_NAME("Priority"),
+	HEADER_NAME("X-Priority"), HEADER_NAME("Importance"),
+	HEADER_NAME("X-MSMail-Priority"), HEADER_NAME("Content-Type"),
+	HEADER_NAME("Content-Class"), HEADER_NAME("Content-Description"),
+	HEADER_NAME("Content-Transfer-Encoding"),
+	HEADER_NAME("Disposition-Notification-To"), HEADER_NAME("Lines"),
+	HEADER_NAME("List-Id"), HEADER_NAME("List-Post"),
+	HEADER_NAME("List-Subscribe"), HEADER_NAME("List-Unsubscribe"),
+	HEADER_NAME("Auto-Submitted"), HEADER_NAME("Precedence"),
+	HEADER_NAME("User-Agent"), HEADER_NAME("X-Mailer"),
+	HEADER_NAME("X-Label"), HEADER_NAME("X-Original-To"),
+	HEADER_NAME("X-Spam-Flag"), HEADER_NAME("X-Spam-Status"),
+	HEADER_NAME("Delivered-To"), HEADER_NAME("X-Uniform-Type-Identifier"),
+	HEADER_NAME("X-Universally-Unique-Identifier"),
+	HEADER_NAME("Mail-Followup-To"), HEADER_NAME("Return-Path"),
+	HEADER_NAME("Resent-Date"), HEADER_NAME("Resent-From") };
+
+enum {
+	KEPT_REFERENCES = 7 /* its place in that list */
+};
+
+/* A summary being made. */
+struct maker {
+	struct arena *arena;  /* of what is made */
+	struct arena scratch; /* ...and of what it takes */
+	struct slice message;
+	struct envelope fields;
+	struct slice references;
+	struct summary *s;
+};
 
 bool
 summary_keeps(struct slice name)
 {
-	if (name.len == 0)
-		return false;
-	for (size_t i = 0; i < NITEMS(kept); i++)
-		if (ascii_lower((uint8_t)kept[i][0]) ==
-		        ascii_lower(name.ptr[0]) &&
-		    slice_is_nocase(name, kept[i]))
-			return true;
-	return false;
+	return header_name_of(name, kept, NITEMS(kept)) < NITEMS(kept);
 }
 
 static void
-keep_headers(struct arena *a, struct slice header, struct summary *s)
+keep_headers(struct maker *m, struct slice header)
 {
+	struct summary *s = m->s;
 	struct header_iter it;
 	struct header_field f;
 	struct buf b;
 
 	buf_init(&b, SUMMARY_HEADERS_MAX);
 	header_init(&it, header);
-	while (!s->headers_cut && header_next(&it, &f)) {
-		if (!summary_keeps(f.name))
+	while (header_next(&it, &f)) {
+		size_t i = header_name_of(f.name, kept, NITEMS(kept));
+
+		if (i == KEPT_REFERENCES && m->references.ptr == NULL)
+			m->references = f.value;
+		if (i == NITEMS(kept) || s->headers_cut)
 			continue;
 		if (f.whole.len > buf_room(&b))
 			s->headers_cut = true;
 		else
 			buf_put_slice(&b, f.whole);
 	}
-	s->headers = arena_copy(a, buf_slice(&b));
+	s->headers = arena_copy(m->arena, buf_slice(&b));
 	buf_fini(&b);
 }
 
 static void
-find_sent(struct slice header, struct summary *s)
+find_sent(struct maker *m)
 {
-	struct header_field f;
+	struct summary *s = m->s;
 	struct date_time t;
 
-	if (!header_find(header, "Date", &f) || !date_parse_mail(f.value, &t))
+	if (!date_parse_mail(m->fields.fields[ENVELOPE_DATE].value, &t))
 		return;
 	s->sent_known = true;
 	s->sent = t.seconds;
@@ -102,89 +124,82 @@ first_id(struct slice value, struct buf *out)
 }
 
 static void
-find_thread(struct slice header, struct summary *s)
+find_thread(struct maker *m)
 {
-	static const char *const names[] = { "References", "In-Reply-To",
-		"Message-ID" };
-	struct hash_sha256 *h = hash_sha256_new();
+	const struct slice values[] = { m->references,
+		m->fields.fields[ENVELOPE_IN_REPLY_TO].value,
+		m->fields.fields[ENVELOPE_MESSAGE_ID].value };
 	uint8_t digest[32];
-	struct header_field f;
 	struct buf id;
 
 	buf_init(&id, THREAD_MAX);
-	for (size_t i = 0; i < NITEMS(names) && buf_len(&id) == 0; i++)
-		if (header_find(header, names[i], &f))
-			first_id(f.value, &id);
+	for (size_t i = 0; i < NITEMS(values) && buf_len(&id) == 0; i++)
+		first_id(values[i], &id);
 	if (buf_failed(&id))
 		buf_clear(&id);
-	if (buf_len(&id) == 0)
-		hash_sha256_put(h, s->envelope.ptr, s->envelope.len);
-	else
-		hash_sha256_put(h, buf_data(&id), buf_len(&id));
-	hash_sha256_end(&h, digest);
-	memcpy(s->threadid, digest, sizeof(s->threadid));
+	hash_sha256_of(buf_len(&id) == 0 ? m->s->envelope : buf_slice(&id),
+	    digest);
+	memcpy(m->s->threadid, digest, sizeof(m->s->threadid));
 	buf_fini(&id);
 }
 
 /* Both structures, or false if they are too long for anybody. */
 static bool
-make_structures(struct arena *a, struct slice message, struct summary *s)
+make_structures(struct maker *m)
 {
-	struct arena scratch;
-	struct buf b;
+	struct summary *s = m->s;
+	struct buf extended, basic;
 	bool fits;
 
-	arena_init(&scratch);
-	buf_init(&b, TEXT_MAX);
-	bodystructure_write(&b, &scratch, message, &s->mime,
-	    BODYSTRUCTURE_EXTENDED);
-	fits = !buf_failed(&b);
+	buf_init(&extended, TEXT_MAX);
+	buf_init(&basic, TEXT_MAX);
+	bodystructure_write(&extended, &basic, &m->scratch, m->message,
+	    &s->mime);
+	fits = !buf_failed(&extended);
 	if (fits) {
-		s->bodystructure = arena_copy(a, buf_slice(&b));
-		buf_clear(&b);
-		bodystructure_write(&b, &scratch, message, &s->mime,
-		    BODYSTRUCTURE_BASIC);
-		MUST(!buf_failed(&b)); /* it is a part of the other */
-		s->body = arena_copy(a, buf_slice(&b));
+		MUST(!buf_failed(&basic)); /* it is a part of the other */
+		s->bodystructure = arena_copy(m->arena, buf_slice(&extended));
+		s->body = arena_copy(m->arena, buf_slice(&basic));
 	}
-	buf_fini(&b);
-	arena_reset(&scratch);
+	buf_fini(&extended);
+	buf_fini(&basic);
 	return fits;
 }
 
 static void
-make_envelope(struct arena *a, struct slice header, struct summary *s)
+make_envelope(struct maker *m)
 {
-	struct arena scratch;
 	struct buf b;
 
-	arena_init(&scratch);
 	buf_init(&b, 2 * TEXT_MAX);
-	envelope_write(&b, &scratch, header);
+	envelope_write(&b, &m->scratch, &m->fields);
 	MUST(!buf_failed(&b)); /* envelope.c limits each of its fields */
-	s->envelope = arena_copy(a, buf_slice(&b));
+	m->s->envelope = arena_copy(m->arena, buf_slice(&b));
 	buf_fini(&b);
-	arena_reset(&scratch);
 }
 
 void
 summary_make(struct arena *a, struct slice message, struct summary *s)
 {
 	static const struct mime_limits unopened = { .depth = 0, .parts = 1 };
+	struct maker m = { .arena = a, .message = message, .s = s };
 	struct slice header;
 
 	*s = (struct summary){ 0 };
+	arena_init(&m.scratch);
 	mime_parse(a, message, &mime_limits_default, &s->mime);
 	header = mime_header(&s->mime.parts[0], message);
-	if (!make_structures(a, message, s)) {
+	if (!make_structures(&m)) {
 		mime_parse(a, message, &unopened, &s->mime);
-		MUST(make_structures(a, message, s));
+		MUST(make_structures(&m));
 	}
-	make_envelope(a, header, s);
-	keep_headers(a, header, s);
-	find_sent(header, s);
-	find_thread(header, s);
-	s->preview = preview_make(a, message, &s->mime);
+	envelope_find(&m.fields, header);
+	make_envelope(&m);
+	keep_headers(&m, header);
+	find_sent(&m);
+	find_thread(&m);
+	s->preview = preview_make(a, &m.scratch, message, &s->mime);
+	arena_reset(&m.scratch);
 }
 
 static void

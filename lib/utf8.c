@@ -49,10 +49,9 @@ utf8_valid(struct slice s)
 	return true;
 }
 
-void
-utf8_put(struct buf *b, uint32_t c)
+size_t
+utf8_encode(uint8_t room[4], uint32_t c)
 {
-	uint8_t room[4];
 	size_t more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
 	static const uint8_t first[] = { 0, 0xc0, 0xe0, 0xf0 };
 
@@ -60,5 +59,13 @@ utf8_put(struct buf *b, uint32_t c)
 	room[0] = (uint8_t)(first[more] | c >> (6 * more));
 	for (size_t i = 1; i <= more; i++)
 		room[i] = (uint8_t)(0x80 | (c >> (6 * (more - i)) & 0x3f));
-	buf_put(b, room, more + 1);
+	return more + 1;
+}
+
+void
+utf8_put(struct buf *b, uint32_t c)
+{
+	uint8_t room[4];
+
+	buf_put(b, room, utf8_encode(room, c));
 }

@@ -162,16 +162,16 @@ test_sections(void)
 
 static const struct {
 	const char *message, *text;
-	enum bodystructure_form form;
+	bool extended;
 } structures[] = {
 	{ single,
 	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" "
 	    "6 1)",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	{ single,
 	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" "
 	    "6 1 NIL NIL NIL NIL)",
-	    BODYSTRUCTURE_EXTENDED },
+	    true },
 	{ mixed,
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 8 1)(\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 214 "
@@ -179,7 +179,7 @@ static const struct {
 	    "((\"TEXT\" \"HTML\" (\"CHARSET\" \"utf-8\") NIL NIL \"7BIT\" 3 "
 	    "0) \"ALTERNATIVE\") 10)(\"IMAGE\" \"PNG\" NIL \"<x@y>\" NIL "
 	    "\"BASE64\" 4) \"MIXED\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	{ mixed,
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 8 1 NIL NIL NIL NIL)(\"MESSAGE\" \"RFC822\" NIL NIL "
@@ -191,27 +191,25 @@ static const struct {
 	    "NIL NIL)(\"IMAGE\" \"PNG\" NIL \"<x@y>\" NIL "
 	    "\"BASE64\" 4 NIL NIL NIL NIL) \"MIXED\" (\"BOUNDARY\" \"b1\") "
 	    "NIL NIL NIL)",
-	    BODYSTRUCTURE_EXTENDED },
+	    true },
 	/* no parts, no boundary, an encoded message: shown as one piece */
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\nhello\r\n",
-	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 7 1)",
-	    BODYSTRUCTURE_BASIC },
+	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 7 1)", false },
 	{ "Content-Type: multipart/mixed\r\n\r\n--\r\n\r\nhello\r\n",
-	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 13 3)",
-	    BODYSTRUCTURE_BASIC },
+	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 13 3)", false },
 	{ "Content-Type: message/rfc822\r\n"
 	  "Content-Transfer-Encoding: base64\r\n\r\nAAAA",
 	    "(\"APPLICATION\" \"OCTET-STREAM\" NIL NIL NIL \"BASE64\" 4)",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	/* the last line end before a boundary is the boundary's */
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x--",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 0 0) \"MIXED\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	{ "Content-Type: multipart/mixed; boundary=x\n\n--x\n\na\n\n--x--",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 2 1) \"MIXED\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	/* RFC 2046 5.1.5 */
 	{ "Content-Type: multipart/digest; boundary=x\r\n\r\n"
 	  "--x\r\n\r\nSubject: a\r\n\r\nb\r\n--x--",
@@ -219,7 +217,7 @@ static const struct {
 	    "(NIL \"a\" NIL NIL NIL NIL NIL NIL NIL NIL) "
 	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 1 0) 2) \"DIGEST\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	/* an outer boundary ends the inner; a header may end at one */
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
 	  "Content-Type: multipart/mixed; boundary=xy\r\n\r\n--xy\r\n"
@@ -227,44 +225,46 @@ static const struct {
 	    "(((\"TEXT\" \"CSS\" NIL NIL NIL \"7BIT\" 0 0) \"MIXED\")"
 	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 1 0) \"MIXED\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	{ "Content-Type: multipart/mixed; boundary*=us-ascii''x\r\n\r\n"
 	  "--x\r\n\r\na\r\n--x--",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL "
 	    "\"7BIT\" 1 0) \"MIXED\")",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 	{ "Content-Type: a/b; c; d=e; f\r\n\r\n",
-	    "(\"A\" \"B\" (\"D\" \"e\") NIL NIL \"7BIT\" 0)",
-	    BODYSTRUCTURE_BASIC },
+	    "(\"A\" \"B\" (\"D\" \"e\") NIL NIL \"7BIT\" 0)", false },
 	{ "Content-Type: text\r\n\r\n",
-	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)",
-	    BODYSTRUCTURE_BASIC },
+	    "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)", false },
 	{ "Content-Type: a/b (c); d=\"e\\\"f\" ; g=h (i); filename*0*=x''y\r\n"
 	  "\r\n",
 	    "(\"A\" \"B\" (\"D\" \"e\\\"f\" \"G\" \"h\" \"FILENAME*0*\" "
 	    "\"x''y\") NIL NIL \"7BIT\" 0)",
-	    BODYSTRUCTURE_BASIC },
+	    false },
 };
 
 static void
 test_structures(void)
 {
+	struct buf extended, basic, *b;
 	struct arena a;
-	struct buf b;
 
 	arena_init(&a);
-	buf_init(&b, 1 << 16);
+	buf_init(&extended, 1 << 16);
+	buf_init(&basic, 1 << 16);
 	for (size_t i = 0; i < NITEMS(structures); i++) {
 		struct slice message = slice_str(structures[i].message);
 		struct mime m = parse(&a, message);
 
-		bodystructure_write(&b, &a, message, &m, structures[i].form);
-		buf_putc(&b, '\0');
-		is_str((const char *)buf_data(&b), structures[i].text,
+		bodystructure_write(&extended, &basic, &a, message, &m);
+		b = structures[i].extended ? &extended : &basic;
+		buf_putc(b, '\0');
+		is_str((const char *)buf_data(b), structures[i].text,
 		    "structure");
-		buf_clear(&b);
+		buf_clear(&extended);
+		buf_clear(&basic);
 	}
-	buf_fini(&b);
+	buf_fini(&extended);
+	buf_fini(&basic);
 	arena_reset(&a);
 }
 
@@ -298,6 +298,15 @@ static const struct {
 };
 
 static void
+put_envelope(struct buf *b, struct arena *a, struct slice header)
+{
+	struct envelope e;
+
+	envelope_find(&e, header);
+	envelope_write(b, a, &e);
+}
+
+static void
 test_envelopes(void)
 {
 	static const char nul[] = "Subject: a\0b\r\n";
@@ -307,13 +316,13 @@ test_envelopes(void)
 	arena_init(&a);
 	buf_init(&b, 1 << 16);
 	for (size_t i = 0; i < NITEMS(envelopes); i++) {
-		envelope_write(&b, &a, slice_str(envelopes[i].header));
+		put_envelope(&b, &a, slice_str(envelopes[i].header));
 		buf_putc(&b, '\0');
 		is_str((const char *)buf_data(&b), envelopes[i].text,
 		    "envelope");
 		buf_clear(&b);
 	}
-	envelope_write(&b, &a, slice_of(nul, sizeof(nul) - 1));
+	put_envelope(&b, &a, slice_of(nul, sizeof(nul) - 1));
 	ok(slice_starts(buf_slice(&b), slice_str("(NIL \"ab\" ")), "no NULs");
 	buf_fini(&b);
 	arena_reset(&a);
@@ -404,23 +413,24 @@ test_hostile(void)
 	for (size_t i = 0; i < NITEMS(cases); i++) {
 		struct arena a;
 		struct mime m;
-		struct buf b, out;
+		struct buf b, out, basic;
 
 		arena_init(&a);
 		buf_init(&b, 1 << 26);
 		buf_init(&out, 1 << 26);
+		buf_init(&basic, 1 << 26);
 		repeat(&b, cases[i].text, cases[i].times);
 		m = parse(&a, buf_slice(&b));
 		ok(m.cut == cases[i].cut && m.count <= 4000 &&
 		        is_sound(&m, buf_slice(&b)) &&
 		        arena_used(&a) < 4 * buf_len(&b),
 		    "%s: %u parts", cases[i].what, m.count);
-		bodystructure_write(&out, &a, buf_slice(&b), &m,
-		    BODYSTRUCTURE_EXTENDED);
+		bodystructure_write(&out, &basic, &a, buf_slice(&b), &m);
 		ok(!buf_failed(&out) && buf_len(&out) < 1 << 20, "written");
 		arena_reset(&a);
 		buf_fini(&b);
 		buf_fini(&out);
+		buf_fini(&basic);
 	}
 }
 
