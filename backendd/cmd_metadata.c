@@ -10,11 +10,13 @@
 #include "backendd/freespace.h"
 #include "backendd/handlers.h"
 #include "backendd/listed_metadata.h"
+#include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
+#include "backendd/target.h"
 #include "imap/acl.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
@@ -316,22 +318,56 @@ listed_metadata_may(unsigned rights)
 
 /* --- SETMETADATA ------------------------------------------------------------------------- */
 
-/* In the command's arena. */
+/*
+ * In the command's arena.  The annotation, which is not the store's, and the
+ * mailbox's MODSEQ, which goes up with it (RFC 7162 3.2), are changed together.
+ */
 struct setting {
 	struct session *ss;
 	struct metadata_set set;
 	struct subject subject;
+	struct mailbox *m;      /* a hold; NULL: the server's */
+	unsigned due;           /* call backs */
+	const char *code, *why; /* one of them has failed */
 };
 
 static void
-done(struct setting *s)
+refuse(struct setting *s, const char *code, const char *why)
+{
+	if (s->why != NULL)
+		return;
+	s->code = code;
+	s->why = why;
+}
+
+/* One of both has come. */
+static void
+arrived(struct setting *s)
 {
 	struct backendd *bd = session_server(s->ss);
 
+	if (--s->due > 0)
+		return;
+	mailbox_release(&s->m);
+	if (s->why != NULL) {
+		session_done(s->ss, SESSION_NO, s->code, s->why);
+		return;
+	}
 	for (size_t i = 0; i < s->set.n; i++)
 		metadata_changed(bd, s->ss, s->subject.name,
 		    s->set.items[i].entry);
 	session_done(s->ss, SESSION_OK, NULL, "Setmetadata completed");
+}
+
+static void
+touched(void *arg, const char *why)
+{
+	struct setting *s = arg;
+
+	if (why != NULL)
+		refuse(s, "UNAVAILABLE",
+		    arena_printf(session_cmd(s->ss)->arena, "%s", why));
+	arrived(s);
 }
 
 static void
@@ -342,24 +378,23 @@ stored(void *arg, enum metadata_result r)
 
 	switch (r) {
 	case METADATA_OK:
-		done(s);
 		break;
 	case METADATA_TOO_BIG:
-		session_done(s->ss, SESSION_NO,
+		refuse(s,
 		    arena_printf(session_cmd(s->ss)->arena,
 		        "METADATA MAXSIZE %llu",
 		        (unsigned long long)bd->conf->metadata_size),
 		    "The annotation is too long");
 		break;
 	case METADATA_TOO_MANY:
-		session_done(s->ss, SESSION_NO, "METADATA TOOMANY",
-		    "Too many annotations");
+		refuse(s, "METADATA TOOMANY", "Too many annotations");
 		break;
 	case METADATA_FAILED:
-		session_done(s->ss, SESSION_NO, "UNAVAILABLE",
+		refuse(s, "UNAVAILABLE",
 		    "Cannot be stored now, try again later");
 		break;
 	}
+	arrived(s);
 }
 
 static void
@@ -368,17 +403,60 @@ uses_set(void *arg, enum mblist_result r, const char *text)
 	struct setting *s = arg;
 
 	(void)text; /* for the log, where it has been */
-	if (r == MBLIST_OK)
-		done(s);
-	else
-		session_done(s->ss, SESSION_NO, mblist_code(r), mblist_text(r));
+	if (r != MBLIST_OK)
+		refuse(s, mblist_code(r), mblist_text(r));
+	arrived(s);
 }
 
-/* Words that CREATE takes, too; as its owner or with the right "a". */
-static void
-set_uses(struct setting *s)
+static bool
+is_special_use(const struct setting *s)
 {
-	struct slice value = s->set.items[0].value, left = value;
+	return s->subject.name != NULL &&
+	       slice_is(s->set.items[0].entry, SPECIAL_USE);
+}
+
+static void
+change(struct setting *s)
+{
+	struct backendd *bd = session_server(s->ss);
+	struct slice value = s->set.items[0].value;
+
+	s->due++;
+	if (is_special_use(s))
+		mblist_set_uses(bd->list, s->subject.name,
+		    arena_string(session_cmd(s->ss)->arena, value), uses_set,
+		    s);
+	else
+		metadata_set(bd->users, session_user(s->ss), s->subject.id,
+		    s->set.items, s->set.n, stored, s);
+	if (s->m == NULL)
+		return;
+	s->due++;
+	store_change(mailbox_store(s->m), NULL, 0, UINT64_MAX, touched, s);
+}
+
+static void
+on_open(void *arg, struct target *t)
+{
+	struct setting *s = arg;
+
+	if (t == NULL) {
+		session_done(s->ss, SESSION_NO, "UNAVAILABLE",
+		    "Mailbox unavailable");
+		return;
+	}
+	s->m = t->m;
+	change(s);
+}
+
+/*
+ * Words that CREATE takes, too; as its owner or with the right "a".  False: all
+ * is said.
+ */
+static bool
+may_set_uses(const struct setting *s)
+{
+	struct slice left = s->set.items[0].value;
 	bool known = true;
 
 	while (left.len > 0) {
@@ -394,9 +472,8 @@ set_uses(struct setting *s)
 	else if (!(s->subject.rights & ACL_ADMIN))
 		session_done(s->ss, SESSION_NO, "NOPERM", "Permission denied");
 	else
-		mblist_set_uses(session_server(s->ss)->list, s->subject.name,
-		    arena_string(session_cmd(s->ss)->arena, value), uses_set,
-		    s);
+		return true;
+	return false;
 }
 
 /* May it be set?  If not, all is said. */
@@ -443,10 +520,11 @@ backendd_SETMETADATA(struct session *ss, struct cmd *cmd)
 	for (size_t i = 0; i < s->set.n; i++)
 		if (!may_set(s, s->set.items[i].entry))
 			return;
-	if (s->subject.name != NULL &&
-	    slice_is(s->set.items[0].entry, SPECIAL_USE))
-		set_uses(s);
+	if (is_special_use(s) && !may_set_uses(s))
+		return;
+	if (s->subject.name == NULL)
+		change(s);
 	else
-		metadata_set(session_server(ss)->users, session_user(ss),
-		    s->subject.id, s->set.items, s->set.n, stored, s);
+		target_open_record(ss, s->subject.name, s->subject.rec, on_open,
+		    s);
 }

@@ -415,7 +415,8 @@ struct store_change {
 /*
  * c ascends by UID, n at most STORE_ITEMS_MAX.  Messages whose MODSEQ is above
  * unchanged_since are left alone; UINT64_MAX if that is no condition.  All
- * that change get one new MODSEQ.
+ * that change get one new MODSEQ.  n is 0: HIGHESTMODSEQ alone goes up, as
+ * something about the mailbox has changed that is kept elsewhere.
  */
 void store_change(struct store_mailbox *mb, struct store_change *c, size_t n,
     uint64_t unchanged_since, store_cb *cb, void *arg);

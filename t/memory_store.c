@@ -104,6 +104,7 @@ struct effect {
 	struct box *box;
 	struct store_news news;
 	uint32_t *uids;
+	bool touches; /* the mailbox's MODSEQ goes up in any case */
 };
 
 static struct memory_store *
@@ -240,7 +241,8 @@ effect_tell(struct effect *e)
 {
 	struct store_news *n = &e->news;
 	struct store_mailbox *mb;
-	bool any = n->first_uid != 0 || n->nchanged > 0 || n->nexpunged > 0;
+	bool any = n->first_uid != 0 || n->nchanged > 0 || n->nexpunged > 0 ||
+	           e->touches;
 
 	if (any && n->modseq > e->box->numbers.highestmodseq)
 		e->box->numbers.highestmodseq = n->modseq;
@@ -490,6 +492,7 @@ do_change(struct call *c)
 	struct effect e;
 
 	effect_init(&e, c->box, c->n);
+	e.touches = c->n == 0;
 	for (size_t i = 0; i < c->n; i++)
 		c->changes[i].outcome =
 		    change_one(&e, &c->changes[i], c->since);

@@ -79,7 +79,8 @@ tell(struct effect *e)
 		.nexpunged = e->nexpunged };
 
 	if (b == NULL || !e->logged || b->store.observer == NULL ||
-	    (news.first_uid == 0 && news.nchanged == 0 && news.nexpunged == 0))
+	    (news.first_uid == 0 && news.nchanged == 0 &&
+	        news.nexpunged == 0 && e->highest < e->modseq))
 		return;
 	news.modseq = b->x.highestmodseq;
 	b->store.observer(b->store.observer_arg, &news);

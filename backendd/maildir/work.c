@@ -71,7 +71,8 @@ effect_end(struct effect *e)
 	for (unsigned i = b->x.nkeywords; i < e->nkeywords; i++)
 		md_put_keyword(&e->record, b->keywords[i]);
 	buf_put_slice(&e->record, buf_slice(&e->cached));
-	if (buf_len(&e->record) == 0 && e->recent == b->x.recent)
+	if (buf_len(&e->record) == 0 && e->recent == b->x.recent &&
+	    e->highest == b->x.highestmodseq)
 		return false;
 	md_put_head(&e->record, b->x.uidvalidity, e->uidnext, e->recent,
 	    e->highest);
@@ -396,6 +397,8 @@ run_change(struct md_op *op, struct err *err)
 	effect_begin(&op->in, op->n);
 	if (md_keywords_read(op->box->dirfd, &letters, err) == -1)
 		return -1;
+	if (op->n == 0)
+		effect_modseq(&op->in, op->in.modseq); /* nobody's */
 	for (size_t i = 0; i < op->n; i++)
 		op->changes[i].outcome =
 		    change_one(op, &op->changes[i], &letters);

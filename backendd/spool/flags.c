@@ -112,6 +112,8 @@ flags_change(struct store_mailbox *store, struct store_change *c, size_t n,
 	if (e == NULL)
 		return;
 	e->news.changed = e->uids;
+	if (n == 0)
+		(void)next_modseq(ch, e); /* nobody's */
 	for (size_t i = 0; i < n; i++)
 		c[i].outcome = change_one(ch, e, &c[i], unchanged_since);
 	change_end(ch, e);

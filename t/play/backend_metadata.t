@@ -3,6 +3,7 @@
 9590) and MYRIGHTS (RFC 8440), special uses (RFC 6154): by the RFCs' examples;
 they stay over a crash, go with RENAME and away with DELETE."""
 import os
+import re
 import signal
 import sys
 
@@ -198,6 +199,35 @@ def test_news(c, d):
     e.close()
 
 
+def test_modseq(c):
+    """RFC 7162 3.2: an annotation that changes is a change of the mailbox."""
+    def modseq():
+        return int(re.search(r"HIGHESTMODSEQ (\d+)", "".join(
+            c.said("STATUS counted (HIGHESTMODSEQ)"))).group(1))
+
+    c.must("CREATE counted")
+    seen = [modseq()]
+    for command in ('SETMETADATA counted (/shared/comment "x")',
+                    'SETMETADATA counted (/private/comment "x")',
+                    "SETMETADATA counted (/private/comment NIL)",
+                    'SETMETADATA counted (/private/specialuse "\\\\Junk")'):
+        c.must(command)
+        seen.append(modseq())
+    ok(all(a < b for a, b in zip(seen, seen[1:])), "HIGHESTMODSEQ goes up")
+    c.must("GETMETADATA counted /private/comment")
+    c.must("SETMETADATA \"\" (%s x)" % VENDOR)
+    c.do("SETMETADATA counted (/shared/admin x)")
+    ok(modseq() == seen[-1], "and not without a change")
+    c.append("counted", b"Subject: x\r\n\r\nx\r\n")
+    has(c.must("SELECT counted (CONDSTORE)"),
+        r"HIGHESTMODSEQ %d\]" % (seen[-1] + 1), "it is the next MODSEQ")
+    c.must("SETMETADATA counted (/shared/comment y)")
+    ok(c.said("FETCH 1 (FLAGS) (CHANGEDSINCE %d)" % (seen[-1] + 1)) == [],
+       "no message has it")
+    c.must("UNSELECT")
+    c.must("DELETE counted")
+
+
 def test_special_use(c):
     for name in ("MyDrafts", "SentMail"):
         c.must("CREATE " + name)
@@ -312,6 +342,7 @@ with Backend(users=["fred", "joe", "bert"], conf=[
     test_wrong(c)
     test_rights(admin, c, d)
     test_news(c, d)
+    test_modseq(c)
     test_special_use(c)
     test_list(c, d)
     test_overquota(b, admin, b.client("fred"))

@@ -348,6 +348,12 @@ test_flags(void)
 	store_change(mb, &d, 1, 4, rig_cb, &rig);
 	ok(rig_wait(&rig) == NULL && d.outcome == STORE_MODIFIED,
 	    "UNCHANGEDSINCE holds it back");
+	rig_ask(&rig);
+	store_change(mb, NULL, 0, UINT64_MAX, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL && heard.modseq == 6 &&
+	        store_numbers(mb)->highestmodseq == 6 &&
+	        store_find(mb, 1)->modseq == 5,
+	    "the mailbox's MODSEQ goes up alone");
 	bit = store_keyword_add(mb, slice_str("Junk"));
 	ok(store_keyword_add(mb, slice_str("jUNK")) == bit &&
 	        store_keyword_find(mb, slice_str("junk")) == bit,
@@ -361,6 +367,12 @@ test_flags(void)
 	ok(store_find(mb, 1)->keywords[0] == 1, "and who has them");
 	ok(store_claim_recent(mb) == 1 && store_recent(mb) == 3,
 	    "recent is claimed once");
+	rig_ask(&rig);
+	store_change(mb, NULL, 0, UINT64_MAX, rig_cb, &rig);
+	ok(rig_wait(&rig) == NULL, "a MODSEQ of nobody's");
+	store_close(&mb);
+	mb = rig_open(&rig, "flags");
+	ok(store_numbers(mb)->highestmodseq == 8, "is kept");
 	store_close(&mb);
 }
 
