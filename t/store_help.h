@@ -92,8 +92,9 @@ rig_poll(void *arg)
 	loop_stop(arg);
 }
 
+/* Until what it does by itself is done, too. */
 static inline void
-rig_stop(struct rig *r)
+rig_idle(struct rig *r)
 {
 	struct timer *t = timer_new(r->loop, rig_poll, r->loop);
 
@@ -102,6 +103,12 @@ rig_stop(struct rig *r)
 		loop_run(r->loop);
 	}
 	timer_free(&t);
+}
+
+static inline void
+rig_stop(struct rig *r)
+{
+	rig_idle(r);
 	store_stop(&r->store);
 	jobs_free(&r->jobs);
 	loop_free(&r->loop);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -342,14 +343,13 @@ keyword_line(struct md_keywords *k, struct slice line)
 	k->names[i] = xstrndup(line.ptr, line.len);
 }
 
-int
-md_keywords_read(int dirfd, struct md_keywords *k, struct err *err)
+static int
+read_keywords(int dirfd, struct md_keywords *k, struct err *err)
 {
 	struct buf b;
 	struct slice s;
 	bool missing;
 
-	*k = (struct md_keywords){ 0 };
 	if (md_read_file(dirfd, "dovecot-keywords", KEYWORDS_MAX, &b, &missing,
 	        err) == -1)
 		return missing ? 0 : -1;
@@ -360,6 +360,43 @@ md_keywords_read(int dirfd, struct md_keywords *k, struct err *err)
 		s = slice_skip(s, n < s.len ? n + 1 : n);
 	}
 	buf_fini(&b);
+	return 0;
+}
+
+/* Has the index that name for another letter? */
+static bool
+is_elsewhere(const struct index *x, const char *name)
+{
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		if (x->letters[i] != NULL &&
+		    strcasecmp(x->letters[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void
+set_letter(struct md_keywords *k, unsigned letter, const char *name)
+{
+	free(k->names[letter]);
+	k->names[letter] = name != NULL ? xstrdup(name) : NULL;
+	k->changed = true;
+}
+
+int
+md_keywords_read(int dirfd, const struct index *x, struct md_keywords *k,
+    struct err *err)
+{
+	*k = (struct md_keywords){ 0 };
+	if (read_keywords(dirfd, k, err) == -1)
+		return -1;
+	for (unsigned i = 0; i < MD_LETTERS; i++) {
+		const char *had = x->letters[i], *name = k->names[i];
+
+		if (had == NULL && name != NULL && is_elsewhere(x, name))
+			set_letter(k, i, NULL);
+		if (had != NULL && (name == NULL || strcmp(had, name) != 0))
+			set_letter(k, i, had);
+	}
 	return 0;
 }
 

@@ -87,8 +87,8 @@ md_put_expunge(struct buf *b, uint32_t uid, uint64_t modseq, bool unlink)
 	wire_put_u8(b, unlink);
 }
 
-static void
-put_gone(struct buf *b, const struct md_gone *g)
+void
+md_put_gone(struct buf *b, const struct md_gone *g)
 {
 	wire_put_u8(b, MD_GONE);
 	wire_put_u32(b, g->uid);
@@ -110,6 +110,32 @@ md_put_nonce(struct buf *b, const uint8_t nonce[16])
 {
 	wire_put_u8(b, MD_NONCE);
 	wire_put_slice(b, slice_of(nonce, 16));
+}
+
+void
+md_put_note(struct buf *b, struct slice note)
+{
+	wire_put_u8(b, MD_NOTE);
+	wire_put_slice(b, note);
+}
+
+static void
+put_letter(struct buf *b, unsigned letter, const char *name)
+{
+	wire_put_u8(b, MD_LETTER);
+	wire_put_u8(b, (uint8_t)letter);
+	wire_put_str(b, name);
+}
+
+void
+md_put_letters(struct buf *b, const struct index *x,
+    const struct md_keywords *k)
+{
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		if (k->names[i] != NULL &&
+		    (x->letters[i] == NULL ||
+		        strcmp(x->letters[i], k->names[i]) != 0))
+			put_letter(b, i, k->names[i]);
 }
 
 /* ---- reading records ---- */
@@ -175,8 +201,14 @@ get_item(struct wire *w, struct md_item *item)
 		item->recent = wire_u32(w);
 		s->modseq = wire_u64(w);
 		return;
+	case MD_LETTER:
+		item->letter = wire_u8(w);
+		w->failed |= item->letter >= MD_LETTERS;
+		item->text = wire_slice(w);
+		return;
 	case MD_KEYWORD:
 	case MD_NONCE:
+	case MD_NOTE:
 		item->text = wire_slice(w);
 		return;
 	case MD_ADD:
@@ -233,6 +265,9 @@ md_index_fini(struct index *x)
 		free(x->msgs[i].name);
 	for (unsigned i = 0; i < x->nkeywords; i++)
 		free(x->keywords[i]);
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		free(x->letters[i]);
+	free(x->note);
 	free(x->msgs);
 	free(x->gone);
 	md_index_init(x);
@@ -372,6 +407,16 @@ apply_item(struct index *x, const struct md_item *item, struct err *err)
 		m = md_index_find(x, s->uid);
 		if (m != NULL)
 			m->cache = item->msg.cache;
+		return 0;
+	case MD_LETTER:
+		free(x->letters[item->letter]);
+		x->letters[item->letter] =
+		    xstrndup(item->text.ptr, item->text.len);
+		return 0;
+	case MD_NOTE:
+		free(x->note);
+		x->note = (uint8_t *)xstrndup(item->text.ptr, item->text.len);
+		x->note_len = item->text.len;
 		return 0;
 	case MD_NONCE:
 	case MD_SETTLED:
@@ -631,8 +676,10 @@ load_last(int dirfd, struct index *x, struct slice last, bool look,
 
 	if (last.len > 0 && !look && md_index_settle(dirfd, x, last, err) == -1)
 		return MD_FAILED;
-	if (last.len > 0 && md_index_apply(x, last, err) == -1)
+	if (last.len > 0 && md_index_apply(x, last, err) == -1) {
+		md_index_fini(x);
 		return MD_NO_INDEX;
+	}
 	if (last.len == 0 || look)
 		return MD_LOADED;
 	return md_index_log(dirfd, slice_of(&settled, 1), &x->end, false,
@@ -654,22 +701,36 @@ cut_log(int dirfd, uint64_t end, struct err *err)
 	return result;
 }
 
+/* Up to the damage it is right; what its last record says is in the files. */
+static enum md_loaded
+load_some(int dirfd, struct index *x, struct slice last, bool look)
+{
+	struct err err;
+
+	if (last.len > 0 &&
+	    ((!look && md_index_settle(dirfd, x, last, &err) == -1) ||
+	        md_index_apply(x, last, &err) == -1))
+		md_index_fini(x);
+	x->end = 0;
+	return MD_NO_INDEX;
+}
+
 static enum md_loaded
 load_all(int dirfd, struct index *x, struct slice s, bool look, struct err *err)
 {
 	struct slice record, last = slice_of(NULL, 0);
 
 	while (get_frame(s, &record)) {
-		if (last.len > 0 && md_index_apply(x, last, err) == -1)
+		if (last.len > 0 && md_index_apply(x, last, err) == -1) {
+			md_index_fini(x);
 			return MD_NO_INDEX;
+		}
 		last = is_settled(record) ? slice_of(NULL, 0) : record;
 		s = slice_skip(s, FRAME + record.len);
 		x->end += FRAME + record.len;
 	}
-	if (x->end == 0 || !is_torn_only(s)) {
-		err_set(err, MD_INDEX " is damaged");
-		return MD_NO_INDEX;
-	}
+	if (x->end == 0 || !is_torn_only(s))
+		return load_some(dirfd, x, last, look);
 	if (s.len > 0 && !look && cut_log(dirfd, x->end, err) == -1)
 		return MD_FAILED;
 	return load_last(dirfd, x, last, look, err);
@@ -687,7 +748,7 @@ md_index_load(int dirfd, struct index *x, bool look, struct err *err)
 		return missing ? MD_NO_INDEX : MD_FAILED;
 	result = load_all(dirfd, x, buf_slice(&b), look, err);
 	buf_fini(&b);
-	if (result != MD_LOADED)
+	if (result == MD_FAILED)
 		md_index_fini(x);
 	return result;
 }
@@ -733,10 +794,15 @@ put_snapshot(struct buf *all, const struct index *x)
 	struct buf r;
 
 	buf_init(&r, 2 * SNAPSHOT_RECORD);
+	if (x->note != NULL)
+		md_put_note(&r, slice_of(x->note, x->note_len));
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		if (x->letters[i] != NULL)
+			put_letter(&r, i, x->letters[i]);
 	for (unsigned i = 0; i < x->nkeywords; i++)
 		md_put_keyword(&r, x->keywords[i]);
 	for (size_t i = 0; i < x->ngone; i++) {
-		put_gone(&r, &x->gone[i]);
+		md_put_gone(&r, &x->gone[i]);
 		end_record(all, &r, false);
 	}
 	for (size_t i = 0; i < x->n; i++) {

@@ -45,32 +45,69 @@ take_checked(struct slice *s)
 	return wire_u32(&w) == hash_crc32c(0, s->ptr, s->len);
 }
 
-int
-md_note_read(int dirfd, struct md_note *n, bool *missing, struct err *err)
+static int
+note_parse(struct slice s, struct md_note *n, struct err *err)
 {
-	struct slice s, id, meta;
+	struct slice id, meta;
 	struct wire w;
-	struct buf b;
 	bool good;
 
-	if (md_read_file(dirfd, MD_MAILBOX, NOTE_MAX, &b, missing, err) == -1)
-		return -1;
-	s = buf_slice(&b);
 	good = take_checked(&s);
 	wire_init(&w, s);
 	good = good && wire_u8(&w) == NOTE_VERSION;
 	id = wire_slice(&w);
 	n->uidvalidity = wire_u32(&w);
 	meta = wire_slice(&w);
-	good = good && wire_done(&w) && id.len >= 1 && id.len <= STORE_ID_MAX;
-	if (good) {
-		snprintf(n->id, sizeof n->id, "%.*s", (int)id.len,
-		    (const char *)id.ptr);
-		buf_init(&n->meta, STORE_META_MAX);
-		buf_put_slice(&n->meta, meta);
-	}
+	if (!good || !wire_done(&w) || id.len < 1 || id.len > STORE_ID_MAX)
+		return err_set(err, MD_MAILBOX " is damaged");
+	snprintf(n->id, sizeof n->id, "%.*s", (int)id.len,
+	    (const char *)id.ptr);
+	buf_init(&n->meta, STORE_META_MAX);
+	buf_put_slice(&n->meta, meta);
+	return 0;
+}
+
+int
+md_note_read(int dirfd, struct md_note *n, bool *missing, struct err *err)
+{
+	struct buf b;
+	int result;
+
+	if (md_read_file(dirfd, MD_MAILBOX, NOTE_MAX, &b, missing, err) == -1)
+		return -1;
+	result = note_parse(buf_slice(&b), n, err);
 	buf_fini(&b);
-	return good ? 0 : err_set(err, MD_MAILBOX " is damaged");
+	return result;
+}
+
+int
+md_note_find(int dirfd, struct md_note *n, bool *missing, bool *mended,
+    struct err *err)
+{
+	struct index x;
+	struct err other;
+
+	*mended = false;
+	if (md_note_read(dirfd, n, missing, err) == 0)
+		return 0;
+	if (md_index_load(dirfd, &x, true, &other) != MD_FAILED &&
+	    x.note != NULL &&
+	    note_parse(slice_of(x.note, x.note_len), n, &other) == 0)
+		*mended = true;
+	md_index_fini(&x);
+	return *mended ? 0 : -1;
+}
+
+void
+md_note_make(struct buf *b, const char *id, uint32_t uidvalidity,
+    struct slice meta)
+{
+	buf_init(b, NOTE_MAX);
+	wire_put_u8(b, NOTE_VERSION);
+	wire_put_str(b, id);
+	wire_put_u32(b, uidvalidity);
+	wire_put_slice(b, meta);
+	put_checked(b);
 }
 
 int
@@ -80,12 +117,7 @@ md_note_write(int dirfd, const char *id, uint32_t uidvalidity,
 	struct buf b;
 	int result;
 
-	buf_init(&b, NOTE_MAX);
-	wire_put_u8(&b, NOTE_VERSION);
-	wire_put_str(&b, id);
-	wire_put_u32(&b, uidvalidity);
-	wire_put_slice(&b, meta);
-	put_checked(&b);
+	md_note_make(&b, id, uidvalidity, meta);
 	result = md_replace(dirfd, MD_MAILBOX, buf_slice(&b), err);
 	buf_fini(&b);
 	return result;
@@ -212,14 +244,14 @@ open_other(const struct md_load *l, const struct moving *m)
 	char path[MD_PATH];
 	struct md_note note;
 	struct err err;
-	bool missing, same = false;
+	bool missing, mended, same = false;
 	int fd;
 
 	snprintf(path, sizeof path, "%.*s", (int)m->to.len,
 	    (const char *)m->to.ptr);
 	fd = openat(l->rootfd, l->moved_to != NULL ? l->moved_to : path,
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd != -1 && md_note_read(fd, &note, &missing, &err) == 0) {
+	if (fd != -1 && md_note_find(fd, &note, &missing, &mended, &err) == 0) {
 		same = slice_is(m->to_id, note.id);
 		buf_fini(&note.meta);
 	}
@@ -273,7 +305,7 @@ finish_moving(struct md_load *l, struct buf *record, struct err *err)
 
 /* ---- loading ---- */
 
-/* A change found while loading. */
+/* A change found while loading; of one made anew all is written at the end. */
 static int
 make_so(struct md_load *l, struct slice record, struct err *err)
 {
@@ -281,32 +313,80 @@ make_so(struct md_load *l, struct slice record, struct err *err)
 
 	if (record.len == 0)
 		return 0;
-	if (!l->look &&
-	    (md_index_log(l->dirfd, record, &l->x.end, true, err) == -1 ||
-	        md_index_settle(l->dirfd, &l->x, record, err) == -1 ||
-	        md_index_log(l->dirfd, slice_of(&settled, 1), &l->x.end, false,
-	            err) == -1))
+	if (!l->look && !l->rebuilt &&
+	    md_index_log(l->dirfd, record, &l->x.end, true, err) == -1)
+		return -1;
+	if (!l->look && md_index_settle(l->dirfd, &l->x, record, err) == -1)
+		return -1;
+	if (!l->look && !l->rebuilt &&
+	    md_index_log(l->dirfd, slice_of(&settled, 1), &l->x.end, false,
+	        err) == -1)
 		return -1;
 	return md_index_apply(&l->x, record, err);
 }
 
-/* UIDs are as the uidlist has them, if it is there. */
+/*
+ * From what is left of the log and from the files.  UIDs are as the uidlist
+ * has them, if it is there; if not, UIDs may have been given that are not
+ * known of, and UIDVALIDITY is another.  All may have changed.
+ */
 static int
 rebuild(struct md_load *l, uint32_t uidvalidity, struct err *err)
 {
+	struct index *x = &l->x;
 	struct md_uids u;
 
 	if (md_uids_read(l->dirfd, &u, err) == -1)
 		return -1;
-	md_index_init(&l->x);
-	l->x.uidvalidity = u.there ? u.uidvalidity : (uint32_t)l->now;
-	if (!u.there && l->x.uidvalidity <= uidvalidity)
-		l->x.uidvalidity = uidvalidity + 1;
-	l->x.highestmodseq = (uint64_t)l->now * MODSEQ_STEP;
+	if (u.there && x->uidvalidity == 0)
+		x->uidvalidity = u.uidvalidity;
+	if (!u.there)
+		x->uidvalidity = (uint32_t)l->now > uidvalidity
+		                     ? (uint32_t)l->now
+		                     : uidvalidity + 1;
 	md_uids_free(&u);
+	x->highestmodseq = (uint64_t)l->now * MODSEQ_STEP;
+	for (size_t i = 0; i < x->n; i++)
+		x->msgs[i].m.modseq = x->highestmodseq;
 	l->rebuilt = true;
-	return l->look ? 0
-	               : md_index_compact(l->dirfd, &l->x, l->compact_min, err);
+	return 0;
+}
+
+/*
+ * Nobody may be left to believe in messages that are not there: all UIDs that
+ * are not known were expunged.
+ */
+static int
+add_lost(struct md_load *l, struct err *err)
+{
+	struct index *x = &l->x;
+	struct md_uids u;
+	size_t m = 0, g = 0, lost = 0;
+	struct buf record;
+	int result;
+
+	if (md_uids_read(l->dirfd, &u, err) == -1)
+		return -1;
+	if (u.there && u.uidvalidity == x->uidvalidity &&
+	    u.uidnext > x->uidnext)
+		x->uidnext = u.uidnext;
+	md_uids_free(&u);
+	buf_init(&record, MD_RECORD_MAX);
+	for (uint32_t uid = 1; uid < x->uidnext && lost < MD_LOST_MAX; uid++) {
+		while (m < x->n && x->msgs[m].m.uid < uid)
+			m++;
+		while (g < x->ngone && x->gone[g].uid < uid)
+			g++;
+		if ((m < x->n && x->msgs[m].m.uid == uid) ||
+		    (g < x->ngone && x->gone[g].uid == uid))
+			continue;
+		md_put_gone(&record, &(struct md_gone){ .uid = uid,
+		                         .modseq = x->highestmodseq });
+		lost++;
+	}
+	result = md_index_apply(x, buf_slice(&record), err);
+	buf_fini(&record);
+	return result;
 }
 
 static void
@@ -327,6 +407,8 @@ scan_once(struct md_load *l, struct buf *record, bool *again, struct err *err)
 		.keywords = l->x.keywords,
 		.nkeywords = l->x.nkeywords,
 		.now = l->now,
+		/* Above what a log had that has lost its end. */
+		.modseq = (uint64_t)l->now * MODSEQ_STEP,
 		.record = record };
 	int result = md_scan(&s, err);
 
@@ -343,10 +425,48 @@ scan_once(struct md_load *l, struct buf *record, bool *again, struct err *err)
 	return result;
 }
 
+/* Another program has given UIDs, to messages that have gone since. */
+static int
+raise_uidnext(struct md_load *l, uint32_t uidnext, struct err *err)
+{
+	struct index *x = &l->x;
+	struct buf record;
+	int result;
+
+	buf_init(&record, MD_RECORD_MAX);
+	md_put_lost(&record, x, x->uidnext, uidnext, x->highestmodseq + 1);
+	md_put_head(&record, x->uidvalidity, uidnext, x->recent,
+	    x->highestmodseq + 1);
+	result = make_so(l, buf_slice(&record), err);
+	buf_fini(&record);
+	return result;
+}
+
+/* What is kept beside the index, and it itself. */
+static int
+tidy(struct md_load *l, struct err *err)
+{
+	struct md_keywords k;
+	uint32_t uidnext;
+	struct err other;
+
+	if (!md_uids_right(l->dirfd, &l->x, &uidnext))
+		md_uids_fix(l->dirfd, &l->x);
+	else if (uidnext > l->x.uidnext && raise_uidnext(l, uidnext, err) == -1)
+		return -1;
+	/* It is for others: the index has it. */
+	if (md_keywords_read(l->dirfd, &l->x, &k, &other) == 0 &&
+	    md_keywords_write(l->dirfd, &k, &other) == -1)
+		k.changed = true;
+	md_keywords_free(&k);
+	return md_index_compact(l->dirfd, &l->x,
+	    l->rebuilt ? 0 : l->compact_min, err);
+}
+
 static int
 bring_up_to_date(struct md_load *l, struct err *err)
 {
-	bool again = true, changed = false;
+	bool again = true;
 	struct buf record;
 	int result;
 
@@ -359,15 +479,13 @@ bring_up_to_date(struct md_load *l, struct err *err)
 	for (int i = 0; result == 0 && again && i < SCANS; i++) {
 		buf_clear(&record);
 		result = scan_once(l, &record, &again, err);
-		changed |= buf_len(&record) > 0;
 	}
 	buf_fini(&record);
+	if (result == 0 && l->rebuilt)
+		result = add_lost(l, err);
 	if (result == -1 || l->look)
 		return result;
-	if (changed || l->rebuilt ||
-	    faccessat(l->dirfd, "dovecot-uidlist", F_OK, 0) == -1)
-		md_uids_fix(l->dirfd, &l->x);
-	return md_index_compact(l->dirfd, &l->x, l->compact_min, err);
+	return tidy(l, err);
 }
 
 static int
@@ -379,16 +497,40 @@ make_dirs(int dirfd, struct err *err)
 	return md_mkdir(dirfd, "cur", err);
 }
 
+/* The copy in the index is as the file is. */
+static int
+copy_note(struct md_load *l, struct err *err)
+{
+	struct index *x = &l->x;
+	struct buf note, record;
+	int result = 0;
+
+	md_note_make(&note, l->id, x->uidvalidity, buf_slice(&l->meta));
+	if (x->note == NULL ||
+	    !slice_equal(slice_of(x->note, x->note_len), buf_slice(&note))) {
+		buf_init(&record, NOTE_MAX + 16);
+		md_put_note(&record, buf_slice(&note));
+		result = make_so(l, buf_slice(&record), err);
+		buf_fini(&record);
+	}
+	buf_fini(&note);
+	return result;
+}
+
 static int
 load(struct md_load *l, struct err *err)
 {
 	struct md_note note;
 	struct stat st;
-	bool missing;
+	bool missing, mended;
 
-	if (md_note_read(l->dirfd, &note, &missing, err) == -1)
+	if (md_note_find(l->dirfd, &note, &missing, &mended, err) == -1)
 		return -1;
 	l->meta = note.meta;
+	if (mended && !l->look &&
+	    md_note_write(l->dirfd, note.id, note.uidvalidity,
+	        buf_slice(&note.meta), err) == -1)
+		return -1;
 	if (strcmp(note.id, l->id) != 0)
 		return err_set(err, "it is mailbox %s", note.id);
 	if (!l->look && make_dirs(l->dirfd, err) == -1)
@@ -403,7 +545,7 @@ load(struct md_load *l, struct err *err)
 	case MD_FAILED:
 		return -1;
 	}
-	if (bring_up_to_date(l, err) == -1)
+	if (copy_note(l, err) == -1 || bring_up_to_date(l, err) == -1)
 		return -1;
 	l->cache_end =
 	    fstatat(l->dirfd, MD_CACHE, &st, 0) == 0 ? (uint64_t)st.st_size : 0;

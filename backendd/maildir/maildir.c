@@ -93,8 +93,10 @@ make_in(struct making *m, int dirfd, struct err *err)
 		return -1;
 	if (u.there)
 		m->uidvalidity = u.uidvalidity;
-	md_uids_free(&u);
 	md_index_init(&x);
+	if (u.there)
+		x.recent = 0;
+	md_uids_free(&u);
 	x.uidvalidity = m->uidvalidity;
 	x.uidnext = m->uidnext != 0 ? m->uidnext : 1;
 	x.highestmodseq = m->highestmodseq != 0 ? m->highestmodseq : 1;
@@ -126,7 +128,9 @@ mark_folder(int dirfd, const char *path)
 static int
 make(struct making *m, struct err *err)
 {
+	bool fresh = faccessat(m->rootfd, m->path, F_OK, 0) == -1;
 	int dirfd, result;
+	struct err other;
 
 	if (md_make_parents(m->rootfd, m->path, err) == -1 ||
 	    md_mkdir(m->rootfd, m->path, err) == -1)
@@ -139,6 +143,10 @@ make(struct making *m, struct err *err)
 	close(dirfd);
 	if (result == 0)
 		result = md_sync_parents(m->rootfd, m->path, err);
+	/* Else it would be taken for one that another program has made. */
+	if (result == -1 && fresh &&
+	    md_remove(m->rootfd, m->path, &other) == -1)
+		return err_add(err, "%s", other.text);
 	return result;
 }
 
@@ -406,20 +414,36 @@ adopt(struct maildir *md, const char *path, const char *name, struct err *err)
 	return result;
 }
 
+static int
+mend_note(struct maildir *md, int dirfd, const char *path, struct md_note *note,
+    struct err *err)
+{
+	if (md_note_write(dirfd, note->id, note->uidvalidity,
+	        buf_slice(&note->meta), err) == -1) {
+		buf_fini(&note->meta);
+		return -1;
+	}
+	log_warn(md->env.log, "maildir: " MD_MAILBOX " was lost and is mended",
+	    "dir", md->dir, "path", path, "mailboxid", note->id, NULL);
+	return 0;
+}
+
 /* One that is damaged is known by the id it had, if that can be read. */
 static int
 find_one(void *arg, const char *path, const char *name, struct err *err)
 {
 	struct maildir *md = arg;
 	struct md_note note;
-	bool missing;
+	bool missing, mended;
 	char *other;
 	int dirfd, result;
 
 	dirfd = openat(md->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd == -1)
 		return err_sys(err, "opening %s", path);
-	result = md_note_read(dirfd, &note, &missing, err);
+	result = md_note_find(dirfd, &note, &missing, &mended, err);
+	if (mended && !md->options.look_only)
+		result = mend_note(md, dirfd, path, &note, err);
 	close(dirfd);
 	if (result == -1 && missing && name[0] == '\0')
 		return md_remove(md->dirfd, path, err); /* half made */
@@ -686,7 +710,7 @@ each_one(void *arg, struct slice key, void *value)
 	char id[STORE_ID_MAX + 1];
 	struct store_entry e = { .id = id };
 	struct md_note note;
-	bool missing, more;
+	bool missing, mended, more;
 	struct err err;
 	int dirfd;
 
@@ -694,7 +718,8 @@ each_one(void *arg, struct slice key, void *value)
 	buf_init(&note.meta, 1);
 	dirfd =
 	    openat(each->md->dirfd, value, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd == -1 || md_note_read(dirfd, &note, &missing, &err) == -1)
+	if (dirfd == -1 ||
+	    md_note_find(dirfd, &note, &missing, &mended, &err) == -1)
 		e.damage = "its directory cannot be read";
 	if (dirfd != -1)
 		close(dirfd);

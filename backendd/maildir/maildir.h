@@ -55,11 +55,12 @@
 #define MD_LAYOUT  "%u/Maildir"
 
 enum {
-	MD_NAME = 224,      /* octets of a message's name without flags */
-	MD_FILE = 320,      /* room for DIR/NAME:2,FLAGS */
-	MD_PATH = 1024,     /* room for a mailbox's path below the partition */
-	MD_LETTERS = 26,    /* keywords that file names can hold */
-	MD_CACHE_HEAD = 12, /* before a cache record */
+	MD_NAME = 224,  /* octets of a message's name without flags */
+	MD_FILE = 320,  /* room for DIR/NAME:2,FLAGS */
+	MD_PATH = 1024, /* room for a mailbox's path below the partition */
+	MD_LOST_MAX = 1024 * 1024,  /* UIDs taken for expunged */
+	MD_LETTERS = 26,            /* keywords that file names can hold */
+	MD_CACHE_HEAD = 12,         /* before a cache record */
 	MD_COMPACT_MIN = 64 * 1024, /* octets: a shorter log is no trouble */
 	MD_RECORD_MAX = 1024 * 1024 * 1024
 };
@@ -122,12 +123,16 @@ struct md_listing {
 int md_list(int dirfd, struct md_listing *l, struct err *err) MUST_CHECK;
 void md_listing_free(struct md_listing *l);
 
-/* dovecot-keywords */
+/*
+ * dovecot-keywords, which has no checksum; so what the index has of it, from
+ * before, counts more.
+ */
+struct index;
 struct md_keywords {
 	char *names[MD_LETTERS]; /* NULL: free */
-	bool changed;
+	bool changed;            /* to be written */
 };
-int md_keywords_read(int dirfd, struct md_keywords *k,
+int md_keywords_read(int dirfd, const struct index *x, struct md_keywords *k,
     struct err *err) MUST_CHECK;
 int md_keywords_write(int dirfd, struct md_keywords *k,
     struct err *err) MUST_CHECK;
@@ -135,9 +140,9 @@ void md_keywords_free(struct md_keywords *k);
 
 /* ------------------------------------------------------------ uidlist.c */
 
-/* dovecot-uidlist, version 3 */
+/* dovecot-uidlist, version 3; UIDs in it ascend, or it is damaged */
 struct md_uids {
-	bool there;
+	bool there; /* and not damaged */
 	uint32_t uidvalidity, uidnext;
 	char guid[33];
 	struct map uids; /* name: its UID, as a pointer */
@@ -145,6 +150,9 @@ struct md_uids {
 int md_uids_read(int dirfd, struct md_uids *u, struct err *err) MUST_CHECK;
 uint32_t md_uids_find(const struct md_uids *u, const char *name); /* or 0 */
 void md_uids_free(struct md_uids *u);
+
+/* Is that so far above what x has had that it is damage? */
+bool md_uids_jump(const struct index *x, uint32_t uid);
 
 /* ------------------------------------------------------------- index.c */
 
@@ -167,7 +175,8 @@ struct md_gone {
 };
 
 struct index {
-	uint32_t uidvalidity, uidnext, recent;
+	uint32_t uidvalidity, uidnext;
+	uint32_t recent; /* the first UID; 0: another program's, not seen yet */
 	uint64_t highestmodseq;
 	struct md_msg *msgs; /* by UID */
 	size_t n, size;
@@ -175,6 +184,9 @@ struct index {
 	size_t ngone, gone_size;
 	unsigned nkeywords; /* that the log has */
 	char *keywords[STORE_KEYWORDS];
+	char *letters[MD_LETTERS]; /* of dovecot-keywords; NULL: not known */
+	uint8_t *note;             /* as backendd-mailbox is; NULL: not known */
+	size_t note_len;
 	uint64_t end; /* of the log */
 };
 
@@ -188,6 +200,8 @@ enum md_tag {
 	MD_GONE = 'G',
 	MD_CACHED = 'C',
 	MD_NONCE = 'N',
+	MD_LETTER = 'L',
+	MD_NOTE = 'B',
 	MD_SETTLED = 'S'
 };
 
@@ -202,7 +216,8 @@ struct md_item {
 	struct md_msg
 	    msg; /* ADD; of FLAGS, CACHED and GONE what they are about */
 	char name[MD_NAME + 1];
-	struct slice text; /* KEYWORD, NONCE */
+	struct slice text; /* KEYWORD, NONCE, LETTER, NOTE */
+	unsigned letter;   /* LETTER */
 	enum md_where where;
 	uint64_t was;                          /* FLAGS: the letters before */
 	bool unlink;                           /* EXPUNGE: and its file */
@@ -215,8 +230,14 @@ void md_put_keyword(struct buf *b, const char *name);
 void md_put_add(struct buf *b, const struct md_msg *m, enum md_where where);
 void md_put_flags(struct buf *b, const struct store_msg *m, uint64_t was);
 void md_put_expunge(struct buf *b, uint32_t uid, uint64_t modseq, bool unlink);
+void md_put_gone(struct buf *b, const struct md_gone *g);
 void md_put_cached(struct buf *b, uint32_t uid, uint64_t place);
 void md_put_nonce(struct buf *b, const uint8_t nonce[16]);
+void md_put_note(struct buf *b, struct slice note);
+
+/* Those that x does not have so. */
+void md_put_letters(struct buf *b, const struct index *x,
+    const struct md_keywords *k);
 
 /* false: there is no more, or (w->failed) it is no record. */
 bool md_item(struct wire *w, struct md_item *item) MUST_CHECK;
@@ -244,11 +265,11 @@ int md_index_settle(int dirfd, const struct index *x, struct slice record,
 
 enum md_loaded {
 	MD_LOADED,
-	MD_NO_INDEX, /* or one that is damaged: to be made anew */
+	MD_NO_INDEX, /* or one that is damaged: to be made anew, from x too */
 	MD_FAILED
 };
 
-/* look: nothing is written.  x is filled. */
+/* look: nothing is written.  x is filled, as far as there is no damage. */
 enum md_loaded md_index_load(int dirfd, struct index *x, bool look,
     struct err *err);
 
@@ -265,7 +286,13 @@ int md_index_compact(int dirfd, struct index *x, uint64_t min,
 /* The uidlist lacks these: the messages that the record adds. */
 void md_uids_add(int dirfd, const struct index *x, struct slice record);
 
-/* Writes it anew from x, if it is another mailbox's or not there. */
+/*
+ * Does it say of every message what x says?  Then *uidnext is what it is there,
+ * which may be above that of x.
+ */
+bool md_uids_right(int dirfd, const struct index *x, uint32_t *uidnext);
+
+/* Writes it anew from x. */
 void md_uids_fix(int dirfd, const struct index *x);
 
 /* -------------------------------------------------------------- scan.c */
@@ -283,6 +310,7 @@ struct md_scan {
 	char *const *keywords; /* of the loop */
 	unsigned nkeywords;
 	int64_t now;
+	uint64_t modseq; /* of what has changed, at least */
 
 	struct buf *record;       /* what has changed; empty: nothing */
 	char *wanted[MD_LETTERS]; /* keywords that files have and x has not:
@@ -295,6 +323,13 @@ struct md_scan {
 	size_t nchanged, nexpunged;
 };
 int md_scan(struct md_scan *s, struct err *err) MUST_CHECK;
+
+/*
+ * Of a mailbox that has been seen: UIDs [from, to) that were given and have no
+ * message were expunged.
+ */
+void md_put_lost(struct buf *b, const struct index *x, uint32_t from,
+    uint32_t to, uint64_t modseq);
 
 /* Letters for flags and keywords; those that mean nothing here stay. */
 uint64_t md_letters_for(const struct store_msg *m, char *const *keywords,
@@ -520,6 +555,12 @@ int md_note_read(int dirfd, struct md_note *n, bool *missing,
     struct err *err) MUST_CHECK;
 int md_note_write(int dirfd, const char *id, uint32_t uidvalidity,
     struct slice meta, struct err *err) MUST_CHECK;
+void md_note_make(struct buf *b, const char *id, uint32_t uidvalidity,
+    struct slice meta);
+
+/* The same from the index, if backendd-mailbox is lost or damaged. */
+int md_note_find(int dirfd, struct md_note *n, bool *missing, bool *mended,
+    struct err *err) MUST_CHECK;
 
 /*
  * A move out of the mailbox of that id: what a crash would leave half done.  It

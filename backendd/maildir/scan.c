@@ -308,6 +308,13 @@ make_emailid(uint8_t id[16], const char *name)
 	memcpy(id, digest, 16);
 }
 
+static bool
+is_list_right(const struct scanning *sc)
+{
+	return sc->has_uids && sc->uids.there &&
+	       sc->uids.uidvalidity == sc->s->x->uidvalidity;
+}
+
 /* 1: it has gone meanwhile. */
 static int
 fill(struct scanning *sc, struct fresh *f, struct err *err)
@@ -326,9 +333,9 @@ fill(struct scanning *sc, struct fresh *f, struct err *err)
 	m->added = s->now;
 	make_emailid(m->emailid, f->e->name);
 	take_letters(s, &sc->letters, m, f->e->letters);
-	if (sc->has_uids)
+	if (is_list_right(sc))
 		f->uid = md_uids_find(&sc->uids, f->e->name);
-	if (f->uid < s->x->uidnext)
+	if (f->uid < s->x->uidnext || md_uids_jump(s->x, f->uid))
 		f->uid = 0;
 	return 0;
 }
@@ -338,11 +345,21 @@ next_uid(const struct scanning *sc)
 {
 	uint32_t uid = sc->s->x->uidnext;
 
-	if (sc->has_uids && sc->uids.there &&
-	    sc->uids.uidvalidity == sc->s->x->uidvalidity &&
-	    sc->uids.uidnext > uid)
+	if (is_list_right(sc) && sc->uids.uidnext > uid &&
+	    !md_uids_jump(sc->s->x, sc->uids.uidnext))
 		uid = sc->uids.uidnext;
 	return uid;
+}
+
+void
+md_put_lost(struct buf *b, const struct index *x, uint32_t from, uint32_t to,
+    uint64_t modseq)
+{
+	if (x->recent == 0)
+		return;
+	for (uint32_t uid = from; uid < to && uid - from < MD_LOST_MAX; uid++)
+		md_put_gone(b,
+		    &(struct md_gone){ .uid = uid, .modseq = modseq });
 }
 
 static int
@@ -366,6 +383,7 @@ put_fresh(struct scanning *sc, uint32_t *uidnext, struct err *err)
 		if (f->uid == 0 && *uidnext < next_uid(sc))
 			*uidnext = next_uid(sc);
 		f->m.m.uid = f->uid != 0 ? f->uid : *uidnext;
+		md_put_lost(s->record, s->x, *uidnext, f->m.m.uid, sc->modseq);
 		*uidnext = f->m.m.uid + 1;
 		if (s->first_uid == 0)
 			s->first_uid = f->m.m.uid;
@@ -439,6 +457,7 @@ put_all(struct scanning *sc, struct err *err)
 		s->expunged[s->nexpunged++] = sc->missing[i];
 	}
 	qsort(s->changed, s->nchanged, sizeof *s->changed, compare_numbers);
+	md_put_letters(s->record, s->x, &sc->letters);
 	if (buf_len(s->record) == 0)
 		return 0;
 	md_put_head(s->record, s->x->uidvalidity, uidnext, s->x->recent,
@@ -451,7 +470,10 @@ put_all(struct scanning *sc, struct err *err)
 int
 md_scan(struct md_scan *s, struct err *err)
 {
-	struct scanning sc = { .s = s, .modseq = s->x->highestmodseq + 1 };
+	struct scanning sc = { .s = s,
+		.modseq = s->x->highestmodseq < s->modseq
+		              ? s->modseq
+		              : s->x->highestmodseq + 1 };
 	size_t n = s->x->n;
 	int result;
 
@@ -464,7 +486,7 @@ md_scan(struct md_scan *s, struct err *err)
 	qsort(sc.msgs, n, sizeof(struct md_msg *), compare_msgs);
 	result = md_times(s->dirfd, &s->times, err);
 	if (result == 0)
-		result = md_keywords_read(s->dirfd, &sc.letters, err);
+		result = md_keywords_read(s->dirfd, s->x, &sc.letters, err);
 	if (result == 0)
 		result = list(&sc, err);
 	sc.fresh = xcalloc(sc.list.n + 1, sizeof *sc.fresh);

@@ -18,6 +18,8 @@
 
 enum {
 	UIDLIST_MAX = 1024 * 1024 * 1024,
+	GONE_MAX = 1000,        /* lines, and as many as there are messages */
+	JUMP_MAX = 1000 * 1000, /* UIDs that are skipped */
 	LOCK_TEXT = 96,
 	LOCK_TRIES = 50,
 	LOCK_WAIT_NS = 10 * 1000 * 1000,
@@ -67,28 +69,56 @@ parse_header(struct md_uids *u, struct slice line)
 	return u->uidvalidity != 0;
 }
 
-/* "25006 W1394 :1276528487.M364837P9451.host,S=1355:2,S" */
-static void
-parse_line(struct md_uids *u, struct slice line)
+/* "25006 W1394 :1276528487.M364837P9451.host,S=1355:2,S"; 0: it is none. */
+static uint32_t
+parse_line(struct slice line, struct slice *name)
 {
 	uint32_t uid = number(word(&line));
 	size_t colon = slice_find(line, ':');
 
-	if (uid == 0 || colon == line.len)
-		return;
+	if (uid == 0 || uid == UINT32_MAX || colon == line.len)
+		return 0;
 	line = slice_skip(line, colon + 1);
-	line = slice_first(line, slice_find(line, ':'));
-	if (line.len == 0 || line.len > MD_NAME)
-		return;
-	map_put(&u->uids, line, (void *)(uintptr_t)uid);
-	if (uid >= u->uidnext)
-		u->uidnext = uid + 1;
+	*name = slice_first(line, slice_find(line, ':'));
+	return name->len > 0 && name->len <= MD_NAME ? uid : 0;
+}
+
+/* The next line of s, which moves behind it; what has no end is none. */
+static bool
+next_line(struct slice *s, struct slice *line)
+{
+	size_t end = slice_find(*s, '\n');
+
+	if (end == s->len)
+		return false;
+	*line = slice_first(*s, end);
+	*s = slice_skip(*s, end + 1);
+	return true;
+}
+
+static bool
+read_lines(struct md_uids *u, struct slice s)
+{
+	uint32_t last = 0;
+	struct slice line, name;
+
+	while (next_line(&s, &line)) {
+		uint32_t uid = parse_line(line, &name);
+
+		if (uid <= last)
+			return false;
+		last = uid;
+		map_put(&u->uids, name, (void *)(uintptr_t)uid);
+	}
+	if (last >= u->uidnext)
+		u->uidnext = last + 1;
+	return s.len == 0;
 }
 
 static bool
 read_list(int dirfd, struct md_uids *u, bool lines, struct err *err)
 {
-	struct slice s;
+	struct slice s, line;
 	bool missing, good;
 	struct buf b;
 
@@ -97,11 +127,8 @@ read_list(int dirfd, struct md_uids *u, bool lines, struct err *err)
 	if (md_read_file(dirfd, UIDLIST, UIDLIST_MAX, &b, &missing, err) == -1)
 		return missing;
 	s = buf_slice(&b);
-	good = parse_header(u, slice_first(s, slice_find(s, '\n')));
-	while (good && lines && slice_find(s, '\n') < s.len) {
-		s = slice_skip(s, slice_find(s, '\n') + 1);
-		parse_line(u, slice_first(s, slice_find(s, '\n')));
-	}
+	good = next_line(&s, &line) && parse_header(u, line) &&
+	       (!lines || read_lines(u, s));
 	buf_fini(&b);
 	u->there = good;
 	return true;
@@ -123,6 +150,13 @@ void
 md_uids_free(struct md_uids *u)
 {
 	map_fini(&u->uids);
+}
+
+bool
+md_uids_jump(const struct index *x, uint32_t uid)
+{
+	return x->uidnext > 1 && uid > x->uidnext &&
+	       uid - x->uidnext > JUMP_MAX;
 }
 
 /* ---- writing it ---- */
@@ -245,16 +279,40 @@ md_uids_add(int dirfd, const struct index *x, struct slice record)
 	buf_fini(&b);
 }
 
-static bool
-is_right(const struct md_uids *u, const struct index *x)
+/* Of few others: who has gone stays in it until it is written anew. */
+bool
+md_uids_right(int dirfd, const struct index *x, uint32_t *uidnext)
 {
-	if (!u->there || u->uidvalidity != x->uidvalidity ||
-	    u->uidnext < x->uidnext)
+	struct md_uids u = { 0 };
+	size_t i = 0, lines = 0;
+	struct slice s, line, name;
+	struct err err;
+	uint32_t uid, last = 0;
+	bool missing, right;
+	struct buf b;
+
+	if (md_read_file(dirfd, UIDLIST, UIDLIST_MAX, &b, &missing, &err) == -1)
 		return false;
-	for (size_t i = 0; i < x->n; i++)
-		if (md_uids_find(u, x->msgs[i].name) != x->msgs[i].m.uid)
-			return false;
-	return true;
+	s = buf_slice(&b);
+	right = next_line(&s, &line) && parse_header(&u, line) &&
+	        u.uidvalidity == x->uidvalidity && u.uidnext != 0;
+	for (; right && next_line(&s, &line); lines++) {
+		uid = parse_line(line, &name);
+		right = uid > last;
+		if (right && i < x->n && uid >= x->msgs[i].m.uid)
+			right = uid == x->msgs[i].m.uid &&
+			        slice_is(name, x->msgs[i++].name);
+		last = uid;
+	}
+	if (right && last >= u.uidnext)
+		u.uidnext = last + 1;
+	right = right && i == x->n && s.len == 0 &&
+	        lines < 2 * x->n + GONE_MAX && u.uidnext >= x->uidnext &&
+	        !md_uids_jump(x, u.uidnext);
+	if (right)
+		*uidnext = u.uidnext;
+	buf_fini(&b);
+	return right;
 }
 
 static void
@@ -284,7 +342,7 @@ md_uids_fix(int dirfd, const struct index *x)
 	fd = lock(dirfd);
 	if (fd == -1)
 		return;
-	if (!read_list(dirfd, &u, true, &err) || is_right(&u, x)) {
+	if (!read_list(dirfd, &u, false, &err)) {
 		md_uids_free(&u);
 		close(fd);
 		unlinkat(dirfd, LOCK, 0);

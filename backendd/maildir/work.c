@@ -344,9 +344,11 @@ run_append(struct md_op *op, struct err *err)
 		effect_begin(out, op->n);
 	if (op->in.uidnext > UINT32_MAX - 2 * STORE_ITEMS_MAX)
 		return err_set(err, "no more UIDs");
-	if (md_keywords_read(op->in.box->dirfd, &letters, err) == -1)
+	if (md_keywords_read(op->in.box->dirfd, &op->in.box->x, &letters,
+	        err) == -1)
 		return -1;
 	result = append_all(op, out, &letters, err);
+	md_put_letters(&op->in.record, &op->in.box->x, &letters);
 	if (result == 0)
 		result = md_keywords_write(op->in.box->dirfd, &letters, err);
 	if (result == 0)
@@ -395,13 +397,14 @@ run_change(struct md_op *op, struct err *err)
 	int result;
 
 	effect_begin(&op->in, op->n);
-	if (md_keywords_read(op->box->dirfd, &letters, err) == -1)
+	if (md_keywords_read(op->box->dirfd, &op->box->x, &letters, err) == -1)
 		return -1;
 	if (op->n == 0)
 		effect_modseq(&op->in, op->in.modseq); /* nobody's */
 	for (size_t i = 0; i < op->n; i++)
 		op->changes[i].outcome =
 		    change_one(op, &op->changes[i], &letters);
+	md_put_letters(&op->in.record, &op->box->x, &letters);
 	result = md_keywords_write(op->box->dirfd, &letters, err);
 	if (result == 0 && effect_end(&op->in))
 		result = effect_log(&op->in, err);
@@ -462,6 +465,7 @@ run_meta(struct md_op *op, struct err *err)
 {
 	struct box *b = op->box;
 	struct err other;
+	struct buf note;
 
 	if (md_note_write(b->dirfd, b->store.id, b->x.uidvalidity,
 	        slice_of(op->meta, op->meta_len), err) == -1) {
@@ -471,6 +475,14 @@ run_meta(struct md_op *op, struct err *err)
 			return err_add(err, "%s", other.text);
 		return -1;
 	}
+	effect_begin(&op->in, 0);
+	md_note_make(&note, b->store.id, b->x.uidvalidity,
+	    slice_of(op->meta, op->meta_len));
+	md_put_note(&op->in.record, buf_slice(&note));
+	buf_fini(&note);
+	/* A copy, which every opening makes right. */
+	op->in.logged = md_index_log(b->dirfd, buf_slice(&op->in.record),
+	                    &op->in.end, false, &other) == 0;
 	/* Its name is made; where it is is found at every start. */
 	if (move_directory(op, err) == -1)
 		op->in.unsettled = true;

@@ -12,164 +12,20 @@
 #include "backendd/spool/spool.h"
 #include "t/crash.h"
 #include "t/spool_help.h"
+#include "t/store_damage.h"
 #include "t/store_help.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
-enum {
-	MESSAGES = 5, /* the third is expunged, and the sixth too */
-	ALL = 6,
-	SIZE = 70
-};
-
 static struct rig rig;
 static char dir[64];
-static bool was_damaged, gone_known;
-static unsigned unreadable; /* messages, of those the last look saw */
 
-/* ---- a mailbox ---- */
-
+/* The sixth goes to the file of what has gone, and the third does not. */
 static void
-fill(struct store_mailbox *mb)
+compact(struct rig *r, bool opened)
 {
-	struct store_append a[ALL] = { 0 };
-
-	for (uint32_t i = 0; i < ALL; i++) {
-		a[i].octets = slice_of(octets_new(i + 1, SIZE), SIZE);
-		a[i].flags = i % 2 ? 0 : STORE_SEEN;
-		a[i].keywords[0] = i;
-		a[i].internaldate = 1001 + i;
-		a[i].cache = slice_str("cached");
-	}
-	MUST(rig_append(&rig, mb, a, ALL) == NULL);
-	for (uint32_t i = 0; i < ALL; i++)
-		free((void *)(uintptr_t)a[i].octets.ptr);
-}
-
-static void
-make_box(const char *id)
-{
-	static const uint32_t sixth[] = { 6 }, third[] = { 3 };
-	struct store_mailbox *mb;
-
-	MUST(rig_create(&rig, id, "its meta") == NULL);
-	mb = rig_open(&rig, id);
-	store_keyword_add(mb, slice_str("Junk"));
-	store_keyword_add(mb, slice_str("Work"));
-	store_keyword_add(mb, slice_str("Home"));
-	fill(mb);
-	MUST(rig_expunge(&rig, mb, sixth, 1) == NULL);
-	store_close(&mb);
-	/* The sixth goes to the file of what has gone. */
-	spool_of(rig.store)->compact_dead = 1;
-	spool_of(rig.store)->env.key_days = 0;
-	mb = rig_open(&rig, id);
-	spool_of(rig.store)->compact_dead = 1000;
-	MUST(rig_expunge(&rig, mb, third, 1) == NULL);
-	store_close(&mb);
-}
-
-/* ---- what is served of it ---- */
-
-static void
-hear(void *arg, const struct store_news *news)
-{
-	(void)arg;
-	was_damaged |= news->damaged;
-}
-
-static void
-on_gone(void *arg, const struct store_gone *gone, size_t n, const char *why)
-{
-	gone_known =
-	    why == NULL && n >= 2 && gone[0].uid == 3 && gone[1].uid == 6;
-	for (size_t i = 0; i < n; i++)
-		gone_known &= gone[i].uid > 5 || gone[i].uid == 3;
-	rig_cb(arg, why);
-}
-
-/* The octets of the message, or none. */
-static bool
-is_read(struct store_mailbox *mb, uint32_t uid)
-{
-	struct store_part p = { .uid = uid, .len = UINT64_MAX };
-	struct store_part c = { .uid = uid, .what = STORE_CACHE };
-	bool right;
-
-	rig_read(&rig, mb, &p);
-	unreadable += p.why != NULL;
-	right = p.why != NULL ? p.octets.len == 0
-	                      : p.octets.len == SIZE &&
-	                            hash_crc32c(0, p.octets.ptr, SIZE) ==
-	                                octets_crc(uid, SIZE);
-	store_chunk_free(&rig.chunk);
-	rig_read(&rig, mb, &c);
-	right &= c.octets.len == 0 || slice_is(c.octets, "cached");
-	store_chunk_free(&rig.chunk);
-	return right;
-}
-
-static bool
-has_message(struct store_mailbox *mb, uint32_t i)
-{
-	const struct store_msg *m = store_at(mb, i);
-	uint32_t uid = i < 2 ? i + 1 : i + 2;
-
-	return m->uid == uid && m->internaldate == 1000 + uid &&
-	       m->flags == (uid % 2 ? STORE_SEEN : 0) && m->size == SIZE &&
-	       (m->keywords[0] == uid - 1 ||
-	           (m->keywords[0] == 0 && store_keywords(mb) == 0));
-}
-
-static bool
-is_whole(struct store_mailbox *mb)
-{
-	bool whole = store_numbers(mb)->exists == MESSAGES - 1 &&
-	             store_numbers(mb)->uidvalidity == 77 &&
-	             store_numbers(mb)->uidnext >= 7 &&
-	             store_numbers(mb)->unseen == 2 &&
-	             store_numbers(mb)->size == (MESSAGES - 1) * SIZE;
-
-	unreadable = 0;
-	for (uint32_t i = 0; whole && i < MESSAGES - 1; i++)
-		whole = has_message(mb, i) && is_read(mb, store_at(mb, i)->uid);
-	rig_ask(&rig);
-	store_expunged(mb, 0, on_gone, &rig);
-	rig_wait(&rig);
-	return whole && gone_known;
-}
-
-/* One turn, in which it may be said that what was served is not right. */
-static void
-listen(struct store_mailbox *mb)
-{
-	rig_ask(&rig);
-	store_sync(mb, rig_cb, &rig);
-	(void)rig_wait(&rig);
-}
-
-/* As a session sees it; then as the next one does. */
-static bool
-is_safe(const char *id)
-{
-	struct store_mailbox *mb = rig_open(&rig, id);
-	bool safe;
-
-	if (mb == NULL)
-		return false;
-	was_damaged = false;
-	store_observe(mb, hear, NULL);
-	safe = is_whole(mb);
-	listen(mb);
-	store_close(&mb);
-	if (!was_damaged)
-		return safe;
-	mb = rig_open(&rig, id);
-	safe = mb != NULL && is_whole(mb);
-	if (mb != NULL)
-		listen(mb);
-	store_close(&mb);
-	return safe;
+	spool_of(r->store)->compact_dead = opened ? 1000 : 1;
+	spool_of(r->store)->env.key_days = 0;
 }
 
 /* ---- every octet ---- */
@@ -185,33 +41,22 @@ size_of(enum spool_file file)
 	return st.st_size;
 }
 
-static void
-cut(const char *id, enum spool_file file, off_t at)
-{
-	char path[SPOOL_FILE_ROOM];
-
-	spool_file(path, dir, id, file);
-	MUST(truncate(path, at) == 0);
-}
-
 /* How many messages may be said to be unreadable: of data. */
 static void
 test_octets(enum spool_file file, const char *name, bool truncated,
     unsigned most)
 {
 	off_t size = size_of(file), step = truncated ? 3 : 1;
-	unsigned bad = 0, n = 0;
-	char id[40];
+	unsigned bad = 0, n = 0, unreadable;
+	char id[40], path[SPOOL_FILE_ROOM];
 
 	for (off_t at = 0; at < size; at += step) {
 		snprintf(id, sizeof id, "%s-%d-%ld", name, truncated, (long)at);
-		make_box(id);
-		if (truncated)
-			cut(id, file, at);
-		else
-			spool_flip(dir, id, file, at);
+		damage_make(&rig, id, compact);
+		spool_file(path, dir, id, file);
+		damage_file(path, truncated ? DAMAGE_CUT : DAMAGE_BIT, at);
 		n++;
-		if (is_safe(id) && unreadable <= most)
+		if (damage_is_safe(&rig, id, &unreadable) && unreadable <= most)
 			continue;
 		if (bad++ < 5)
 			printf("# octet %ld, %u unreadable\n", (long)at,
@@ -224,7 +69,7 @@ test_octets(enum spool_file file, const char *name, bool truncated,
 static void
 test_files(void)
 {
-	make_box("first");
+	damage_make(&rig, "first", compact);
 	test_octets(SPOOL_INDEX, "index", false, 0);
 	test_octets(SPOOL_NAMES, "names", false, 0);
 	test_octets(SPOOL_EXPUNGED, "expunged", false, 0);
@@ -233,7 +78,7 @@ test_files(void)
 	test_octets(SPOOL_NAMES, "names", true, 0);
 	test_octets(SPOOL_EXPUNGED, "expunged", true, 0);
 	test_octets(SPOOL_CACHE, "cache", true, 0);
-	test_octets(SPOOL_DATA, "data", true, MESSAGES - 1);
+	test_octets(SPOOL_DATA, "data", true, DAMAGE_READABLE);
 }
 
 /* ---- killed while it is made anew ---- */
@@ -244,7 +89,7 @@ prepare(void)
 	struct err err;
 
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
-	make_box("killed");
+	damage_make(&rig, "killed", compact);
 	MUST(checkpoint_now(spool_of(rig.store), &err) == 0);
 	_exit(0);
 }
@@ -269,7 +114,7 @@ static void
 test_kills(void)
 {
 	struct crash_child child;
-	unsigned bad = 0, n = 0;
+	unsigned bad = 0, n = 0, unreadable;
 	bool died = true;
 
 	for (int at = 1; died; at++) {
@@ -281,7 +126,7 @@ test_kills(void)
 		spool_flip(dir, "killed", SPOOL_INDEX, 40);
 		died = dies_at(at);
 		MUST(rig_start(&rig, &spool_module, dir) == 0);
-		if (!is_safe("killed")) {
+		if (!damage_is_safe(&rig, "killed", &unreadable)) {
 			bad++;
 			printf("# killed at call %d\n", at);
 		}
