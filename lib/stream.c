@@ -49,8 +49,10 @@ struct squeeze {
 	bool awake;              /* has had work since it was at rest */
 };
 
-/* What most streams have not most of the time. */
+/* What a stream has not while it rests, and some have never. */
 struct seldom {
+	struct task *task;   /* NULL: no turn is wanted */
+	struct flow *flow;   /* NULL: nothing is in a buffer */
 	struct timer *timer; /* NULL: nothing has a deadline */
 	struct mono limit;   /* of the handshake or finishing; 0: none */
 	char *peer, *local;  /* made when asked for */
@@ -61,6 +63,8 @@ struct seldom {
 /* An idle one costs this, an io, and the socket. */
 struct stream {
 	unsigned magic;
+	uint32_t in_max, out_max;
+	uint32_t idle_seconds;
 	int fd;
 	uint8_t state;                   /* of enum state */
 	uint8_t read_wants, write_wants; /* IO_*: TLS may want the other */
@@ -73,14 +77,10 @@ struct stream {
 	bool blocked : 1; /* the socket did not take all */
 	struct loop *loop;
 	struct io *io;
-	struct task *task; /* NULL: no turn is wanted */
 	struct tls_conn *tls;
-	struct flow *flow;       /* NULL: nothing is in a buffer */
 	struct squeeze *squeeze; /* NULL: not compressed */
 	stream_cb *cb;
 	void *owner;
-	uint32_t in_max, out_max;
-	uint32_t idle_seconds;
 	struct mono active;    /* when the last octet moved */
 	struct seldom *seldom; /* NULL: none of it is there */
 	uint64_t octets_in, octets_out;
@@ -102,22 +102,32 @@ stream_of(void *arg)
 static void task_event(void *arg);
 static void timer_event(void *arg);
 
-static void
-want_turn(struct stream *s)
-{
-	if (s->freed)
-		return;
-	if (s->task == NULL)
-		s->task = task_new_last(s->loop, task_event, s);
-	task_want(s->task);
-}
-
 static struct seldom *
 seldom_of(struct stream *s)
 {
 	if (s->seldom == NULL)
 		s->seldom = xcalloc(1, sizeof(*s->seldom));
 	return s->seldom;
+}
+
+static void
+want_turn(struct stream *s)
+{
+	struct seldom *r;
+
+	if (s->freed)
+		return;
+	r = seldom_of(s);
+	if (r->task == NULL)
+		r->task = task_new_last(s->loop, task_event, s);
+	task_want(r->task);
+}
+
+static void
+stop_task(struct stream *s)
+{
+	if (s->seldom != NULL)
+		task_free(&s->seldom->task);
 }
 
 static int64_t
@@ -142,33 +152,52 @@ free_names(struct seldom *r)
 	r->peer = r->local = NULL;
 }
 
+/* NULL: nothing is in a buffer. */
+static struct flow *
+flow_if(const struct stream *s)
+{
+	return s->seldom != NULL ? s->seldom->flow : NULL;
+}
+
 static struct flow *
 flow_of(struct stream *s)
 {
-	if (s->flow == NULL) {
-		s->flow = xcalloc(1, sizeof(*s->flow));
-		buf_init(&s->flow->in, s->in_max);
-		buf_init(&s->flow->out, s->out_max);
+	struct flow *flow = flow_if(s);
+
+	if (flow == NULL) {
+		flow = seldom_of(s)->flow = xcalloc(1, sizeof(*flow));
+		buf_init(&flow->in, s->in_max);
+		buf_init(&flow->out, s->out_max);
 	}
-	return s->flow;
+	return flow;
+}
+
+static bool
+has_put(const struct stream *s)
+{
+	const struct flow *flow = flow_if(s);
+
+	return flow != NULL && buf_len(&flow->out) > 0;
 }
 
 static bool
 has_output(const struct stream *s)
 {
-	return (s->flow != NULL && buf_len(&s->flow->out) > 0) ||
+	return has_put(s) ||
 	       (s->squeeze != NULL && buf_len(&s->squeeze->wire) > 0);
 }
 
 static void
 free_flow(struct stream *s)
 {
-	if (s->flow == NULL)
+	struct flow *flow = flow_if(s);
+
+	if (flow == NULL)
 		return;
-	buf_fini(&s->flow->in);
-	buf_fini(&s->flow->out);
-	free(s->flow);
-	s->flow = NULL;
+	buf_fini(&flow->in);
+	buf_fini(&flow->out);
+	free(flow);
+	s->seldom->flow = NULL;
 }
 
 /* --- the end -------------------------------------------------------------- */
@@ -311,7 +340,7 @@ outgoing(struct stream *s)
 
 	/* What compresses well gives nothing to write for a while. */
 	while (z != NULL && z->deflate != NULL && buf_len(&z->wire) == 0 &&
-	       s->flow != NULL && buf_len(&s->flow->out) > 0)
+	       has_put(s))
 		squeeze_some(s);
 	if (z != NULL && z->deflate == NULL && buf_len(&z->wire) == 0)
 		free_squeeze(s);
@@ -324,10 +353,10 @@ to_write(struct stream *s)
 {
 	if (s->squeeze != NULL)
 		return buf_len(outgoing(s));
-	if (s->flow == NULL)
+	if (!has_put(s))
 		return 0;
-	return s->state == STATE_CLEARING ? s->flow->clear
-	                                  : buf_len(&s->flow->out);
+	return s->state == STATE_CLEARING ? flow_of(s)->clear
+	                                  : buf_len(&flow_of(s)->out);
 }
 
 /* Did any octet go? */
@@ -452,7 +481,7 @@ static bool
 reads(const struct stream *s)
 {
 	return s->state == STATE_OPEN && s->want_read && !s->freed &&
-	       (s->flow == NULL || buf_room(&s->flow->in) > 0);
+	       (flow_if(s) == NULL || buf_room(&flow_if(s)->in) > 0);
 }
 
 static bool
@@ -600,8 +629,8 @@ octets_advance(struct stream *s, bool readable)
 		written = write_out(s);
 	if (reads(s) && (readable || s->more))
 		grown = read_in(s);
-	if (s->flow != NULL)
-		buf_trim(&s->flow->out);
+	if (flow_if(s) != NULL)
+		buf_trim(&flow_of(s)->out);
 	if (written && !tell(s, STREAM_WRITTEN))
 		return false;
 	return !grown || tell(s, STREAM_READ);
@@ -629,9 +658,9 @@ stream_advance(struct stream *s, bool readable)
 	}
 	if (s->state == STATE_FINISHING)
 		finish_advance(s);
-	if (s->flow != NULL) {
-		buf_trim(&s->flow->in);
-		buf_trim(&s->flow->out);
+	if (flow_if(s) != NULL) {
+		buf_trim(&flow_of(s)->in);
+		buf_trim(&flow_of(s)->out);
 	}
 	interest_update(s);
 }
@@ -649,7 +678,7 @@ task_event(void *arg)
 {
 	struct stream *s = stream_of(arg);
 
-	task_free(&s->task);
+	stop_task(s);
 	stream_advance(s, false);
 }
 
@@ -752,7 +781,7 @@ stream_free(struct stream **sp)
 	s->freed = true;
 	io_free(&s->io);
 	stop_timer(s);
-	task_free(&s->task);
+	stop_task(s);
 	tls_conn_free(&s->tls);
 	close(s->fd);
 	s->fd = -1;
@@ -775,17 +804,20 @@ stream_out(struct stream *s)
 void
 stream_rest(struct stream *s)
 {
-	if (s->flow != NULL && s->state == STATE_OPEN && !has_output(s) &&
-	    buf_len(&s->flow->in) == 0 && !buf_failed(&s->flow->out))
+	struct seldom *r;
+
+	if (flow_if(s) != NULL && s->state == STATE_OPEN && !has_output(s) &&
+	    buf_len(&flow_of(s)->in) == 0 && !buf_failed(&flow_of(s)->out))
 		free_flow(s);
 	if (s->squeeze != NULL && s->squeeze->awake)
 		timer_update(s);
-	if (s->seldom == NULL)
+	r = s->seldom;
+	if (r == NULL)
 		return;
-	free_names(s->seldom);
-	if (s->seldom->timer == NULL && s->seldom->error == NULL &&
-	    s->seldom->limit.ms == 0) {
-		free(s->seldom);
+	free_names(r);
+	if (r->task == NULL && r->flow == NULL && r->timer == NULL &&
+	    r->error == NULL && r->limit.ms == 0) {
+		free(r);
 		s->seldom = NULL;
 	}
 }
@@ -865,7 +897,7 @@ stream_end_deflate(struct stream *s)
 
 	if (!stream_is_deflated(s))
 		return;
-	while (s->flow != NULL && buf_len(&s->flow->out) > 0)
+	while (has_put(s))
 		squeeze_some(s);
 	deflate_free(&z->deflate);
 	if (buf_len(&z->raw) <= buf_room(&flow_of(s)->in))
