@@ -236,6 +236,9 @@ on_lost(struct mailbox_watcher *w)
 	settle(s);
 }
 
+static const struct mailbox_watch_ops ops = { .news = on_news,
+	.lost = on_lost };
+
 static void
 opened(void *arg, struct mailbox *m, const char *why)
 {
@@ -251,8 +254,7 @@ opened(void *arg, struct mailbox *m, const char *why)
 		return;
 	}
 	s->m = m;
-	s->watcher =
-	    (struct mailbox_watcher){ .news = on_news, .lost = on_lost };
+	s->watcher.ops = &ops;
 	mailbox_watch(m, &s->watcher);
 	log_info(s->bd->log, "opened by backendadm", "mailbox", s->name, NULL);
 	buf_init(&b, STORE_ID_MAX + sizeof(uint32_t));

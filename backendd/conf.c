@@ -106,6 +106,9 @@ static const struct conf_item items[] = {
 	    "How long a client may take to log in." },
 	{ "idle_timeout", CONF_DURATION, AT(idle_ms), "30m", 1000, 0, NULL,
 	    "How long a client may be silent." },
+	{ "park_after", CONF_DURATION, AT(park_ms), "5m", 0, 0, NULL,
+	    "How long a client is silent before its selected mailbox may be "
+	    "closed until it is needed; 0: never." },
 	{ "progress_interval", CONF_DURATION, AT(progress_ms), "10s", 1, 0,
 	    NULL,
 	    "How often a client is told how far a long search has come." },

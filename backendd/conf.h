@@ -55,7 +55,7 @@ struct backendd_conf {
 	uint64_t command_size;    /* a command without its literals */
 	uint64_t literal_size;    /* the literals of one command */
 	uint64_t output_size;     /* what waits to be sent to one client */
-	uint64_t login_ms, idle_ms, lmtp_idle_ms, message_ms;
+	uint64_t login_ms, idle_ms, park_ms, lmtp_idle_ms, message_ms;
 	uint64_t bad_commands; /* in a row, then BYE */
 	uint64_t max_recipients;
 	uint64_t quota_storage, quota_messages, quota_mailboxes; /* 0: none */

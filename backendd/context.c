@@ -151,12 +151,15 @@ on_lost(struct mailbox_watcher *w)
 	((struct context *)w)->watching = false; /* it says BYE */
 }
 
+static const struct mailbox_watch_ops ops = { .news = on_news,
+	.lost = on_lost };
+
 /* --- its beginning --------------------------------------------------------------- */
 
 static struct context *
 find(struct session *ss, struct slice tag)
 {
-	struct contexts *cs = *session_contexts(ss);
+	struct contexts *cs = session_contexts(ss);
 	struct context *cx;
 
 	if (cs == NULL)
@@ -177,7 +180,7 @@ struct context *
 context_new(struct session *ss, enum search_numbers numbers,
     const struct parse *args)
 {
-	const struct contexts *cs = *session_contexts(ss);
+	const struct contexts *cs = session_contexts(ss);
 	struct context *cx;
 
 	if (cs != NULL && cs->count >= CONTEXTS_MAX)
@@ -220,8 +223,7 @@ context_bind(struct context *cx)
 	search_bind(&cx->search, &cx->arena, view_count(v), view_last_uid(v),
 	    saved);
 	cx->known_uid = view_last_uid(v);
-	cx->watcher.news = on_news;
-	cx->watcher.lost = on_lost;
+	cx->watcher.ops = &ops;
 	mailbox_watch(view_mailbox(v), &cx->watcher);
 	cx->watching = true;
 }
@@ -240,7 +242,7 @@ bool
 context_start(struct context **cxp, struct context_hits *hits)
 {
 	struct context *cx = *cxp;
-	struct contexts **csp = session_contexts(cx->ss);
+	struct contexts *cs = session_contexts(cx->ss);
 
 	*cxp = NULL;
 	cx->hits = *hits;
@@ -249,15 +251,16 @@ context_start(struct context **cxp, struct context_hits *hits)
 		end(cx);
 		return false;
 	}
-	if (*csp == NULL) {
-		*csp = xcalloc(1, sizeof(**csp));
-		(*csp)->ss = cx->ss;
-		TAILQ_INIT(&(*csp)->list);
-		buf_init(&(*csp)->out, OUT_MAX);
+	if (cs == NULL) {
+		cs = xcalloc(1, sizeof(*cs));
+		cs->ss = cx->ss;
+		TAILQ_INIT(&cs->list);
+		buf_init(&cs->out, OUT_MAX);
+		session_set_contexts(cx->ss, cs);
 	}
-	cx->all = *csp;
-	TAILQ_INSERT_TAIL(&(*csp)->list, cx, link);
-	(*csp)->count++;
+	cx->all = cs;
+	TAILQ_INSERT_TAIL(&cs->list, cx, link);
+	cs->count++;
 	return true;
 }
 

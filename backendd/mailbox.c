@@ -21,7 +21,7 @@ enum {
 static const char going[] = "Mailbox is being deleted";
 
 enum mailbox_state {
-	MAILBOX_CLOSED, /* made a moment ago, or evicted */
+	MAILBOX_CLOSED, /* made a moment ago, or evicted, or watched only */
 	MAILBOX_OPENING,
 	MAILBOX_OPEN
 };
@@ -57,6 +57,7 @@ struct mailbox {
 	struct mailbox_change *changes; /* with MODSEQs above changes_from */
 	size_t nchanges, changes_size;
 	uint64_t changes_from;
+	uint32_t recent; /* as it was when it was open before */
 	char id[STORE_ID_MAX + 1];
 };
 
@@ -107,11 +108,17 @@ add(struct mailboxes *ms, struct store *st, struct slice id)
 }
 
 static void
-close_store(struct mailbox *m)
+shut(struct mailbox *m)
 {
 	if (m->page != NULL)
 		ledger_closed(m->all->ledger, &m->page);
+	if (m->mb != NULL)
+		m->recent = store_recent(m->mb);
 	store_close(&m->mb);
+	m->state = MAILBOX_CLOSED;
+	free(m->changes);
+	m->changes = NULL;
+	m->nchanges = m->changes_size = 0;
 }
 
 static void
@@ -121,10 +128,17 @@ drop(struct mailbox *m)
 
 	MUST(m->holds == 0 && TAILQ_EMPTY(&m->watchers));
 	MUST(TAILQ_EMPTY(&m->waiters) && m->evict_done == NULL);
-	close_store(m);
+	shut(m);
 	map_remove(&m->all->open, key_of(room, m->store, slice_str(m->id)));
-	free(m->changes);
 	free(m);
+}
+
+/* It has watchers only, or nobody. */
+static void
+drop_unwatched(struct mailbox *m)
+{
+	if (TAILQ_EMPTY(&m->watchers))
+		drop(m);
 }
 
 static void
@@ -163,13 +177,14 @@ linger_tick(void *arg)
 		        loop_now(ms->loop)))
 			break;
 		linger_end(m);
-		drop(m);
+		shut(m);
+		drop_unwatched(m);
 	}
 	if (m != NULL)
 		timer_set(ms->tick, LINGER_MS);
 }
 
-/* Nobody has it any more: close it, or keep it open for a while. */
+/* If nobody has it any more: close it, or keep it open for a while. */
 static void
 settle(struct mailbox *m)
 {
@@ -178,8 +193,7 @@ settle(struct mailbox *m)
 	if (m->holds > 0 || m->state == MAILBOX_OPENING)
 		return;
 	if (m->evicted) {
-		close_store(m);
-		m->state = MAILBOX_CLOSED;
+		shut(m);
 		if (m->evict_done != NULL) {
 			TAILQ_INSERT_TAIL(&ms->evicted, m, link);
 			task_want(ms->later);
@@ -187,7 +201,7 @@ settle(struct mailbox *m)
 		return;
 	}
 	if (m->state == MAILBOX_CLOSED) {
-		drop(m);
+		drop_unwatched(m);
 		return;
 	}
 	linger_begin(m);
@@ -357,7 +371,7 @@ on_news(void *arg, const struct store_news *n)
 	if (m->all->observer != NULL)
 		m->all->observer(m->all->observer_arg, slice_str(m->id), n);
 	TAILQ_FOREACH_SAFE (w, &m->watchers, link, next)
-		w->news(w, n);
+		w->ops->news(w, n);
 }
 
 static void
@@ -371,6 +385,7 @@ on_open(void *arg, struct store_mailbox *mb, const char *why)
 	m->state = mb != NULL ? MAILBOX_OPEN : MAILBOX_CLOSED;
 	if (mb != NULL) {
 		store_observe(mb, on_news, m);
+		store_keep_recent(mb, m->recent);
 		m->changes_from = store_numbers(mb)->highestmodseq;
 		m->nchanges = 0;
 	}
@@ -478,6 +493,12 @@ mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
 	}
 }
 
+void
+mailbox_reopen(struct mailbox *m, mailbox_cb *cb, void *arg)
+{
+	mailbox_open(m->all, m->store, slice_str(m->id), cb, arg);
+}
+
 bool
 mailbox_is_going(const struct mailbox *m)
 {
@@ -506,6 +527,22 @@ mailbox_release(struct mailbox **mp)
 }
 
 void
+mailbox_leave(struct mailbox **mp)
+{
+	struct mailbox *m = *mp;
+
+	*mp = NULL;
+	MUST(m->holds > 0);
+	m->holds--;
+	if (m->holds > 0 || m->state != MAILBOX_OPEN || m->evicted) {
+		settle(m);
+		return;
+	}
+	shut(m);
+	drop_unwatched(m);
+}
+
+void
 mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
     void (*done)(void *arg), void *arg)
 {
@@ -522,7 +559,7 @@ mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
 	m->holds++; /* so that it settles once, below */
 	while ((w = TAILQ_FIRST(&m->watchers)) != NULL) {
 		TAILQ_REMOVE(&m->watchers, w, link);
-		w->lost(w);
+		w->ops->lost(w);
 	}
 	m->holds--;
 	settle(m);
@@ -562,6 +599,8 @@ void
 mailbox_unwatch(struct mailbox *m, struct mailbox_watcher *w)
 {
 	TAILQ_REMOVE(&m->watchers, w, link);
+	if (m->state == MAILBOX_CLOSED && !m->evicted)
+		settle(m);
 }
 
 /* ------------------------------------------------- messages that come in */

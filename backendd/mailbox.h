@@ -54,12 +54,18 @@ typedef void mailbox_cb(void *arg, struct mailbox *m, const char *why);
 void mailbox_open(struct mailboxes *ms, struct store *st, struct slice id,
     mailbox_cb *cb, void *arg);
 
+/* For who watches it. */
+void mailbox_reopen(struct mailbox *m, mailbox_cb *cb, void *arg);
+
 /* Is it being evicted?  Then it may be used still, but not watched. */
 bool mailbox_is_going(const struct mailbox *m);
 
 /* One more hold, one less.  The last release closes it, some time later. */
 struct mailbox *mailbox_hold(struct mailbox *m);
 void mailbox_release(struct mailbox **mp);
+
+/* The same by who does not expect to need it soon: then it is closed now. */
+void mailbox_leave(struct mailbox **mp);
 
 /*
  * It is about to be destroyed: watchers are told that it is lost and let go of
@@ -80,11 +86,20 @@ const struct store_numbers *mailbox_numbers(const struct mailbox *m);
  */
 uint32_t mailbox_first_unseen(struct mailbox *m);
 
-/* Who is told of news.  Embed it; the list is the mailbox's. */
-struct mailbox_watcher {
-	TAILQ_ENTRY(mailbox_watcher) link;
+/*
+ * Who is told of news.  Embed it; the list is the mailbox's.  Who watches need
+ * not have a hold: the mailbox may be closed then, until somebody opens it, and
+ * there are no news of it for as long, unless the store is one that others
+ * change too.
+ */
+struct mailbox_watcher;
+struct mailbox_watch_ops {
 	void (*news)(struct mailbox_watcher *w, const struct store_news *n);
 	void (*lost)(struct mailbox_watcher *w); /* has to release, soon */
+};
+struct mailbox_watcher {
+	TAILQ_ENTRY(mailbox_watcher) link;
+	const struct mailbox_watch_ops *ops;
 };
 void mailbox_watch(struct mailbox *m, struct mailbox_watcher *w);
 void mailbox_unwatch(struct mailbox *m, struct mailbox_watcher *w);

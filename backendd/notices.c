@@ -9,11 +9,11 @@
 void
 notices_begin(struct session *ss)
 {
-	struct notices *n = ss->notices;
+	struct notices *n = session_has(ss)->notices;
 
 	if (n != NULL)
 		return;
-	n = ss->notices = xcalloc(1, sizeof(*n));
+	n = session_extras(ss)->notices = xcalloc(1, sizeof(*n));
 	n->ss = ss;
 	buf_init(&n->lines, NOTICES_MAX);
 	TAILQ_INSERT_TAIL(&ss->bd->noticed, n, link);
@@ -22,11 +22,11 @@ notices_begin(struct session *ss)
 void
 notices_end(struct session *ss)
 {
-	struct notices *n = ss->notices;
+	struct notices *n = session_has(ss)->notices;
 
-	ss->notices = NULL;
 	if (n == NULL)
 		return;
+	session_extras(ss)->notices = NULL;
 	TAILQ_REMOVE(&ss->bd->noticed, n, link);
 	buf_fini(&n->lines);
 	free(n);
@@ -52,7 +52,7 @@ notices_put(struct notices *n)
 bool
 notices_tell(struct session *ss, struct buf *out)
 {
-	struct notices *n = ss->notices;
+	struct notices *n = session_has(ss)->notices;
 
 	if (n == NULL || buf_len(&n->lines) == 0)
 		return true;

@@ -382,7 +382,7 @@ const char *
 notify_set(struct session *ss, const struct notify_wish *w)
 {
 	struct notify *n = xcalloc(1, sizeof(*n));
-	struct notify *old = ss->notify;
+	struct notify *old = session_has(ss)->notify;
 
 	n->ss = ss;
 	arena_init(&n->arena);
@@ -390,16 +390,16 @@ notify_set(struct session *ss, const struct notify_wish *w)
 	TAILQ_INIT(&n->pending);
 	copy_wish(n, w);
 	n->fetched_uid = UINT32_MAX;
-	ss->notify = n;
+	session_extras(ss)->notify = n;
 	TAILQ_INSERT_TAIL(&ss->bd->bulletin->list, n, link);
 	if (watches_messages(n) && !resolve(n)) {
 		notify_end(ss);
-		ss->notify = old;
+		session_extras(ss)->notify = old;
 		return "These are too many mailboxes";
 	}
-	ss->notify = old;
+	session_extras(ss)->notify = old;
 	notify_end(ss);
-	ss->notify = n;
+	session_extras(ss)->notify = n;
 	notices_begin(ss);
 	show_all(ss);
 	return NULL;
@@ -408,11 +408,11 @@ notify_set(struct session *ss, const struct notify_wish *w)
 void
 notify_end(struct session *ss)
 {
-	struct notify *n = ss->notify;
+	struct notify *n = session_has(ss)->notify;
 
-	ss->notify = NULL;
 	if (n == NULL)
 		return;
+	session_extras(ss)->notify = NULL;
 	drop_watches(n);
 	TAILQ_REMOVE(&ss->bd->bulletin->list, n, link);
 	arena_reset(&n->arena);
@@ -425,9 +425,11 @@ notify_each(const struct session *ss, notify_visit *visit, void *arg)
 {
 	const struct watch *w;
 
-	if (ss->notify == NULL)
+	const struct notify *n = session_has(ss)->notify;
+
+	if (n == NULL)
 		return;
-	TAILQ_FOREACH (w, &ss->notify->watches, link)
+	TAILQ_FOREACH (w, &n->watches, link)
 		if (!visit(arg, w->name, w->events))
 			return;
 }
@@ -436,20 +438,21 @@ bool
 notify_view(const struct session *ss, enum notify_selected *how,
     unsigned *events)
 {
-	if (ss->notify == NULL)
+	const struct notify *n = session_has(ss)->notify;
+
+	if (n == NULL)
 		return false;
-	*how = ss->notify->wish.selected;
-	*events = ss->notify->wish.selected_events;
+	*how = n->wish.selected;
+	*events = n->wish.selected_events;
 	return true;
 }
 
 const char *
 notify_fetch(struct session *ss, uint32_t *first, uint32_t *last)
 {
-	struct notify *n = ss->notify;
+	struct notify *n = session_has(ss)->notify;
 
-	if (n == NULL || n->wish.fetch == NULL || ss->view == NULL ||
-	    view_lost(ss->view))
+	if (n == NULL || n->wish.fetch == NULL || !session_view_is_there(ss))
 		return NULL;
 	*last = view_last_uid(ss->view);
 	if (*last <= n->fetched_uid)
@@ -462,22 +465,25 @@ notify_fetch(struct session *ss, uint32_t *first, uint32_t *last)
 void
 notify_reselected(struct session *ss)
 {
-	if (ss->notify != NULL)
-		ss->notify->fetched_uid = UINT32_MAX;
+	struct notify *n = session_has(ss)->notify;
+
+	if (n != NULL)
+		n->fetched_uid = UINT32_MAX;
 }
 
 void
 notify_own(struct session *ss, const char *name)
 {
-	if (ss->notify != NULL)
-		ss->notify->own = name;
+	struct notify *n = session_has(ss)->notify;
+
+	if (n != NULL)
+		n->own = name;
 }
 
 void
 notify_own_done(struct session *ss)
 {
-	if (ss->notify != NULL)
-		ss->notify->own = NULL;
+	notify_own(ss, NULL);
 }
 
 /* --- telling ---------------------------------------------------------------- */
@@ -551,12 +557,12 @@ tell_one(struct session *ss, struct watch *w, struct buf *out)
 bool
 notify_tell(struct session *ss, struct buf *out)
 {
-	struct notify *n = ss->notify;
+	struct notify *n = session_has(ss)->notify;
 	struct watch *w;
 
 	if (n == NULL)
 		return true;
-	if (n->fetched_uid == UINT32_MAX && ss->view != NULL)
+	if (n->fetched_uid == UINT32_MAX && session_view_is_there(ss))
 		n->fetched_uid = view_last_uid(ss->view);
 	if (n->overflow) {
 		if (buf_room(out) < STATUS_ROOM)
@@ -623,7 +629,7 @@ notify_messages(void *arg, struct slice mailboxid,
 static void
 put_line(struct notify *n, const struct listline *l)
 {
-	struct notices *lines = n->ss->notices;
+	struct notices *lines = session_has(n->ss)->notices;
 
 	listline_write(n->ss, notices_lines(lines), l);
 	if (buf_failed(notices_lines(lines)))
@@ -792,7 +798,7 @@ notify_subscribed(struct backendd *bd, const char *user, const char *name)
 bool
 notify_hears_metadata(const struct session *ss, const char *name)
 {
-	const struct notify *n = ss->notify;
+	const struct notify *n = session_has(ss)->notify;
 
 	if (n == NULL)
 		return false;

@@ -40,6 +40,7 @@ struct tls;
 struct users;
 
 TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(session_works, session_work);
 TAILQ_HEAD(search_runs, search_run);
 TAILQ_HEAD(lmtp_list, lmtp_session);
 TAILQ_HEAD(notices_list, notices);
@@ -74,7 +75,8 @@ struct backendd {
 	struct seens *seens;
 	struct announce *announce; /* NULL: stand-alone */
 
-	struct session_list sessions, strangers, woken; /* session_list.c's */
+	struct session_list sessions, strangers, resting; /* session_list.c's */
+	struct session_works woken;
 	struct task *wake;
 	struct timer *deadline;
 	struct bulletin *bulletin;   /* notify.c's */

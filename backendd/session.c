@@ -99,6 +99,7 @@ drop_work(struct session *ss)
 	if (ss->w == NULL)
 		return;
 	free_blobs(ss);
+	session_unwake(ss);
 	arena_reset(&ss->w->arena);
 	buf_fini(&ss->w->sink);
 	free(ss->w);
@@ -120,14 +121,15 @@ set_limits(struct session *ss)
 }
 
 /* Something of a command has come, or is to be said. */
-static void
-need_work(struct session *ss)
+void
+session_need_work(struct session *ss)
 {
 	static const struct collect_limits none = { 0, 0, 0 };
 
 	if (ss->w != NULL)
 		return;
 	ss->w = xcalloc(1, sizeof(*ss->w));
+	ss->w->ss = ss;
 	arena_init(&ss->w->arena);
 	buf_init(&ss->w->sink, SIZE_MAX / 4);
 	collect_init(&ss->w->collect, COLLECT_IMAP, &none, &ss->w->arena);
@@ -146,21 +148,22 @@ go(struct session *ss)
 	     ss->state != SESSION_LOST);
 	log_info(bd->log, "session closed", "sid", session_sid(ss), "user",
 	    ss->user, "reason", end_texts[ss->end], "client",
-	    ss->client != NULL ? ss->client->address : NULL, "in",
-	    LOG_NUM(stream_octets_in(ss->stream)), "out",
+	    session_has(ss)->client != NULL ? session_has(ss)->client->address
+	                                    : NULL,
+	    "in", LOG_NUM(stream_octets_in(ss->stream)), "out",
 	    LOG_NUM(stream_octets_out(ss->stream)), NULL);
 	ss->state = SESSION_GONE;
 	drop_work(ss);
-	contexts_free(&ss->contexts);
+	session_forget_contexts(ss);
 	view_free(&ss->view);
 	notify_end(ss);
 	notices_end(ss);
 	session_forget_saved(ss);
 	stream_free(&ss->stream);
 	session_unlist(ss);
-	session_unwake(ss);
-	free(ss->client);
-	free(ss->idle_tag);
+	free(session_has(ss)->client);
+	free(ss->extras);
+	ss->extras = NULL;
 	free(ss->user);
 	bd->nsessions--;
 	loop_at_end(bd->loop, release, ss);
@@ -547,6 +550,12 @@ take(struct session *ss)
 
 /* --- the end of a command --------------------------------------------------- */
 
+static const char *
+idle_tag(const struct session *ss)
+{
+	return ss->user + strlen(ss->user) + 1;
+}
+
 static void
 put_reply(struct session *ss)
 {
@@ -557,8 +566,7 @@ put_reply(struct session *ss)
 	};
 
 	put_status(ss,
-	    ss->idle_tag != NULL ? slice_str(ss->idle_tag)
-	                         : collect_tag(&ss->w->collect),
+	    ss->idles ? slice_str(idle_tag(ss)) : collect_tag(&ss->w->collect),
 	    statuses[ss->w->result], ss->w->code, ss->w->text);
 }
 
@@ -568,8 +576,7 @@ reset_command(struct session *ss)
 {
 	free_blobs(ss);
 	notify_own_done(ss);
-	free(ss->idle_tag);
-	ss->idle_tag = NULL;
+	ss->idles = false;
 	collect_done(&ss->w->collect);
 	ss->w->cmd = NULL;
 	ss->w->refused = ss->w->refused_code = NULL;
@@ -612,8 +619,9 @@ log_out(struct session *ss)
 	ss->failures = 0;
 	notify_end(ss);
 	notices_end(ss);
-	free(ss->client);
-	ss->client = NULL;
+	free(session_has(ss)->client);
+	free(ss->extras);
+	ss->extras = NULL;
 	set_limits(ss);
 	session_unlist(ss);
 	session_enlist(ss);
@@ -633,7 +641,7 @@ end_unasked(struct session *ss)
 	ss->w->unasked = false;
 	ss->w->cmd = NULL;
 	arena_reset(&ss->w->arena);
-	ss->state = ss->idle_tag != NULL ? SESSION_IDLING : SESSION_TAKING;
+	ss->state = ss->idles ? SESSION_IDLING : SESSION_TAKING;
 	if (ss->w->bye_text != NULL)
 		say_bye(ss, END_BYE, ss->w->bye_code, ss->w->bye_text);
 	else if (ss->bd->draining)
@@ -705,15 +713,16 @@ static bool
 step_taking(struct session *ss)
 {
 	if (buf_len(stream_in(ss->stream)) == 0 ||
-	    buf_room(stream_out(ss->stream)) < SESSION_REPLY_ROOM)
+	    buf_room(stream_out(ss->stream)) < SESSION_REPLY_ROOM ||
+	    session_resume(ss))
 		return false;
-	need_work(ss);
+	session_need_work(ss);
 	return !blob_is_busy(ss) && take(ss);
 }
 
 /* Is there nothing of a command? */
-static bool
-rests(const struct session *ss)
+bool
+session_rests(const struct session *ss)
 {
 	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
@@ -733,7 +742,14 @@ rests(const struct session *ss)
 	return false;
 }
 
-/* In IDLE, or with NOTIFY: true if a FETCH was begun. */
+/* In IDLE, or with NOTIFY: is it told of what is new at once? */
+static bool
+listens(const struct session *ss)
+{
+	return ss->idles || session_has(ss)->notify != NULL;
+}
+
+/* True if a FETCH was begun. */
 static bool
 step_unasked(struct session *ss)
 {
@@ -741,13 +757,13 @@ step_unasked(struct session *ss)
 	uint32_t first, last;
 	const char *items;
 
-	if (!rests(ss))
+	if (!session_rests(ss))
 		return false;
 	session_tell_unasked(ss);
 	items = notify_fetch(ss, &first, &last);
 	if (items == NULL)
 		return false;
-	need_work(ss);
+	session_need_work(ss);
 	w = ss->w;
 	w->unasked = true;
 	w->cmd = arena_alloc(&w->arena, sizeof(*w->cmd));
@@ -766,10 +782,7 @@ step(struct session *ss)
 	switch ((enum session_state)ss->state) {
 	case SESSION_TAKING:
 	case SESSION_IDLING:
-		return (ss->idle_tag != NULL || ss->notify != NULL) &&
-		               step_unasked(ss)
-		           ? true
-		           : step_taking(ss);
+		return (listens(ss) && step_unasked(ss)) || step_taking(ss);
 	case SESSION_GATHERED:
 		if (ss->w->blobs_open > 0)
 			return false;
@@ -837,7 +850,8 @@ session_advance(struct session *ss)
 		lose(ss, END_OUTPUT);
 		return;
 	}
-	if (rests(ss) && buf_len(stream_in(ss->stream)) == 0)
+	if (session_rests(ss) && buf_len(stream_in(ss->stream)) == 0 &&
+	    !ss->woken)
 		drop_work(ss);
 	stream_flush(ss->stream);
 	stream_want_read(ss->stream, wants_read(ss));
@@ -850,7 +864,7 @@ greet(struct session *ss)
 {
 	struct arena *a;
 
-	need_work(ss);
+	session_need_work(ss);
 	a = &ss->w->arena;
 	ss->greeted = true;
 	put_status(ss, slice_of(NULL, 0), WRITE_OK,
@@ -1022,7 +1036,7 @@ session_end(struct session *ss)
 void
 session_drain(struct session *ss)
 {
-	if (rests(ss) ||
+	if (session_rests(ss) ||
 	    (ss->state == SESSION_RUNNING && ss->w->line_cb != NULL))
 		session_bye(ss, "UNAVAILABLE", "Shutting down");
 }
@@ -1031,13 +1045,15 @@ void
 session_idle(struct session *ss)
 {
 	struct slice tag = collect_tag(&ss->w->collect);
-	char *copy = xcalloc(1, tag.len + 1);
+	size_t n = strlen(ss->user) + 1;
 
 	MUST(ss->state == SESSION_RUNNING);
-	memcpy(copy, tag.ptr, tag.len);
+	ss->user = xrealloc(ss->user, n + tag.len + 1);
+	memcpy(ss->user + n, tag.ptr, tag.len);
+	ss->user[n + tag.len] = '\0';
 	session_continue(ss, "idling");
 	reset_command(ss);
-	ss->idle_tag = copy;
+	ss->idles = true;
 	ss->state = SESSION_IDLING;
 	collect_want_line(&ss->w->collect);
 }

@@ -119,7 +119,7 @@ struct backendd *session_server(struct session *ss);
 struct cmd *session_cmd(struct session *ss); /* NULL: none is running */
 const char *session_sid(const struct session *ss);
 
-/* Who: canonical; "" before login. */
+/* Who: canonical; "" before login.  Borrowed, until the command ends. */
 const char *session_user(const struct session *ss);
 bool session_is_admin(const struct session *ss);
 
@@ -226,7 +226,9 @@ bool session_save(struct session *ss, const struct seqset *uids) MUST_CHECK;
 void session_forget_saved(struct session *ss);
 
 /* What RETURN (UPDATE) has left behind; they end as "$" does. */
-struct contexts **session_contexts(struct session *ss);
+struct contexts *session_contexts(const struct session *ss);
+void session_set_contexts(struct session *ss, struct contexts *cs);
+void session_forget_contexts(struct session *ss);
 
 /* Something it waits for may be there: it looks, in a turn of its own. */
 void session_wake(struct session *ss);

@@ -43,6 +43,22 @@ session_bad_numbers(struct session *ss)
 	session_done(ss, SESSION_BAD, "UIDREQUIRED", SESSION_ONLY_UIDS);
 }
 
+const struct session_extras *
+session_has(const struct session *ss)
+{
+	static const struct session_extras none;
+
+	return ss->extras != NULL ? ss->extras : &none;
+}
+
+struct session_extras *
+session_extras(struct session *ss)
+{
+	if (ss->extras == NULL)
+		ss->extras = xcalloc(1, sizeof(*ss->extras));
+	return ss->extras;
+}
+
 struct backendd *
 session_server(struct session *ss)
 {
@@ -58,9 +74,9 @@ session_cmd(struct session *ss)
 const char *
 session_sid(const struct session *ss)
 {
-	return ss->client != NULL && ss->client->sid[0] != '\0'
-	           ? ss->client->sid
-	           : ss->sid;
+	const struct session_client *client = session_has(ss)->client;
+
+	return client != NULL && client->sid[0] != '\0' ? client->sid : ss->sid;
 }
 
 const char *
@@ -257,31 +273,35 @@ const struct seqset *
 session_saved(const struct session *ss)
 {
 	static const struct seqset empty;
+	const struct session_saved *saved = session_has(ss)->saved;
 
-	return ss->saved != NULL ? &ss->saved->set : &empty;
+	return saved != NULL ? &saved->set : &empty;
 }
 
 void
 session_forget_saved(struct session *ss)
 {
-	free(ss->saved);
-	ss->saved = NULL;
+	if (ss->extras == NULL)
+		return;
+	free(ss->extras->saved);
+	ss->extras->saved = NULL;
 }
 
 bool
 session_save(struct session *ss, const struct seqset *uids)
 {
 	size_t octets = uids->n * sizeof(uids->ranges[0]);
+	struct session_saved *saved;
 
 	session_forget_saved(ss);
 	if (uids->n > SAVED_MAX)
 		return false;
 	if (uids->n == 0)
 		return true;
-	ss->saved = xcalloc(1, sizeof(*ss->saved) + octets);
-	memcpy(ss->saved->ranges, uids->ranges, octets);
-	ss->saved->set =
-	    (struct seqset){ ss->saved->ranges, uids->n, uids->n, false };
+	saved = xcalloc(1, sizeof(*saved) + octets);
+	memcpy(saved->ranges, uids->ranges, octets);
+	saved->set = (struct seqset){ saved->ranges, uids->n, uids->n, false };
+	session_extras(ss)->saved = saved;
 	return true;
 }
 
@@ -293,7 +313,8 @@ on_view(void *arg, enum view_event ev)
 	MUST(ss->magic == SESSION_MAGIC);
 	switch (ev) {
 	case VIEW_NEWS:
-		if (ss->state == SESSION_IDLING || ss->notify != NULL)
+		if (ss->state == SESSION_IDLING ||
+		    session_has(ss)->notify != NULL)
 			session_wake(ss);
 		break;
 	case VIEW_LOST:
@@ -302,16 +323,29 @@ on_view(void *arg, enum view_event ev)
 	}
 }
 
-struct contexts **
-session_contexts(struct session *ss)
+struct contexts *
+session_contexts(const struct session *ss)
 {
-	return &ss->contexts;
+	return session_has(ss)->contexts;
+}
+
+void
+session_set_contexts(struct session *ss, struct contexts *cs)
+{
+	session_extras(ss)->contexts = cs;
+}
+
+void
+session_forget_contexts(struct session *ss)
+{
+	if (ss->extras != NULL)
+		contexts_free(&ss->extras->contexts);
 }
 
 void
 session_set_view(struct session *ss, struct view *v)
 {
-	contexts_free(&ss->contexts);
+	session_forget_contexts(ss);
 	session_forget_saved(ss);
 	view_free(&ss->view);
 	ss->view = v;
@@ -491,18 +525,19 @@ copy_cut(char *to, size_t size, struct slice from)
 void
 session_set_client(struct session *ss, struct slice sid, struct slice address)
 {
-	char before[sizeof(ss->client->sid)];
+	struct session_client *c;
+	char before[sizeof(c->sid)];
 
 	if (!ss->trusted)
 		return;
 	copy_cut(before, sizeof(before), slice_str(session_sid(ss)));
-	if (ss->client == NULL)
-		ss->client = xcalloc(1, sizeof(*ss->client));
+	c = session_extras(ss)->client;
+	if (c == NULL)
+		c = session_extras(ss)->client = xcalloc(1, sizeof(*c));
 	if (sid.len > 0)
-		copy_cut(ss->client->sid, sizeof(ss->client->sid), sid);
+		copy_cut(c->sid, sizeof(c->sid), sid);
 	if (address.len > 0)
-		copy_cut(ss->client->address, sizeof(ss->client->address),
-		    address);
+		copy_cut(c->address, sizeof(c->address), address);
 	log_info(ss->bd->log, "session joined", "sid", session_sid(ss), "was",
-	    before, "client", ss->client->address, "user", ss->user, NULL);
+	    before, "client", c->address, "user", ss->user, NULL);
 }

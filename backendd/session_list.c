@@ -1,7 +1,9 @@
 /*
  * Which sessions there are, which want a turn, and which have been silent for
- * too long: all of them together, so that one at rest needs neither a task nor
- * a timer.  Both lists are in the order in which their deadlines come.
+ * long: all of them together, so that one at rest needs neither a task nor a
+ * timer.  The lists are in the order in which their deadlines come: strangers
+ * have to log in; those active are parked, and rest then until they are sent
+ * away.
  */
 #include "backendd/conf.h"
 #include "backendd/server.h"
@@ -10,17 +12,26 @@
 #include "lib/loop.h"
 
 enum {
-	TICK_MS = 100 /* deadlines need not be more exact */
+	TICK_MS = 100 /* deadlines need not be more exact, if they are longer */
 };
+
+static bool
+parks(const struct backendd_conf *conf)
+{
+	return conf->park_ms > 0 && conf->park_ms < conf->idle_ms;
+}
 
 static struct mono
 deadline_of(const struct session *ss)
 {
 	const struct backendd_conf *conf = ss->bd->conf;
+	uint64_t ms = conf->idle_ms;
 
-	return mono_after(ss->active, ss->user == NULL
-	                                  ? (int64_t)conf->login_ms
-	                                  : (int64_t)conf->idle_ms);
+	if (ss->where == SESSION_STRANGER)
+		ms = conf->login_ms;
+	else if (ss->where == SESSION_ACTIVE && parks(conf))
+		ms = conf->park_ms;
+	return mono_after(ss->active, (int64_t)ms);
 }
 
 static int64_t
@@ -37,13 +48,59 @@ wait_for(const struct session *ss, int64_t most)
 static void
 set_timer(struct backendd *bd)
 {
-	int64_t ms = wait_for(TAILQ_FIRST(&bd->strangers),
-	    wait_for(TAILQ_FIRST(&bd->sessions), INT64_MAX));
+	int64_t tick = TICK_MS,
+	        ms = wait_for(TAILQ_FIRST(&bd->strangers),
+	            wait_for(TAILQ_FIRST(&bd->sessions),
+	                wait_for(TAILQ_FIRST(&bd->resting), INT64_MAX)));
 
+	if (parks(bd->conf) && bd->conf->park_ms < TICK_MS)
+		tick = (int64_t)bd->conf->park_ms;
 	if (ms == INT64_MAX)
 		timer_stop(bd->deadline);
 	else
-		timer_set(bd->deadline, ms > TICK_MS ? ms : TICK_MS);
+		timer_set(bd->deadline, ms > tick ? ms : tick);
+}
+
+static struct session_list *
+list_of(struct session *ss)
+{
+	switch ((enum session_where)ss->where) {
+	case SESSION_STRANGER:
+		return &ss->bd->strangers;
+	case SESSION_ACTIVE:
+		return &ss->bd->sessions;
+	case SESSION_RESTING:
+		break;
+	}
+	return &ss->bd->resting;
+}
+
+static void
+enlist(struct session *ss, enum session_where where)
+{
+	struct session_list *list;
+	bool first;
+
+	ss->where = where;
+	list = list_of(ss);
+	first = TAILQ_EMPTY(list);
+	TAILQ_INSERT_TAIL(list, ss, link);
+	if (first)
+		set_timer(ss->bd);
+}
+
+/* One that is busy has its time again when it has said something. */
+static void
+park(struct backendd *bd)
+{
+	struct session *ss;
+
+	while ((ss = TAILQ_FIRST(&bd->sessions)) != NULL &&
+	       mono_reached(deadline_of(ss), loop_now(bd->loop))) {
+		session_unlist(ss);
+		enlist(ss, SESSION_RESTING);
+		session_park(ss);
+	}
 }
 
 static void
@@ -64,8 +121,12 @@ tick(void *arg)
 {
 	struct backendd *bd = arg;
 
+	if (parks(bd->conf))
+		park(bd);
+	else
+		expire(bd, &bd->sessions);
 	expire(bd, &bd->strangers);
-	expire(bd, &bd->sessions);
+	expire(bd, &bd->resting);
 	set_timer(bd);
 }
 
@@ -76,7 +137,7 @@ session_unwake(struct session *ss)
 		return;
 	ss->woken = false;
 	ss->bd->nwoken--;
-	TAILQ_REMOVE(&ss->bd->woken, ss, waking);
+	TAILQ_REMOVE(&ss->bd->woken, ss->w, waking);
 }
 
 /* Those woken meanwhile have the next turn. */
@@ -85,9 +146,11 @@ wake(void *arg)
 {
 	struct backendd *bd = arg;
 	size_t n = bd->nwoken;
-	struct session *ss;
+	struct session_work *w;
 
-	while (n-- > 0 && (ss = TAILQ_FIRST(&bd->woken)) != NULL) {
+	while (n-- > 0 && (w = TAILQ_FIRST(&bd->woken)) != NULL) {
+		struct session *ss = w->ss;
+
 		session_unwake(ss);
 		session_advance(ss);
 	}
@@ -98,6 +161,7 @@ sessions_start(struct backendd *bd)
 {
 	TAILQ_INIT(&bd->sessions);
 	TAILQ_INIT(&bd->strangers);
+	TAILQ_INIT(&bd->resting);
 	TAILQ_INIT(&bd->woken);
 	bd->deadline = timer_new(bd->loop, tick, bd);
 	bd->wake = task_new(bd->loop, wake, bd);
@@ -119,38 +183,27 @@ sessions_drain(struct backendd *bd)
 		session_drain(ss);
 	TAILQ_FOREACH_SAFE (ss, &bd->sessions, link, next)
 		session_drain(ss);
+	TAILQ_FOREACH_SAFE (ss, &bd->resting, link, next)
+		session_drain(ss);
 }
 
 void
 session_wake(struct session *ss)
 {
-	if (ss->woken)
+	if (ss->woken || ss->state == SESSION_GONE)
 		return;
+	session_need_work(ss);
 	ss->woken = true;
 	ss->bd->nwoken++;
-	TAILQ_INSERT_TAIL(&ss->bd->woken, ss, waking);
+	TAILQ_INSERT_TAIL(&ss->bd->woken, ss->w, waking);
 	task_want(ss->bd->wake);
-}
-
-static struct session_list *
-list_of(struct session *ss)
-{
-	return ss->listed_user ? &ss->bd->sessions : &ss->bd->strangers;
 }
 
 void
 session_enlist(struct session *ss)
 {
-	struct session_list *list;
-	bool first;
-
 	ss->active = loop_now(ss->bd->loop);
-	ss->listed_user = ss->user != NULL;
-	list = list_of(ss);
-	first = TAILQ_EMPTY(list);
-	TAILQ_INSERT_TAIL(list, ss, link);
-	if (first)
-		set_timer(ss->bd);
+	enlist(ss, ss->user != NULL ? SESSION_ACTIVE : SESSION_STRANGER);
 }
 
 void

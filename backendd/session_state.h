@@ -58,6 +58,8 @@ enum session_end {
 
 /* The command, or the part of one that has come: what the idle do without. */
 struct session_work {
+	TAILQ_ENTRY(session_work) waking; /* bd->woken, if it is woken */
+	struct session *ss;
 	struct collect collect;
 	struct arena arena; /* of the command */
 	struct buf sink;    /* output of the dead */
@@ -91,41 +93,63 @@ struct session_client {
 	char address[64];
 };
 
+/* What few sessions have. */
+struct session_extras {
+	struct session_client *client; /* NULL: no frontend's */
+	struct notices *notices;       /* NULL: not asked for */
+	struct notify *notify;         /* NULL: NOTIFY was not said */
+	struct session_saved *saved;   /* "$"; NULL: empty */
+	struct contexts *contexts;     /* NULL: none */
+};
+
+/* Which of bd's lists it is in: see session_list.c. */
+enum session_where {
+	SESSION_STRANGER,
+	SESSION_ACTIVE,
+	SESSION_RESTING
+};
+
+/* There are very many that do nothing: an octet here is one for each. */
 struct session {
 	unsigned magic;
-	uint8_t state;  /* of enum session_state */
-	uint8_t end;    /* of enum session_end */
-	uint8_t inside; /* session_advance() */
+	uint16_t bad;       /* commands in a row */
+	uint16_t failures;  /* to log in */
+	uint8_t state;      /* of enum session_state */
+	uint8_t end;        /* of enum session_end */
+	uint8_t enabled;    /* of enum session_enabled */
+	uint8_t where : 2;  /* of enum session_where */
+	uint8_t inside : 1; /* session_advance() */
 	bool greeted : 1;
+	bool idles : 1;        /* from IDLE to its reply */
 	bool woken : 1;        /* is in bd->woken */
-	bool listed_user : 1;  /* is in bd->sessions, else in bd->strangers */
 	bool deflate_next : 1; /* behind the reply: COMPRESS */
 	bool tls_next : 1;     /* behind the reply: STARTTLS */
 	bool log_out_next : 1; /* UNAUTHENTICATE */
 	bool admin : 1, proxy : 1, trusted : 1;
-	uint8_t enabled;             /* of enum session_enabled */
-	uint16_t bad;                /* commands in a row */
-	uint16_t failures;           /* to log in */
-	TAILQ_ENTRY(session) link;   /* bd->sessions or bd->strangers */
-	TAILQ_ENTRY(session) waking; /* bd->woken */
+	char sid[17];
+	TAILQ_ENTRY(session) link; /* as where says */
 	struct backendd *bd;
 	struct stream *stream;
-	struct session_work *w;        /* NULL: nothing has come */
-	struct mono active;            /* when an octet last moved; a stranger's
-	                            coming */
-	char *idle_tag;                /* of IDLE, while it waits */
-	char *user;                    /* NULL: a stranger */
-	struct session_client *client; /* NULL: no frontend's */
+	struct session_work *w; /* NULL: nothing has come */
+	struct mono active; /* when an octet last moved; a stranger's coming */
+	char *user; /* NULL: a stranger.  If it idles: behind the NUL, IDLE's
+	               tag */
 	struct view *view;
-	struct notices *notices;     /* NULL: not asked for */
-	struct notify *notify;       /* NULL: NOTIFY was not said */
-	struct session_saved *saved; /* "$"; NULL: empty */
-	struct contexts *contexts;   /* NULL: none */
-	char sid[20];
+	struct session_extras *extras; /* NULL: none of them */
 };
+
+/* To be read; and to be changed. */
+const struct session_extras *session_has(const struct session *ss);
+struct session_extras *session_extras(struct session *ss);
 
 /* Literals of any size without waiting for "+"?  Frontends always may. */
 bool session_may_pipeline(const struct session *ss);
+
+/* Is there nothing of a command? */
+bool session_rests(const struct session *ss);
+
+/* There is something for w. */
+void session_need_work(struct session *ss);
 
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);
@@ -152,5 +176,19 @@ void session_unlist(struct session *ss);
 
 /* Its deadline has come. */
 void session_expire(struct session *ss);
+
+/* --- session_park.c --- */
+
+/* It has been silent for park_after: what it does not need it gives up. */
+void session_park(struct session *ss);
+
+/* Does it have a view that can be asked? */
+bool session_view_is_there(const struct session *ss);
+
+/*
+ * Something is to be done with the view.  True: it was parked, and is on its
+ * way back; session_advance() is called then.
+ */
+bool session_resume(struct session *ss);
 
 #endif

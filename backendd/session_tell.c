@@ -54,9 +54,9 @@ view_may(const struct session *ss, enum view_tell *how)
 		*how = with_command(c);
 		return c->id != COMMAND_SELECT && c->id != COMMAND_EXAMINE;
 	}
-	if (ss->idle_tag == NULL && selected == NOTIFY_SELECTED_DELAYED)
+	if (!ss->idles && selected == NOTIFY_SELECTED_DELAYED)
 		*how = VIEW_NUMBERS_HOLD;
-	return ss->idle_tag != NULL || notify;
+	return ss->idles || notify;
 }
 
 bool
@@ -66,14 +66,16 @@ session_tell_news(struct session *ss)
 	enum view_tell how;
 
 	if (view_may(ss, &how)) {
-		if (contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
+		if (contexts_tell_gone(session_contexts(ss), out) !=
+		    CONTEXTS_TOLD)
 			return false;
 		if (!view_tell(ss->view, how, out)) {
 			if (buf_room(out) >= VIEW_ROOM)
 				session_wake(ss);
 			return false;
 		}
-		if (contexts_tell_new(ss->contexts, out) != CONTEXTS_TOLD)
+		if (contexts_tell_new(session_contexts(ss), out) !=
+		    CONTEXTS_TOLD)
 			return false;
 	}
 	return notices_tell(ss, out) && notify_tell(ss, out) &&
@@ -90,7 +92,9 @@ session_tell_unasked(struct session *ss)
 	if (!notices_tell(ss, out) || !notify_tell(ss, out))
 		return;
 	if (!view_may(ss, &how) ||
-	    contexts_tell_gone(ss->contexts, out) != CONTEXTS_TOLD)
+	    (view_pending(ss->view, how) && session_resume(ss)) ||
+	    !session_view_is_there(ss) ||
+	    contexts_tell_gone(session_contexts(ss), out) != CONTEXTS_TOLD)
 		return;
 	if (view_pending(ss->view, how)) {
 		if (buf_room(out) < VIEW_ROOM)
@@ -101,7 +105,7 @@ session_tell_unasked(struct session *ss)
 			return;
 		}
 	}
-	if (contexts_tell_new(ss->contexts, out) == CONTEXTS_TOLD &&
-	    contexts_pending(ss->contexts))
+	if (contexts_tell_new(session_contexts(ss), out) == CONTEXTS_TOLD &&
+	    contexts_pending(session_contexts(ss)))
 		session_wake(ss);
 }

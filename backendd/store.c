@@ -303,6 +303,13 @@ store_set_seen_below(struct store_mailbox *mb, uint32_t uid)
 }
 
 void
+store_keep_recent(struct store_mailbox *mb, uint32_t uid)
+{
+	if (mb->recent < uid && uid <= mb->numbers.uidnext)
+		mb->recent = uid;
+}
+
+void
 store_append(struct store_mailbox *mb, struct store_append *a, size_t n,
     store_cb *cb, void *arg)
 {

@@ -332,6 +332,9 @@ int store_keyword_add(struct store_mailbox *mb, struct slice name);
 uint32_t store_claim_recent(struct store_mailbox *mb);
 uint32_t store_recent(const struct store_mailbox *mb); /* without claiming */
 
+/* What store_recent() was when it was open before; claims may not be kept. */
+void store_keep_recent(struct store_mailbox *mb, uint32_t uid);
+
 /*
  * All messages with a UID below it have \Seen: so who looks for the first
  * without need not begin at the first.  Who finds it says so; modules may keep

@@ -3,42 +3,66 @@
 
 #include "backendd/seen.h"
 #include "backendd/view_state.h"
+#include "imap/acl.h"
 #include "imap/flag.h"
 #include "lib/buf.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
-/* What was expunged is being read for a view that goes on. */
-struct view_resuming {
-	struct view *v; /* NULL: freed meanwhile */
-	uint32_t uidvalidity;
-	view_cb *cb;
-	void *arg;
-};
-
-static const struct store_mailbox *
-store_of_view(const struct view *v)
+const struct store_mailbox *
+view_store(const struct view *v)
 {
+	MUST(!v->parked);
 	return mailbox_store(v->m);
+}
+
+const struct view_untold *
+view_untold(const struct view *v)
+{
+	static const struct view_untold none;
+
+	return v->untold != NULL ? v->untold : &none;
+}
+
+struct view_untold *
+view_untold_of(struct view *v)
+{
+	if (v->untold == NULL)
+		v->untold = xcalloc(1, sizeof(*v->untold));
+	return v->untold;
+}
+
+void
+view_trim(struct view *v)
+{
+	const struct view_untold *u = v->untold;
+
+	if (u == NULL || u->scan_to != 0 || u->at_uid != 0 || u->telling ||
+	    u->mixed || u->gone != NULL || u->gone_modseq != 0 ||
+	    u->own != NULL || u->resuming != NULL)
+		return;
+	free(v->untold);
+	v->untold = NULL;
 }
 
 /* Messages still there with a UID up to this. */
 static uint32_t
 live_up_to(const struct view *v, uint32_t uid)
 {
-	return store_index_behind(store_of_view(v), uid);
+	return store_index_behind(view_store(v), uid);
 }
 
 /* UIDs among the gone that are below this. */
 static uint32_t
 gone_below(const struct view *v, uint32_t uid)
 {
-	uint32_t low = 0, high = v->ngone;
+	const struct view_untold *u = view_untold(v);
+	uint32_t low = 0, high = u->ngone;
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (v->gone[mid] < uid)
+		if (u->gone[mid] < uid)
 			low = mid + 1;
 		else
 			high = mid;
@@ -49,9 +73,16 @@ gone_below(const struct view *v, uint32_t uid)
 static bool
 is_gone(const struct view *v, uint32_t uid)
 {
+	const struct view_untold *u = view_untold(v);
 	uint32_t i = gone_below(v, uid);
 
-	return i < v->ngone && v->gone[i] == uid;
+	return i < u->ngone && u->gone[i] == uid;
+}
+
+uint32_t
+view_gone(const struct view *v)
+{
+	return view_untold(v)->ngone;
 }
 
 static void
@@ -63,30 +94,40 @@ note(struct view *v, enum view_event ev)
 
 /* Both ascend; a UID is expunged once. */
 static void
-add_gone(struct view *v, const uint32_t *uids, size_t n, uint64_t modseq)
+add_gone(struct view_untold *u, const uint32_t *uids, size_t n, uint64_t modseq)
 {
 	size_t i, j, k;
 
-	while (n > 0 && uids[n - 1] > v->known_uid)
-		n--;
-	if (n == 0)
-		return;
-	if (v->ngone == 0 || modseq < v->gone_modseq)
-		v->gone_modseq = modseq;
-	if (v->ngone + n > v->gone_size) {
+	if (u->ngone == 0 || modseq < u->gone_modseq)
+		u->gone_modseq = modseq;
+	if (u->ngone + n > u->gone_size) {
 		/* A mailbox holds fewer than 2^32. */
-		v->gone_size = (uint32_t)(v->ngone + n + v->ngone / 2);
-		v->gone =
-		    xreallocarray(v->gone, v->gone_size, sizeof(v->gone[0]));
+		u->gone_size = (uint32_t)(u->ngone + n + u->ngone / 2);
+		u->gone =
+		    xreallocarray(u->gone, u->gone_size, sizeof(u->gone[0]));
 	}
 	/* Merged from the back, so in place. */
-	i = v->ngone;
+	i = u->ngone;
 	j = n;
-	v->ngone += (uint32_t)n;
-	for (k = v->ngone; j > 0;)
-		v->gone[--k] = i > 0 && v->gone[i - 1] > uids[j - 1]
-		                   ? v->gone[--i]
+	u->ngone += (uint32_t)n;
+	for (k = u->ngone; j > 0;)
+		u->gone[--k] = i > 0 && u->gone[i - 1] > uids[j - 1]
+		                   ? u->gone[--i]
 		                   : uids[--j];
+}
+
+void
+view_add_gone(struct view *v, const uint32_t *uids, size_t n, uint64_t modseq)
+{
+	bool all_counted = n == 0 || uids[n - 1] <= v->known_uid;
+
+	while (n > 0 && uids[n - 1] > v->known_uid)
+		n--;
+	if (n > 0)
+		add_gone(view_untold_of(v), uids, n, modseq);
+	if (!all_counted &&
+	    (view_gone(v) > 0 || view_untold(v)->resuming != NULL))
+		view_untold_of(v)->mixed = true;
 }
 
 /* What has changed the mailbox remembers. */
@@ -95,10 +136,9 @@ on_news(struct mailbox_watcher *w, const struct store_news *n)
 {
 	struct view *v = (struct view *)w; /* its first member */
 
-	add_gone(v, n->expunged, n->nexpunged, n->modseq);
-	if (n->nexpunged > 0 && n->expunged[n->nexpunged - 1] > v->known_uid &&
-	    (v->ngone > 0 || v->resuming != NULL))
-		v->mixed = true;
+	v->news = v->parked;
+	if (!v->parked || view_is_catching_up(v))
+		view_add_gone(v, n->expunged, n->nexpunged, n->modseq);
 	if (v->begun)
 		note(v, VIEW_NEWS);
 }
@@ -106,14 +146,27 @@ on_news(struct mailbox_watcher *w, const struct store_news *n)
 static void
 forget(struct view *v)
 {
-	free(v->gone);
-	v->gone = NULL;
-	v->ngone = v->gone_size = 0;
-	free(v->own);
-	v->own = NULL;
+	struct view_untold *u = v->untold;
+
 	v->nrecent = 0;
-	v->scan_to = 0;
-	v->at_uid = v->known_uid = 0;
+	v->known_uid = v->count = 0;
+	if (u == NULL)
+		return;
+	free(u->gone);
+	free(u->own);
+	*u = (struct view_untold){ .resuming = u->resuming };
+	view_trim(v);
+}
+
+static void
+let_go(struct view *v)
+{
+	struct mailbox *m = v->m;
+
+	v->m = NULL;
+	if (v->held)
+		mailbox_release(&m);
+	v->held = false;
 }
 
 static void
@@ -122,24 +175,28 @@ on_lost(struct mailbox_watcher *w)
 	struct view *v = (struct view *)w;
 
 	forget(v);
-	mailbox_release(&v->m);
+	let_go(v);
 	note(v, VIEW_LOST); /* may free v */
 }
+
+static const struct mailbox_watch_ops ops = { .news = on_news,
+	.lost = on_lost };
 
 struct view *
 view_new(struct mailbox *m, const struct view_options *o)
 {
 	size_t n = strlen(o->name) + 1;
-	struct view *v = xcalloc(1, sizeof(*v) + n);
+	size_t size = offsetof(struct view, name) + n;
+	struct view *v = xcalloc(1, size > sizeof(*v) ? size : sizeof(*v));
 
 	memcpy(v->name, o->name, n);
 	v->m = m;
+	v->held = true;
 	v->seen = o->seen;
 	v->read_only = o->access == VIEW_READ_ONLY;
-	v->rights = o->rights;
+	view_set_rights(v, o->rights);
 	v->says = (uint8_t)o->says;
-	v->watcher.news = on_news;
-	v->watcher.lost = on_lost;
+	v->watcher.ops = &ops;
 	mailbox_watch(m, &v->watcher);
 	return v;
 }
@@ -152,12 +209,11 @@ view_free(struct view **vp)
 	*vp = NULL;
 	if (v == NULL)
 		return;
+	view_stop_resuming(v);
 	if (v->m != NULL) {
 		mailbox_unwatch(v->m, &v->watcher);
-		mailbox_release(&v->m);
+		let_go(v);
 	}
-	if (v->resuming != NULL)
-		v->resuming->v = NULL;
 	seen_close(&v->seen);
 	forget(v);
 	free(v);
@@ -187,7 +243,7 @@ add_recent(struct view *v, uint32_t first, uint32_t last)
 bool
 view_has_new(const struct view *v)
 {
-	const struct store_mailbox *mb = store_of_view(v);
+	const struct store_mailbox *mb = view_store(v);
 	uint32_t exists = store_numbers(mb)->exists;
 
 	return exists > 0 && store_at(mb, exists - 1)->uid > v->known_uid;
@@ -211,86 +267,14 @@ view_count_all(struct view *v)
 void
 view_begin(struct view *v)
 {
-	MUST(!v->begun && v->resuming == NULL);
+	MUST(!v->begun);
 	v->begun = true;
 	if (v->m == NULL)
 		return;
 	forget(v);
-	v->nkeywords = (uint8_t)store_keywords(store_of_view(v));
+	v->nkeywords = (uint8_t)store_keywords(view_store(v));
 	v->told = mailbox_numbers(v->m)->highestmodseq;
 	view_count_all(v);
-}
-
-/* --- parked and resumed --------------------------------------------------- */
-
-bool
-view_park(const struct view *v, struct view_parked *p)
-{
-	const struct store_numbers *n;
-
-	MUST(v->begun && v->m != NULL);
-	if (v->telling || v->mixed)
-		return false;
-	n = mailbox_numbers(v->m);
-	*p = (struct view_parked){
-		.uidvalidity = n->uidvalidity,
-		.uid = v->known_uid,
-		.modseq = v->told,
-		.gone_modseq =
-		    v->ngone > 0 ? v->gone_modseq - 1 : n->highestmodseq,
-		.keywords = v->nkeywords,
-	};
-	return true;
-}
-
-static const char *
-resume_refusal(const struct view *v, uint32_t uidvalidity, const char *why)
-{
-	if (v->m == NULL)
-		return "Mailbox was deleted";
-	if (mailbox_numbers(v->m)->uidvalidity != uidvalidity)
-		return "UIDVALIDITY has changed";
-	return why;
-}
-
-/* Those expunged while it was parked; the later ones were news. */
-static void
-on_gone(void *arg, const struct store_gone *gone, size_t n, const char *why)
-{
-	struct view_resuming *re = arg;
-	struct view *v = re->v;
-
-	if (v != NULL) {
-		v->resuming = NULL;
-		for (size_t i = 0; i < n && v->m != NULL; i++) {
-			uint32_t uid = gone[i].uid;
-
-			add_gone(v, &uid, 1, gone[i].modseq);
-			v->mixed = v->mixed || uid > v->known_uid;
-		}
-		v->begun = true;
-		re->cb(re->arg, resume_refusal(v, re->uidvalidity, why));
-	}
-	free(re);
-}
-
-struct view *
-view_resume(struct mailbox *m, const struct view_options *o,
-    const struct view_parked *p, view_cb *cb, void *arg)
-{
-	struct view *v = view_new(m, o);
-	struct view_resuming *re = xcalloc(1, sizeof(*re));
-
-	v->known_uid = p->uid;
-	v->told = p->modseq;
-	v->nkeywords = (uint8_t)p->keywords;
-	v->resuming = re;
-	re->v = v;
-	re->uidvalidity = p->uidvalidity;
-	re->cb = cb;
-	re->arg = arg;
-	store_expunged(mailbox_store(m), p->gone_modseq, on_gone, re);
-	return v;
 }
 
 /* --- numbers -------------------------------------------------------------- */
@@ -325,19 +309,27 @@ view_rights(const struct view *v)
 	return v->rights;
 }
 
+/* Those that mean something to a command. */
+void
+view_set_rights(struct view *v, unsigned rights)
+{
+	v->rights = (uint16_t)(rights & ACL_ALL);
+}
+
 uint32_t
 view_count(const struct view *v)
 {
 	if (v->m == NULL)
 		return 0;
-	return live_up_to(v, v->known_uid) + v->ngone;
+	return v->parked ? v->count
+	                 : live_up_to(v, v->known_uid) + view_gone(v);
 }
 
 uint32_t
 view_counted_up_to(const struct view *v, uint32_t uid)
 {
 	return live_up_to(v, uid) +
-	       (uid == UINT32_MAX ? v->ngone : gone_below(v, uid + 1));
+	       (uid == UINT32_MAX ? view_gone(v) : gone_below(v, uid + 1));
 }
 
 uint32_t
@@ -366,21 +358,22 @@ view_last_uid(const struct view *v)
 uint32_t
 view_uid_of(const struct view *v, uint32_t seq)
 {
-	uint32_t low = 0, high = v->ngone;
+	const struct view_untold *u = view_untold(v);
+	uint32_t low = 0, high = u->ngone;
 
 	if (v->m == NULL || seq == 0 || seq > view_count(v))
 		return 0;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (mid + 1 + live_up_to(v, v->gone[mid]) < seq)
+		if (mid + 1 + live_up_to(v, u->gone[mid]) < seq)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	if (low < v->ngone && low + 1 + live_up_to(v, v->gone[low]) == seq)
-		return v->gone[low];
-	return store_at(store_of_view(v), seq - 1 - low)->uid;
+	if (low < u->ngone && low + 1 + live_up_to(v, u->gone[low]) == seq)
+		return u->gone[low];
+	return store_at(view_store(v), seq - 1 - low)->uid;
 }
 
 uint32_t
@@ -388,7 +381,7 @@ view_seq_of(const struct view *v, uint32_t uid)
 {
 	if (v->m == NULL || uid == 0 || uid > v->known_uid)
 		return 0;
-	if (store_find(store_of_view(v), uid) == NULL && !is_gone(v, uid))
+	if (store_find(view_store(v), uid) == NULL && !is_gone(v, uid))
 		return 0;
 	return view_counted_up_to(v, uid);
 }
@@ -398,7 +391,7 @@ view_message(const struct view *v, uint32_t uid)
 {
 	if (v->m == NULL || uid == 0 || uid > v->known_uid)
 		return NULL;
-	return store_find(store_of_view(v), uid);
+	return store_find(view_store(v), uid);
 }
 
 uint32_t
@@ -409,7 +402,7 @@ view_next_uid(const struct view *v, uint32_t uid)
 
 	if (v->m == NULL)
 		return 0;
-	mb = store_of_view(v);
+	mb = view_store(v);
 	i = store_index(mb, uid);
 	if (i == store_numbers(mb)->exists ||
 	    store_at(mb, i)->uid > v->known_uid)
@@ -458,10 +451,9 @@ view_put_flags(const struct view *v, const struct store_msg *msg,
 	for (unsigned bit = 1; bit <= STORE_DRAFT; bit <<= 1)
 		if (flags & bit)
 			put_flag(out, start, flag_name(bit));
-	for (unsigned i = 0; i < store_keywords(store_of_view(v)); i++)
+	for (unsigned i = 0; i < store_keywords(view_store(v)); i++)
 		if (msg->keywords[i / 64] >> (i % 64) & 1)
-			put_flag(out, start,
-			    store_keyword(store_of_view(v), i));
+			put_flag(out, start, store_keyword(view_store(v), i));
 }
 
 void

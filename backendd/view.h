@@ -6,8 +6,7 @@
  * by all its views: a view keeps only the UID and MODSEQ up to which it has
  * spoken, and the UIDs that are gone and that its client still counts.  While
  * nothing is pending that is nothing, and a view is its struct; and from those
- * numbers alone (struct view_parked) one can be made that goes on where another
- * has ended.
+ * numbers alone it can go on after it was parked.
  *
  * Number n of the client is the n-th of (messages of the mailbox up to the UID
  * it was told of) and (messages gone that it was not told of), by UID.  So a
@@ -60,7 +59,7 @@ enum view_says {
 
 struct view_options {
 	enum view_access access;
-	unsigned rights;   /* imap/acl bits, as at SELECT */
+	unsigned rights;   /* imap/acl bits */
 	const char *name;  /* the mailbox's internal name; copied */
 	struct seen *seen; /* takes: this user's own \Seen; NULL: shared */
 	unsigned says;     /* of enum view_says */
@@ -75,32 +74,30 @@ void view_free(struct view **vp);
 /* SELECT is about to say how many messages there are: they are counted now. */
 void view_begin(struct view *v);
 
-/* All that is needed to go on later, but for \Recent, which is a hint. */
-struct view_parked {
-	uint32_t uidvalidity;
-	uint32_t uid;         /* the client counts messages up to it */
-	uint64_t modseq;      /* of the changes it was told of */
-	uint64_t gone_modseq; /* of the expunges */
-	unsigned keywords;    /* that it has heard of */
-};
-
-/* false: not before view_tell() has said all expunges. */
-bool view_park(const struct view *v, struct view_parked *p) MUST_CHECK;
+/*
+ * Lets go of the mailbox, which may be closed then, unless others change it
+ * too.  What is kept is UIDVALIDITY, up to which UID and MODSEQ the client has
+ * been told, and up to which MODSEQ of expunges.  The view still hears of news,
+ * but does not know what they are.  false: something is told by half.
+ */
+bool view_park(struct view *v) MUST_CHECK;
 
 /*
- * view_new() and view_begin() for a client that knows what p says.  cb tells
- * when that is done, or why it cannot be (then free the view); not if the view
- * is freed before.  Until then it is asked nothing.
+ * From those numbers it goes on as if it had been there.  cb tells when, or why
+ * it cannot (then free the view); not if the view is freed before.  Until then
+ * it may be asked who it is, and whether there are news.
  */
 typedef void view_cb(void *arg, const char *why);
-struct view *view_resume(struct mailbox *m, const struct view_options *o,
-    const struct view_parked *p, view_cb *cb, void *arg);
+void view_resume(struct view *v, view_cb *cb, void *arg);
+bool view_is_parked(const struct view *v);
+bool view_is_resuming(const struct view *v);
 
 struct mailbox *view_mailbox(const struct view *v); /* borrowed */
 struct seen *view_seen(const struct view *v);       /* borrowed, or NULL */
 const char *view_name(const struct view *v);
 enum view_access view_access(const struct view *v);
 unsigned view_rights(const struct view *v);
+void view_set_rights(struct view *v, unsigned rights);
 
 /* Messages and recent ones, as the client counts them. */
 uint32_t view_count(const struct view *v);

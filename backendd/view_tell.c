@@ -22,21 +22,18 @@ enum progress {
 	PROGRESS_WAIT /* for room, or for another turn */
 };
 
-static const struct store_mailbox *
-store_of_view(const struct view *v)
-{
-	return mailbox_store(v->m);
-}
-
 bool
 view_pending(const struct view *v, enum view_tell how)
 {
+	const struct view_untold *u = view_untold(v);
 	const struct mailbox_change *c;
 	size_t n;
 
 	if (v->m == NULL || !v->begun)
 		return false;
-	return (how == VIEW_EVERYTHING && v->ngone > 0) || v->scan_to != 0 ||
+	if (v->parked)
+		return v->news;
+	return (how == VIEW_EVERYTHING && u->ngone > 0) || u->scan_to != 0 ||
 	       !mailbox_changes(v->m, v->told, &c, &n) || n > 0 ||
 	       view_has_new(v);
 }
@@ -45,7 +42,7 @@ view_pending(const struct view *v, enum view_tell how)
 static enum progress
 tell_keywords(struct view *v, struct buf *out)
 {
-	const struct store_mailbox *mb = store_of_view(v);
+	const struct store_mailbox *mb = view_store(v);
 
 	if (v->nkeywords == store_keywords(mb))
 		return PROGRESS_DONE;
@@ -71,10 +68,10 @@ tell_keywords(struct view *v, struct buf *out)
 
 /* The last of those that are gone, in one response. */
 static void
-put_vanished(struct view *v, struct buf *out)
+put_vanished(struct view_untold *u, struct buf *out)
 {
-	uint32_t n = v->ngone < VANISHED_MAX ? v->ngone : VANISHED_MAX;
-	const uint32_t *uids = v->gone + v->ngone - n;
+	uint32_t n = u->ngone < VANISHED_MAX ? u->ngone : VANISHED_MAX;
+	const uint32_t *uids = u->gone + u->ngone - n;
 	struct seqset set = { 0 };
 	struct arena a;
 
@@ -85,38 +82,45 @@ put_vanished(struct view *v, struct buf *out)
 	seqset_put(out, &set);
 	buf_puts(out, "\r\n");
 	arena_reset(&a);
-	v->ngone -= n;
+	u->ngone -= n;
 }
 
 static void
 put_expunge(struct view *v, struct buf *out)
 {
+	struct view_untold *u = v->untold;
+
 	buf_puts(out, "* ");
-	buf_put_number(out, view_counted_up_to(v, v->gone[v->ngone - 1]));
+	buf_put_number(out, view_counted_up_to(v, u->gone[u->ngone - 1]));
 	buf_puts(out, " EXPUNGE\r\n");
-	v->ngone--;
+	u->ngone--;
 }
 
 /* From the last to the first, so that none renumbers another. */
 static enum progress
 tell_gone(struct view *v, struct buf *out)
 {
-	if (v->ngone > 0 && (v->says & VIEW_SAYS_VANISHED) &&
+	struct view_untold *u = v->untold;
+
+	if (u == NULL)
+		return PROGRESS_DONE;
+	if (u->ngone > 0 && (v->says & VIEW_SAYS_VANISHED) &&
 	    (v->says & VIEW_SAYS_MODSEQ))
 		v->modseq_owed = true;
-	while (v->ngone > 0) {
+	while (u->ngone > 0) {
 		if (buf_room(out) < VIEW_ROOM)
 			return PROGRESS_WAIT;
-		v->telling = true;
+		u->telling = true;
 		if (v->says & VIEW_SAYS_VANISHED)
-			put_vanished(v, out);
+			put_vanished(u, out);
 		else
 			put_expunge(v, out);
 	}
-	v->telling = v->mixed = false;
-	free(v->gone);
-	v->gone = NULL;
-	v->gone_size = 0;
+	u->telling = u->mixed = false;
+	free(u->gone);
+	u->gone = NULL;
+	u->gone_size = 0;
+	u->gone_modseq = 0;
 	return PROGRESS_DONE;
 }
 
@@ -127,10 +131,10 @@ tell_gone(struct view *v, struct buf *out)
 static enum progress
 tell_modseq(struct view *v, struct buf *out)
 {
-	uint64_t modseq = store_numbers(store_of_view(v))->highestmodseq;
+	uint64_t modseq = store_numbers(view_store(v))->highestmodseq;
 
-	if (v->ngone > 0 && (v->says & VIEW_SAYS_MODSEQ)) {
-		modseq = v->gone_modseq - 1;
+	if (view_gone(v) > 0 && (v->says & VIEW_SAYS_MODSEQ)) {
+		modseq = view_untold(v)->gone_modseq - 1;
 	} else if (!v->modseq_owed || v->modseq_in_reply) {
 		v->modseq_owed = v->modseq_in_reply = false;
 		return PROGRESS_DONE;
@@ -140,8 +144,8 @@ tell_modseq(struct view *v, struct buf *out)
 	buf_puts(out, "* OK [HIGHESTMODSEQ ");
 	buf_put_number(out, modseq);
 	buf_puts(out,
-	    v->ngone > 0 ? "] Expunges are to come\r\n" : "] Highest\r\n");
-	v->modseq_owed = v->ngone > 0;
+	    view_gone(v) > 0 ? "] Expunges are to come\r\n" : "] Highest\r\n");
+	v->modseq_owed = view_gone(v) > 0;
 	v->modseq_in_reply = false;
 	return PROGRESS_DONE;
 }
@@ -199,8 +203,10 @@ view_put_modseq(const struct view *v, const struct store_msg *msg,
 static bool
 is_own(const struct view *v, uint64_t modseq)
 {
-	for (size_t i = 0; v->own != NULL && i < v->own->n; i++)
-		if (v->own->modseqs[i] == modseq)
+	const struct view_own *own = view_untold(v)->own;
+
+	for (size_t i = 0; own != NULL && i < own->n; i++)
+		if (own->modseqs[i] == modseq)
 			return true;
 	return false;
 }
@@ -208,11 +214,15 @@ is_own(const struct view *v, uint64_t modseq)
 static void
 told_up_to(struct view *v, uint64_t modseq)
 {
+	struct view_untold *u = v->untold;
+
 	v->told = modseq;
-	v->at_uid = 0;
-	v->scan_to = 0;
-	free(v->own);
-	v->own = NULL;
+	if (u == NULL)
+		return;
+	u->at_uid = 0;
+	u->scan_to = 0;
+	free(u->own);
+	u->own = NULL;
 }
 
 /*
@@ -232,25 +242,26 @@ static enum progress
 tell_remembered(struct view *v, const struct mailbox_change *c, size_t n,
     struct buf *out)
 {
+	uint32_t at_uid = view_untold(v)->at_uid;
 	uint64_t first = n > 0 ? c[0].modseq : 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct store_msg *msg;
 
 		if (c[i].uid > v->known_uid ||
-		    (c[i].modseq == first && c[i].uid <= v->at_uid))
+		    (c[i].modseq == first && c[i].uid <= at_uid))
 			continue;
-		msg = store_find(store_of_view(v), c[i].uid);
+		msg = store_find(view_store(v), c[i].uid);
 		if (!is_told_of(v, &c[i], msg))
 			continue;
 		if (buf_room(out) < VIEW_ROOM) {
 			v->told = c[i].modseq - 1;
-			v->at_uid = c[i].uid - 1;
+			view_untold_of(v)->at_uid = c[i].uid - 1;
 			return PROGRESS_WAIT;
 		}
 		view_put_fetch(v, msg, out);
 	}
-	told_up_to(v, store_numbers(store_of_view(v))->highestmodseq);
+	told_up_to(v, store_numbers(view_store(v))->highestmodseq);
 	return PROGRESS_DONE;
 }
 
@@ -258,30 +269,31 @@ tell_remembered(struct view *v, const struct mailbox_change *c, size_t n,
 static enum progress
 tell_scan(struct view *v, struct buf *out)
 {
-	const struct store_mailbox *mb = store_of_view(v);
+	const struct store_mailbox *mb = view_store(v);
 	uint32_t exists = store_numbers(mb)->exists, i, end;
+	struct view_untold *u = view_untold_of(v);
 
-	if (v->scan_to == 0) {
-		v->scan_to = store_numbers(mb)->highestmodseq;
-		v->at_uid = 0;
+	if (u->scan_to == 0) {
+		u->scan_to = store_numbers(mb)->highestmodseq;
+		u->at_uid = 0;
 	}
-	i = store_index_behind(mb, v->at_uid);
+	i = store_index_behind(mb, u->at_uid);
 	end = exists - i < SCAN_MAX ? exists : i + SCAN_MAX;
 	for (; i < end; i++) {
 		const struct store_msg *msg = store_at(mb, i);
 
 		if (msg->uid > v->known_uid)
 			break;
-		if (msg->modseq > v->told && msg->modseq <= v->scan_to) {
+		if (msg->modseq > v->told && msg->modseq <= u->scan_to) {
 			if (buf_room(out) < VIEW_ROOM)
 				return PROGRESS_WAIT;
 			view_put_fetch(v, msg, out);
 		}
-		v->at_uid = msg->uid;
+		u->at_uid = msg->uid;
 	}
 	if (i == end && end < exists)
 		return PROGRESS_WAIT;
-	told_up_to(v, v->scan_to);
+	told_up_to(v, u->scan_to);
 	return PROGRESS_DONE;
 }
 
@@ -292,10 +304,11 @@ tell_changed(struct view *v, struct buf *out)
 	size_t n;
 
 	if (v->says & VIEW_MUTES_FLAGS) {
-		told_up_to(v, store_numbers(store_of_view(v))->highestmodseq);
+		told_up_to(v, store_numbers(view_store(v))->highestmodseq);
 		return PROGRESS_DONE;
 	}
-	while (v->scan_to != 0 || !mailbox_changes(v->m, v->told, &c, &n))
+	while (view_untold(v)->scan_to != 0 ||
+	       !mailbox_changes(v->m, v->told, &c, &n))
 		if (tell_scan(v, out) == PROGRESS_WAIT)
 			return PROGRESS_WAIT;
 	return tell_remembered(v, c, n, out);
@@ -305,25 +318,27 @@ void
 view_own_change(struct view *v, uint64_t modseq)
 {
 	const struct mailbox_change *c;
+	struct view_untold *u;
 	size_t n;
 
-	if (v->m == NULL || v->scan_to != 0 ||
+	if (v->m == NULL || view_untold(v)->scan_to != 0 ||
 	    !mailbox_changes(v->m, v->told, &c, &n) || n == 0)
 		return; /* told once more */
 	if (c[0].modseq == modseq) {
 		told_up_to(v, modseq);
 		return;
 	}
-	if (v->own == NULL || v->own->n == v->own->size) {
-		size_t size = v->own == NULL ? 4 : v->own->size * 2;
-		size_t had = v->own == NULL ? 0 : v->own->n;
+	u = view_untold_of(v);
+	if (u->own == NULL || u->own->n == u->own->size) {
+		size_t size = u->own == NULL ? 4 : u->own->size * 2;
+		size_t had = u->own == NULL ? 0 : u->own->n;
 
-		v->own = xrealloc(v->own,
-		    sizeof(*v->own) + size * sizeof(v->own->modseqs[0]));
-		v->own->n = had;
-		v->own->size = size;
+		u->own = xrealloc(u->own,
+		    sizeof(*u->own) + size * sizeof(u->own->modseqs[0]));
+		u->own->n = had;
+		u->own->size = size;
 	}
-	v->own->modseqs[v->own->n++] = modseq;
+	u->own->modseqs[u->own->n++] = modseq;
 }
 
 /* --- all of it ------------------------------------------------------------ */
@@ -356,12 +371,16 @@ view_reply_has_modseq(struct view *v)
 bool
 view_tell(struct view *v, enum view_tell how, struct buf *out)
 {
+	bool all;
+
 	if (v->m == NULL || !v->begun)
 		return true;
-	return (how == VIEW_NUMBERS_HOLD ||
-	           tell_gone(v, out) == PROGRESS_DONE) &&
-	       tell_keywords(v, out) == PROGRESS_DONE &&
-	       tell_changed(v, out) == PROGRESS_DONE &&
-	       tell_new(v, out) == PROGRESS_DONE &&
-	       tell_modseq(v, out) == PROGRESS_DONE;
+	all =
+	    (how == VIEW_NUMBERS_HOLD || tell_gone(v, out) == PROGRESS_DONE) &&
+	    tell_keywords(v, out) == PROGRESS_DONE &&
+	    tell_changed(v, out) == PROGRESS_DONE &&
+	    tell_new(v, out) == PROGRESS_DONE &&
+	    tell_modseq(v, out) == PROGRESS_DONE;
+	view_trim(v);
+	return all;
 }
