@@ -134,6 +134,12 @@ rebuilt_mailboxes(void *arg)
 }
 
 static uint64_t
+lost_names(void *arg)
+{
+	return sum_of(arg, offsetof(struct store_counts, names_lost));
+}
+
+static uint64_t
 freed_octets(void *arg)
 {
 	return sum_of(arg, offsetof(struct store_counts, freed_octets));
@@ -151,6 +157,9 @@ register_stores(struct admin *a, struct backendd *bd)
 	admin_gauge(a, "murder_rebuilt_mailboxes",
 	    "Damaged mailboxes that were made anew from their messages.",
 	    rebuilt_mailboxes, bd);
+	admin_gauge(a, "murder_lost_names",
+	    "Mailboxes rebuilt without their keywords, which were damaged.",
+	    lost_names, bd);
 	admin_gauge(a, "murder_freed_octets",
 	    "Octets of data files that were of no use and have gone.",
 	    freed_octets, bd);

@@ -163,6 +163,7 @@ struct store_counts {
 	uint64_t damaged_messages;  /* reads of one that was damaged */
 	uint64_t damaged_mailboxes; /* found so */
 	uint64_t rebuilt;           /* ...and made anew from their messages */
+	uint64_t names_lost;        /* ...without their keywords and meta */
 	uint64_t freed_octets;      /* that were of no use any more */
 };
 const struct store_counts *store_counts(const struct store *st);

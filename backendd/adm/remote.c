@@ -578,7 +578,7 @@ append_one(struct remote_box *box, struct store_append *a)
 	if (why != NULL)
 		return why;
 	for (unsigned k = 0; k < box->names.nkeywords; k++)
-		n += a->keywords[k / 64] >> k % 64 & 1;
+		n += (a->keywords[k / 64] >> k % 64 & 1) != 0;
 	buf_init(&b, PAYLOAD_MAX);
 	wire_put_u32(&b, a->flags);
 	wire_put_u64(&b, (uint64_t)a->internaldate);

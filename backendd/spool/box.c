@@ -308,6 +308,7 @@ struct opening {
 	uint32_t *dead;
 	struct compaction compaction;
 	uint32_t compact_dead; /* 0: not now */
+	uint64_t cache_min;    /* the same */
 	bool look_only;
 	bool may_rebuild;
 	bool rebuild; /* it must be */
@@ -449,23 +450,46 @@ drop_index(struct opening *o)
 static int
 compact(struct opening *o, int fd)
 {
+	const struct spool_header *h = &o->header;
+	bool slots = o->compact_dead > 0 && h->ndead >= o->compact_dead &&
+	             h->ndead >= h->nslots / 4;
+	bool cache = o->cache_min > 0 && h->cache_dead >= o->cache_min &&
+	             h->cache_dead > h->cache_end / 2;
 	struct err err;
 
-	if (o->compact_dead == 0 || o->header.ndead < o->compact_dead ||
-	    o->header.ndead < o->header.nslots / 4)
+	if (!slots && !cache)
 		return 0;
-	o->compaction.least = o->header.nslots / 4 < o->compact_dead
+	o->compaction.cache = cache;
+	o->compaction.least = cache ? 0
+	                      : h->nslots / 4 < o->compact_dead
 	                          ? o->compact_dead
-	                          : o->header.nslots / 4;
-	if (compact_index(&o->compaction, &o->header, fd, &err) != 1)
+	                          : h->nslots / 4;
+	if (compact_index(&o->compaction, h, fd, &err) != 1)
 		return 0;
 	o->compacted = true;
 	o->compact_dead = 0;
+	o->cache_min = 0;
 	if (spool_sync_dirs(o->dirfd, o->id, &o->err) == -1) {
 		o->unsure = true;
 		return -1;
 	}
 	return 1;
+}
+
+/* There may be records behind its end, put since the last change. */
+static void
+find_cache_end(struct opening *o)
+{
+	char path[SPOOL_PATH];
+	struct stat st;
+	uint64_t end;
+
+	spool_path(path, o->id, SPOOL_CACHE, 0);
+	if (fstatat(o->dirfd, path, &st, 0) == -1)
+		return; /* whoever writes to it, or reads, will tell */
+	end = ((uint64_t)st.st_size + 7) & ~(uint64_t)7;
+	if (end > o->header.cache_end)
+		o->header.cache_end = end;
 }
 
 static int
@@ -489,6 +513,8 @@ open_index(struct opening *o)
 		drop_index(o);
 	else if ((result = read_names(o)) == 0)
 		await_last_page(o, fd);
+	if (result == 0)
+		find_cache_end(o);
 	close(fd);
 	return result;
 }
@@ -560,6 +586,7 @@ plan_compaction(struct opening *o, struct spool *sp)
 	o->look_only = sp->options.look_only;
 	o->compact_dead =
 	    sp->checkpointing || o->look_only ? 0 : sp->compact_dead;
+	o->cache_min = o->compact_dead > 0 ? sp->cache_min : 0;
 	o->may_rebuild = !sp->checkpointing;
 	o->rebuilding.uidvalidity = (uint32_t)now;
 	sp->compacting++;
@@ -591,6 +618,11 @@ say_rebuilt(struct opening *o, struct spool *sp)
 	    "found", LOG_NUM(r->found), "lost", LOG_NUM(r->lost), "header",
 	    r->no_header ? "lost" : "kept", "names",
 	    r->no_names ? "lost" : "kept", NULL);
+	if (!r->no_names)
+		return;
+	sp->store.counts.names_lost++;
+	log_err(sp->env.log, "spool: keywords and name of a mailbox are lost",
+	    "dir", sp->dir, "mailboxid", o->id, NULL);
 }
 
 struct store_numbers
@@ -641,6 +673,7 @@ take_over(struct opening *o)
 	mb->data_no = o->header.data_no;
 	mb->data_end = o->header.data_end;
 	mb->cache_end = o->header.cache_end;
+	mb->cache_dead = o->header.cache_dead;
 	mb->store.names = o->names;
 	mb->store.recent = o->header.recent;
 	mb->store.seen_below = o->header.seen_below;

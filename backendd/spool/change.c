@@ -169,6 +169,7 @@ change_end(struct change *ch, struct effect *e)
 	mb->next.data_no = mb->data_no;
 	mb->next.data_end = mb->data_end;
 	mb->next.cache_end = mb->cache_end;
+	mb->next.cache_dead = mb->cache_dead;
 	spool_header_seal(&mb->next);
 	redo_write(&ch->record, SPOOL_INDEX, 0, 0,
 	    slice_of(&mb->next, SPOOL_SLOT));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backendd/spool/spool.h"
+#include "lib/must.h"
 #include "lib/xalloc.h"
 
 /*
@@ -38,22 +39,157 @@ compact_write(int dirfd, const char *path, const void *p, size_t n, uint64_t at,
 	return result;
 }
 
-int
-compact_replace(int dirfd, const char *id, const void *slots, size_t n,
+/* index.new, with its slots behind the header. */
+static int
+write_fresh(int dirfd, const char *id, const void *slots, size_t n,
     struct err *err)
+{
+	char fresh[SPOOL_PATH];
+
+	spool_path(fresh, id, SPOOL_FRESH, 0);
+	if (unlinkat(dirfd, fresh, 0) == -1 && errno != ENOENT)
+		return err_sys(err, "removing %s", fresh);
+	return compact_write(dirfd, fresh, slots, n * SPOOL_SLOT, 0, err);
+}
+
+static int
+name_fresh(int dirfd, const char *id, struct err *err)
 {
 	char path[SPOOL_PATH], fresh[SPOOL_PATH];
 
 	spool_path(path, id, SPOOL_INDEX, 0);
 	spool_path(fresh, id, SPOOL_FRESH, 0);
-	if (unlinkat(dirfd, fresh, 0) == -1 && errno != ENOENT)
-		return err_sys(err, "removing %s", fresh);
-	if (compact_write(dirfd, fresh, slots, n * SPOOL_SLOT, 0, err) == -1)
-		return -1;
 	if (renameat(dirfd, fresh, dirfd, path) == -1)
 		return err_sys(err, "renaming %s", fresh);
 	return 0;
 }
+
+int
+compact_replace(int dirfd, const char *id, const void *slots, size_t n,
+    struct err *err)
+{
+	if (write_fresh(dirfd, id, slots, n, err) == -1)
+		return -1;
+	return name_fresh(dirfd, id, err);
+}
+
+/* ---- the cache ---- */
+
+enum {
+	FRESH_ROOM = SPOOL_PATH + 4,
+	CACHE_WRITE = 256 * 1024 /* octets written at once, about */
+};
+
+struct cache_copy {
+	const struct compaction *compaction;
+	int from, to;
+	uint8_t *area;
+	struct buf records; /* not written yet */
+	uint64_t at;        /* where they go */
+};
+
+static void
+cache_paths(const struct compaction *c, char path[SPOOL_PATH],
+    char fresh[FRESH_ROOM])
+{
+	spool_path(path, c->id, SPOOL_CACHE, 0);
+	snprintf(fresh, FRESH_ROOM, "%s.new", path);
+}
+
+static int
+write_records(struct cache_copy *cc, struct err *err)
+{
+	size_t n = buf_len(&cc->records);
+
+	MUST(!buf_failed(&cc->records));
+	if (spool_write(cc->to, buf_data(&cc->records), n, cc->at, err) == -1)
+		return -1;
+	cc->at += n;
+	buf_clear(&cc->records);
+	return 0;
+}
+
+/* m gets its new place; none if its record is not whole. */
+static int
+copy_record(struct cache_copy *cc, struct store_msg *m, struct err *err)
+{
+	static const uint8_t zeros[8];
+	struct spool_place p;
+	uint64_t at = cc->at + buf_len(&cc->records);
+	size_t len = 0, room;
+
+	spool_place_of(&p, cc->compaction->id, m);
+	if ((m->flags & SPOOL_GONE) == 0 && p.cache_len > 0 &&
+	    p.cache_len <= STORE_CACHE_MAX)
+		len = spool_cache_read(cc->from, &p, cc->area);
+	m->place[2] = len == 0 ? 0 : spool_cache_place(at, len);
+	if (len == 0)
+		return 0;
+	room = (size_t)spool_cache_room(m);
+	len += SPOOL_CACHE_HEAD;
+	buf_put(&cc->records, cc->area, len);
+	buf_put(&cc->records, zeros, room - len);
+	return buf_len(&cc->records) < CACHE_WRITE ? 0 : write_records(cc, err);
+}
+
+static int
+copy_records(struct cache_copy *cc, struct store_msg *slots, uint32_t n,
+    struct err *err)
+{
+	int result = 0;
+
+	for (uint32_t i = 0; result == 0 && i < n; i++)
+		result = copy_record(cc, &slots[i], err);
+	if (result == 0)
+		result = write_records(cc, err);
+	if (result == 0 && fdatasync(cc->to) == -1)
+		result = err_sys(err, "syncing the cache");
+	return result;
+}
+
+/* cache.new; *end is where it ends. */
+static int
+copy_cache(const struct compaction *c, struct store_msg *slots, uint32_t n,
+    uint64_t *end, struct err *err)
+{
+	struct cache_copy cc = { .compaction = c };
+	char path[SPOOL_PATH], fresh[FRESH_ROOM];
+	int result = -1;
+
+	cache_paths(c, path, fresh);
+	cc.from = openat(c->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (cc.from == -1)
+		return err_sys(err, "opening %s", path);
+	cc.to = openat(c->dirfd, fresh,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (cc.to == -1) {
+		close(cc.from);
+		return err_sys(err, "making %s", fresh);
+	}
+	cc.area = xmalloc(SPOOL_CACHE_HEAD + STORE_CACHE_MAX);
+	buf_init(&cc.records,
+	    CACHE_WRITE + SPOOL_CACHE_HEAD + STORE_CACHE_MAX + 8);
+	result = copy_records(&cc, slots, n, err);
+	*end = cc.at;
+	buf_fini(&cc.records);
+	free(cc.area);
+	close(cc.from);
+	close(cc.to);
+	return result;
+}
+
+static int
+name_cache(const struct compaction *c, struct err *err)
+{
+	char path[SPOOL_PATH], fresh[FRESH_ROOM];
+
+	cache_paths(c, path, fresh);
+	if (renameat(c->dirfd, fresh, c->dirfd, path) == -1)
+		return err_sys(err, "renaming %s", fresh);
+	return 0;
+}
+
+/* ---- the index ---- */
 
 /* The slots sorted into the new index and the list of what has gone. */
 struct division {
@@ -91,14 +227,22 @@ write_both(const struct compaction *c, const struct spool_header *old,
 	h.ndead -= d->ngone;
 	h.nexpunged += d->ngone;
 	h.base = c->base;
+	if (c->cache) {
+		h.cache_dead = 0;
+		if (copy_cache(c, slots + 1, d->nkept, &h.cache_end, err) == -1)
+			return -1;
+	}
 	spool_header_seal(&h);
 	memcpy(slots, &h, sizeof h);
 	spool_path(path, c->id, SPOOL_EXPUNGED, 0);
 	if (compact_write(c->dirfd, path, d->gone, d->ngone * sizeof *d->gone,
 	        old->nexpunged * sizeof *d->gone, err) == -1)
 		return -1;
-	return compact_replace(c->dirfd, c->id, slots, (size_t)d->nkept + 1,
-	    err);
+	if (write_fresh(c->dirfd, c->id, slots, (size_t)d->nkept + 1, err) ==
+	        -1 ||
+	    (c->cache && name_cache(c, err) == -1))
+		return -1;
+	return name_fresh(c->dirfd, c->id, err);
 }
 
 int

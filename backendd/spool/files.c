@@ -15,6 +15,7 @@
 
 enum {
 	NAMES_VERSION = 1,
+	BLOCK = 4096, /* of a disk */
 	INDEX_VERSION = 2
 };
 
@@ -308,41 +309,61 @@ spool_names_put(struct buf *b, const struct store_names *names)
 	    hash_crc32c(0, buf_data(b) + start, buf_len(b) - start));
 }
 
+/* What s begins with. */
 static struct store_names *
 names_get(struct slice s)
 {
 	struct store_names *names = NULL;
 	char *keywords[STORE_KEYWORDS];
-	unsigned n = 0, count;
+	unsigned n = 0, count = 0;
 	struct slice meta;
 	struct wire w;
+	size_t len;
 
-	if (s.len < 4)
-		return NULL;
-	wire_init(&w, slice_skip(s, s.len - 4));
-	if (wire_u32(&w) != hash_crc32c(0, s.ptr, s.len - 4))
-		return NULL;
-	wire_init(&w, slice_first(s, s.len - 4));
-	if (wire_u8(&w) != NAMES_VERSION)
-		return NULL;
-	count = wire_u16(&w);
+	wire_init(&w, s);
+	if (wire_u8(&w) == NAMES_VERSION)
+		count = wire_u16(&w);
 	for (; n < count && n < STORE_KEYWORDS && !w.failed; n++) {
 		struct slice k = wire_slice(&w);
 
 		keywords[n] = xstrndup(k.ptr, k.len);
 	}
 	meta = wire_slice(&w);
-	if (n == count && wire_done(&w))
+	len = s.len - w.rest.len;
+	if (wire_u32(&w) == hash_crc32c(0, s.ptr, len) && !w.failed &&
+	    n == count)
 		names = spool_names_new(keywords, n, slice_of(NULL, 0), meta);
 	while (n > 0)
 		free(keywords[--n]);
 	return names;
 }
 
+uint64_t
+spool_names_second(size_t len)
+{
+	return ((uint64_t)len + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+void
+spool_names_put_file(struct buf *b, const struct store_names *names)
+{
+	static const uint8_t zeros[BLOCK];
+	uint64_t second;
+
+	MUST(buf_len(b) == 0);
+	spool_names_put(b, names);
+	second = spool_names_second(buf_len(b));
+	buf_put(b, zeros, second - buf_len(b));
+	spool_names_put(b, names);
+}
+
+/* If the first is damaged, so may be its length. */
 struct store_names *
 spool_names_get(struct slice s)
 {
-	struct store_names *names = names_get(slice_first(s, s.len / 2));
+	struct store_names *names = names_get(s);
 
-	return names != NULL ? names : names_get(slice_skip(s, s.len / 2));
+	for (size_t at = BLOCK; names == NULL && at < s.len; at += BLOCK)
+		names = names_get(slice_skip(s, at));
+	return names;
 }

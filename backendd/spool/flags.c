@@ -138,6 +138,7 @@ flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s, bool hold)
 	mb->next.ndead++;
 	mb->next.size -= m->size;
 	mb->next.dead_octets += spool_frame_room(m->size);
+	mb->cache_dead += spool_cache_room(m);
 	*m = to;
 	flags_put_slot(ch, s, m, offsetof(struct store_msg, added));
 	e->uids[n] = m->uid;

@@ -604,6 +604,7 @@ read_put_cache(struct store_mailbox *store, const struct store_record *r,
 		c->slots[i] =
 		    (uint32_t)(((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1);
 		mb->cache_end += record_room(&r[i]);
+		mb->cache_dead += spool_cache_room(m);
 	}
 	box_hold(mb);
 	jobs_put(mb->sp->env.jobs, caching_run, caching_done, c);

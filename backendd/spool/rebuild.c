@@ -458,9 +458,8 @@ write_names(const struct rebuilding *r, struct err *err)
 	struct buf b;
 	int result;
 
-	buf_init(&b, 1024);
-	spool_names_put(&b, names);
-	spool_names_put(&b, names);
+	buf_init(&b, SPOOL_RECORD_MAX);
+	spool_names_put_file(&b, names);
 	MUST(!buf_failed(&b));
 	result = replace(r, SPOOL_NAMES, buf_data(&b), buf_len(&b), err);
 	buf_fini(&b);

@@ -262,7 +262,7 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 
 /*
  * By rename, so that a reader has the old ones or the new ones; twice, so that
- * one of them survives a bad octet.
+ * one of them survives a bad block.
  */
 static int
 write_names(struct redo *r, struct slice content, struct err *err)
@@ -281,8 +281,8 @@ write_names(struct redo *r, struct slice content, struct err *err)
 		return err_sys(err, "making %s", fresh);
 	result = spool_write(fd, content.ptr, content.len, 0, err);
 	if (result == 0)
-		result =
-		    spool_write(fd, content.ptr, content.len, content.len, err);
+		result = spool_write(fd, content.ptr, content.len,
+		    spool_names_second(content.len), err);
 	close(fd);
 	if (result == -1)
 		return -1;

@@ -20,6 +20,7 @@ enum {
 	CHECKPOINT_RECORDS = 20000,
 	CHECKPOINT_FEW = 32,
 	COMPACT_DEAD = 256,
+	CACHE_MIN = 256 * 1024,
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
 	TRASH_NAME = 80
@@ -153,6 +154,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->checkpoint_records = CHECKPOINT_RECORDS;
 	sp->checkpoint_few = CHECKPOINT_FEW;
 	sp->compact_dead = COMPACT_DEAD;
+	sp->cache_min = CACHE_MIN;
 	sp->reclaim_min = RECLAIM_MIN;
 	sp->reclaim_again = RECLAIM_AGAIN;
 	sp->options = env->options;

@@ -104,7 +104,9 @@ struct spool_header {
 	                         as far as reclaim.c has not looked */
 	int64_t reclaim_after; /* it need not look before; seconds */
 	uint32_t seen_below;   /* UIDs below it have \Seen; 0 is right, too */
-	uint8_t spare[12];
+	uint8_t spare[4];
+	uint64_t cache_dead; /* octets of cache records of no use, about: what
+	                        a crash or a close has lost is not in it */
 };
 
 /*
@@ -139,7 +141,7 @@ struct spool_mailbox {
 	size_t added_room;
 	/* Where octets go next: not taken back when a change fails. */
 	uint32_t data_no;
-	uint64_t data_end, cache_end;
+	uint64_t data_end, cache_end, cache_dead;
 	uint32_t named; /* data files below this: their names are synced */
 	struct epoch epoch;
 	struct opening *opening;         /* NULL: it is open */
@@ -193,7 +195,9 @@ struct spool {
 	uint64_t checkpoint_records; /* so do these: small ones take longer */
 	size_t checkpoint_few;       /* mailboxes, that are synced one by one */
 	uint32_t compact_dead;       /* slots, at least, and a quarter of all */
-	uint64_t reclaim_min;        /* octets in a file, at least */
+	uint64_t cache_min;   /* octets of no use in a cache, at least, and half
+	                       of it */
+	uint64_t reclaim_min; /* octets in a file, at least */
 	int64_t reclaim_again; /* seconds, when there was nothing to gain */
 	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;
@@ -248,8 +252,17 @@ struct store_names *spool_names_new(char *const *keywords, unsigned n,
     struct slice add, struct slice meta);
 void spool_names_put(struct buf *b, const struct store_names *names);
 
-/* Of a file, which has them twice; NULL: both are damaged. */
+/*
+ * Of a file, which has them twice, the second time in a block of the disk of
+ * its own, since damage mostly is of blocks; NULL: both are damaged.
+ */
 struct store_names *spool_names_get(struct slice s);
+
+/* All of such a file, to an empty buffer. */
+void spool_names_put_file(struct buf *b, const struct store_names *names);
+
+/* Where the second is, of so many octets. */
+uint64_t spool_names_second(size_t len);
 
 /* ------------------------------------------------------------- frame.c */
 
@@ -329,6 +342,15 @@ enum {
 };
 void spool_cache_make(uint8_t head[SPOOL_CACHE_HEAD], uint32_t uid,
     struct slice octets);
+
+/* What its record takes in the file; 0: it has none. */
+static inline uint64_t
+spool_cache_room(const struct store_msg *m)
+{
+	uint64_t len = m->place[2] & 0xfffff;
+
+	return len == 0 ? 0 : (SPOOL_CACHE_HEAD + len + 7) & ~(uint64_t)7;
+}
 
 /* Length of the record; 0 if it is not whole.  area has HEAD + cache_len. */
 size_t spool_cache_read(int fd, const struct spool_place *p, uint8_t *area);
@@ -456,6 +478,7 @@ struct compaction {
 	int64_t keys_since; /* seconds */
 	int64_t held_since;
 	uint32_t least; /* slots to go; fewer are not worth it */
+	bool cache;     /* the cache is made anew, too */
 };
 
 /*
@@ -463,6 +486,11 @@ struct compaction {
  * "expunged" then has; in a job, while nobody has the mailbox open.  The new
  * index is synced, its name is not.  1; 0 if it is not worth it; -1.  If not 1
  * the old one is as it was.
+ *
+ * The cache, if it is to, gets the records of messages that are there, and
+ * nothing else.  A crash may leave the new one with the old index, or the other
+ * way about: a record that is not where the index says is not taken for
+ * another, and summaries that are missed are made again.
  */
 int compact_index(const struct compaction *c, const struct spool_header *old,
     int fd, struct err *err) MUST_CHECK;

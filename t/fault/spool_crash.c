@@ -39,6 +39,7 @@ make_eager(struct work *w, uint32_t seed, enum store_crash_phase phase)
 		return;
 	sp->compact_dead = 2;
 	sp->reclaim_min = 1;
+	sp->cache_min = 1;
 	sp->reclaim_again = 0;
 	if (phase == STORE_CRASH_FAILS)
 		return;

@@ -182,6 +182,7 @@ make_eager(struct spool *sp)
 {
 	sp->compact_dead = 2;
 	sp->reclaim_min = 1;
+	sp->cache_min = 1;
 	sp->reclaim_again = 0;
 }
 

@@ -340,6 +340,7 @@ make_box(const char *id)
 static void
 test_gone_files(void)
 {
+	uint64_t lost;
 	static const struct {
 		enum spool_file file;
 		const char *name;
@@ -366,11 +367,25 @@ test_gone_files(void)
 			    files[i].name);
 		store_close(&mb);
 	}
+	lost = store_counts(rig.store)->names_lost;
 	make_box("names");
 	spool_flip(dir, "names", SPOOL_NAMES, 3);
 	mb = rig_open(&rig, "names");
 	ok(mb != NULL && slice_is(store_meta(mb), "its meta"),
 	    "names are there twice");
+	store_close(&mb);
+	for (off_t at = 0; at < 4096; at++)
+		spool_flip(dir, "names", SPOOL_NAMES, at);
+	mb = rig_open(&rig, "names");
+	ok(mb != NULL && slice_is(store_meta(mb), "its meta") &&
+	        store_counts(rig.store)->names_lost == lost,
+	    "in two blocks of the disk");
+	store_close(&mb);
+	spool_flip(dir, "names", SPOOL_NAMES, 4096 + 3);
+	mb = rig_open(&rig, "names");
+	ok(mb != NULL && is_whole(mb) &&
+	        store_counts(rig.store)->names_lost == lost + 1,
+	    "and if both are damaged that is told");
 	store_close(&mb);
 }
 
@@ -490,6 +505,164 @@ test_full(void)
 	store_close(&mb);
 }
 
+/* ---- the cache ---- */
+
+enum {
+	SUMMARY = 2000, /* octets of one */
+	SUMMARIES = 40
+};
+
+static struct slice
+summary_of(uint32_t uid, uint8_t version, uint8_t room[SUMMARY])
+{
+	memset(room, (int)(uid + version), SUMMARY);
+	return slice_of(room, SUMMARY - uid % 8);
+}
+
+static void
+put_summaries(struct store_mailbox *mb, uint8_t version)
+{
+	static uint8_t room[SUMMARIES][SUMMARY];
+	struct store_record r[SUMMARIES];
+
+	for (uint32_t i = 0; i < SUMMARIES; i++)
+		r[i] = (struct store_record){ i + 1,
+			summary_of(i + 1, version, room[i]) };
+	rig_ask(&rig);
+	store_put_cache(mb, r, SUMMARIES, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+}
+
+/* How many summaries are there, and as they were put. */
+static unsigned
+count_summaries(struct store_mailbox *mb, uint8_t version)
+{
+	struct store_part p = { .what = STORE_CACHE };
+	uint8_t room[SUMMARY];
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < store_numbers(mb)->exists; i++) {
+		p.uid = store_at(mb, i)->uid;
+		n += slice_equal(rig_read(&rig, mb, &p),
+		    summary_of(p.uid, version, room));
+	}
+	return n;
+}
+
+static struct store_mailbox *
+new_box(const char *id)
+{
+	struct store_mailbox *mb;
+
+	rig_create(&rig, id, "");
+	mb = rig_open(&rig, id);
+	fill(mb, SUMMARIES);
+	return mb;
+}
+
+static uint64_t
+cache_octets(const char *id)
+{
+	char path[SPOOL_PATH];
+	struct stat st;
+
+	spool_path(path, id, SPOOL_CACHE, 0);
+	return fstatat(sp()->dirfd, path, &st, 0) == 0 ? (uint64_t)st.st_size
+	                                               : 0;
+}
+
+static void
+flag(struct store_mailbox *mb, uint32_t uid)
+{
+	struct store_change c = { .uid = uid, .set = STORE_FLAGGED };
+
+	MUST(rig_change(&rig, mb, &c, 1) == NULL);
+}
+
+/* Summaries that were put anew, and those of messages that have gone. */
+static void
+test_cache(void)
+{
+	const uint64_t all = SUMMARIES * SUMMARY;
+	struct store_mailbox *mb = new_box("cache");
+
+	sp()->cache_min = 1000;
+	put_summaries(mb, 1);
+	flag(mb, 1);
+	store_close(&mb);
+	mb = rig_open(&rig, "cache");
+	ok(cache_octets("cache") >= all && count_summaries(mb, 1) == SUMMARIES,
+	    "%u summaries", SUMMARIES);
+	put_summaries(mb, 2);
+	put_summaries(mb, 3);
+	ok(cache_octets("cache") > 2 * all, "made anew, twice");
+	flag(mb, 2);
+	store_close(&mb);
+	mb = rig_open(&rig, "cache");
+	ok(cache_octets("cache") <= all + SUMMARIES * 32,
+	    "when it is opened only the last are kept");
+	ok(count_summaries(mb, 3) == SUMMARIES && is_right(mb, SUMMARIES),
+	    "and all of those");
+	expunge(mb, 1, 30, 1);
+	store_close(&mb);
+	mb = rig_open(&rig, "cache");
+	ok(cache_octets("cache") <= all / 4 + SUMMARIES * 32,
+	    "those of messages that have gone are not");
+	ok(count_summaries(mb, 3) == 10, "the others are");
+	store_close(&mb);
+}
+
+/* What is put after the last change is not written over. */
+static void
+test_cache_end(void)
+{
+	struct store_mailbox *mb = new_box("cache-end");
+	struct store_record r = { 2, slice_str("one more") };
+
+	put_summaries(mb, 1);
+	store_close(&mb);
+	mb = rig_open(&rig, "cache-end");
+	rig_ask(&rig);
+	store_put_cache(mb, &r, 1, rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+	ok(count_summaries(mb, 1) == SUMMARIES - 1,
+	    "summaries are put behind those that are there");
+	store_close(&mb);
+}
+
+/* An index and a cache that a crash has left, of which one is new. */
+static void
+test_cache_torn(void)
+{
+	char path[SPOOL_PATH], keep[SPOOL_PATH + 8];
+	struct store_mailbox *mb = new_box("torn");
+	bool right = true;
+
+	put_summaries(mb, 1);
+	put_summaries(mb, 2);
+	flag(mb, 1);
+	spool_path(path, "torn", SPOOL_CACHE, 0);
+	snprintf(keep, sizeof keep, "%s.old", path);
+	MUST(linkat(sp()->dirfd, path, sp()->dirfd, keep, 0) == 0);
+	store_close(&mb);
+	mb = rig_open(&rig, "torn");
+	MUST(count_summaries(mb, 2) == SUMMARIES);
+	MUST(renameat(sp()->dirfd, keep, sp()->dirfd, path) == 0);
+	for (uint32_t uid = 1; uid <= SUMMARIES; uid++) {
+		struct store_part p = { .uid = uid, .what = STORE_CACHE };
+		struct slice s = rig_read(&rig, mb, &p);
+		uint8_t room[SUMMARY];
+
+		right = right && (s.len == 0 ||
+		                     slice_equal(s, summary_of(uid, 1, room)) ||
+		                     slice_equal(s, summary_of(uid, 2, room)));
+	}
+	ok(right, "no record is taken for another");
+	put_summaries(mb, 3);
+	ok(count_summaries(mb, 3) == SUMMARIES, "and all can be made again");
+	store_close(&mb);
+}
+
 int
 main(void)
 {
@@ -503,6 +676,9 @@ main(void)
 	test_gone_data();
 	test_reclaim_damaged();
 	test_lost_pages();
+	test_cache();
+	test_cache_end();
+	test_cache_torn();
 	test_full();
 	rig_stop(&rig);
 	tempdir_remove(dir);
