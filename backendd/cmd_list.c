@@ -25,9 +25,10 @@
 enum {
 	LINE_ROOM = 8 * 1024,
 	TURN_ROOM = 64 * 1024,
-	BATCH = 256,           /* names looked up at a time */
-	SLICE = 250,           /* records seen in a turn */
-	LOOKS = 4,             /* at a list that changes */
+	ANNOTATIONS_ROOM = 4 * 1024, /* full: the next response begins */
+	BATCH = 256,                 /* names looked up at a time */
+	SLICE = 250,                 /* records seen in a turn */
+	LOOKS = 4,                   /* at a list that changes */
 	LOOK_AGAIN_MAX = 5000, /* records that are no trouble to see again */
 	RETURN_MORE = LISTING_RETURN_STATUS | LISTING_RETURN_MYRIGHTS |
 	              LISTING_RETURN_METADATA
@@ -232,28 +233,42 @@ put_line(struct list *l, const struct line *line)
 	           l->status_items, status_done, l);
 }
 
+/* Of the entries that are due as many as one response has. */
+static size_t
+next_annotations(struct list *l, struct metadata_item items[METADATA_ITEMS_MAX],
+    size_t *octets)
+{
+	const struct known *k = l->annotated->known;
+	struct listed m = { k->name, &k->rec, k->rights };
+	size_t n = 0, left = l->nentries - l->entry;
+
+	for (*octets = 0; n < left && *octets < ANNOTATIONS_ROOM; n++) {
+		listed_metadata(l->ss, &m, l->entries[l->entry + n],
+		    session_cmd(l->ss)->arena, &items[n]);
+		*octets += items[n].entry.len + items[n].value.len;
+	}
+	return n;
+}
+
 /* RFC 9590: all entries, NIL too.  False: there is no room for the next. */
 static bool
 put_annotations(struct list *l)
 {
-	const struct line *line = l->annotated;
-	struct listed m = { line->known->name, &line->known->rec,
-		line->known->rights };
+	struct metadata_item items[METADATA_ITEMS_MAX];
 
-	for (; l->entry < l->nentries; l->entry++) {
-		struct metadata_item item;
+	while (l->entry < l->nentries) {
+		size_t octets, n = next_annotations(l, items, &octets);
 		struct write w;
 
-		listed_metadata(l->ss, &m, l->entries[l->entry],
-		    session_cmd(l->ss)->arena, &item);
-		if (session_room(l->ss) < LINE_ROOM + item.value.len) {
+		if (session_room(l->ss) < LINE_ROOM + octets) {
 			session_flush(l->ss);
-			session_wait_room(l->ss, LINE_ROOM + item.value.len,
-			    list_go_on, l);
+			session_wait_room(l->ss, LINE_ROOM + octets, list_go_on,
+			    l);
 			return false;
 		}
 		session_write(l->ss, &w);
-		metadata_write(&w, line->item.external, item.entry, item.value);
+		metadata_write(&w, l->annotated->item.external, items, n);
+		l->entry += n;
 	}
 	l->annotated = NULL;
 	return true;

@@ -220,8 +220,7 @@ put_results(struct session *ss, void *arg)
 		if (freespace_is(item->entry))
 			freespace_write(&w, item->entry, item->value);
 		else
-			metadata_write(&w, g->get.mailbox, item->entry,
-			    item->value);
+			metadata_write(&w, g->get.mailbox, item, 1);
 	}
 	session_done(ss, SESSION_OK,
 	    g->longest == 0 ? NULL

@@ -258,14 +258,18 @@ put_value(struct write *w, struct slice value)
 }
 
 void
-metadata_write(struct write *w, struct slice mailbox, struct slice entry,
-    struct slice value)
+metadata_write(struct write *w, struct slice mailbox,
+    const struct metadata_item *items, size_t n)
 {
 	put_head(w, mailbox);
 	write_open(w);
-	write_astring(w, entry);
-	write_sp(w);
-	put_value(w, value);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			write_sp(w);
+		write_astring(w, items[i].entry);
+		write_sp(w);
+		put_value(w, items[i].value);
+	}
 	write_close(w);
 	write_end(w);
 }

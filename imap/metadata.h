@@ -69,9 +69,9 @@ bool metadata_is_private(struct slice entry);
 bool metadata_matches(struct slice name, struct slice entry,
     enum metadata_depth depth);
 
-/* * METADATA mailbox (entry value); value.ptr NULL: NIL. */
-void metadata_write(struct write *w, struct slice mailbox, struct slice entry,
-    struct slice value);
+/* * METADATA mailbox (entry value entry value); value.ptr NULL: NIL. */
+void metadata_write(struct write *w, struct slice mailbox,
+    const struct metadata_item *items, size_t n);
 
 /* * METADATA mailbox entry: it has changed. */
 void metadata_write_change(struct write *w, struct slice mailbox,

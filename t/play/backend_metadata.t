@@ -272,7 +272,18 @@ def test_list(c, d):
     r = c.said('LIST "" * RETURN (STATUS (MESSAGES) METADATA (%s %s) '
                'MYRIGHTS CHILDREN SPECIAL-USE)' % (VENDOR, OURS))
     n = len([x for x in r if x.startswith("* LIST")])
-    ok(len(r) == 5 * n, "all at once")
+    ok(len(r) == 4 * n, "all at once")
+    c.must('SETMETADATA MyDrafts (%s "x")' % OURS)
+    ok(c.said('LIST "" MyDrafts RETURN (METADATA (%s %s %s))' %
+              (VENDOR, MINE, OURS))[1:] ==
+       ['* METADATA MyDrafts (%s "#b71c1c" %s NIL %s "x")' %
+        (VENDOR, MINE, OURS)], "the entries of a mailbox together")
+    long = "y" * 5000
+    c.must("SETMETADATA MyDrafts (%s {5000+}\r\n%s)" % (MINE, long))
+    ok([len(x) > 5000 for x in c.said(
+        'LIST "" MyDrafts RETURN (METADATA (%s %s %s))' %
+        (VENDOR, MINE, OURS))] == [False, True, False],
+       "but for those that are long")
 
 
 def test_overquota(b, admin, c):

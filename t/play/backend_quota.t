@@ -48,6 +48,12 @@ def test_commands(b, admin, c):
     has(admin.must("SETQUOTA user/fred (STORAGE 100)"),
         r"^\* QUOTA user/fred \(STORAGE 0 100\)$",
         "what is not named is not limited any more")
+    r = admin.must("SETQUOTA user/fred ()")
+    has(r, r"^\* QUOTA user/fred \(\)$", "a root may be without limits")
+    has(admin.must("GETQUOTA user/fred"), r"^\* QUOTA user/fred \(\)$",
+        "and is a root")
+    has(root_of(c, "INBOX"), r"^\* QUOTAROOT INBOX INBOX$", "of its mailboxes")
+    admin.must("SETQUOTA user/fred (STORAGE 100)")
     for bad in ("SETQUOTA user/fred STORAGE 1", "SETQUOTA user/fred (NONE 1)",
                 "SETQUOTA user/fred (STORAGE)", "SETQUOTA user/fred",
                 "SETQUOTA user/fred (STORAGE 1 STORAGE 2)", "GETQUOTA",

@@ -164,19 +164,22 @@ test_write(void)
 	static const char want[] =
 	    "* METADATA \"\" (/shared/comment \"Shared comment\")\r\n"
 	    "* METADATA INBOX (/private/comment NIL)\r\n"
-	    "* METADATA \"a b\" (/private/c ~{1}\r\n\0)\r\n"
+	    "* METADATA \"a b\" (/private/comment NIL "
+	    "/private/c ~{1}\r\n\0)\r\n"
 	    "* METADATA INBOX /shared/comment\r\n";
+	const struct metadata_item items[] = {
+		{ slice_str("/shared/comment"), slice_str("Shared comment") },
+		{ slice_str("/private/comment"), slice_of(NULL, 0) },
+		{ slice_str("/private/c"), slice_of("\0", 1) },
+	};
 	struct buf b;
 	struct write w;
 
 	buf_init(&b, 4096);
 	write_init(&w, &b, WRITE_SERVER);
-	metadata_write(&w, slice_str(""), slice_str("/shared/comment"),
-	    slice_str("Shared comment"));
-	metadata_write(&w, slice_str("INBOX"), slice_str("/private/comment"),
-	    slice_of(NULL, 0));
-	metadata_write(&w, slice_str("a b"), slice_str("/private/c"),
-	    slice_of("\0", 1));
+	metadata_write(&w, slice_str(""), &items[0], 1);
+	metadata_write(&w, slice_str("INBOX"), &items[1], 1);
+	metadata_write(&w, slice_str("a b"), &items[1], 2);
 	metadata_write_change(&w, slice_str("INBOX"),
 	    slice_str("/shared/comment"));
 	ok(slice_equal(buf_slice(&b), slice_of(want, sizeof(want) - 1)),
