@@ -35,7 +35,7 @@ struct message {
 	size_t nparts;
 	bool binary; /* a literal8 is in it: it may have NULs */
 	bool seen_by_him;
-	struct letter *letter;
+	struct letter *letter; /* NULL: to be made */
 };
 
 struct append_run {
@@ -44,6 +44,8 @@ struct append_run {
 	struct message *messages; /* n of each */
 	struct mailbox_append *items;
 	size_t n, room, made;
+	struct letter_order *orders; /* of letters made side by side */
+	size_t norders;
 	size_t literals; /* parsed, of cmd->blobs */
 	bool empty;      /* a literal of no octets: it cancels all */
 	bool utf8;       /* UTF8 (...) */
@@ -60,7 +62,7 @@ struct append_run {
 static void
 finish(struct append_run *ap)
 {
-	for (size_t i = 0; i < ap->made; i++)
+	for (size_t i = 0; i < ap->n; i++)
 		letter_free(&ap->messages[i].letter);
 	seen_close(&ap->seen);
 	mailbox_release(&ap->source);
@@ -165,21 +167,35 @@ on_stored(void *arg, const char *why)
 static void next_letter(struct append_run *ap);
 
 static void
-take_letter(struct append_run *ap, struct letter *l)
+keep_letter(struct append_run *ap, struct letter *l)
 {
 	ap->messages[ap->made].letter = l;
 	ap->items[ap->made].letter = l;
 	ap->made++;
-	next_letter(ap);
 }
 
 static void
 on_binary(void *arg, struct letter *l, const char *why)
 {
-	if (l == NULL)
-		refuse(arg, "UNKNOWN-CTE", why);
-	else
-		take_letter(arg, l);
+	struct append_run *ap = arg;
+
+	if (l == NULL) {
+		refuse(ap, "UNKNOWN-CTE", why);
+		return;
+	}
+	keep_letter(ap, l);
+	next_letter(ap);
+}
+
+static void
+take_binary(struct append_run *ap, struct letter *l)
+{
+	if (ap->messages[ap->made].binary) {
+		letter_binary(session_server(ap->ss), l, on_binary, ap);
+	} else {
+		letter_free(&l);
+		refuse(ap, NULL, "There is a NUL in the message");
+	}
 }
 
 static void
@@ -187,14 +203,8 @@ on_letter(void *arg, struct letter *l)
 {
 	struct append_run *ap = arg;
 
-	if (!letter_has_nul(l)) {
-		take_letter(ap, l);
-	} else if (ap->messages[ap->made].binary) {
-		letter_binary(session_server(ap->ss), l, on_binary, ap);
-	} else {
-		letter_free(&l);
-		refuse(ap, NULL, "There is a NUL in the message");
-	}
+	ap->messages[ap->made].letter = l;
+	next_letter(ap);
 }
 
 static void
@@ -261,21 +271,67 @@ ask_quota(struct append_run *ap)
 	quota_admit(ap->ss, ap->t->name, &need, store, ap);
 }
 
+/* The blob of one that is a literal as it is. */
+static struct blob *
+take_blob(struct append_run *ap, const struct message *m)
+{
+	struct blob *b = ap->cmd->blobs[m->literal];
+
+	ap->cmd->blobs[m->literal] = NULL;
+	return b;
+}
+
 static void
 next_letter(struct append_run *ap)
 {
 	struct message *m = &ap->messages[ap->made];
-	struct blob *b;
+	struct letter *l;
 
+	while (ap->made < ap->n && m->letter != NULL &&
+	       !letter_has_nul(m->letter)) {
+		keep_letter(ap, m->letter);
+		m++;
+	}
 	if (ap->made == ap->n) {
 		ask_quota(ap);
+	} else if (m->letter != NULL) {
+		l = m->letter;
+		m->letter = NULL;
+		take_binary(ap, l);
 	} else if (m->parts != NULL) {
 		catenate(ap->ss, m->parts, m->nparts, on_catenated, ap);
 	} else {
-		b = ap->cmd->blobs[m->literal];
-		ap->cmd->blobs[m->literal] = NULL;
-		make_letter(ap, b);
+		make_letter(ap, take_blob(ap, m));
 	}
+}
+
+static void
+on_letters(void *arg)
+{
+	struct append_run *ap = arg;
+	size_t n = 0;
+
+	for (size_t i = 0; n < ap->norders; i++)
+		if (ap->messages[i].parts == NULL)
+			ap->messages[i].letter = ap->orders[n++].letter;
+	next_letter(ap);
+}
+
+/* CATENATE's parts have to be read first, one message after another. */
+static void
+make_letters(struct append_run *ap)
+{
+	struct backendd *bd = session_server(ap->ss);
+
+	ap->orders = arena_array(ap->cmd->arena, ap->n, sizeof(*ap->orders));
+	for (size_t i = 0; i < ap->n; i++)
+		if (ap->messages[i].parts == NULL)
+			ap->orders[ap->norders++].blob =
+			    take_blob(ap, &ap->messages[i]);
+	if (ap->norders > 0)
+		letters_make(bd->jobs, ap->orders, ap->norders, on_letters, ap);
+	else
+		next_letter(ap);
 }
 
 /* Flags that he may not set there are left out (RFC 4314 4). */
@@ -303,7 +359,10 @@ on_open(void *arg, struct target *t)
 		if (!(t->rights & ACL_WRITE))
 			ap->items[i].nkeywords = 0;
 	}
-	next_letter(ap);
+	if (ap->n > 1)
+		make_letters(ap);
+	else
+		next_letter(ap);
 }
 
 void

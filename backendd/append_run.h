@@ -1,6 +1,6 @@
 /*
- * append_run: the messages of an APPEND or REPLACE: parsed, made letters one
- * after another, and then all put into the mailbox in one change, or none.
+ * append_run: the messages of an APPEND or REPLACE: parsed, made letters, and
+ * then all put into the mailbox in one change, or none.
  *
  *	ap = append_parse(ss, most);
  *	if (ap != NULL)

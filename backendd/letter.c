@@ -14,7 +14,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	LETTER_HERE_MAX = 16 * 1024 /* cheaper to look at than a job */
+	LETTER_HERE_MAX = 16 * 1024, /* cheaper to look at than a job */
+	SHARE = 32                   /* letters that one job looks at */
 };
 
 struct letter {
@@ -57,14 +58,22 @@ looked(void *arg)
 	l->cb(l->arg, l);
 }
 
-void
-letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
-    letter_cb *cb, void *arg)
+static struct letter *
+letter_new(struct blob *blob)
 {
 	struct letter *l = xcalloc(1, sizeof(*l));
 
 	l->blob = blob;
 	l->octets = blob_slice(blob);
+	return l;
+}
+
+void
+letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
+    letter_cb *cb, void *arg)
+{
+	struct letter *l = letter_new(blob);
+
 	l->cb = cb;
 	l->arg = arg;
 	if (blob_in_memory(blob) && l->octets.len <= LETTER_HERE_MAX) {
@@ -73,6 +82,63 @@ letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
 		task_want(l->task);
 	} else {
 		jobs_put(jobs, look, looked, l);
+	}
+}
+
+/* Letters that are made together, and the job of some of them. */
+struct letters {
+	size_t shares; /* that are not done */
+	letters_cb *cb;
+	void *arg;
+};
+
+struct share {
+	struct letters *all;
+	struct letter_order *orders;
+	size_t n;
+};
+
+static void
+look_share(void *arg)
+{
+	struct share *s = arg;
+
+	for (size_t i = 0; i < s->n; i++)
+		look(s->orders[i].letter);
+}
+
+static void
+looked_share(void *arg)
+{
+	struct share *s = arg;
+	struct letters *all = s->all;
+
+	free(s);
+	if (--all->shares > 0)
+		return;
+	all->cb(all->arg);
+	free(all);
+}
+
+void
+letters_make(struct jobs *jobs, struct letter_order *orders, size_t n,
+    letters_cb *cb, void *arg)
+{
+	struct letters *all = xcalloc(1, sizeof(*all));
+
+	MUST(n > 0);
+	all->cb = cb;
+	all->arg = arg;
+	for (size_t i = 0; i < n; i++)
+		orders[i].letter = letter_new(orders[i].blob);
+	for (size_t i = 0; i < n; i += SHARE) {
+		struct share *s = xcalloc(1, sizeof(*s));
+
+		s->all = all;
+		s->orders = orders + i;
+		s->n = n - i < SHARE ? n - i : SHARE;
+		all->shares++;
+		jobs_put(jobs, look_share, looked_share, s);
 	}
 }
 

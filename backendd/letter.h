@@ -11,6 +11,7 @@
 #define BACKENDD_LETTER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/slice.h"
@@ -29,6 +30,19 @@ typedef void letter_cb(void *arg, struct letter *l);
  */
 void letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
     letter_cb *cb, void *arg);
+
+struct letter_order {
+	struct blob *blob;     /* ended; becomes the letter's */
+	struct letter *letter; /* set when cb is called; the caller's to free */
+};
+typedef void letters_cb(void *arg);
+
+/*
+ * Many at once, looked at side by side in jobs; at least one.  Borrows the
+ * orders until cb, which is never called from inside; takes their blobs.
+ */
+void letters_make(struct jobs *jobs, struct letter_order *orders, size_t n,
+    letters_cb *cb, void *arg);
 
 /* Frees the blob too; NULL is fine. */
 void letter_free(struct letter **lp);
