@@ -241,6 +241,7 @@ box_free(struct spool_mailbox *mb)
 {
 	map_remove(&mb->sp->open, slice_str(mb->store.id));
 	MUST(mb->draft == NULL && mb->added == NULL);
+	redo_close_files(mb);
 	if (mb->untold)
 		TAILQ_REMOVE(&mb->sp->hurt, mb, hurt);
 	if (mb->wanted)

@@ -99,58 +99,115 @@ redo_trash_box(char path[SPOOL_PATH], const char *id)
 	snprintf(path, SPOOL_PATH, "trash/%s", id);
 }
 
-enum {
-	REDO_FILES = SPOOL_CACHE + 1 /* that a record may write to */
-};
-
-/* A record being applied: one file of each kind is open at a time. */
+/* A record being applied. */
 struct redo {
 	struct spool *sp;
 	uint64_t number;
 	bool replay;
 	char id[STORE_ID_MAX + 1];
-	struct look *look; /* replay; else NULL */
-	bool missing;      /* the mailbox is not there (any more) */
+	struct look *look;        /* replay; else NULL */
+	struct spool_mailbox *mb; /* if it is open; else NULL */
+	struct dirty *dirty;      /* NULL: not looked up yet */
+	bool missing;             /* the mailbox is not there (any more) */
 	bool newer; /* replay: its index has this record's slots already */
-	struct {
-		int fd; /* -1: none */
-		uint32_t no;
-	} open[REDO_FILES]; /* by enum spool_file */
+	struct spool_files files; /* one of each kind is open at a time */
 };
 
 static void
-redo_close(struct redo *r)
+close_files(struct spool_files *f)
 {
-	for (unsigned i = 0; i < REDO_FILES; i++) {
-		if (r->open[i].fd != -1)
-			close(r->open[i].fd);
-		r->open[i].fd = -1;
+	for (unsigned i = 0; i < SPOOL_FILES; i++) {
+		if (f->open[i].fd != -1)
+			close(f->open[i].fd);
+		f->open[i].fd = -1;
 	}
+}
+
+static const struct spool_files no_files = { .open = { { .fd = -1 },
+	                                         { .fd = -1 }, { .fd = -1 } } };
+
+void
+redo_close_files(struct spool_mailbox *mb)
+{
+	struct spool *sp = mb->sp;
+
+	if (!mb->filed)
+		return;
+	close_files(&mb->files);
+	mb->filed = false;
+	TAILQ_REMOVE(&sp->filed, mb, file);
+	sp->nfiled--;
+}
+
+/* Those of a mailbox that is open are kept, for the next record. */
+static void
+take_files(struct redo *r)
+{
+	struct spool_mailbox *mb = map_find(&r->sp->open, slice_str(r->id));
+
+	r->mb = mb != NULL && mb->map != NULL ? mb : NULL;
+	r->files = no_files;
+	if (r->mb == NULL || !mb->filed)
+		return;
+	r->files = mb->files;
+	mb->filed = false;
+	TAILQ_REMOVE(&r->sp->filed, mb, file);
+	r->sp->nfiled--;
+}
+
+static void
+give_files(struct redo *r)
+{
+	struct spool *sp = r->sp;
+
+	if (r->mb == NULL || sp->files_max < SPOOL_FILES) {
+		close_files(&r->files);
+		return;
+	}
+	while ((sp->nfiled + 1) * SPOOL_FILES > sp->files_max)
+		redo_close_files(TAILQ_FIRST(&sp->filed));
+	r->mb->files = r->files;
+	r->mb->filed = true;
+	TAILQ_INSERT_TAIL(&sp->filed, r->mb, file);
+	sp->nfiled++;
+	r->files = no_files;
+	r->mb = NULL;
 }
 
 /* Its descriptor, r's to close; or -1 and *err. */
 static int
-redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
+open_file(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 {
-	int flags = O_RDWR | O_CLOEXEC, fd = r->open[file].fd;
+	int flags = O_RDWR | O_CLOEXEC, fd;
 	char path[SPOOL_PATH];
-	struct dirty *d;
 
-	if (fd != -1 && r->open[file].no == no)
-		return fd;
-	if (fd != -1)
-		close(fd);
-	d = dirty_mark(r->sp, r->id);
 	spool_path(path, r->id, file, no);
 	fd = openat(r->sp->dirfd, path, flags);
 	if (fd == -1 && errno == ENOENT) {
-		d->dirs = true;
+		r->dirty->dirs = true;
 		fd = openat(r->sp->dirfd, path, flags | O_CREAT, 0600);
 	}
-	r->open[file].fd = fd;
-	r->open[file].no = no;
 	if (fd == -1)
 		return err_sys(err, "opening %s", path);
+	return fd;
+}
+
+static int
+redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
+{
+	int *fd = &r->files.open[file].fd;
+	struct dirty *d;
+
+	if (r->dirty == NULL)
+		r->dirty = dirty_mark(r->sp, r->id);
+	if (*fd != -1 && r->files.open[file].no != no) {
+		close(*fd);
+		*fd = -1;
+	}
+	if (*fd == -1)
+		*fd = open_file(r, file, no, err);
+	r->files.open[file].no = no;
+	d = r->dirty;
 	d->index |= file == SPOOL_INDEX;
 	d->cache |= file == SPOOL_CACHE;
 	if (file == SPOOL_DATA) {
@@ -159,7 +216,7 @@ redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 		if (no > d->data_high)
 			d->data_high = no;
 	}
-	return fd;
+	return *fd;
 }
 
 /* What the disk has of a mailbox, at a replay; looked up once. */
@@ -233,11 +290,13 @@ part_mailbox(struct redo *r, struct wire *w, struct err *err)
 {
 	struct slice id = wire_slice(w);
 
-	redo_close(r);
+	give_files(r);
 	if (w->failed || id.len == 0 || id.len > STORE_ID_MAX)
 		return err_set(err, "no mailbox");
 	memcpy(r->id, id.ptr, id.len);
 	r->id[id.len] = '\0';
+	r->dirty = NULL;
+	take_files(r);
 	if (r->replay)
 		look(r);
 	return 0;
@@ -317,6 +376,7 @@ part_create(struct redo *r, struct wire *w, struct err *err)
 	if (w->failed || header.len != SPOOL_SLOT)
 		return err_set(err, "bad mailbox");
 	set_missing(r, false);
+	close_files(&r->files); /* of one of this name that is gone */
 	if (spool_make_dirs(r->sp->dirfd, r->id, err) == -1 ||
 	    write_names(r, content, err) == -1)
 		return -1;
@@ -342,7 +402,7 @@ part_drop(struct redo *r, struct wire *w, struct err *err)
 	char path[SPOOL_PATH], trash[SPOOL_PATH];
 	uint32_t no = wire_u32(w);
 
-	redo_close(r);
+	close_files(&r->files);
 	if (w->failed)
 		return err_set(err, "bad drop");
 	spool_path(path, r->id, SPOOL_DATA, no);
@@ -357,7 +417,7 @@ part_destroy(struct redo *r, struct err *err)
 	char path[SPOOL_PATH], trash[SPOOL_PATH];
 	struct dirty *d = dirty_mark(r->sp, r->id);
 
-	redo_close(r);
+	close_files(&r->files);
 	spool_dir_path(path, r->id);
 	redo_trash_box(trash, r->id);
 	if (to_trash(r, path, trash, err) == -1)
@@ -400,7 +460,7 @@ redo_run(struct redo *r, struct slice record, struct err *err)
 	wire_init(&w, record);
 	while (result == 0 && w.rest.len > 0)
 		result = redo_part(r, &w, err);
-	redo_close(r);
+	give_files(r);
 	return result;
 }
 
@@ -408,9 +468,7 @@ int
 redo_apply(struct spool *sp, uint64_t number, struct slice record,
     struct err *err)
 {
-	struct redo r = { .sp = sp,
-		.number = number,
-		.open = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
+	struct redo r = { .sp = sp, .number = number, .files = no_files };
 
 	return redo_run(&r, record, err);
 }
@@ -422,7 +480,7 @@ redo_replay(struct spool *sp, uint64_t number, struct slice record,
 	struct redo r = { .sp = sp,
 		.number = number,
 		.replay = true,
-		.open = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
+		.files = no_files };
 
 	if (redo_run(&r, record, err) == -1)
 		return err_add(err, "redo record %llu",

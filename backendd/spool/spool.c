@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ enum {
 	CACHE_MIN = 256 * 1024,
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
+	FILES_MAX = 4096, /* descriptors kept for the next change */
 	TRASH_NAME = 80
 };
 
@@ -139,6 +141,18 @@ spool_free(struct spool *sp)
 	free(sp);
 }
 
+/* Most of what the process may have is for those who connect. */
+static size_t
+files_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return 0;
+	return limit.rlim_cur / 4 < FILES_MAX ? (size_t)limit.rlim_cur / 4
+	                                      : FILES_MAX;
+}
+
 static int
 spool_start(struct store **stp, const struct store_env *env, const char *dir,
     struct err *err)
@@ -164,6 +178,8 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	map_init(&sp->looks);
 	TAILQ_INIT(&sp->hurt);
 	TAILQ_INIT(&sp->want);
+	TAILQ_INIT(&sp->filed);
+	sp->files_max = files_max();
 	TAILQ_INIT(&sp->held_up);
 	TAILQ_INIT(&sp->waiting);
 	TAILQ_INIT(&sp->refused);

@@ -85,6 +85,18 @@ enum spool_file {
 	SPOOL_NONE
 };
 
+enum {
+	SPOOL_FILES = SPOOL_CACHE + 1 /* that a record may write to */
+};
+
+/* Descriptors, by enum spool_file; -1: it is not open. */
+struct spool_files {
+	struct {
+		int fd;
+		uint32_t no;
+	} open[SPOOL_FILES];
+};
+
 /* The first slot of an index. */
 struct spool_header {
 	uint32_t crc;
@@ -147,7 +159,10 @@ struct spool_mailbox {
 	struct opening *opening;         /* NULL: it is open */
 	TAILQ_ENTRY(spool_mailbox) hurt; /* if damaged, until that is told */
 	TAILQ_ENTRY(spool_mailbox) want; /* if it waits to be reclaimed */
-	unsigned pins;                   /* the spool's own work on it */
+	TAILQ_ENTRY(spool_mailbox) file; /* if filed: in spool.filed */
+	struct spool_files files;
+	bool filed;       /* files are open, for redo.c */
+	unsigned pins;    /* the spool's own work on it */
 	bool untold;      /* that it is damaged: see box_damaged() */
 	bool reported;    /* ...and it has been logged and counted */
 	uint8_t *checked; /* a bit for each page of map: its slots were good */
@@ -175,8 +190,10 @@ struct spool {
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
 	struct map looks; /* at a replay: ID to struct look */
 	struct map ill;   /* IDs of what is to be rebuilt when it is opened */
-	struct boxlist hurt; /* damaged, and its user does not know */
-	struct boxlist want; /* to be reclaimed */
+	struct boxlist hurt;      /* damaged, and its user does not know */
+	struct boxlist want;      /* to be reclaimed */
+	struct boxlist filed;     /* have open files; the latest used last */
+	size_t nfiled, files_max; /* descriptors for that, at most */
 	struct guard_owner guard;
 	struct openinglist held_up; /* until a checkpoint is over */
 	struct reclaim *reclaim;
@@ -377,6 +394,9 @@ void redo_destroy(struct buf *b);
  */
 int redo_apply(struct spool *sp, uint64_t number, struct slice record,
     struct err *err) MUST_CHECK;
+
+/* Files that mb keeps open for the next record. */
+void redo_close_files(struct spool_mailbox *mb);
 
 /* What a replay has remembered goes. */
 void redo_forget(struct spool *sp);
