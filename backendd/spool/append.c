@@ -234,32 +234,26 @@ is_taken(struct spool_mailbox *mb, const uint8_t key[16], int64_t now)
 	return false;
 }
 
-static void
-put_octets(struct change *ch, struct spool_mailbox *mb, struct piece *p,
-    const struct store_append *a, struct store_msg *m)
+/* Of its record in the file "cache", a multiple of 8. */
+static size_t
+cache_room(const struct piece *p)
 {
-	uint8_t head[SPOOL_CACHE_HEAD];
-	size_t head_len = spool_frame_head(p->size);
-	struct slice octets = slice_of(NULL, 0);
+	return (SPOOL_CACHE_HEAD + p->cache.len + 7) & ~(size_t)7;
+}
 
+/* Where they go; the octets follow in the record: see put_frames(). */
+static void
+place_octets(struct spool_mailbox *mb, struct piece *p, struct store_msg *m)
+{
 	spool_frame_seal(p->frame, m, mb->now.uidvalidity);
-	if (!p->direct) {
+	if (!p->direct)
 		append_allocate(mb, p->size, &p->no, &p->at);
-		octets = p->from
-		             ? slice_of(p->frame + head_len, (size_t)p->size)
-		             : a->octets;
-	}
-	redo_write2(&ch->record, SPOOL_DATA, p->no, p->at,
-	    slice_of(p->frame, head_len), octets);
 	m->place[0] = p->at;
 	m->place[1] = p->no;
 	if (p->cache.len == 0)
 		return;
-	spool_cache_make(head, m->uid, p->cache);
-	redo_write2(&ch->record, SPOOL_CACHE, 0, mb->cache_end,
-	    slice_of(head, sizeof head), p->cache);
 	m->place[2] = spool_cache_place(mb->cache_end, p->cache.len);
-	mb->cache_end += (sizeof head + p->cache.len + 7) & ~(uint64_t)7;
+	mb->cache_end += cache_room(p);
 }
 
 static void
@@ -313,10 +307,8 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 	};
 	memcpy(m->emailid, p->emailid, 16);
 	memcpy(m->key, a->key, 16);
-	put_octets(ch, mb, p, a, m);
+	place_octets(mb, p, m);
 	spool_msg_seal(m);
-	redo_write(&ch->record, SPOOL_INDEX, 0, ((uint64_t)s + 1) * SPOOL_SLOT,
-	    slice_of(m, sizeof *m));
 	count_added(&mb->next, m);
 	if (a->undelete)
 		put_bare(ch, mb, a->from_uid);
@@ -324,6 +316,96 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 	if (e->news.first_uid == 0)
 		e->news.first_uid = m->uid;
 	e->news.last_uid = m->uid;
+}
+
+static void
+put_padding(struct buf *b, uint64_t n)
+{
+	buf_put(b, zeros, (size_t)(-n & 7));
+}
+
+/* The next that goes into the record, from i on; n: there is none. */
+static size_t
+next_done(const struct appending *ap, size_t i)
+{
+	while (i < ap->n && ap->items[i].outcome != STORE_DONE)
+		i++;
+	return i;
+}
+
+/* Frames that stand side by side are one write; gives what is behind them. */
+static size_t
+put_frames(struct change *ch, const struct appending *ap, size_t first)
+{
+	const struct piece *p = &ap->pieces[first], *last = p;
+	uint64_t end = p->at + spool_frame_len(p->size);
+	size_t behind = next_done(ap, first + 1);
+
+	for (; behind < ap->n; behind = next_done(ap, behind + 1)) {
+		const struct piece *q = &ap->pieces[behind];
+
+		if (q->direct || q->no != p->no ||
+		    q->at != last->at + spool_frame_room(last->size))
+			break;
+		end = q->at + spool_frame_len(q->size);
+		last = q;
+	}
+	redo_write_begin(&ch->record, SPOOL_DATA, p->no, p->at, end - p->at);
+	for (size_t i = first; i < behind; i = next_done(ap, i + 1)) {
+		const struct piece *q = &ap->pieces[i];
+		size_t head_len = spool_frame_head(q->size);
+
+		if (q->from) {
+			buf_put(&ch->record, q->frame,
+			    (size_t)spool_frame_len(q->size));
+		} else {
+			buf_put(&ch->record, q->frame, head_len);
+			buf_put_slice(&ch->record, q->octets);
+		}
+		if (q != last)
+			put_padding(&ch->record, spool_frame_len(q->size));
+	}
+	return behind;
+}
+
+/* What it adds: one write for each file, if it can be. */
+static void
+put_added(struct change *ch, const struct appending *ap, uint32_t slot,
+    uint64_t cache_at)
+{
+	struct spool_mailbox *mb = ap->to;
+	uint8_t head[SPOOL_CACHE_HEAD];
+	uint32_t n = mb->next.nslots - slot;
+	size_t i = next_done(ap, 0);
+
+	while (i < ap->n) {
+		const struct piece *p = &ap->pieces[i];
+
+		if (!p->direct) {
+			i = put_frames(ch, ap, i);
+			continue;
+		}
+		redo_write(&ch->record, SPOOL_DATA, p->no, p->at,
+		    slice_of(p->frame, spool_frame_head(p->size)));
+		i = next_done(ap, i + 1);
+	}
+	if (mb->cache_end > cache_at)
+		redo_write_begin(&ch->record, SPOOL_CACHE, 0, cache_at,
+		    mb->cache_end - cache_at);
+	for (i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
+		const struct piece *p = &ap->pieces[i];
+
+		if (p->cache.len == 0)
+			continue;
+		spool_cache_make(head, ap->items[i].new_uid, p->cache);
+		buf_put(&ch->record, head, sizeof head);
+		buf_put_slice(&ch->record, p->cache);
+		put_padding(&ch->record, p->cache.len);
+	}
+	if (n > 0)
+		redo_write(&ch->record, SPOOL_INDEX, 0,
+		    ((uint64_t)slot + 1) * SPOOL_SLOT,
+		    slice_of(box_draft_slot(mb, slot), (size_t)n * SPOOL_SLOT));
 }
 
 /* Expunged, and nobody else brings it back. */
@@ -419,6 +501,8 @@ append_put(struct appending *ap)
 	bool replaces = ap->from == ap->to; /* in one mailbox */
 	bool changes = replaces || ap->undelete;
 	struct effect *e, *source = NULL;
+	uint64_t cache_at = ap->to->cache_end;
+	uint32_t slot = ap->to->next.nslots;
 
 	if (why != NULL) {
 		change_refuse(ch, why);
@@ -439,6 +523,7 @@ append_put(struct appending *ap)
 		if (a->outcome == STORE_DONE)
 			put_message(ch, e, &ap->pieces[i], a, now);
 	}
+	put_added(ch, ap, slot, cache_at);
 	if (source != e)
 		change_end(ch, e);
 	if (source != NULL && ap->n > 0) {

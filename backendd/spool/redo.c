@@ -28,23 +28,23 @@ redo_mailbox(struct buf *b, const char *id)
 }
 
 void
-redo_write2(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
-    struct slice head, struct slice octets)
+redo_write_begin(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
+    uint64_t len)
 {
+	MUST(len <= SPOOL_RECORD_MAX);
 	wire_put_u8(b, PART_WRITE);
 	wire_put_u8(b, (uint8_t)file);
 	wire_put_u32(b, no);
 	wire_put_u64(b, at);
-	wire_put_u32(b, (uint32_t)(head.len + octets.len));
-	buf_put_slice(b, head);
-	buf_put_slice(b, octets);
+	wire_put_u32(b, (uint32_t)len);
 }
 
 void
 redo_write(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
     struct slice octets)
 {
-	redo_write2(b, file, no, at, slice_of(NULL, 0), octets);
+	redo_write_begin(b, file, no, at, octets.len);
+	buf_put_slice(b, octets);
 }
 
 static void

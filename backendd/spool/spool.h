@@ -63,7 +63,7 @@ enum {
 	SPOOL_SLOT = 128, /* octets of a slot, and the header */
 	SPOOL_DATA_MAX = 64 * 1024 * 1024, /* then the next data file */
 	SPOOL_RECORD_MAX = 32 * 1024 * 1024,
-	SPOOL_INLINE_SUM = 1024 * 1024, /* message octets in one record */
+	SPOOL_INLINE_SUM = 4 * 1024 * 1024, /* message octets in one record */
 	SPOOL_CACHE_SUM = 4 * 1024 * 1024
 };
 
@@ -381,8 +381,8 @@ size_t spool_cache_check(const struct spool_place *p, const uint8_t *area);
 void redo_mailbox(struct buf *b, const char *id);
 void redo_write(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
     struct slice octets);
-void redo_write2(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
-    struct slice head, struct slice octets);
+void redo_write_begin(struct buf *b, enum spool_file file, uint32_t no,
+    uint64_t at, uint64_t len); /* so many octets follow: put them */
 void redo_create(struct buf *b, const struct spool_header *h,
     const struct store_names *names);
 void redo_names(struct buf *b, const struct store_names *names);
