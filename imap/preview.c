@@ -84,7 +84,10 @@ static void
 add(struct gatherer *g, uint32_t c)
 {
 	MUST(g->len <= PREVIEW_MAX - 4);
-	g->len += utf8_encode(g->out + g->len, c);
+	if (c < 0x80)
+		g->out[g->len++] = (uint8_t)c;
+	else
+		g->len += utf8_encode(g->out + g->len, c);
 	g->chars++;
 }
 
@@ -92,11 +95,13 @@ add(struct gatherer *g, uint32_t c)
 static void
 put(struct gatherer *g, uint32_t c)
 {
-	if (is_space(c)) {
+	bool letter = c > ' ' && c < 0x7f; /* as most are */
+
+	if (!letter && is_space(c)) {
 		g->space = true;
 		return;
 	}
-	if (is_invisible(c) || g->chars >= PREVIEW_CHARS)
+	if ((!letter && is_invisible(c)) || g->chars >= PREVIEW_CHARS)
 		return;
 	if (g->space && g->chars > 0)
 		add(g, ' ');
@@ -282,7 +287,11 @@ gather(void *arg, struct slice utf8, bool ends)
 	(void)ends;
 	g->looked += utf8.len;
 	while (utf8.len > 0 && g->chars < PREVIEW_CHARS) {
-		c = utf8_take(&utf8);
+		c = utf8.ptr[0];
+		if (c < 0x80)
+			utf8 = slice_skip(utf8, 1);
+		else
+			c = utf8_take(&utf8);
 		if (c == UINT32_MAX)
 			break; /* charset gives none such */
 		if (g->html)

@@ -77,11 +77,14 @@ static void
 keep_headers(struct maker *m, struct slice header)
 {
 	struct summary *s = m->s;
+	size_t room = header.len, len = 0;
 	struct header_iter it;
 	struct header_field f;
-	struct buf b;
+	uint8_t *area;
 
-	buf_init(&b, SUMMARY_HEADERS_MAX);
+	if (room > SUMMARY_HEADERS_MAX)
+		room = SUMMARY_HEADERS_MAX;
+	area = arena_alloc(m->arena, room);
 	header_init(&it, header);
 	while (header_next(&it, &f)) {
 		size_t i = header_name_of(f.name, kept, NITEMS(kept));
@@ -90,13 +93,14 @@ keep_headers(struct maker *m, struct slice header)
 			m->references = f.value;
 		if (i == NITEMS(kept) || s->headers_cut)
 			continue;
-		if (f.whole.len > buf_room(&b))
+		if (f.whole.len > room - len) {
 			s->headers_cut = true;
-		else
-			buf_put_slice(&b, f.whole);
+			continue;
+		}
+		memcpy(area + len, f.whole.ptr, f.whole.len);
+		len += f.whole.len;
 	}
-	s->headers = arena_copy(m->arena, buf_slice(&b));
-	buf_fini(&b);
+	s->headers = slice_of(area, len);
 }
 
 static void
@@ -113,14 +117,19 @@ find_sent(struct maker *m)
 }
 
 /* The first "<id>", its brackets and what folding put into it off. */
-static void
-first_id(struct slice value, struct buf *out)
+static struct slice
+first_id(struct arena *a, struct slice value)
 {
+	uint8_t *id;
+	size_t n = 0;
+
 	value = slice_skip(value, slice_find(value, '<'));
 	value = slice_first(value, slice_find(value, '>'));
+	id = arena_alloc(a, value.len);
 	for (size_t i = 1; i < value.len; i++)
 		if (value.ptr[i] > ' ')
-			buf_putc(out, value.ptr[i]);
+			id[n++] = value.ptr[i];
+	return slice_of(id, n);
 }
 
 static void
@@ -129,18 +138,15 @@ find_thread(struct maker *m)
 	const struct slice values[] = { m->references,
 		m->fields.fields[ENVELOPE_IN_REPLY_TO].value,
 		m->fields.fields[ENVELOPE_MESSAGE_ID].value };
+	struct slice id = { 0 };
 	uint8_t digest[32];
-	struct buf id;
 
-	buf_init(&id, THREAD_MAX);
-	for (size_t i = 0; i < NITEMS(values) && buf_len(&id) == 0; i++)
-		first_id(values[i], &id);
-	if (buf_failed(&id))
-		buf_clear(&id);
-	hash_sha256_of(buf_len(&id) == 0 ? m->s->envelope : buf_slice(&id),
-	    digest);
+	for (size_t i = 0; i < NITEMS(values) && id.len == 0; i++)
+		id = first_id(&m->scratch, values[i]);
+	if (id.len == 0 || id.len > THREAD_MAX)
+		id = m->s->envelope;
+	hash_sha256_of(id, digest);
 	memcpy(m->s->threadid, digest, sizeof(m->s->threadid));
-	buf_fini(&id);
 }
 
 /* Both structures, or false if they are too long for anybody. */
