@@ -54,7 +54,7 @@ set_seen(struct fetching *fe, struct seeing *see)
 {
 	struct view *v = session_view(fe->ss);
 
-	if (see->n == 0 || view_lost(v)) {
+	if (see == NULL || see->n == 0 || view_lost(v)) {
 		free(see);
 		return;
 	}
@@ -136,11 +136,14 @@ static void
 gather(struct fetching *fe)
 {
 	const struct view *v = session_view(fe->ss);
-	struct seeing *see = xcalloc(1, sizeof(*see));
+	struct seeing *see = NULL;
 	unsigned looked = 0;
 	uint32_t uid = 0;
 
-	see->fe = fe;
+	if (fe->sets_seen) {
+		see = xcalloc(1, sizeof(*see));
+		see->fe = fe;
+	}
 	reset_batch(fe);
 	while (fe->n < BATCH && looked < LOOKED_MAX &&
 	       (uid = msgset_next(fe->set, v)) != 0) {

@@ -210,6 +210,7 @@ class Stores:
         select = self.middle
         self.timed("envelope", "FETCH (ENVELOPE BODYSTRUCTURE) of %d, cached"
                    % n, [select], texts, 0.5)
+        self.checkpoint()
 
         def uncached(s):
             s.forget("cache" if s is self.stores[0]
@@ -218,6 +219,22 @@ class Stores:
                           texts=texts, reps=1)
         self.beside("envelope", "the same, not cached", "ms", "ms", uncached,
                     0.7, lambda s: s.mail is not None)
+
+    def checkpoint(self):
+        """Until ours would not have its caches again from the log."""
+        ours = self.stores[0]
+        log = os.path.join(ours.mail, "log")
+        if self.opt.quick:
+            return
+        before = os.listdir(log)
+        # One is made each 64 MB, or 20,000 changes.
+        ours.work("pour", user="user2", mailbox="poured", count=30000,
+                  size=4096)
+        deadline = time.monotonic() + 60
+        while not set(before).isdisjoint(os.listdir(log)):
+            if time.monotonic() > deadline:
+                raise Failed("there was no checkpoint")
+            time.sleep(0.1)
 
     def find(self):
         n = self.opt.long // 10
