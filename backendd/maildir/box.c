@@ -12,6 +12,11 @@
 
 #define BOX_MAGIC 0x6d64426fu
 
+enum {
+	OWN_MS = 200,
+	WATCHED_MS = 30 * 1000 /* between looks at one that is watched */
+};
+
 struct box *
 md_box_of(struct store_mailbox *mb)
 {
@@ -35,6 +40,7 @@ box_free(struct box *b)
 
 	map_remove(&b->md->open, slice_str(b->store.id));
 	TAILQ_REMOVE(&b->md->boxes, b, entry);
+	md_watch_drop(b->md->watch, b);
 	if (b->dirfd != -1)
 		close(b->dirfd);
 	for (unsigned i = 0; i < b->names.nkeywords; i++)
@@ -159,7 +165,8 @@ take_over(struct box *b, struct md_load *l)
 	for (unsigned i = 0; i < b->x.nkeywords; i++)
 		b->keywords[i] = xstrdup(b->x.keywords[i]);
 	md_box_set_meta(b, buf_slice(&l->meta));
-	l->dirfd = -1;
+	md_watch_put(b->md->watch, b, l->wd);
+	l->dirfd = l->wd[0] = l->wd[1] = -1;
 	md_index_init(&l->x);
 	md_load_fini(l);
 }
@@ -202,7 +209,7 @@ box_new(struct maildir *md, const char *id)
 
 	b->magic = BOX_MAGIC;
 	b->md = md;
-	b->dirfd = -1;
+	b->dirfd = b->wd[0] = b->wd[1] = -1;
 	b->store.module = &maildir_module;
 	b->store.store = &md->store;
 	b->store.names = &b->names;
@@ -286,6 +293,7 @@ md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 		.id = o->id,
 		.dirfd = -1,
 		.compact_min = md->compact_min,
+		.watchfd = md_watch_fd(md->watch),
 		.now = loop_wall(md->env.loop).ms / 1000 };
 	b->opening = o->again ? NULL : o;
 	md_box_hold(b);
@@ -294,6 +302,30 @@ md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 }
 
 /* ---- what others do meanwhile ---- */
+
+/* What is heard just behind a change of ours is of it, perhaps. */
+int64_t
+md_box_scan_now(struct box *b)
+{
+	int64_t now = loop_now(b->md->env.loop).ms;
+
+	if (b->closed || b->hurt || b->opening != NULL || !md_op_idle(b) ||
+	    now - b->own_ms < OWN_MS)
+		return -1;
+	if (b->scan_after_ms > now)
+		return b->scan_after_ms - now;
+	md_op_scan(b);
+	return 0;
+}
+
+static bool
+is_due(const struct box *b, int64_t now)
+{
+	if (b->closed || b->hurt || b->opening != NULL || b->dirfd == -1 ||
+	    b->scan_after_ms > now)
+		return false;
+	return b->wd[0] == -1 || b->dirty || now - b->looked_ms >= WATCHED_MS;
+}
 
 struct look {
 	struct box *box;
@@ -331,8 +363,11 @@ looking_done(void *arg)
 	for (size_t i = 0; i < l->n; i++) {
 		struct box *b = l->at[i].box;
 
-		if (l->at[i].changed && !b->closed && !b->hurt && md_op_idle(b))
-			md_op_scan(b);
+		if (!b->closed && !b->hurt && md_op_idle(b)) {
+			md_watch_clean(b);
+			if (l->at[i].changed)
+				md_op_scan(b);
+		}
 		md_box_release(b);
 	}
 	md->polling = false;
@@ -352,9 +387,9 @@ md_box_poll(struct maildir *md)
 	l = xcalloc(1, sizeof *l + map_count(&md->open) * sizeof l->at[0]);
 	l->md = md;
 	TAILQ_FOREACH (b, &md->boxes, entry) {
-		if (b->closed || b->hurt || b->opening != NULL ||
-		    b->dirfd == -1 || b->scan_after_ms > now)
+		if (!is_due(b, now))
 			continue;
+		b->looked_ms = now;
 		l->at[l->n++] = (struct look){ .box = b, .times = b->times };
 		md_box_hold(b);
 	}

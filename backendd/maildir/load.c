@@ -545,6 +545,7 @@ load(struct md_load *l, struct err *err)
 	case MD_FAILED:
 		return -1;
 	}
+	md_watch_begin(l->look ? -1 : l->watchfd, l->dirfd, l->wd);
 	if (copy_note(l, err) == -1 || bring_up_to_date(l, err) == -1)
 		return -1;
 	l->cache_end =
@@ -557,6 +558,7 @@ md_load(struct md_load *l, struct err *err)
 {
 	buf_init(&l->meta, 1);
 	md_index_init(&l->x);
+	l->wd[0] = l->wd[1] = -1;
 	l->dirfd =
 	    openat(l->rootfd, l->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l->dirfd == -1)
@@ -573,6 +575,7 @@ md_load_fini(struct md_load *l)
 	if (l->dirfd != -1)
 		close(l->dirfd);
 	l->dirfd = -1;
+	md_watch_cancel(l->watchfd, l->wd);
 	md_index_fini(&l->x);
 	buf_fini(&l->meta);
 }

@@ -508,6 +508,7 @@ finish_move(struct maildir *md, const char *id, struct err *err)
 		.path = path,
 		.id = id,
 		.compact_min = MD_COMPACT_MIN,
+		.watchfd = -1,
 		.now = loop_wall(md->env.loop).ms / 1000 };
 	char to_id[STORE_ID_MAX + 1];
 
@@ -596,6 +597,7 @@ maildir_free(struct maildir *md)
 	map_fini(&md->paths);
 	map_fini(&md->open);
 	timer_free(&md->poll);
+	md_watch_free(&md->watch);
 	if (md->dirfd != -1)
 		close(md->dirfd);
 	free(md->dir);
@@ -626,6 +628,7 @@ start(struct store **stp, const struct store_env *env, const char *dir,
 		maildir_free(md);
 		return -1;
 	}
+	md->watch = md_watch_new(md);
 	timer_set(md->poll, POLL_MS);
 	*stp = &md->store;
 	return 0;

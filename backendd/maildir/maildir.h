@@ -29,8 +29,9 @@
  * only when none does: so jobs read it without a lock.
  *
  * What others do to files is found by looking at both directories (scan.c):
- * when the mailbox is opened, and while it is open whenever their times
- * change.  That is a change like any other, with news.
+ * when the mailbox is opened, and while it is open when the kernel tells of a
+ * change or, where it cannot, whenever their times change.  That is a change
+ * like any other, with news.
  */
 #ifndef BACKENDD_MAILDIR_MAILDIR_H
 #define BACKENDD_MAILDIR_MAILDIR_H
@@ -470,6 +471,11 @@ struct box {
 	unsigned busy;         /* reads, an opening, a look under way */
 	struct md_times times; /* as of the last scan */
 	int64_t scan_after_ms; /* not before */
+	int64_t own_ms;        /* when a change of ours was made */
+	int64_t looked_ms;
+	int wd[2]; /* watches of new and cur, or -1 */
+	bool dirty;
+	TAILQ_ENTRY(box) dirty_entry; /* of what the watch knows */
 	struct opening *opening;
 	void (*gone)(void *arg); /* when it is closed, if not NULL */
 	void *gone_arg;
@@ -489,6 +495,7 @@ struct maildir {
 	struct map open;  /* ID: struct box */
 	struct boxes boxes;
 	struct timer *poll;
+	struct md_watch *watch; /* or NULL */
 	size_t busy;
 	int64_t looked_ms;
 	uint64_t room; /* as of then */
@@ -520,8 +527,31 @@ void md_box_set_meta(struct box *b, struct slice meta);
 /* Its files are not as its index is: to be closed and opened again. */
 void md_box_hurt(struct box *b);
 
-/* Looks at all that are open: have others changed them? */
+/*
+ * Have others changed them?  Looks at all that are open and not watched, or
+ * that something was heard of; and at the others now and then.
+ */
 void md_box_poll(struct maildir *md);
+
+/* 0: it does; else how long it is too early, or -1: changes of ours come
+ * between, and md_box_poll() will see. */
+int64_t md_box_scan_now(struct box *b);
+
+/* ------------------------------------------------------------- watch.c */
+
+/* NULL: what others do is not told here, and has to be looked for. */
+struct md_watch *md_watch_new(struct maildir *md);
+void md_watch_free(struct md_watch **wp);
+int md_watch_fd(const struct md_watch *w); /* or -1 */
+
+/* In a job, before it is looked at.  -1s: there are no more watches. */
+void md_watch_begin(int fd, int dirfd, int wd[2]);
+void md_watch_cancel(int fd, int wd[2]);
+
+/* Then in the loop. */
+void md_watch_put(struct md_watch *w, struct box *b, const int wd[2]);
+void md_watch_clean(struct box *b); /* nothing is heard of any more */
+void md_watch_drop(struct md_watch *w, struct box *b);
 
 /* -------------------------------------------------------------- load.c */
 
@@ -533,6 +563,7 @@ struct md_load {
 	    *moved_to; /* where that mailbox is now; NULL: where it was */
 	bool look;     /* nothing is written */
 	uint64_t compact_min; /* as md_index_compact() has it */
+	int watchfd;          /* or -1 */
 	int64_t now;
 
 	int dirfd; /* the rest is filled, the caller's to free */
@@ -540,6 +571,7 @@ struct md_load {
 	struct buf meta;
 	struct md_times times;
 	uint64_t cache_end;
+	int wd[2];
 	bool rebuilt;
 };
 int md_load(struct md_load *l, struct err *err) MUST_CHECK;

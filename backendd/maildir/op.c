@@ -79,8 +79,8 @@ tell(struct effect *e)
 		.nexpunged = e->nexpunged };
 
 	if (b == NULL || !e->logged || b->store.observer == NULL ||
-	    (news.first_uid == 0 && news.nchanged == 0 &&
-	        news.nexpunged == 0 && e->highest < e->modseq))
+	    (news.first_uid == 0 && news.nchanged == 0 && news.nexpunged == 0 &&
+	        e->highest < e->modseq))
 		return;
 	news.modseq = b->x.highestmodseq;
 	b->store.observer(b->store.observer_arg, &news);
@@ -97,8 +97,10 @@ scan_done(struct md_op *op)
 		return;
 	b->times = s->times;
 	/* Once more, if what came just after would not be seen. */
-	if (now - (int64_t)s->times.cur.tv_sec * 1000 < 2 * RACY_MS ||
-	    now - (int64_t)s->times.new.tv_sec * 1000 < 2 * RACY_MS)
+	if (b->wd[0] != -1)
+		b->own_ms = 0; /* it is told */
+	else if (now - (int64_t)s->times.cur.tv_sec * 1000 < 2 * RACY_MS ||
+	         now - (int64_t)s->times.new.tv_sec * 1000 < 2 * RACY_MS)
 		b->times.cur.tv_nsec = -1;
 	b->scan_after_ms = loop_now(b->md->env.loop).ms +
 	                   SCAN_COST * (now - s->times.looked_ms);
@@ -176,6 +178,9 @@ done(void *arg)
 	const char *why;
 
 	leave(op);
+	b->own_ms = loop_now(md->env.loop).ms;
+	if (to != NULL)
+		to->own_ms = b->own_ms;
 	if (op->kind == MD_OP_SCAN)
 		scan_done(op);
 	if (op->kind == MD_OP_META)

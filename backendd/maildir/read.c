@@ -408,6 +408,7 @@ peeking_run(void *arg)
 			.path = pk->paths[i],
 			.id = p->id,
 			.look = true,
+			.watchfd = -1,
 			.now = pk->now };
 
 		if (pk->paths[i] == NULL)
