@@ -94,6 +94,42 @@ box_damaged(const struct spool_mailbox *seen, const char *what)
 	    "mailboxid", mb->store.id, "what", what, NULL);
 }
 
+/* The first of the dead slots that is not before s. */
+static uint32_t
+dead_from(const struct spool_mailbox *mb, uint32_t s)
+{
+	uint32_t low = 0, high = mb->now.ndead;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (mb->dead[mid] < s)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Are those slots dead of which a file said so, and no others? */
+static bool
+are_as_listed(const struct spool_mailbox *mb, uint32_t from, uint32_t end)
+{
+	uint32_t k = dead_from(mb, from);
+
+	/* What a disk in trouble let be applied by half is not in the list. */
+	if (!mb->listed || mb->sp->troubled)
+		return true;
+	for (uint32_t s = from; s < end; s++) {
+		bool dead = k < mb->now.ndead && mb->dead[k] == s;
+
+		if (dead != ((box_slot(mb, s)->flags & SPOOL_GONE) != 0))
+			return false;
+		k += dead;
+	}
+	return true;
+}
+
 /* All slots of the page that slot s is in, once. */
 static void
 check_page(const struct spool_mailbox *mb, uint32_t s)
@@ -109,6 +145,10 @@ check_page(const struct spool_mailbox *mb, uint32_t s)
 			box_damaged(mb, "slot");
 			return;
 		}
+	if (!are_as_listed(mb, (uint32_t)first, (uint32_t)end)) {
+		box_damaged(mb, "list of the dead");
+		return;
+	}
 	/* It is no part of what the mailbox is. */
 	mb->checked[page / 8] |= (uint8_t)(1u << page % 8);
 }
@@ -236,6 +276,18 @@ box_hold(struct spool_mailbox *mb)
 	mb->sp->busy++;
 }
 
+/* Slots of a long index need not all be looked at when it is opened again. */
+static void
+keep_dead(struct spool_mailbox *mb)
+{
+	if (mb->now.nslots < mb->sp->dead_slots || mb->now.ndead == mb->kept ||
+	    mb->store.damaged || mb->destroyed || mb->sp->options.look_only ||
+	    map_find(&mb->sp->ill, slice_str(mb->store.id)) != NULL)
+		return;
+	dead_keep(mb->sp, mb->store.id, &mb->now, mb->dead);
+	mb->dead = NULL;
+}
+
 static void
 box_free(struct spool_mailbox *mb)
 {
@@ -249,6 +301,7 @@ box_free(struct spool_mailbox *mb)
 	if (mb->map != NULL)
 		munmap(mb->map, mb->map_size);
 	free(mb->store.names);
+	keep_dead(mb);
 	free(mb->dead);
 	free(mb->checked);
 	mb->magic = 0;
@@ -307,6 +360,7 @@ struct opening {
 	size_t map_size;
 	uint32_t room;
 	uint32_t *dead;
+	bool listed;
 	struct compaction compaction;
 	uint32_t compact_dead; /* 0: not now */
 	uint64_t cache_min;    /* the same */
@@ -384,36 +438,12 @@ await_last_page(const struct opening *o, int fd)
 	(void)!pread(fd, octets, sizeof octets, (off_t)last_page(o));
 }
 
-struct finding {
-	struct opening *o;
-	uint32_t n;
-};
-
-static int
-find_one(void *arg, uint32_t s, const struct store_msg *m, struct err *err)
-{
-	struct finding *f = arg;
-
-	if ((m->flags & SPOOL_GONE) == 0)
-		return 0;
-	if (f->n == f->o->header.ndead)
-		return err_set(err, "the index is damaged");
-	f->o->dead[f->n++] = s;
-	return 0;
-}
-
 static int
 find_dead(struct opening *o, int fd)
 {
-	struct finding f = { .o = o };
-
-	if (o->header.ndead == 0)
-		return 0;
-	o->dead = xcalloc(o->header.ndead, sizeof *o->dead);
-	if (scan_index(fd, &o->header, find_one, &f, &o->err) == -1)
+	if (dead_find(o->dirfd, o->id, fd, &o->header, &o->dead, &o->listed,
+	        &o->err) == -1)
 		return damage(o, NULL);
-	if (f.n != o->header.ndead)
-		return damage(o, "the index is damaged");
 	return 0;
 }
 
@@ -671,6 +701,8 @@ take_over(struct opening *o)
 	make_checked(mb, 0);
 	mb->room = o->room;
 	mb->dead = o->dead;
+	mb->listed = o->listed;
+	mb->kept = o->listed ? o->header.ndead : 0;
 	mb->data_no = o->header.data_no;
 	mb->data_end = o->header.data_end;
 	mb->cache_end = o->header.cache_end;

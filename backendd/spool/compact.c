@@ -44,11 +44,15 @@ static int
 write_fresh(int dirfd, const char *id, const void *slots, size_t n,
     struct err *err)
 {
-	char fresh[SPOOL_PATH];
+	char fresh[SPOOL_PATH], dead[SPOOL_PATH];
 
 	spool_path(fresh, id, SPOOL_FRESH, 0);
 	if (unlinkat(dirfd, fresh, 0) == -1 && errno != ENOENT)
 		return err_sys(err, "removing %s", fresh);
+	/* Slots are others then; before the sync of what they are. */
+	spool_path(dead, id, SPOOL_DEAD, 0);
+	if (unlinkat(dirfd, dead, 0) == -1 && errno != ENOENT)
+		return err_sys(err, "removing %s", dead);
 	return compact_write(dirfd, fresh, slots, n * SPOOL_SLOT, 0, err);
 }
 

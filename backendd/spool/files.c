@@ -34,7 +34,7 @@ spool_path(char path[SPOOL_PATH], const char *id, enum spool_file file,
     uint32_t no)
 {
 	static const char *const names[] = { "/index", "/data", "/cache",
-		"/names", "/expunged", "/index.new" };
+		"/names", "/expunged", "/index.new", "/dead" };
 	size_t len;
 
 	MUST(file < NITEMS(names));

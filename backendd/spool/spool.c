@@ -22,6 +22,7 @@ enum {
 	CHECKPOINT_FEW = 32,
 	COMPACT_DEAD = 256,
 	CACHE_MIN = 256 * 1024,
+	DEAD_SLOTS = 4096, /* fewer are looked at in no time */
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
 	FILES_MAX = 4096, /* descriptors kept for the next change */
@@ -169,6 +170,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->checkpoint_few = CHECKPOINT_FEW;
 	sp->compact_dead = COMPACT_DEAD;
 	sp->cache_min = CACHE_MIN;
+	sp->dead_slots = DEAD_SLOTS;
 	sp->reclaim_min = RECLAIM_MIN;
 	sp->reclaim_again = RECLAIM_AGAIN;
 	sp->options = env->options;
@@ -180,6 +182,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	TAILQ_INIT(&sp->want);
 	TAILQ_INIT(&sp->filed);
 	sp->files_max = files_max();
+	TAILQ_INIT(&sp->keeping);
 	TAILQ_INIT(&sp->held_up);
 	TAILQ_INIT(&sp->waiting);
 	TAILQ_INIT(&sp->refused);
@@ -206,6 +209,7 @@ spool_stop(struct store **stp)
 	reclaim_free(&sp->reclaim);
 	guard_leave(&sp->guard);
 	MUST(map_count(&sp->open) == 0 && sp->busy == 0);
+	dead_settle(sp);
 	/* No checkpoint: syncing takes seconds, and the next start must be
 	 * able to do without anyway. */
 	spool_free(sp);

@@ -10,6 +10,7 @@
  *	  data.NNNN         message octets in frames, append-only
  *	  cache             cache records in frames, append-only
  *	  expunged          what was in slots that compaction took out
+ *	  dead              which slots are of expunged messages: dead.c
  *
  * Redo records are physical: "these octets at this offset of that file", and
  * "this mailbox is made", "these are its names now", "it is gone".  So to apply
@@ -82,6 +83,7 @@ enum spool_file {
 	SPOOL_NAMES,
 	SPOOL_EXPUNGED,
 	SPOOL_FRESH, /* an index being made */
+	SPOOL_DEAD,
 	SPOOL_NONE
 };
 
@@ -146,6 +148,8 @@ struct spool_mailbox {
 	size_t map_size, draft_size;
 	uint32_t room;   /* slots the file has, used or not */
 	uint32_t *dead;  /* slots expunged, ascending; now.ndead of them */
+	uint32_t kept;   /* so many of them its file has */
+	bool listed;     /* they are as a file said, not as slots do */
 	unsigned busy;   /* changes, reads under way */
 	unsigned drafts; /* changes put and not applied */
 	struct store_msg *added; /* while there is no draft: slots from... */
@@ -194,6 +198,7 @@ struct spool {
 	struct boxlist want;      /* to be reclaimed */
 	struct boxlist filed;     /* have open files; the latest used last */
 	size_t nfiled, files_max; /* descriptors for that, at most */
+	TAILQ_HEAD(, keeping) keeping; /* lists being written */
 	struct guard_owner guard;
 	struct openinglist held_up; /* until a checkpoint is over */
 	struct reclaim *reclaim;
@@ -214,6 +219,7 @@ struct spool {
 	uint32_t compact_dead;       /* slots, at least, and a quarter of all */
 	uint64_t cache_min;   /* octets of no use in a cache, at least, and half
 	                       of it */
+	uint32_t dead_slots;  /* a list of the dead is kept of so many */
 	uint64_t reclaim_min; /* octets in a file, at least */
 	int64_t reclaim_again; /* seconds, when there was nothing to gain */
 	unsigned compacting; /* openings that may; never beside a checkpoint */
@@ -522,6 +528,26 @@ int compact_write(int dirfd, const char *path, const void *p, size_t n,
 /* index.new, with its slots behind the header, becomes the index. */
 int compact_replace(int dirfd, const char *id, const void *slots, size_t n,
     struct err *err) MUST_CHECK;
+
+/* -------------------------------------------------------------- dead.c */
+
+/*
+ * The slots of expunged messages, for who opens a mailbox: as many as h says,
+ * ascending.  They were kept in a file of their own when it was closed, so that
+ * not every slot need be looked at; that is done if there is no such file, or
+ * if it does not fit.  In a job; *slots is NULL or the caller's.  *kept: they
+ * are from the file.
+ */
+int dead_find(int dirfd, const char *id, int index,
+    const struct spool_header *h, uint32_t **slots, bool *kept,
+    struct err *err) MUST_CHECK;
+
+/* Has a job write that file, without promise; takes slots, h->ndead of them. */
+void dead_keep(struct spool *sp, const char *id, const struct spool_header *h,
+    uint32_t *slots);
+
+/* Waits for those jobs. */
+void dead_settle(struct spool *sp);
 
 /* ----------------------------------------------------------- rebuild.c */
 

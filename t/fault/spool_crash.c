@@ -38,6 +38,7 @@ make_eager(struct work *w, uint32_t seed, enum store_crash_phase phase)
 	if (phase == STORE_CRASH_RECOVERS)
 		return;
 	sp->compact_dead = 2;
+	sp->dead_slots = 1;
 	sp->reclaim_min = 1;
 	sp->cache_min = 1;
 	sp->reclaim_again = 0;

@@ -30,6 +30,14 @@ compact(struct rig *r, bool opened)
 {
 	spool_of(r->store)->compact_dead = opened ? 1000 : 1;
 	spool_of(r->store)->env.key_days = 0;
+	spool_of(r->store)->dead_slots = 1;
+}
+
+static void
+make_box(const char *id)
+{
+	damage_make(&rig, id, compact);
+	dead_settle(spool_of(rig.store));
 }
 
 /* ---- every octet ---- */
@@ -59,7 +67,7 @@ test_octets(enum spool_file file, const char *name, bool truncated,
 		if (file == SPOOL_NAMES && at > size - BLOCK && at < BLOCK)
 			at = BLOCK;
 		snprintf(id, sizeof id, "%s-%d-%ld", name, truncated, (long)at);
-		damage_make(&rig, id, compact);
+		make_box(id);
 		spool_file(path, dir, id, file);
 		damage_file(path, truncated ? DAMAGE_CUT : DAMAGE_BIT, at);
 		n++;
@@ -76,14 +84,16 @@ test_octets(enum spool_file file, const char *name, bool truncated,
 static void
 test_files(void)
 {
-	damage_make(&rig, "first", compact);
+	make_box("first");
 	test_octets(SPOOL_INDEX, "index", false, 0);
 	test_octets(SPOOL_NAMES, "names", false, 0);
 	test_octets(SPOOL_EXPUNGED, "expunged", false, 0);
+	test_octets(SPOOL_DEAD, "dead", false, 0);
 	test_octets(SPOOL_CACHE, "cache", false, 0);
 	test_octets(SPOOL_DATA, "data", false, 1);
 	test_octets(SPOOL_NAMES, "names", true, 0);
 	test_octets(SPOOL_EXPUNGED, "expunged", true, 0);
+	test_octets(SPOOL_DEAD, "dead", true, 0);
 	test_octets(SPOOL_CACHE, "cache", true, 0);
 	test_octets(SPOOL_DATA, "data", true, DAMAGE_READABLE);
 }

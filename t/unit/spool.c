@@ -182,6 +182,7 @@ static void
 make_eager(struct spool *sp)
 {
 	sp->compact_dead = 2;
+	sp->dead_slots = 1;
 	sp->reclaim_min = 1;
 	sp->cache_min = 1;
 	sp->reclaim_again = 0;
@@ -213,6 +214,71 @@ seen_right(struct work *w, unsigned *kept)
 		                             : store_numbers(mb)->uidnext);
 	}
 	return right;
+}
+
+/* Closed and open again; has it the list of the dead from its file? */
+static bool
+is_listed(struct store_mailbox **mb, const char *id)
+{
+	store_close(mb);
+	dead_settle(spool_of(rig.store));
+	*mb = rig_open(&rig, id);
+	return spool_mailbox_of(*mb)->listed;
+}
+
+/* UIDs from 1 on, but for n of them. */
+static bool
+has_all_but(const struct store_mailbox *mb, const uint32_t *gone, size_t n)
+{
+	bool right = true;
+	uint32_t uid = 1;
+	size_t k = 0;
+
+	for (uint32_t i = 0; i < store_numbers(mb)->exists; i++, uid++) {
+		for (; k < n && gone[k] == uid; k++)
+			uid++;
+		right &= store_at(mb, i)->uid == uid;
+	}
+	return right && !store_is_damaged(mb);
+}
+
+/*
+ * Which slots are dead is known without a look at all of them; and a list that
+ * is not true, though it seems so, is found out.
+ */
+static void
+test_dead(void)
+{
+	static const uint32_t gone[] = { 3, 4, 77, 90 };
+	struct store_append a[100] = { 0 };
+	struct store_mailbox *mb;
+	struct spool_header h;
+	uint32_t *wrong = xcalloc(4, sizeof *wrong);
+
+	spool_of(rig.store)->dead_slots = 1;
+	rig_create(&rig, "dead", "");
+	mb = rig_open(&rig, "dead");
+	rig_append(&rig, mb, a, NITEMS(a));
+	ok(!is_listed(&mb, "dead"), "no list without dead ones");
+	rig_expunge(&rig, mb, gone, 3);
+	ok(is_listed(&mb, "dead") && has_all_but(mb, gone, 3), "a list");
+	rig_expunge(&rig, mb, gone + 3, 1);
+	rig_append(&rig, mb, a, 1);
+	ok(has_all_but(mb, gone, 4), "more of them");
+	ok(is_listed(&mb, "dead") && has_all_but(mb, gone, 4), "...listed");
+	h = spool_mailbox_of(mb)->now;
+	memcpy(wrong, (uint32_t[]){ 2, 3, 70, 89 }, 4 * sizeof *wrong);
+	spool_mailbox_of(mb)->kept = h.ndead;
+	store_close(&mb);
+	dead_keep(spool_of(rig.store), "dead", &h, wrong);
+	dead_settle(spool_of(rig.store));
+	mb = rig_open(&rig, "dead");
+	ok(spool_mailbox_of(mb)->listed && !has_all_but(mb, gone, 4) &&
+	        store_is_damaged(mb),
+	    "a wrong list is damage");
+	ok(!is_listed(&mb, "dead") && has_all_but(mb, gone, 4), "...repaired");
+	store_close(&mb);
+	spool_of(rig.store)->dead_slots = UINT32_MAX;
 }
 
 /* It is in the index, and is right there whatever is under way. */
@@ -305,6 +371,7 @@ main(void)
 	test_damage();
 	test_damage_among();
 	test_seen_below();
+	test_dead();
 	store_chunk_free(&rig.chunk);
 	rig_stop(&rig);
 	tempdir_remove(dir);
