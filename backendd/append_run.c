@@ -5,6 +5,7 @@
 #include "backendd/letter.h"
 #include "backendd/letter_binary.h"
 #include "backendd/mailbox.h"
+#include "backendd/msgset.h"
 #include "backendd/quota.h"
 #include "backendd/seen.h"
 #include "backendd/server.h"
@@ -374,19 +375,41 @@ append_run(struct append_run *ap, struct slice external, uint32_t replaces)
 
 /* ------------------------------------------------------- the first literal */
 
-/* The mailbox is the first argument, or the second; ptr NULL: it is none. */
-static struct slice
-parse_target(struct cmd *cmd)
+static bool
+is_replace(const struct cmd *cmd)
 {
-	struct slice external;
+	return cmd->what->id == COMMAND_REPLACE ||
+	       cmd->what->id == COMMAND_UID_REPLACE;
+}
 
-	if (cmd->what->id == COMMAND_REPLACE ||
-	    cmd->what->id == COMMAND_UID_REPLACE) {
-		(void)parse_until(cmd->args, " ");
-		parse_sp(cmd->args);
+/* RFC 8508 4.1: what UID STORE, UID EXPUNGE and APPEND need. */
+static const char *
+refuse_to_replace(const struct view *v)
+{
+	unsigned need = ACL_DELETE_MESSAGES | ACL_EXPUNGE;
+
+	if (view_access(v) != VIEW_READ_WRITE)
+		return "Mailbox is read-only";
+	return (view_rights(v) & need) == need ? NULL : "Permission denied";
+}
+
+struct append_no
+append_replaced(struct session *ss, struct msgset *set, uint32_t *uid)
+{
+	const struct view *v = session_view(ss);
+	struct append_no no = { .why = msgset_begin(set, ss), .bad = true };
+
+	if (no.why == NULL) {
+		*uid = msgset_next(set, v);
+		if (*uid != 0 && msgset_next(set, v) != 0)
+			no.why = "One message at a time";
 	}
-	external = parse_mailbox(cmd->args);
-	return parse_error(cmd->args) == NULL ? external : slice_of(NULL, 0);
+	if (no.why != NULL)
+		return no;
+	no = (struct append_no){ refuse_to_replace(v), "NOPERM", false };
+	if (no.why == NULL && *uid == 0)
+		no = (struct append_no){ .why = "No such message" };
+	return no;
 }
 
 /* What comes of it later does not matter here. */
@@ -396,32 +419,39 @@ on_quota(void *arg, enum quota_verdict v)
 	(void)arg, (void)v;
 }
 
-const char *
-append_refusal(struct session *ss, uint64_t size, const char **code)
+/* What is wrong with the arguments the handler says. */
+struct append_no
+append_refusal(struct session *ss, uint64_t size)
 {
 	struct cmd *cmd = session_cmd(ss);
 	struct mboxname_view who = session_names(ss);
 	struct quota_need need = { .octets = size, .messages = 1 };
-	struct slice external = parse_target(cmd), text;
-	struct session_refusal no;
+	struct append_no none = { .why = NULL }, no = none;
+	struct session_refusal refusal;
+	struct slice external, text;
+	struct msgset set;
 	const char *name;
+	uint32_t uid;
 
-	if (external.ptr == NULL ||
-	    mboxname_from_external(cmd->arena, &who, external, &text) != NULL)
-		return NULL; /* the handler says what is wrong */
-	name = arena_string(cmd->arena, text);
-	if (session_find_mailbox(ss, name, ACL_INSERT, &no) == NULL) {
-		*code = no.code;
-		return no.why;
+	if (is_replace(cmd)) {
+		msgset_parse(&set, cmd->args,
+		    cmd->what->id == COMMAND_UID_REPLACE);
+		parse_sp(cmd->args);
 	}
+	external = parse_mailbox(cmd->args);
+	if (parse_error(cmd->args) != NULL ||
+	    mboxname_from_external(cmd->arena, &who, external, &text) != NULL)
+		return none;
+	name = arena_string(cmd->arena, text);
+	if (session_find_mailbox(ss, name, ACL_INSERT, &refusal) == NULL)
+		return (struct append_no){ refusal.why, refusal.code, false };
 	/* What a REPLACE takes away is not known here. */
-	if (cmd->what->id == COMMAND_REPLACE ||
-	    cmd->what->id == COMMAND_UID_REPLACE ||
-	    quota_check(session_server(ss)->quotas, name, &need, on_quota,
-	        NULL) != QUOTA_OVER)
-		return NULL;
-	*code = "OVERQUOTA";
-	return "Over quota";
+	if (is_replace(cmd))
+		no = append_replaced(ss, &set, &uid);
+	else if (quota_check(session_server(ss)->quotas, name, &need, on_quota,
+	             NULL) == QUOTA_OVER)
+		no = (struct append_no){ "Over quota", "OVERQUOTA", false };
+	return no;
 }
 
 /* ------------------------------------------------------------------ parse */

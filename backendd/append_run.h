@@ -9,21 +9,32 @@
 #ifndef BACKENDD_APPEND_RUN_H
 #define BACKENDD_APPEND_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/slice.h"
 
 struct append_run;
+struct msgset;
 struct session;
+
+/* A NO, or a BAD; its texts are static. */
+struct append_no {
+	const char *why; /* NULL: it is none */
+	const char *code;
+	bool bad;
+};
 
 /*
  * The first literal of such a command is announced, and no more of it is there
- * than that: why it is no use to send it, and the NO's code; both static.
- * NULL: it may be welcome.
+ * than that: why it is no use to send it, if it is not.
  */
-const char *append_refusal(struct session *ss, uint64_t size,
-    const char **code);
+struct append_no append_refusal(struct session *ss, uint64_t size);
+
+/* Gives the UID of the selected mailbox's message that REPLACE names. */
+struct append_no append_replaced(struct session *ss, struct msgset *set,
+    uint32_t *uid);
 
 /*
  * Parse " [(flags) ][date-time ]message" up to the end of the command, at most

@@ -3,8 +3,6 @@
 #include "backendd/msgset.h"
 #include "backendd/session.h"
 #include "backendd/store.h"
-#include "backendd/view.h"
-#include "imap/acl.h"
 #include "imap/parse.h"
 
 static void
@@ -36,26 +34,14 @@ backendd_LOCALAPPEND(struct session *ss, struct cmd *cmd)
 	append(ss, external);
 }
 
-/* RFC 8508 4.1: what UID STORE, UID EXPUNGE and APPEND need. */
-static const char *
-refuse_replace(const struct view *v)
-{
-	unsigned need = ACL_DELETE_MESSAGES | ACL_EXPUNGE;
-
-	if (view_access(v) != VIEW_READ_WRITE)
-		return "Mailbox is read-only";
-	return (view_rights(v) & need) == need ? NULL : "Permission denied";
-}
-
 static void
 replace(struct session *ss, struct cmd *cmd, bool by_uid)
 {
-	struct view *v = session_view(ss);
 	struct append_run *ap;
+	struct append_no no;
 	struct slice external;
 	struct msgset set;
-	uint32_t uid = 0;
-	const char *why;
+	uint32_t uid;
 
 	msgset_parse(&set, cmd->args, by_uid);
 	parse_sp(cmd->args);
@@ -63,21 +49,10 @@ replace(struct session *ss, struct cmd *cmd, bool by_uid)
 	ap = append_parse(ss, 1);
 	if (ap == NULL)
 		return;
-	why = msgset_begin(&set, ss);
-	if (why == NULL) {
-		uid = msgset_next(&set, v);
-		if (uid != 0 && msgset_next(&set, v) != 0)
-			why = "One message at a time";
-	}
-	if (why != NULL) {
-		session_done(ss, SESSION_BAD, NULL, why);
-		return;
-	}
-	why = refuse_replace(v);
-	if (why != NULL)
-		session_done(ss, SESSION_NO, "NOPERM", why);
-	else if (uid == 0)
-		session_done(ss, SESSION_NO, NULL, "No such message");
+	no = append_replaced(ss, &set, &uid);
+	if (no.why != NULL)
+		session_done(ss, no.bad ? SESSION_BAD : SESSION_NO, no.code,
+		    no.why);
 	else
 		append_run(ap, external, uid);
 }

@@ -125,13 +125,19 @@ end_selected(struct esearch *es)
 }
 
 static void
-on_done(void *arg)
+on_done(void *arg, bool good)
 {
 	struct esearch *es = arg;
-	bool saved;
+	bool saved = true;
 
-	put_hits(es);
-	saved = es->view != NULL || end_selected(es);
+	if (good) {
+		put_hits(es);
+		saved = es->view != NULL || end_selected(es);
+	} else {
+		es->missed = true;
+		if (es->view == NULL)
+			context_drop(&es->context);
+	}
 	search_hits_fini(&es->hits);
 	arena_reset(&es->arena);
 	view_free(&es->view);

@@ -22,11 +22,14 @@ on_found(void *arg, const struct search_facts *facts, struct slice headers)
 }
 
 static void
-on_done(void *arg)
+on_done(void *arg, bool good)
 {
 	struct searching *se = arg;
 
-	search_result_finish(&se->result);
+	if (good)
+		search_result_finish(&se->result);
+	else
+		search_result_drop(&se->result);
 }
 
 /* RETURN (UPDATE): args are as they were before the parse. */

@@ -50,10 +50,15 @@ on_ordered(void *arg)
 }
 
 static void
-on_done(void *arg)
+on_done(void *arg, bool good)
 {
 	struct sorting *so = arg;
 
+	if (!good) {
+		sorted_fini(&so->sorted);
+		search_result_drop(&so->result);
+		return;
+	}
 	if (!sorted_failed(&so->sorted)) {
 		jobs_put(session_server(so->ss)->jobs, put_in_order, on_ordered,
 		    so);

@@ -61,10 +61,15 @@ put_threads(void *arg)
 }
 
 static void
-on_done(void *arg)
+on_done(void *arg, bool good)
 {
 	struct threading *th = arg;
 
+	if (!good) {
+		thread_free(&th->thread);
+		search_cmd_damaged(th->ss);
+		return;
+	}
 	if (th->too_much) {
 		thread_free(&th->thread);
 		session_done(th->ss, SESSION_NO, "LIMIT",

@@ -319,8 +319,9 @@ on_found(void *arg, const struct search_facts *facts, struct slice headers)
 	sorted_fini(&one);
 }
 
+/* If the mailbox is damaged the session ends soon, and nothing is told. */
 static void
-on_looked(void *arg)
+on_looked(void *arg, bool good)
 {
 	struct context *cx = arg;
 
@@ -329,7 +330,13 @@ on_looked(void *arg)
 		destroy(cx);
 		return;
 	}
-	cx->looked = true;
+	cx->looked = good;
+	if (!good) {
+		context_hits_free(&cx->found);
+		free(cx->asked);
+		cx->asked = NULL;
+		cx->nasked = cx->found_room = 0;
+	}
 	if (--cx->all->running == 0)
 		session_wake(cx->ss);
 }

@@ -57,7 +57,7 @@ struct watching {
 	struct search_run *run;
 	struct search_progress *progress;
 	search_found_cb *found;
-	void (*done)(void *arg);
+	void (*done)(void *arg, bool good);
 	void *arg;
 };
 
@@ -86,12 +86,19 @@ on_found(void *arg, const struct search_facts *facts, struct slice headers)
 }
 
 static void
-on_done(void *arg)
+on_done(void *arg, bool good)
 {
 	struct watching *w = arg;
 
 	search_progress_free(&w->progress);
-	w->done(w->arg);
+	w->done(w->arg, good);
+}
+
+void
+search_cmd_damaged(struct session *ss)
+{
+	session_done(ss, SESSION_NO, "CORRUPTION",
+	    "The mailbox is damaged; it is being repaired");
 }
 
 void

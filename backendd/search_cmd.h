@@ -50,4 +50,7 @@ void search_cmd_reply(struct session *ss, struct buf *out,
 /* "* NO [NOUPDATE "tag"]" of the running command, behind its response. */
 void search_cmd_noupdate(struct session *ss, struct buf *out);
 
+/* NO: the index was found to be damaged. */
+void search_cmd_damaged(struct session *ss);
+
 #endif

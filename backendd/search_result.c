@@ -190,6 +190,15 @@ search_result_give(void *result)
 }
 
 void
+search_result_drop(struct search_result *r)
+{
+	search_hits_fini(&r->hits);
+	arena_reset(&r->arena);
+	context_drop(&r->context);
+	search_cmd_damaged(r->ss);
+}
+
+void
 search_result_finish(struct search_result *r)
 {
 	if (r->hits.count > HERE_MAX) {

@@ -78,6 +78,9 @@ void search_result_begin(struct search_result *r, struct session *ss,
 void search_result_make(void *result);
 void search_result_give(void *result);
 
+/* Instead: nothing of it is good.  Says NO. */
+void search_result_drop(struct search_result *r);
+
 /* search_result_make() here or, if that takes long, in a job; and give. */
 void search_result_finish(struct search_result *r);
 

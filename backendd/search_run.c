@@ -138,6 +138,7 @@ static void
 finish(struct search_run *r)
 {
 	struct search_ask ask = r->ask;
+	bool good = !store_is_damaged(mailbox_store(r->m));
 
 	if (r->rd != NULL) {
 		arena_reset(&r->rd->arena);
@@ -148,7 +149,7 @@ finish(struct search_run *r)
 	mailbox_release(&r->m);
 	ask.bd->nsearches--;
 	free(r);
-	ask.done(ask.arg);
+	ask.done(ask.arg, good);
 }
 
 /* --- found ------------------------------------------------------------------ */

@@ -23,7 +23,8 @@ struct view;
 /*
  * A message was found; they come by ascending UID.  Not always in the loop, but
  * never two at once, and done comes after the last.  headers: the fields that
- * summaries keep, if they were asked for; facts->summary has the date.
+ * summaries keep, if they were asked for; facts->summary has the date.  Not
+ * good: the index was found to be damaged, so nothing found is to be believed.
  */
 typedef void search_found_cb(void *arg, const struct search_facts *facts,
     struct slice headers);
@@ -39,7 +40,7 @@ struct search_ask {
 	bool costly;     /* found does more than to note the message */
 	search_found_cb *found;
 	bool (*gone)(void *arg); /* nobody waits any more; or NULL */
-	void (*done)(void *arg);
+	void (*done)(void *arg, bool good);
 	void *arg;
 };
 

@@ -443,8 +443,13 @@ take_stream(struct session *ss, const struct collect_item *item)
 	}
 	if (why == NULL)
 		why = refuse_message(ss, item->size);
-	if (why == NULL && ss->w->cmd->nblobs == 0)
-		why = append_refusal(ss, item->size, &ss->w->refused_code);
+	if (why == NULL && ss->w->cmd->nblobs == 0) {
+		struct append_no no = append_refusal(ss, item->size);
+
+		why = no.why;
+		ss->w->refused_code = no.code;
+		bad = no.bad;
+	}
 	if (why == NULL) {
 		take_message(ss, item);
 		return;

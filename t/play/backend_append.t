@@ -231,12 +231,12 @@ def test_replace(c):
     has(r, r"^a\d+ NO \[TRYCREATE\]", "no such mailbox")
     hasnt(r, "EXPUNGE", "and nothing goes")
     has(r[:1], r"^a\d+ NO", "and no message is sent")
-    has(sync(c, b"REPLACE 77 replaced ", (new, b"")), r"^a\d+ BAD",
-        "no such number")
-    has(sync(c, b"UID REPLACE 77 replaced ", (new, b"")), r"^a\d+ NO",
-        "no such UID")
-    has(sync(c, b"REPLACE 1:2 replaced ", (new, b"")), r"^a\d+ BAD",
-        "one at a time")
+    for args, how, what in (
+            (b"REPLACE 77", "BAD", "no such number"),
+            (b"UID REPLACE 77", "NO", "no such UID"),
+            (b"REPLACE 1:2", "BAD", "one at a time")):
+        has(sync(c, args + b" replaced ", (new, b""))[:1], r"^a\d+ " + how,
+            what + ": no message is sent")
     has(sync(c, b"REPLACE 1 replaced ", (new, b" "), (new, b"")),
         r"^a\d+ BAD", "by one")
     c2.must("SELECT replaced")

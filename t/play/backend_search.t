@@ -622,6 +622,30 @@ def test_progress(c):
     d.close()
 
 
+def test_damaged(_):
+    """An octet of the index is wrong, in a part that is not yet checked."""
+    index = max((os.path.join(d, "index") for d, _, names in
+                 os.walk(server.path("spool", "m")) if "index" in names),
+                key=os.path.getsize)
+    server.stop()
+    server.start()
+    for command in ("SEARCH FLAGGED", "UID SORT (SUBJECT) UTF-8 ALL",
+                    "THREAD REFERENCES UTF-8 ALL"):
+        d = server.client("joe")
+        d.must("SELECT many")
+        with open(index, "r+b") as f:
+            f.seek(9000)
+            f.write(b"\xff\xff\xff")
+        has(d.do(command), r"^a\d+ NO \[CORRUPTION\]",
+            "%s of a damaged index finds nothing" % command.split(" ")[0])
+        has([d.line()], r"^\* BYE", "and who has it selected is sent away")
+        d.close()
+    d = server.client("joe")
+    d.must("SELECT many")
+    hasnt(d.must("SEARCH ALL"), r"^\* SEARCH$", "then it is repaired")
+    d.close()
+
+
 def with_server(conf, tests):
     global server
     with Backend(users=["joe", "ann"], conf=conf) as server:
@@ -636,5 +660,5 @@ if __name__ == "__main__":
                      test_partial, test_context, test_context_random,
                      test_multisearch))
     with_server(["progress_interval = 1ms", "job_threads = 2"],
-                (test_progress,))
+                (test_progress, test_damaged))
     plan()
