@@ -79,18 +79,6 @@ static const struct {
 
 /* --- lines of "account" ------------------------------------------------------------------ */
 
-static struct slice
-word(struct slice *s)
-{
-	struct slice w;
-
-	while (s->len > 0 && s->ptr[0] == ' ')
-		*s = slice_skip(*s, 1);
-	w = slice_first(*s, slice_find(*s, ' '));
-	*s = slice_skip(*s, w.len);
-	return w;
-}
-
 static bool
 is_size(enum quota_resource r, struct slice text, uint64_t *n)
 {
@@ -126,8 +114,8 @@ read_line(const char *text, struct line *l)
 {
 	struct slice rest = slice_str(text), w;
 
-	*l = (struct line){ .user = word(&rest) };
-	for (w = word(&rest); w.len > 0; w = word(&rest)) {
+	*l = (struct line){ .user = slice_word(&rest) };
+	for (w = slice_word(&rest); w.len > 0; w = slice_word(&rest)) {
 		size_t equals = slice_find(w, '=');
 		struct slice key = slice_first(w, equals), value;
 

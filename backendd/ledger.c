@@ -8,10 +8,6 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
-enum {
-	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
-};
-
 static const struct store_numbers nothing;
 
 struct ledger {
@@ -33,15 +29,6 @@ struct fetch {
 	struct store_peek *peeks; /* behind it: room for their ids */
 	char (*ids)[STORE_ID_MAX + 1];
 };
-
-static struct slice
-key_of(uint8_t room[KEY_MAX], const struct store *st, struct slice id)
-{
-	MUST(id.len <= STORE_ID_MAX);
-	memcpy(room, &st, sizeof(st));
-	memcpy(room + sizeof(st), id.ptr, id.len);
-	return slice_of(room, sizeof(st) + id.len);
-}
 
 static bool
 is_idle(const struct ledger_page *p)
@@ -66,12 +53,12 @@ idle_begin(struct ledger *l, struct ledger_page *p)
 static void
 drop(struct ledger *l, struct ledger_page *p)
 {
-	uint8_t room[KEY_MAX];
+	uint8_t room[STORE_KEY_MAX];
 
 	MUST(is_idle(p));
 	TAILQ_REMOVE(&l->idle, p, link);
-	MUST(map_remove(&l->pages, key_of(room, p->store, slice_str(p->id))) ==
-	     p);
+	MUST(map_remove(&l->pages,
+	         store_key(room, p->store, slice_str(p->id))) == p);
 	free(p);
 }
 
@@ -124,8 +111,8 @@ ledger_observe(struct ledger *l, ledger_observer *fn, void *arg)
 struct ledger_page *
 ledger_find(struct ledger *l, const struct store *st, struct slice id)
 {
-	uint8_t room[KEY_MAX];
-	struct ledger_page *p = map_find(&l->pages, key_of(room, st, id));
+	uint8_t room[STORE_KEY_MAX];
+	struct ledger_page *p = map_find(&l->pages, store_key(room, st, id));
 
 	if (p != NULL) {
 		idle_end(l, p);
@@ -138,7 +125,7 @@ struct ledger_page *
 ledger_get(struct ledger *l, struct store *st, struct slice id)
 {
 	struct ledger_page *p = ledger_find(l, st, id);
-	uint8_t room[KEY_MAX];
+	uint8_t room[STORE_KEY_MAX];
 
 	if (p != NULL)
 		return p;
@@ -147,7 +134,7 @@ ledger_get(struct ledger *l, struct store *st, struct slice id)
 	p = xcalloc(1, sizeof(*p));
 	p->store = st;
 	memcpy(p->id, id.ptr, id.len);
-	MUST(map_put(&l->pages, key_of(room, st, id), p) == NULL);
+	MUST(map_put(&l->pages, store_key(room, st, id), p) == NULL);
 	idle_begin(l, p);
 	return p;
 }

@@ -14,8 +14,7 @@ enum {
 	LINGER_MS = 10 * 1000, /* open without a hold */
 	LINGER_MAX = 2048,     /* mailboxes that are */
 	CHANGES_FIRST = 16,
-	CHANGES_MAX = 4096, /* remembered */
-	KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
+	CHANGES_MAX = 4096 /* remembered */
 };
 
 static const char going[] = "Mailbox is being deleted";
@@ -75,35 +74,26 @@ struct mailboxes {
 	struct mailbox_list evicted; /* evict_done is due */
 };
 
-static struct slice
-key_of(uint8_t room[KEY_MAX], const struct store *st, struct slice id)
-{
-	MUST(id.len <= STORE_ID_MAX);
-	memcpy(room, &st, sizeof(st));
-	memcpy(room + sizeof(st), id.ptr, id.len);
-	return slice_of(room, sizeof(st) + id.len);
-}
-
 static struct mailbox *
 find(struct mailboxes *ms, const struct store *st, struct slice id)
 {
-	uint8_t room[KEY_MAX];
+	uint8_t room[STORE_KEY_MAX];
 
-	return map_find(&ms->open, key_of(room, st, id));
+	return map_find(&ms->open, store_key(room, st, id));
 }
 
 static struct mailbox *
 add(struct mailboxes *ms, struct store *st, struct slice id)
 {
 	struct mailbox *m = xcalloc(1, sizeof(*m));
-	uint8_t room[KEY_MAX];
+	uint8_t room[STORE_KEY_MAX];
 
 	m->all = ms;
 	m->store = st;
 	memcpy(m->id, id.ptr, id.len);
 	TAILQ_INIT(&m->waiters);
 	TAILQ_INIT(&m->watchers);
-	MUST(map_put(&ms->open, key_of(room, st, id), m) == NULL);
+	MUST(map_put(&ms->open, store_key(room, st, id), m) == NULL);
 	return m;
 }
 
@@ -124,12 +114,12 @@ shut(struct mailbox *m)
 static void
 drop(struct mailbox *m)
 {
-	uint8_t room[KEY_MAX];
+	uint8_t room[STORE_KEY_MAX];
 
 	MUST(m->holds == 0 && TAILQ_EMPTY(&m->watchers));
 	MUST(TAILQ_EMPTY(&m->waiters) && m->evict_done == NULL);
 	shut(m);
-	map_remove(&m->all->open, key_of(room, m->store, slice_str(m->id)));
+	map_remove(&m->all->open, store_key(room, m->store, slice_str(m->id)));
 	free(m);
 }
 

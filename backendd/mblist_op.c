@@ -253,35 +253,22 @@ doubt(struct mblist *l)
 }
 
 static void
-committed(void *arg, uint64_t number, bool failed)
+committed(void *arg, bool failed)
 {
 	struct op *op = arg;
 
-	(void)number; /* order is enough here */
 	MUST(op->magic == OP_MAGIC);
 	if (failed)
 		doubt(op->list);
 	op->next(op, failed);
 }
 
-static void
-refused(void *arg)
-{
-	committed(arg, 0, true);
-}
-
 void
 op_commit(struct op *op, op_step *step)
 {
-	struct mblist *l = op->list;
-	struct err err;
-
 	op->next = step;
-	if (keeper_commit(l->keeper, committed, op, &err) == 0)
-		return;
-	log_err(l->bd->log, "mailbox list not changed", "name", op->name, "why",
-	    err.text, NULL);
-	loop_at_end(l->bd->loop, refused, op);
+	keeper_commit_for(op->list->keeper, "mailbox list not changed",
+	    op->name, committed, op);
 }
 
 static void

@@ -1,29 +1,17 @@
-#include <stdlib.h>
-
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quota.h"
-#include "backendd/server.h"
 #include "imap/mboxname.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/keeper.h"
-#include "lib/log.h"
-#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
-#include "lib/xalloc.h"
 
 enum {
 	VERSION = 1,
 	VALUE_MAX = 256
-};
-
-struct waiter {
-	mblist_quota_cb *cb;
-	void *arg;
-	bool failed;
 };
 
 struct move {
@@ -118,49 +106,12 @@ mblist_quota_put(struct mblist *l, const char *root,
 
 /* --- setting one ------------------------------------------------------------------ */
 
-static void
-answer(void *arg)
-{
-	struct waiter *w = arg;
-
-	w->cb(w->arg, w->failed);
-	free(w);
-}
-
-static void
-committed(void *arg, uint64_t number, bool failed)
-{
-	struct waiter *w = arg;
-
-	(void)number; /* order is enough here */
-	w->failed = failed;
-	answer(w);
-}
-
 void
 mblist_quota_set(struct mblist *l, const char *root,
     const struct quota_limits *limits, mblist_quota_cb *cb, void *arg)
 {
-	struct waiter *w = xcalloc(1, sizeof(*w));
-	struct err err;
-	struct buf key;
-
-	w->cb = cb;
-	w->arg = arg;
-	if (limits != NULL) {
-		mblist_quota_put(l, root, limits);
-	} else {
-		root_key(&key, slice_str(root));
-		MUST(!buf_failed(&key));
-		keeper_delete(l->keeper, buf_slice(&key));
-		buf_fini(&key);
-	}
-	if (keeper_commit(l->keeper, committed, w, &err) == 0)
-		return;
-	log_err(l->bd->log, "quota not changed", "root", root, "why", err.text,
-	    NULL);
-	w->failed = true;
-	loop_at_end(l->bd->loop, answer, w);
+	mblist_quota_put(l, root, limits);
+	keeper_commit_for(l->keeper, "quota not changed", root, cb, arg);
 }
 
 /* --- with the names ---------------------------------------------------------------- */

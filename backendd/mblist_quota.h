@@ -22,7 +22,7 @@ bool mblist_quota_name_ok(struct slice root);
 bool mblist_quota_get(struct mblist *l, struct slice root,
     struct quota_limits *limits);
 
-/* NULL limits: the root goes.  Calls back when it is durable, or refused. */
+/* Calls back when it is durable, or refused. */
 typedef void mblist_quota_cb(void *arg, bool failed);
 void mblist_quota_set(struct mblist *l, const char *root,
     const struct quota_limits *limits, mblist_quota_cb *cb, void *arg);

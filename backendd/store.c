@@ -1,7 +1,17 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "backendd/store.h"
 #include "lib/must.h"
+
+struct slice
+store_key(uint8_t room[STORE_KEY_MAX], const struct store *st, struct slice id)
+{
+	MUST(id.len <= STORE_ID_MAX);
+	memcpy(room, &st, sizeof(st));
+	memcpy(room + sizeof(st), id.ptr, id.len);
+	return slice_of(room, sizeof(st) + id.len);
+}
 
 int
 store_start(struct store **stp, const struct store_module *module,

@@ -106,6 +106,13 @@ struct store_numbers {
 	uint64_t size; /* sum of RFC822.SIZE */
 };
 
+/* A mailbox of any store, as the key of a map: in room. */
+enum {
+	STORE_KEY_MAX = sizeof(struct store *) + STORE_ID_MAX
+};
+struct slice store_key(uint8_t room[STORE_KEY_MAX], const struct store *st,
+    struct slice id);
+
 /* ------------------------------------------------------------- partition */
 
 /* What an operator may change while the store runs. */

@@ -6,7 +6,6 @@
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/keeper.h"
-#include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/treedb.h"
@@ -176,11 +175,10 @@ answer(void *arg)
 }
 
 static void
-committed(void *arg, uint64_t number, bool failed)
+committed(void *arg, bool failed)
 {
 	struct waiter *w = arg;
 
-	(void)number; /* order is enough here */
 	w->failed = failed;
 	answer(w);
 }
@@ -199,14 +197,8 @@ void
 userdata_commit(struct users *u, userdata_finish *finish,
     struct userdata_call call)
 {
-	struct waiter *w = waiter_new(finish, call);
-	struct err err;
-
-	if (keeper_commit(u->keeper, committed, w, &err) == 0)
-		return;
-	log_err(u->bd->log, "user data not stored", "why", err.text, NULL);
-	w->failed = true;
-	loop_at_end(u->bd->loop, answer, w);
+	keeper_commit_for(u->keeper, "user data not stored", NULL, committed,
+	    waiter_new(finish, call));
 }
 
 void

@@ -37,18 +37,6 @@ capability_find(struct slice name)
 	return CAPABILITY_MAX;
 }
 
-static struct slice
-next_word(struct slice *list)
-{
-	struct slice word;
-
-	while (list->len > 0 && list->ptr[0] == ' ')
-		*list = slice_skip(*list, 1);
-	word = slice_first(*list, slice_find(*list, ' '));
-	*list = slice_skip(*list, word.len);
-	return word;
-}
-
 void
 capability_put(struct buf *out, uint64_t set, unsigned now, const char *mechs)
 {
@@ -64,7 +52,7 @@ capability_put(struct buf *out, uint64_t set, unsigned now, const char *mechs)
 	}
 	if (!(now & CAPABILITY_BEFORE))
 		return;
-	while ((mech = next_word(&list)).len > 0) {
+	while ((mech = slice_word(&list)).len > 0) {
 		buf_puts(out, space);
 		buf_puts(out, "AUTH=");
 		buf_put_slice(out, mech);
@@ -78,7 +66,7 @@ capability_parse(struct slice list)
 	uint64_t set = 0;
 	struct slice word;
 
-	while ((word = next_word(&list)).len > 0) {
+	while ((word = slice_word(&list)).len > 0) {
 		enum capability c = capability_find(word);
 
 		if (c != CAPABILITY_MAX)
@@ -92,7 +80,7 @@ capability_listed(struct slice list, const char *word)
 {
 	struct slice w;
 
-	while ((w = next_word(&list)).len > 0)
+	while ((w = slice_word(&list)).len > 0)
 		if (slice_is_nocase(w, word))
 			return true;
 	return false;

@@ -526,14 +526,11 @@ listing_put_attribute(struct listing_attributes *a, struct slice name)
 void
 listing_put_special_uses(struct listing_attributes *a, struct slice uses)
 {
-	while (uses.len > 0) {
-		struct slice one = slice_first(uses, slice_find(uses, ' '));
+	struct slice one;
 
+	while ((one = slice_word(&uses)).len > 0)
 		if (mboxrec_is_special_use(one))
 			listing_put_attribute(a, one);
-		uses = slice_skip(uses,
-		    one.len < uses.len ? one.len + 1 : one.len);
-	}
 }
 
 /*

@@ -544,6 +544,41 @@ keeper_commit(struct keeper *k, keeper_cb *cb, void *arg, struct err *err)
 	return 0;
 }
 
+struct waiter {
+	keeper_done *done;
+	void *arg;
+};
+
+static void
+ended(void *arg, uint64_t number, bool failed)
+{
+	struct waiter *w = arg;
+
+	(void)number; /* order is enough here */
+	w->done(w->arg, failed);
+	free(w);
+}
+
+static void
+refused(void *arg)
+{
+	ended(arg, 0, true);
+}
+
+void
+keeper_commit_for(struct keeper *k, const char *what, const char *whom,
+    keeper_done *done, void *arg)
+{
+	struct waiter *w = xcalloc(1, sizeof(*w));
+	struct err err;
+
+	*w = (struct waiter){ done, arg };
+	if (keeper_commit(k, ended, w, &err) == 0)
+		return;
+	log_err(k->log, what, "of", whom, "why", err.text, NULL);
+	loop_at_end(k->loop, refused, w);
+}
+
 uint64_t
 keeper_last(const struct keeper *k)
 {

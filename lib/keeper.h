@@ -85,6 +85,14 @@ int keeper_commit(struct keeper *k, keeper_cb *cb, void *arg,
     struct err *err) MUST_CHECK;
 
 /*
+ * The same for who waits for nothing but its end: called back in any case, also
+ * if it was refused; why is then logged as what ("quota not changed") of whom.
+ */
+typedef void keeper_done(void *arg, bool failed);
+void keeper_commit_for(struct keeper *k, const char *what, const char *whom,
+    keeper_done *done, void *arg);
+
+/*
  * Numbers of the last commit made and not taken back, and of the last that is
  * durable.  What is
  * read from the tree now may depend on keeper_last(): who must not show what a

@@ -94,6 +94,18 @@ slice_rfind(struct slice a, uint8_t c)
 	return a.len;
 }
 
+struct slice
+slice_word(struct slice *s)
+{
+	struct slice word;
+
+	while (s->len > 0 && s->ptr[0] == ' ')
+		*s = slice_skip(*s, 1);
+	word = slice_first(*s, slice_find(*s, ' '));
+	*s = slice_skip(*s, word.len);
+	return word;
+}
+
 static bool
 blank(uint8_t c)
 {

@@ -79,6 +79,9 @@ slice_find(struct slice a, uint8_t c)
 
 size_t slice_rfind(struct slice a, uint8_t c);
 
+/* The next word of s, between spaces; s moves behind it.  len 0: none is left. */
+struct slice slice_word(struct slice *s);
+
 /* Where c is first outside "quoted strings" (with \ and \"); else a.len. */
 size_t slice_find_unquoted(struct slice a, uint8_t c);
 

@@ -26,19 +26,6 @@ enum {
 	LOCK_STALE = 120 /* seconds, as Dovecot has it */
 };
 
-/* The next word of s, which moves behind it. */
-static struct slice
-word(struct slice *s)
-{
-	struct slice w;
-
-	while (s->len > 0 && s->ptr[0] == ' ')
-		*s = slice_skip(*s, 1);
-	w = slice_first(*s, slice_find(*s, ' '));
-	*s = slice_skip(*s, w.len);
-	return w;
-}
-
 static uint32_t
 number(struct slice s)
 {
@@ -51,10 +38,10 @@ number(struct slice s)
 static bool
 parse_header(struct md_uids *u, struct slice line)
 {
-	if (!slice_is(word(&line), "3"))
+	if (!slice_is(slice_word(&line), "3"))
 		return false;
 	while (line.len > 0) {
-		struct slice w = word(&line), v;
+		struct slice w = slice_word(&line), v;
 
 		if (w.len < 2)
 			continue;
@@ -73,7 +60,7 @@ parse_header(struct md_uids *u, struct slice line)
 static uint32_t
 parse_line(struct slice line, struct slice *name)
 {
-	uint32_t uid = number(word(&line));
+	uint32_t uid = number(slice_word(&line));
 	size_t colon = slice_find(line, ':');
 
 	if (uid == 0 || uid == UINT32_MAX || colon == line.len)

@@ -191,6 +191,35 @@ test_law(struct world *w)
 }
 
 static void
+ended(void *arg, bool failed)
+{
+	struct world *w = arg;
+
+	w->told++;
+	w->failed += failed;
+	if (w->told == w->asked)
+		loop_stop(w->loop);
+}
+
+/* Called back in any case, and not from inside. */
+static bool
+ends(struct world *w, bool badly)
+{
+	unsigned failed = w->failed, told_before = w->told;
+	char room[40];
+
+	keeper_put(w->keeper, key_of(0, room), slice_str("9"), NULL, 0);
+	w->asked++;
+	keeper_commit_for(w->keeper, "not changed", "x", ended, w);
+	if (w->told != told_before)
+		return false;
+	if (!badly)
+		w->values[0] = 9;
+	wait_for_all(w);
+	return w->failed - failed == badly && agrees(w);
+}
+
+static void
 try_again(void *arg)
 {
 	struct world *w = arg;
@@ -219,6 +248,8 @@ test_failure(struct world *w)
 	ok(keeper_durable(w->keeper) == keeper_last(w->keeper),
 	    "and nobody waits for what was taken back");
 	ok(agrees(w), "reading goes on");
+	ok(ends(w, true), "one who waits for the end hears of it");
+	failed++;
 
 	atomic_store(&disk_refuses, false);
 	timer_free(&w->guard);
@@ -228,6 +259,7 @@ test_failure(struct world *w)
 	ok(commit_some(w, true) == 0, "until the disk is better");
 	wait_for_all(w);
 	ok(w->failed - failed == 10 && agrees(w), "then all is as before");
+	ok(ends(w, false), "one who waits for the end hears of that, too");
 	world_close(w);
 	world_open(w);
 	ok(agrees(w), "after opening again too");

@@ -57,6 +57,18 @@ test_cut(void)
 }
 
 static void
+test_word(void)
+{
+	struct slice s = slice_str("  one two   ");
+
+	ok(slice_is(slice_word(&s), "one") && slice_is(slice_word(&s), "two"),
+	    "words");
+	ok(slice_word(&s).len == 0 && s.len == 0, "and no more");
+	s = slice_of(NULL, 0);
+	ok(slice_word(&s).len == 0, "none in nothing");
+}
+
+static void
 test_unquoted(void)
 {
 	static const struct {
@@ -154,6 +166,7 @@ main(void)
 {
 	test_compare();
 	test_cut();
+	test_word();
 	test_unquoted();
 	test_ascii();
 	test_number();
