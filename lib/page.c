@@ -243,12 +243,6 @@ page_level(struct slice page)
 	return page.len == 0 ? 0 : page.ptr[0];
 }
 
-bool
-page_is_empty(struct slice page)
-{
-	return page.len <= PAGE_HEAD;
-}
-
 /* --- finding ---------------------------------------------------------------- */
 
 /*

@@ -64,7 +64,6 @@ struct page_place {
 /* An empty page. */
 void page_start(struct buf *out, unsigned level);
 unsigned page_level(struct slice page);
-bool page_is_empty(struct slice page);
 
 /* 0, or -1: it is no page. */
 int page_find(struct page_place *p, struct slice page,

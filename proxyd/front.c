@@ -316,28 +316,6 @@ front_new(const struct front_setup *s, struct err *err)
 	return f;
 }
 
-void
-front_free(struct front **fp)
-{
-	struct front *f = *fp;
-	struct front_wait *w;
-	struct err err;
-
-	*fp = NULL;
-	if (f == NULL)
-		return;
-	front_hang_up(f);
-	while ((w = TAILQ_FIRST(&f->waits)) != NULL)
-		front_cancel(&w);
-	if (f->mirror != NULL && mirror_cut(f->mirror, &err) == -1)
-		give_up_mirror(f, &err); /* it will come again */
-	mirror_close(&f->mirror);
-	timer_free(&f->timer);
-	front_report_fini(f);
-	tls_free(&f->use.tls);
-	free(f);
-}
-
 static bool
 same_text(const char *a, const char *b)
 {

@@ -48,10 +48,12 @@ struct front_setup {
 	struct tls *tls;
 };
 
-/* NULL and *err: the copy cannot be opened.  Connects. */
+/*
+ * NULL and *err: the copy cannot be opened.  Connects.  It lives as long as the
+ * process, whose end is to the copy what a crash is.
+ */
 struct front *front_new(const struct front_setup *s,
     struct err *err) MUST_CHECK;
-void front_free(struct front **fp);
 
 /*
  * Takes tls; NULL: the old one stays.  Connects anew only if how to do so has

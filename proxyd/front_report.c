@@ -143,13 +143,6 @@ front_report_init(struct front *f)
 	f->accept = timer_new(f->use.loop, on_accept, f);
 }
 
-void
-front_report_fini(struct front *f)
-{
-	timer_free(&f->nag);
-	timer_free(&f->accept);
-}
-
 /* --- /healthz ------------------------------------------------------------- */
 
 static const char *

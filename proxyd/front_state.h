@@ -92,7 +92,6 @@ bool front_feed_comes_on(struct front *f);
 
 /* --- front_report.c */
 void front_report_init(struct front *f);
-void front_report_fini(struct front *f);
 
 /* The copy is current, but for what is held back. */
 void front_is_current(struct front *f);
