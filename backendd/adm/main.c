@@ -11,6 +11,7 @@
 #include "lib/err.h"
 #include "lib/ipc.h"
 #include "lib/priv.h"
+#include "lib/verb.h"
 
 #define CONF_FILE "/etc/murder/backendd.conf"
 
@@ -19,8 +20,7 @@ enum {
 };
 
 struct command {
-	const char *name;
-	size_t least, most; /* arguments */
+	struct verb verb; /* first */
 	enum adm_exit (*run)(struct adm *a);
 	bool look_only; /* what is damaged stays so */
 	enum where {
@@ -28,27 +28,33 @@ struct command {
 		STOPPED, /* only if no backendd has the partitions */
 		RUNNING  /* only if one has */
 	} where;
-	const char *arguments, *help;
 };
 
 static const struct command commands[] = {
-	{ "list", 0, 0, adm_list, true, ANYWHERE, "",
-	    "mailboxes and their partitions" },
-	{ "verify", 0, WORDS, adm_verify, true, ANYWHERE, "[MAILBOX ...]",
-	    "read all, and say what is damaged" },
-	{ "rebuild", 0, WORDS, adm_rebuild, false, STOPPED,
-	    "--all | MAILBOX ...", "make indexes anew from the messages" },
-	{ "expunged", 1, 1, adm_expunged, true, ANYWHERE, "MAILBOX",
-	    "messages that can be brought back" },
-	{ "undelete", 1, WORDS, adm_undelete, false, ANYWHERE,
-	    "MAILBOX --all | UID ...", "bring them back" },
-	{ "export", 2, 2, adm_export, true, ANYWHERE, "[--mbox] MAILBOX TO",
-	    "to a new Maildir or mbox" },
-	{ "import", 2, 2, adm_import, false, ANYWHERE, "[--mbox] MAILBOX FROM",
-	    "from a Maildir or mbox" },
-	{ "restore", 1, 2, adm_restore, false, RUNNING, "MAILBOX [NAME]",
-	    "bring back a mailbox that was deleted" },
+	{ { "list", 0, 0, "", "mailboxes and their partitions" }, adm_list,
+	    true, ANYWHERE },
+	{ { "verify", 0, WORDS, "[MAILBOX ...]",
+	      "read all, and say what is damaged" },
+	    adm_verify, true, ANYWHERE },
+	{ { "rebuild", 0, WORDS, "--all | MAILBOX ...",
+	      "make indexes anew from the messages" },
+	    adm_rebuild, false, STOPPED },
+	{ { "expunged", 1, 1, "MAILBOX", "messages that can be brought back" },
+	    adm_expunged, true, ANYWHERE },
+	{ { "undelete", 1, WORDS, "MAILBOX --all | UID ...",
+	      "bring them back" },
+	    adm_undelete, false, ANYWHERE },
+	{ { "export", 2, 2, "[--mbox] MAILBOX TO", "to a new Maildir or mbox" },
+	    adm_export, true, ANYWHERE },
+	{ { "import", 2, 2, "[--mbox] MAILBOX FROM", "from a Maildir or mbox" },
+	    adm_import, false, ANYWHERE },
+	{ { "restore", 1, 2, "MAILBOX [NAME]",
+	      "bring back a mailbox that was deleted" },
+	    adm_restore, false, RUNNING },
 };
+
+static const struct verbs verbs = { commands, NITEMS(commands),
+	sizeof commands[0] };
 
 static enum adm_exit
 usage(const char *why)
@@ -56,9 +62,7 @@ usage(const char *why)
 	if (why != NULL)
 		fprintf(stderr, "backendadm: %s\n", why);
 	fprintf(stderr, "usage: backendadm [-f FILE] [--json] COMMAND\n");
-	for (size_t i = 0; i < NITEMS(commands); i++)
-		fprintf(stderr, "  %-9s %-24s %s\n", commands[i].name,
-		    commands[i].arguments, commands[i].help);
+	verb_print(&verbs, stderr);
 	return ADM_USAGE;
 }
 
@@ -98,24 +102,6 @@ parse(struct line *l, struct adm *a, int argc, char **argv)
 	return 0;
 }
 
-static const struct command *
-command_of(struct line *l)
-{
-	for (size_t i = 0; i < NITEMS(commands); i++) {
-		const struct command *c = &commands[i];
-
-		if (strcmp(c->name, l->words[0]) != 0)
-			continue;
-		if (l->nwords - 1 >= c->least && l->nwords - 1 <= c->most)
-			return c;
-		(void)err_set(&l->err, "%s takes other arguments: %s", c->name,
-		    c->arguments);
-		return NULL;
-	}
-	(void)err_set(&l->err, "%s: no such command", l->words[0]);
-	return NULL;
-}
-
 /* A backendd that runs, if it can be asked. */
 static void
 look_for_backendd(struct adm *a)
@@ -136,11 +122,11 @@ open_and_run(struct adm *a, const struct command *command)
 
 	if (a->fd != -1 && command->where == STOPPED)
 		return adm_fail("%s works only while backendd is stopped",
-		    command->name);
+		    command->verb.name);
 	if (a->fd == -1 && command->where == RUNNING)
 		return adm_fail("%s works only while backendd runs, with an "
 		                "admin_socket",
-		    command->name);
+		    command->verb.name);
 	if (adm_open(a, &err) == 0) {
 		result = command->run(a);
 	} else {
@@ -191,7 +177,8 @@ main(int argc, char **argv)
 		result = usage(l->err.text);
 	} else if (l->nwords == 0) {
 		result = usage(NULL);
-	} else if ((command = command_of(l)) == NULL) {
+	} else if ((command = verb_find(&verbs, l->words[0], l->nwords - 1,
+	                &l->err)) == NULL) {
 		result = usage(l->err.text);
 	} else {
 		a.words = l->words + 1;

@@ -9,6 +9,7 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/loop.h"
+#include "lib/verb.h"
 #include "lib/xalloc.h"
 #include "mupdated/ctl/conf.h"
 #include "mupdated/ctl/ctl.h"
@@ -17,23 +18,27 @@
 #define CONF_FILE "/etc/murder/murderctl.conf"
 
 struct command {
-	const char *name;
-	unsigned least, most; /* arguments */
+	struct verb verb; /* first */
 	enum ctl_exit (*run)(struct ctl *c);
-	const char *arguments, *help;
 };
 
 static const struct command commands[] = {
-	{ "status", 0, 0, ctl_status, "",
-	    "revision, and entries by host and state" },
-	{ "list", 0, 1, ctl_list, "[PREFIX | --host HOST]",
-	    "names, where and in which state" },
-	{ "explain", 1, 1, ctl_explain, "NAME",
-	    "all that is known of one name" },
-	{ "reservations", 0, 0, ctl_reservations, "",
-	    "who holds names, since when, until when" },
-	{ "break", 1, 2, ctl_break, "NAME [GENERATION]", "end a reservation" },
+	{ { "status", 0, 0, "", "revision, and entries by host and state" },
+	    ctl_status },
+	{ { "list", 0, 1, "[PREFIX | --host HOST]",
+	      "names, where and in which state" },
+	    ctl_list },
+	{ { "explain", 1, 1, "NAME", "all that is known of one name" },
+	    ctl_explain },
+	{ { "reservations", 0, 0, "",
+	      "who holds names, since when, until when" },
+	    ctl_reservations },
+	{ { "break", 1, 2, "NAME [GENERATION]", "end a reservation" },
+	    ctl_break },
 };
+
+static const struct verbs verbs = { commands, NITEMS(commands),
+	sizeof commands[0] };
 
 /* The command line. */
 struct line {
@@ -52,9 +57,7 @@ usage(const char *why)
 	fprintf(stderr,
 	    "usage: murderctl [-n] [-f FILE] [-s HOST:PORT] [-u USER] "
 	    "[--json] COMMAND\n");
-	for (size_t i = 0; i < NITEMS(commands); i++)
-		fprintf(stderr, "  %-12s %-24s %s\n", commands[i].name,
-		    commands[i].arguments, commands[i].help);
+	verb_print(&verbs, stderr);
 	return CTL_USAGE;
 }
 
@@ -100,24 +103,6 @@ parse(struct line *l, int argc, char **argv)
 			l->words[l->nwords++] = argv[i];
 	}
 	return 0;
-}
-
-static const struct command *
-command_of(struct line *l)
-{
-	for (size_t i = 0; i < NITEMS(commands); i++) {
-		const struct command *c = &commands[i];
-
-		if (strcmp(c->name, l->words[0]) != 0)
-			continue;
-		if (l->nwords - 1 >= c->least && l->nwords - 1 <= c->most)
-			return c;
-		(void)err_set(&l->err, "%s takes other arguments: %s", c->name,
-		    c->arguments);
-		return NULL;
-	}
-	(void)err_set(&l->err, "%s: no such command", l->words[0]);
-	return NULL;
 }
 
 static void
@@ -183,7 +168,8 @@ main(int argc, char **argv)
 		return (int)usage(l.err.text);
 	if (!l.check && l.nwords == 0)
 		return (int)usage(NULL);
-	if (l.nwords > 0 && (command = command_of(&l)) == NULL)
+	if (l.nwords > 0 && (command = verb_find(&verbs, l.words[0],
+	                         l.nwords - 1, &l.err)) == NULL)
 		return (int)usage(l.err.text);
 	if (l.host != NULL &&
 	    (command == NULL || command->run != ctl_list || l.nwords > 1))
