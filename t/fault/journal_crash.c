@@ -27,6 +27,7 @@
 #include "lib/must.h"
 #include "t/crash.h"
 #include "t/tap.h"
+#include "t/tempdir.h"
 
 enum {
 	ROUNDS = 5,
@@ -441,9 +442,9 @@ failures(const char *dir, int error)
 int
 main(void)
 {
-	char top[] = "/tmp/journal_crash.XXXXXX", dir[64];
+	char top[64], dir[80];
 
-	MUST(mkdtemp(top) != NULL);
+	tempdir_make(top);
 	snprintf(dir, sizeof(dir), "%s/log", top);
 	crashes(dir);
 	failures(dir, ENOSPC);

@@ -22,7 +22,7 @@
 #include "t/tap.h"
 
 enum {
-	GUARD_MS = 30 * 1000,
+	GUARD_MS = 60 * 1000,
 	EVENTS_MAX = 64
 };
 

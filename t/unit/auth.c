@@ -17,6 +17,7 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 #include "t/tap.h"
+#include "t/tempdir.h"
 
 /* --- a parent, as far as the child sees it -------------------------------- */
 
@@ -113,8 +114,7 @@ world_init(struct world *w)
 	struct err err;
 
 	*w = (struct world){ .loop = loop_new(), .spare = -1 };
-	strcpy(w->dir, "/tmp/auth.XXXXXX");
-	MUST(mkdtemp(w->dir) != NULL);
+	tempdir_make(w->dir);
 	snprintf(w->db, sizeof(w->db), "%s/sasldb", w->dir);
 	user_make(w->db, "murder", "fred", "secret");
 	user_make(w->db, "murder", "proxy", "proxy secret");
@@ -216,7 +216,7 @@ answered(void *arg, const struct auth_answer *a)
 static void
 wait_end(struct world *w)
 {
-	timer_set(w->guard, 10000);
+	timer_set(w->guard, 60000);
 	loop_run(w->loop);
 	timer_stop(w->guard);
 }

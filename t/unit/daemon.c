@@ -26,6 +26,7 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 #include "t/tap.h"
+#include "t/tempdir.h"
 
 enum {
 	PATIENCE = 60000 /* ms; only a failing run waits so long */
@@ -260,8 +261,7 @@ setup(struct stage *s)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 
 	memset(s, 0, sizeof(*s));
-	strcpy(s->dir, "/tmp/daemon.XXXXXX");
-	MUST(mkdtemp(s->dir) != NULL);
+	tempdir_make(s->dir);
 	snprintf(s->conf, sizeof(s->conf), "%s/conf", s->dir);
 	snprintf(s->sock, sizeof(s->sock), "%s/sock", s->dir);
 	snprintf(s->report, sizeof(s->report), "%s/report", s->dir);

@@ -17,6 +17,7 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 #include "t/tap.h"
+#include "t/tempdir.h"
 
 enum {
 	COMMITS = 4,
@@ -25,7 +26,7 @@ enum {
 };
 
 struct world {
-	char dir[64];
+	char dir[64 + sizeof("/log")];
 	struct loop *loop;
 	struct jobs *jobs;
 	struct journal *journal;
@@ -81,8 +82,7 @@ static void
 world_init(struct world *w)
 {
 	*w = (struct world){ .order = true };
-	strcpy(w->dir, "/tmp/journal.XXXXXX");
-	MUST(mkdtemp(w->dir) != NULL);
+	tempdir_make(w->dir);
 	strcat(w->dir, "/log");
 	w->loop = loop_new();
 	w->jobs = jobs_new(w->loop, 2);

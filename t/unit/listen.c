@@ -19,6 +19,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "t/tap.h"
+#include "t/tempdir.h"
 
 struct meeting {
 	struct loop *loop;
@@ -240,11 +241,11 @@ test_short(void)
 static void
 test_stale(void)
 {
-	char dir[] = "/tmp/listen.XXXXXX", path[64];
+	char dir[64], path[80];
 	struct err err;
 	int fd, other;
 
-	MUST(mkdtemp(dir) != NULL);
+	tempdir_make(dir);
 	snprintf(path, sizeof(path), "%s/s", dir);
 	test_meet(path);
 	fd = listen_bind(path, &err);
@@ -260,12 +261,12 @@ test_stale(void)
 static void
 test_packets(void)
 {
-	char dir[] = "/tmp/listen.XXXXXX", path[64];
+	char dir[64], path[80];
 	struct stat st;
 	struct err err;
 	int fd, other;
 
-	MUST(mkdtemp(dir) != NULL);
+	tempdir_make(dir);
 	snprintf(path, sizeof(path), "%s/s", dir);
 	other = ipc_connect(path, &err);
 	ok(other == -1 && strstr(err.text, path) != NULL, "nobody is there");

@@ -47,7 +47,7 @@ world_init(struct world *w)
 	*w = (struct world){ .loop = loop_new() };
 	MUST(pipe(w->fds) == 0);
 	w->guard = timer_new(w->loop, too_late, w);
-	timer_set(w->guard, 10000);
+	timer_set(w->guard, 60000);
 }
 
 static void
@@ -193,7 +193,7 @@ test_free(void)
 	w.task2 = task_new(w.loop, too_late, &w);
 	io_want(w.io, IO_READ);
 	io_want(w.other, IO_WRITE);
-	timer_set(w.timer, 10000);
+	timer_set(w.timer, 60000);
 	task_want(w.task2);
 	MUST(write(w.fds[1], "x", 1) == 1);
 	loop_run(w.loop);

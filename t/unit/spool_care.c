@@ -16,7 +16,7 @@
 
 enum {
 	SIZE = 3000, /* of a message */
-	WAIT_MS = 10000
+	WAIT_MS = 60000
 };
 
 static struct rig rig;

@@ -202,7 +202,7 @@ run(struct world *w, bool (*enough)(struct world *))
 	w->enough = enough;
 	if (enough(w))
 		return;
-	timer_set(w->guard, 20000);
+	timer_set(w->guard, 60000);
 	loop_run(w->loop);
 	timer_stop(w->guard);
 }
