@@ -8,6 +8,7 @@
 #include "backendd/conf.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quarantine.h"
+#include "backendd/mblist_rebuild.h"
 #include "backendd/mblist_tally.h"
 #include "backendd/quota.h"
 #include "backendd/server.h"
@@ -386,6 +387,7 @@ op_fill(struct op *op, struct mboxrec *rec, const char *partition)
 	/* Never the same twice, so that a name made anew is told apart. */
 	l->uidvalidity =
 	    (uint32_t)now > l->uidvalidity ? (uint32_t)now : l->uidvalidity + 1;
+	rebuild_gave(l);
 	rec->state = MBOXREC_ACTIVE;
 	rec->pending = 0;
 	rec->uidvalidity = l->uidvalidity;

@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "backendd/conf.h"
 #include "backendd/mblist_meta.h"
 #include "backendd/mblist_op.h"
@@ -10,10 +13,13 @@
 #include "lib/err.h"
 #include "lib/keeper.h"
 #include "lib/log.h"
+#include "lib/map.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
+#include "lib/xalloc.h"
 
-#define FACT "whole" /* version, how far, how many were damaged */
+#define FACT  "whole"       /* version, how far, how many were damaged */
+#define GIVEN "uidvalidity" /* the last given out */
 
 enum {
 	VERSION = 1,
@@ -29,9 +35,12 @@ enum stage {
 struct rebuild {
 	struct mblist *list;
 	struct partition *partition;
-	uint64_t made, damaged, doubles;
+	struct map names; /* MAILBOXID: name; if the list is older */
+	struct map seen;  /* MAILBOXIDs whose notes have been read; then too */
+	uint64_t made, damaged, doubles, renamed;
 	size_t gathered, unsynced; /* octets, about */
 	struct err err;
+	bool older; /* there is a list, and it is older than the stores */
 	bool failed;
 };
 
@@ -64,26 +73,53 @@ flush(struct rebuild *r)
 	return open_keeper(r->list, &r->err);
 }
 
+/* What it is called in a list that is older; NULL: nothing. */
+static const char *
+name_of(struct rebuild *r, struct slice id)
+{
+	return r->older ? map_find(&r->names, id) : NULL;
+}
+
+static void
+set_name(struct rebuild *r, struct slice id, const char *name)
+{
+	if (r->older)
+		free(map_put(&r->names, id, xstrdup(name)));
+}
+
 static void
 put(struct rebuild *r, const char *name, struct mboxrec *rec, uint8_t pending)
 {
 	rec->pending = pending;
 	op_put(r->list, name, rec);
+	set_name(r, rec->mailboxid, name);
 	r->made++;
 	r->gathered += 512 + rec->acl.len;
 }
 
-/* Two of one name: the later grant has it, or the later made. */
+/*
+ * The later grant has it, or the later made.  One whose notes have not been
+ * read may be called otherwise by now.
+ */
+static bool
+has_it(struct rebuild *r, const struct mboxrec *rec,
+    const struct mboxrec *other)
+{
+	if (r->older && map_find(&r->seen, other->mailboxid) == NULL)
+		return true;
+	if (rec->generation != other->generation)
+		return rec->generation > other->generation;
+	return rec->created > other->created;
+}
+
+/* Two of one name. */
 static void
 put_double(struct rebuild *r, struct arena *a, const char *name,
     struct mboxrec *rec, const struct mboxrec *other)
 {
 	struct mboxrec loser = *other;
-	bool later = rec->generation != other->generation
-	                 ? rec->generation > other->generation
-	                 : rec->created > other->created;
 
-	if (later) {
+	if (has_it(r, rec, other)) {
 		put(r, name, rec, 0);
 		*rec = loser;
 	}
@@ -94,6 +130,21 @@ put_double(struct rebuild *r, struct arena *a, const char *name,
 	    rec, PENDING_META);
 	log_warn(r->list->bd->log, "two mailboxes of one name", "name", name,
 	    "aside", op_str(a, rec->mailboxid), NULL);
+}
+
+/* It was renamed after the list was copied. */
+static void
+forget_old_name(struct rebuild *r, const char *name, struct slice id)
+{
+	const char *old = name_of(r, id);
+
+	if (old == NULL || strcmp(old, name) == 0)
+		return;
+	log_info(r->list->bd->log, "renamed, say its notes", "from", old, "to",
+	    name, NULL);
+	op_delete(r->list, old);
+	r->gathered += strlen(old);
+	r->renamed++;
 }
 
 static bool
@@ -120,6 +171,9 @@ take(struct rebuild *r, struct arena *a, const struct store_entry *e,
 		r->failed = true;
 		return true;
 	}
+	forget_old_name(r, name, rec.mailboxid);
+	if (r->older)
+		map_put(&r->seen, rec.mailboxid, r);
 	other = mblist_raw(r->list, name, a);
 	if (other == NULL || slice_equal(other->mailboxid, rec.mailboxid))
 		put(r, name, &rec, 0);
@@ -136,13 +190,25 @@ visit(void *arg, const struct store_entry *e)
 	struct err err;
 
 	arena_init(&a);
-	if (!take(r, &a, e, &err)) {
+	/* One that is damaged and listed is not lost. */
+	if (!take(r, &a, e, &err) && name_of(r, slice_str(e->id)) == NULL) {
 		r->damaged++;
 		log_err(r->list->bd->log, "mailbox not listed", "id", e->id,
 		    "partition", r->partition->name, "why", err.text, NULL);
 	}
 	arena_reset(&a);
 	return !r->failed;
+}
+
+void
+rebuild_gave(struct mblist *l)
+{
+	struct buf fact;
+
+	buf_init(&fact, sizeof(uint32_t));
+	wire_put_u32(&fact, l->uidvalidity);
+	keeper_put_fact(l->keeper, GIVEN, buf_slice(&fact));
+	buf_fini(&fact);
 }
 
 static void
@@ -158,6 +224,35 @@ put_fact(struct mblist *l, enum stage stage)
 	buf_fini(&fact);
 }
 
+/* The greatest that they know. */
+static uint32_t
+last_made(const struct backendd *bd)
+{
+	uint32_t last = 0;
+
+	for (size_t i = 0; i < bd->npartitions; i++)
+		if (store_uidvalidity(bd->partitions[i].store) > last)
+			last = store_uidvalidity(bd->partitions[i].store);
+	return last;
+}
+
+static int
+visit_all(struct rebuild *r, struct err *err)
+{
+	struct backendd *bd = r->list->bd;
+
+	for (size_t i = 0; i < bd->npartitions; i++) {
+		r->partition = &bd->partitions[i];
+		if (store_each(r->partition->store, visit, r, err) == -1)
+			return -1;
+		if (r->failed || flush(r) == -1) {
+			*err = r->err;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int
 rebuild(struct mblist *l, struct err *err)
 {
@@ -165,19 +260,13 @@ rebuild(struct mblist *l, struct err *err)
 	struct rebuild r = { .list = l };
 
 	put_fact(l, STAGE_BEGUN);
-	if (keeper_commit(l->keeper, NULL, NULL, err) == -1)
+	if (keeper_commit(l->keeper, NULL, NULL, err) == -1 ||
+	    visit_all(&r, err) == -1)
 		return -1;
-	for (size_t i = 0; i < bd->npartitions; i++) {
-		r.partition = &bd->partitions[i];
-		if (store_each(r.partition->store, visit, &r, err) == -1)
-			return -1;
-		if (r.failed || flush(&r) == -1) {
-			*err = r.err;
-			return -1;
-		}
-	}
 	l->counts.damaged = r.damaged;
 	l->unproven = r.made == 0;
+	l->uidvalidity = last_made(bd);
+	rebuild_gave(l);
 	put_fact(l, l->unproven ? STAGE_EMPTY : STAGE_WHOLE);
 	if (keeper_commit(l->keeper, NULL, NULL, err) == -1)
 		return -1;
@@ -187,6 +276,109 @@ rebuild(struct mblist *l, struct err *err)
 		    "doubles", LOG_NUM(r.doubles), NULL);
 	return 0;
 }
+
+/* --- a list that is older than the stores ------------------------------------- */
+
+/* 1: it is; a list of before that was noted is not known to be. */
+static int
+is_older(struct mblist *l, struct err *err)
+{
+	struct buf fact;
+	struct wire w;
+	uint32_t given;
+	int found;
+
+	buf_init(&fact, sizeof(uint32_t));
+	found = treedb_get_fact(keeper_tree(l->keeper), GIVEN, &fact, err);
+	wire_init(&w, buf_slice(&fact));
+	given = wire_u32(&w);
+	buf_fini(&fact);
+	if (found != 1)
+		return found;
+	l->uidvalidity = given;
+	return last_made(l->bd) > given;
+}
+
+/* One that has two names is being renamed: it keeps that of its notes. */
+static bool
+name_one(void *arg, const char *name, const struct mboxrec *rec)
+{
+	struct rebuild *r = arg;
+
+	if (name_of(r, rec->mailboxid) == NULL)
+		set_name(r, rec->mailboxid, name);
+	else
+		op_delete(r->list, name);
+	return true;
+}
+
+/* What was under way when it was copied has ended long since. */
+static enum treedb_next
+drop_note(void *arg, struct slice key, struct slice value)
+{
+	struct rebuild *r = arg;
+
+	(void)value;
+	keeper_delete(r->list->keeper, key);
+	return TREEDB_NEXT;
+}
+
+static int
+drop_notes(struct rebuild *r, const char *kind, struct err *err)
+{
+	struct slice prefix = slice_str(kind);
+
+	return treedb_walk(keeper_tree(r->list->keeper), prefix, prefix,
+	    drop_note, r, err);
+}
+
+static bool
+free_name(void *arg, struct slice id, void *name)
+{
+	(void)arg, (void)id;
+	free(name);
+	return true;
+}
+
+static int
+agree(struct rebuild *r, struct err *err)
+{
+	struct mblist *l = r->list;
+
+	mblist_each(l, "", name_one, r);
+	if (drop_notes(r, OP_DOOMED, err) == -1 ||
+	    drop_notes(r, OP_RENAMING, err) == -1 ||
+	    keeper_commit(l->keeper, NULL, NULL, err) == -1 ||
+	    visit_all(r, err) == -1)
+		return -1;
+	l->counts.damaged += r->damaged;
+	l->uidvalidity = last_made(l->bd);
+	rebuild_gave(l);
+	put_fact(l, STAGE_WHOLE);
+	return keeper_commit(l->keeper, NULL, NULL, err);
+}
+
+static int
+catch_up(struct mblist *l, struct err *err)
+{
+	struct rebuild r = { .list = l, .older = true };
+	int result;
+
+	map_init(&r.names);
+	map_init(&r.seen);
+	log_err(l->bd->log,
+	    "mailbox list is older than the mailboxes: restored?", NULL);
+	result = agree(&r, err);
+	log_warn(l->bd->log, "mailbox list agrees with the mailboxes",
+	    "mailboxes", LOG_NUM(r.made), "renamed", LOG_NUM(r.renamed),
+	    "damaged", LOG_NUM(r.damaged), "doubles", LOG_NUM(r.doubles), NULL);
+	map_each(&r.names, free_name, NULL);
+	map_fini(&r.names);
+	map_fini(&r.seen);
+	return result;
+}
+
+/* --- opening ------------------------------------------------------------------ */
 
 /* One that the list has not, in a store where others make them. */
 static bool
@@ -265,7 +457,7 @@ rebuild_open(struct mblist *l, struct err *err)
 	enum stage stage = STAGE_BEGUN;
 	struct buf fact;
 	struct wire w;
-	int found;
+	int found, older;
 
 	if (open_keeper(l, err) == -1)
 		return -1;
@@ -282,7 +474,12 @@ rebuild_open(struct mblist *l, struct err *err)
 	if (found == 0)
 		return mark(l, err);
 	l->unproven = stage == STAGE_EMPTY;
-	return stage == STAGE_BEGUN ? rebuild(l, err) : look_for_others(l, err);
+	if (stage == STAGE_BEGUN)
+		return rebuild(l, err);
+	older = is_older(l, err);
+	if (older != 0)
+		return older == 1 ? catch_up(l, err) : -1;
+	return look_for_others(l, err);
 }
 
 void

@@ -40,6 +40,12 @@ store_counts(const struct store *st)
 	return &st->counts;
 }
 
+uint32_t
+store_uidvalidity(const struct store *st)
+{
+	return st->uidvalidity;
+}
+
 size_t
 store_busy(const struct store *st)
 {

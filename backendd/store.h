@@ -175,6 +175,13 @@ struct store_counts {
 };
 const struct store_counts *store_counts(const struct store *st);
 
+/*
+ * The greatest UIDVALIDITY that a mailbox was made with, whether it is there
+ * still or not, as far as the store knows: who has given out less has lost
+ * something.  0: it does not.
+ */
+uint32_t store_uidvalidity(const struct store *st);
+
 /* Changes and reads whose call backs are due. */
 size_t store_busy(const struct store *st);
 
@@ -602,6 +609,7 @@ extern const struct store_module maildir_module;
 struct store {
 	const struct store_module *module;
 	struct store_counts counts;
+	uint32_t uidvalidity;
 };
 
 struct store_names { /* keywords and meta: one allocation, replaced whole */

@@ -75,6 +75,8 @@ fake_create(struct store *st, const struct store_create *c, store_cb *cb,
 	}
 	MUST(map_find(&fs->ids, slice_str(c->id)) == NULL);
 	put_note(fs, c->id, c->meta);
+	if (c->uidvalidity > st->uidvalidity)
+		st->uidvalidity = c->uidvalidity;
 	reply_later(fs, cb, arg, NULL);
 }
 

@@ -16,7 +16,8 @@
 #include "lib/xalloc.h"
 
 enum {
-	NUMBER_OCTETS = 12
+	NUMBER_OCTETS = 16,
+	OLD_OCTETS = 12 /* without a UIDVALIDITY */
 };
 
 struct dirty *
@@ -54,6 +55,7 @@ struct checkpoint {
 	size_t few; /* mailboxes; more are synced with all the disk */
 	struct map dirty;
 	uint64_t number;
+	uint32_t uidvalidity;
 	bool failed;
 	struct err err;
 };
@@ -115,6 +117,7 @@ write_number(struct checkpoint *c)
 		return err_sys(&c->err, "making checkpoint.new");
 	buf_init(&b, NUMBER_OCTETS);
 	wire_put_u64(&b, c->number);
+	wire_put_u32(&b, c->uidvalidity);
 	wire_put_u32(&b, hash_crc32c(0, buf_data(&b), buf_len(&b)));
 	MUST(!buf_failed(&b));
 	result = spool_write(fd, buf_data(&b), buf_len(&b), 0, &c->err);
@@ -129,13 +132,15 @@ write_number(struct checkpoint *c)
 }
 
 int
-checkpoint_read(int dirfd, uint64_t *number, struct err *err)
+checkpoint_read(int dirfd, uint64_t *number, uint32_t *uidvalidity,
+    struct err *err)
 {
 	struct wire w;
 	uint8_t *p;
 	size_t n;
 
 	*number = 0;
+	*uidvalidity = 0;
 	if (faccessat(dirfd, "checkpoint", F_OK, 0) == -1 && errno == ENOENT)
 		return 0;
 	if (spool_read_file(dirfd, "checkpoint", NUMBER_OCTETS, &p, &n, err) ==
@@ -143,7 +148,9 @@ checkpoint_read(int dirfd, uint64_t *number, struct err *err)
 		return -1;
 	wire_init(&w, slice_of(p, n));
 	*number = wire_u64(&w);
-	if (wire_u32(&w) != hash_crc32c(0, p, 8 < n ? 8 : n) ||
+	if (n > OLD_OCTETS)
+		*uidvalidity = wire_u32(&w);
+	if (wire_u32(&w) != hash_crc32c(0, p, n < 4 ? 0 : n - 4) ||
 	    !wire_done(&w)) {
 		free(p);
 		return err_set(err, "checkpoint is damaged");
@@ -185,6 +192,7 @@ checkpoint_new(struct spool *sp)
 	c->few = sp->checkpoint_few;
 	c->dirty = sp->dirty;
 	c->number = sp->applied;
+	c->uidvalidity = sp->store.uidvalidity;
 	map_init(&sp->dirty);
 	return c;
 }

@@ -371,10 +371,14 @@ static int
 part_create(struct redo *r, struct wire *w, struct err *err)
 {
 	struct slice header = wire_slice(w), content = wire_slice(w);
+	struct spool_header h;
 	int fd;
 
 	if (w->failed || header.len != SPOOL_SLOT)
 		return err_set(err, "bad mailbox");
+	memcpy(&h, header.ptr, sizeof h);
+	if (h.uidvalidity > r->sp->store.uidvalidity)
+		r->sp->store.uidvalidity = h.uidvalidity;
 	set_missing(r, false);
 	close_files(&r->files); /* of one of this name that is gone */
 	if (spool_make_dirs(r->sp->dirfd, r->id, err) == -1 ||

@@ -98,7 +98,8 @@ spool_prepare(struct spool *sp, struct err *err)
 	    make_dir(sp->dirfd, "trash", err) == -1 ||
 	    spool_sync(sp->dirfd, ".", err) == -1 ||
 	    clear_trash(sp, err) == -1 ||
-	    checkpoint_read(sp->dirfd, &after, err) == -1)
+	    checkpoint_read(sp->dirfd, &after, &sp->store.uidvalidity, err) ==
+	        -1)
 		return -1;
 	sp->applied = sp->checkpointed = after;
 	log = xmalloc(strlen(sp->dir) + 5);

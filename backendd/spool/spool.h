@@ -2,7 +2,8 @@
  * spool: the native mail store.
  *
  *	DIR/log/            the redo log: lib/journal
- *	DIR/checkpoint      number of the last record that files have, synced
+ *	DIR/checkpoint      number of the last record that files have, synced,
+ *	                    and the greatest UIDVALIDITY so far
  *	DIR/trash/ID        destroyed, being removed
  *	DIR/m/xx/yy/ID/     a mailbox; xx and yy are a hash of its ID
  *	  index             a header and a slot for each message, in UID order
@@ -477,7 +478,8 @@ void dirty_free(struct map *m);
 void checkpoint_want(struct spool *sp);
 
 /* At start: 0 if there never was one. */
-int checkpoint_read(int dirfd, uint64_t *number, struct err *err) MUST_CHECK;
+int checkpoint_read(int dirfd, uint64_t *number, uint32_t *uidvalidity,
+    struct err *err) MUST_CHECK;
 
 /* Blocks. */
 int checkpoint_now(struct spool *sp, struct err *err) MUST_CHECK;
