@@ -7,7 +7,6 @@
 #include "backendd/target.h"
 #include "backendd/view.h"
 #include "imap/acl.h"
-#include "imap/flag.h"
 #include "imap/mboxrec.h"
 #include "imap/parse.h"
 #include "imap/seqset.h"
@@ -39,60 +38,6 @@ struct selecting {
 	struct known *known; /* QRESYNC; NULL: no */
 	struct target *t;
 };
-
-static void
-put_flag_name(struct write *w, bool *first, const char *name)
-{
-	if (!*first)
-		write_sp(w);
-	*first = false;
-	write_word(w, name);
-}
-
-/* rights: which may be shown; ACL_ALL for all there are. */
-static void
-put_flag_list(struct write *w, const struct view *v, unsigned rights)
-{
-	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
-	bool first = true;
-
-	write_open(w);
-	for (unsigned bit = 1; bit <= STORE_DRAFT; bit <<= 1) {
-		unsigned need = bit == STORE_SEEN      ? ACL_SEEN
-		                : bit == STORE_DELETED ? ACL_DELETE_MESSAGES
-		                                       : ACL_WRITE;
-
-		if (rights & need)
-			put_flag_name(w, &first, flag_name(bit));
-	}
-	if (rights & ACL_WRITE)
-		for (unsigned i = 0; i < store_keywords(mb); i++)
-			put_flag_name(w, &first, store_keyword(mb, i));
-}
-
-static void
-put_flags(struct write *w, const struct view *v)
-{
-	const struct store_mailbox *mb = mailbox_store(view_mailbox(v));
-	unsigned rights =
-	    view_access(v) == VIEW_READ_WRITE ? view_rights(v) : 0;
-
-	write_untagged(w, "FLAGS");
-	write_sp(w);
-	put_flag_list(w, v, ACL_ALL);
-	write_close(w);
-	write_end(w);
-	write_status(w, slice_of(NULL, 0), WRITE_OK);
-	write_code_open(w, RESPCODE_PERMANENTFLAGS);
-	write_sp(w);
-	put_flag_list(w, v, rights);
-	if ((rights & ACL_WRITE) && store_keywords(mb) < STORE_KEYWORDS)
-		write_word(w, " \\*");
-	write_close(w);
-	write_code_close(w);
-	write_text(w, "Flags that are kept");
-	write_end(w);
-}
 
 static void
 put_code(struct write *w, enum respcode code, uint64_t n, const char *text)
@@ -268,7 +213,7 @@ say_selected(struct selecting *sel, struct view *v)
 
 	view_begin(v);
 	write_init(&w, session_out(sel->ss), WRITE_SERVER);
-	put_flags(&w, v);
+	session_put_flags(sel->ss, session_out(sel->ss));
 	put_numbers(&w, sel, v);
 	put_mailboxid(&w, sel);
 	if (session_enabled(sel->ss) & ENABLED_REV2)

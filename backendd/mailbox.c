@@ -565,6 +565,12 @@ mailbox_forgive(struct mailboxes *ms, struct store *st, struct slice id)
 	settle(m);
 }
 
+const char *
+mailbox_id(const struct mailbox *m)
+{
+	return m->id;
+}
+
 struct store_mailbox *
 mailbox_store(const struct mailbox *m)
 {

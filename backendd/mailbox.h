@@ -77,6 +77,7 @@ void mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
     void (*done)(void *arg), void *arg);
 void mailbox_forgive(struct mailboxes *ms, struct store *st, struct slice id);
 
+const char *mailbox_id(const struct mailbox *m); /* borrowed; open or not */
 struct store_mailbox *mailbox_store(const struct mailbox *m); /* borrowed */
 const struct store_numbers *mailbox_numbers(const struct mailbox *m);
 

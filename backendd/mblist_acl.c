@@ -12,6 +12,7 @@
 #include "backendd/mblist_op.h"
 #include "backendd/notify.h"
 #include "backendd/server.h"
+#include "backendd/session.h"
 #include "lib/log.h"
 #include "lib/must.h"
 
@@ -29,6 +30,7 @@ static void
 finish(struct op *op)
 {
 	op_finish(op, MBLIST_OK, "");
+	sessions_check_rights(op->list->bd, op->name);
 	notify_listed(op->list->bd, &(struct notify_change){ .name = op->name,
 	                                .old_acl = op->names[0].rec.acl });
 }

@@ -86,6 +86,9 @@ enum session_enabled {
 void sessions_start(struct backendd *bd);
 void sessions_end(struct backendd *bd);
 
+/* The ACL of a mailbox has changed: who has it selected may do so much now. */
+void sessions_check_rights(struct backendd *bd, const char *name);
+
 /* session_drain() for all. */
 void sessions_drain(struct backendd *bd);
 
@@ -229,6 +232,12 @@ void session_forget_saved(struct session *ss);
 struct contexts *session_contexts(const struct session *ss);
 void session_set_contexts(struct session *ss, struct contexts *cs);
 void session_forget_contexts(struct session *ss);
+
+/* FLAGS and PERMANENTFLAGS of the selected mailbox; they need such room. */
+enum {
+	SESSION_FLAGS_ROOM = 20 * 1024
+};
+void session_put_flags(struct session *ss, struct buf *out);
 
 /* Something it waits for may be there: it looks, in a turn of its own. */
 void session_wake(struct session *ss);

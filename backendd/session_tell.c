@@ -59,6 +59,19 @@ view_may(const struct session *ss, enum view_tell *how)
 	return ss->idles || notify;
 }
 
+/* False: there is no room for it. */
+static bool
+tell_flags(struct session *ss, struct buf *out)
+{
+	if (!view_owes_flags(ss->view))
+		return true;
+	if (buf_room(out) < SESSION_FLAGS_ROOM)
+		return false;
+	session_put_flags(ss, out);
+	view_flags_told(ss->view);
+	return true;
+}
+
 bool
 session_tell_news(struct session *ss)
 {
@@ -66,6 +79,8 @@ session_tell_news(struct session *ss)
 	enum view_tell how;
 
 	if (view_may(ss, &how)) {
+		if (!tell_flags(ss, out))
+			return false;
 		if (contexts_tell_gone(session_contexts(ss), out) !=
 		    CONTEXTS_TOLD)
 			return false;
@@ -93,7 +108,7 @@ session_tell_unasked(struct session *ss)
 		return;
 	if (!view_may(ss, &how) ||
 	    (view_pending(ss->view, how) && session_resume(ss)) ||
-	    !session_view_is_there(ss) ||
+	    !session_view_is_there(ss) || !tell_flags(ss, out) ||
 	    contexts_tell_gone(session_contexts(ss), out) != CONTEXTS_TOLD)
 		return;
 	if (view_pending(ss->view, how)) {

@@ -182,6 +182,13 @@ on_lost(struct mailbox_watcher *w)
 static const struct mailbox_watch_ops ops = { .news = on_news,
 	.lost = on_lost };
 
+/* Those that mean something to a command. */
+static void
+set_rights(struct view *v, unsigned rights)
+{
+	v->rights = (uint16_t)(rights & ACL_ALL);
+}
+
 struct view *
 view_new(struct mailbox *m, const struct view_options *o)
 {
@@ -194,7 +201,7 @@ view_new(struct mailbox *m, const struct view_options *o)
 	v->held = true;
 	v->seen = o->seen;
 	v->read_only = o->access == VIEW_READ_ONLY;
-	view_set_rights(v, o->rights);
+	set_rights(v, o->rights);
 	v->says = (uint8_t)o->says;
 	v->watcher.ops = &ops;
 	mailbox_watch(m, &v->watcher);
@@ -309,11 +316,29 @@ view_rights(const struct view *v)
 	return v->rights;
 }
 
-/* Those that mean something to a command. */
 void
-view_set_rights(struct view *v, unsigned rights)
+view_change_rights(struct view *v, unsigned rights)
 {
-	v->rights = (uint16_t)(rights & ACL_ALL);
+	uint16_t before = v->rights;
+
+	set_rights(v, rights);
+	if (v->rights == before)
+		return;
+	v->flags_owed = true;
+	v->news = v->parked;
+	note(v, VIEW_NEWS);
+}
+
+bool
+view_owes_flags(const struct view *v)
+{
+	return v->flags_owed;
+}
+
+void
+view_flags_told(struct view *v)
+{
+	v->flags_owed = false;
 }
 
 uint32_t

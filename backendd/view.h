@@ -97,7 +97,11 @@ struct seen *view_seen(const struct view *v);       /* borrowed, or NULL */
 const char *view_name(const struct view *v);
 enum view_access view_access(const struct view *v);
 unsigned view_rights(const struct view *v);
-void view_set_rights(struct view *v, unsigned rights);
+
+/* Others from now on: then the client is owed FLAGS and PERMANENTFLAGS. */
+void view_change_rights(struct view *v, unsigned rights);
+bool view_owes_flags(const struct view *v);
+void view_flags_told(struct view *v);
 
 /* Messages and recent ones, as the client counts them. */
 uint32_t view_count(const struct view *v);

@@ -65,6 +65,7 @@ struct view {
 	bool parked : 1;          /* until it has been resumed */
 	bool held : 1;            /* the mailbox; not while parked, mostly */
 	bool news : 1;            /* parked: has heard some */
+	bool flags_owed : 1;      /* rights have changed */
 	bool modseq_owed : 1;     /* to be said when all else was */
 	bool modseq_in_reply : 1; /* ...but there */
 	char name[];

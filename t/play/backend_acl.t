@@ -116,6 +116,37 @@ def test_each(c, d):
     give("")
 
 
+def test_selected(b, c):
+    """5.1.1: the rights of who has it selected are those of now."""
+    c.must("SETACL Drafts anyone \"\"")
+    c.must("SETACL Drafts john lrsw")
+    c.append("Drafts", simple("one"))
+    d, idle = b.client("john"), b.client("john")
+    d.must("SELECT " + OURS)
+    idle.must("SELECT " + OURS)
+    idle.begin("IDLE")
+    idle.line()
+    c.must("SETACL Drafts john lrte")
+    has([idle.line(), idle.line()],
+        r"^\* OK \[PERMANENTFLAGS \(\\Deleted\)\]", "told at once in IDLE")
+    r = d.do(r"STORE 1 +FLAGS (\Flagged)")
+    has(r, r"^a\d+ NO \[NOPERM\]", "a right taken is gone")
+    has(r, r"^\* OK \[PERMANENTFLAGS \(\\Deleted\)\]", "and that is told")
+    r = d.must(r"STORE 1 +FLAGS.SILENT (\Deleted)")
+    hasnt(r, "PERMANENTFLAGS", "once")
+    c.must("RENAME Drafts Papers")
+    c.must("SETACL Papers john lrt")
+    has(d.do("EXPUNGE"), r"^a\d+ NO", "under another name too")
+    c.must("DELETEACL Papers john")
+    for s in d, idle:
+        lines = []
+        while not lines or "BYE" not in lines[-1]:
+            lines.append(s.line())
+        has(lines[-1:], r"^\* BYE \[NOPERM\]", "who may not read, leaves")
+        s.close()
+    c.must("RENAME Papers Drafts")
+
+
 def test_stays(b, c):
     c.must("SETACL Drafts anyone lrs")
     before = c.said("GETACL Drafts")
@@ -131,5 +162,6 @@ with Backend(users=["smith", "john"]) as b:
     test_lists(c)
     test_identifiers(c, d)
     test_each(c, d)
+    test_selected(b, c)
     test_stays(b, c)
 plan()

@@ -454,7 +454,9 @@ def test_shared(c):
     has(a.must("COPY 1 INBOX"), "COPYUID", "COPY is")
     has(a.do("STATUS \"Other Users/joe/box\" (MESSAGES)"),
         r"NO \[NONEXISTENT\]", "what one may not see is not there")
+    a.must("UNSELECT")
     c.must("SETACL common ann li")
+    has([a2.line()], r"^\* BYE \[NOPERM\]", "who may not read, leaves")
     r = a.append(name, simple("post"))
     has(r, "OK", "one may post without reading")
     hasnt(r, "APPENDUID", "but learns no UID")
