@@ -1,6 +1,7 @@
 /*
  * LIST with RFC 5258, 5819, 6154, 8440 and 9590; LSUB.
  */
+#include "backendd/condstore.h"
 #include "backendd/handlers.h"
 #include "backendd/ledger.h"
 #include "backendd/listed_metadata.h"
@@ -409,6 +410,9 @@ list(struct session *ss, struct cmd *cmd, bool lsub)
 	if (l->request.metadata != NULL)
 		l->nentries = metadata_entries(cmd->args, l->request.metadata,
 		    l->entries);
+	if (parse_error(cmd->args) == NULL &&
+	    (l->status_items & STATUS_HIGHESTMODSEQ))
+		condstore_enable(ss); /* as STATUS does (RFC 5819, RFC 7162) */
 	if (parse_error(cmd->args) != NULL)
 		session_bad_syntax(ss);
 	else if (listing_is_separator_only(&l->request))

@@ -36,12 +36,12 @@ struct mailboxes;
 
 struct mailboxes *mailboxes_new(struct loop *l);
 
-/* Their numbers go to this one, borrowed; before the first is opened. */
 /* Told of all news, of any mailbox, before its watchers. */
 typedef void mailboxes_observer(void *arg, struct slice mailboxid,
     const struct store_news *n);
 void mailboxes_observe(struct mailboxes *ms, mailboxes_observer *fn, void *arg);
 
+/* Their numbers go to this one, borrowed; before the first is opened. */
 void mailboxes_tell(struct mailboxes *ms, struct ledger *ledger);
 
 /* All are released.  Closes what is still open; NULL is fine. */

@@ -38,9 +38,10 @@ typedef void status_cb(struct session *ss, void *arg, const char *why);
 
 /*
  * Puts "* STATUS name (...)" of a mailbox; what it points to (its ACL does not
- * matter) lives as long as the command or until cb.  true: it is put; false: cb will come,
- * not from inside, when it is, or why not.  Rights are the caller's to check.
- * Ask for room for a line first (session_wait_room(), STATUS_ROOM).
+ * matter) lives as long as the command or until cb.  true: it is put; false: cb
+ * will come, not from inside, when it is, or why not.  Rights are the caller's
+ * to check, and that HIGHESTMODSEQ enables CONDSTORE is to be done.  Ask for
+ * room for a line first (session_wait_room(), STATUS_ROOM).
  */
 enum {
 	STATUS_ROOM = 8 * 1024

@@ -63,6 +63,18 @@ def test_not_enabled():
     c.close()
 
 
+def test_enabling():
+    """RFC 7162 3.1: who asks for a MODSEQ is told of all from then on."""
+    for how in ("STATUS plain (HIGHESTMODSEQ)",
+                'LIST "" plain RETURN (STATUS (HIGHESTMODSEQ))'):
+        c = server.client("joe")
+        c.must("SELECT plain")
+        hasnt(c.must(r"STORE 1 +FLAGS (\Flagged)"), "MODSEQ", "not asked for")
+        c.must(how)
+        has(c.must(r"STORE 1 -FLAGS (\Flagged)"), r"MODSEQ \(\d+\)", how)
+        c.close()
+
+
 def test_syntax():
     c = client("QRESYNC", "CONDSTORE")
     for args in ("", "()", "(0 1)", "(1)", "(1 x)", "(1 1 1:*)",
@@ -319,7 +331,7 @@ def test_large():
 
 server = Backend(users=["joe"])
 with server:
-    run([test_not_enabled, test_syntax, test_expunge, test_delayed,
-         test_select, test_fetch, test_passed_over, test_move, test_idle,
+    run([test_not_enabled, test_enabling, test_syntax, test_expunge,
+         test_delayed, test_select, test_fetch, test_passed_over, test_move, test_idle,
          test_large, test_drained])
 plan()
