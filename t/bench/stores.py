@@ -150,6 +150,8 @@ class Stores:
 
     def deliver(self):
         people = 20 if self.opt.quick else 1000
+        for s in self.stores:  # who has no mailbox yet gets one
+            s.load("lmtp", "-c", "16", "-n", str(people), "-t", self.ms())
         for clients, expected in ((1, 2), (16, 5), (64, 10)):
             self.beside("deliver", "LMTP, 4 kB, into %d users, %d clients" % (
                 people, clients), "/s", "rate", lambda s: s.load(
