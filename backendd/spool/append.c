@@ -1,9 +1,7 @@
-#include <fcntl.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "backendd/spool/append_octets.h"
 #include "backendd/spool/spool.h"
 #include "lib/jobs.h"
 #include "lib/log.h"
@@ -11,46 +9,6 @@
 #include "lib/must.h"
 #include "lib/rand.h"
 #include "lib/xalloc.h"
-
-/* A message on its way: what the job is told, and what it found. */
-struct piece {
-	struct slice octets;          /* given, or NULL and empty: see from */
-	bool from;                    /* a copy of the message at place */
-	bool direct;                  /* its frame is written by the job */
-	bool gone;                    /* there is no such message */
-	struct spool_mailbox *source; /* of a copy */
-	unsigned side;                /* of its epoch */
-	struct spool_place place;     /* of the source */
-	uint64_t size;
-	uint8_t emailid[16];
-	uint32_t no; /* where the frame goes, if direct */
-	uint64_t at;
-	uint8_t *frame; /* head, and octets of a copy that is not direct */
-	uint8_t *cache_area;
-	struct slice cache;
-};
-
-struct appending {
-	struct spool *sp;
-	int dirfd;
-	struct spool_mailbox *to, *from; /* from: a move */
-	char id[STORE_ID_MAX + 1];       /* of to */
-	struct store_append *items;
-	size_t n;
-	int out; /* in the job: a data file, or -1 */
-	uint32_t out_no;
-	struct piece *pieces;
-	bool job, direct;
-	bool undelete;   /* one of them at least */
-	unsigned side;   /* of to's epoch, if there is a job */
-	uint32_t named;  /* of to; then, what it is when the job is done */
-	size_t cached;   /* octets of cache records in the pieces */
-	uint64_t octets; /* of all that is not written yet */
-	bool failed;
-	struct err err;
-	store_cb *cb;
-	void *arg;
-};
 
 static const uint8_t zeros[16];
 
@@ -66,140 +24,6 @@ append_allocate(struct spool_mailbox *mb, uint64_t size, uint32_t *no,
 	*at = mb->data_end;
 	mb->data_end += spool_frame_room(size);
 }
-
-/* ---- in the job ---- */
-
-static int
-open_data(struct appending *ap, const char *id, uint32_t no, int flags)
-{
-	char path[SPOOL_PATH];
-	int fd;
-
-	spool_path(path, id, SPOOL_DATA, no);
-	fd = openat(ap->dirfd, path, flags | O_CLOEXEC, 0600);
-	if (fd == -1)
-		err_sys(&ap->err, "opening %s", path);
-	return fd;
-}
-
-static void
-read_cache(struct appending *ap, struct piece *p)
-{
-	char path[SPOOL_PATH];
-	size_t len;
-	int fd;
-
-	if (p->place.cache_len == 0 || p->cache.len > 0 ||
-	    ap->cached + p->place.cache_len > SPOOL_CACHE_SUM)
-		return;
-	ap->cached += p->place.cache_len;
-	spool_path(path, p->place.id, SPOOL_CACHE, 0);
-	fd = openat(ap->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return; /* it is a cache */
-	p->cache_area = xmalloc(SPOOL_CACHE_HEAD + p->place.cache_len);
-	len = spool_cache_read(fd, &p->place, p->cache_area);
-	p->cache = slice_of(p->cache_area + SPOOL_CACHE_HEAD, len);
-	close(fd);
-}
-
-/* The data file that frames are being written to: ap's to close. */
-static int
-out_data(struct appending *ap, uint32_t no)
-{
-	if (ap->out != -1 && ap->out_no == no)
-		return ap->out;
-	if (ap->out != -1)
-		close(ap->out);
-	ap->out = open_data(ap, ap->id, no, O_RDWR | O_CREAT);
-	ap->out_no = no;
-	return ap->out;
-}
-
-/* All but the head: that goes with the record, which knows the UID. */
-static int
-write_direct(struct appending *ap, struct piece *p, int source)
-{
-	int fd = out_data(ap, p->no);
-
-	if (fd == -1)
-		return -1;
-	if (p->from)
-		return spool_frame_copy(source, &p->place, p->frame, fd, p->at,
-		    &ap->err);
-	spool_frame_sum(p->frame, p->octets);
-	return spool_write(fd, p->octets.ptr, p->octets.len,
-	    p->at + spool_frame_head(p->size), &ap->err);
-}
-
-static int
-prepare_piece(struct appending *ap, struct piece *p)
-{
-	bool whole = p->from && !p->direct;
-	int source = -1, result = 0;
-	uint8_t *octets;
-
-	p->frame = xmalloc(whole ? (size_t)spool_frame_len(p->size)
-	                         : spool_frame_head(p->size));
-	if (p->from) {
-		source = open_data(ap, p->place.id, p->place.no, O_RDONLY);
-		if (source == -1)
-			return -1;
-		read_cache(ap, p);
-	}
-	if (p->direct)
-		result = write_direct(ap, p, source);
-	else if (p->from)
-		result = spool_frame_read(source, &p->place, 0, (size_t)p->size,
-		    p->frame, &octets, &ap->err);
-	else
-		spool_frame_sum(p->frame, p->octets);
-	if (source != -1)
-		close(source);
-	return result;
-}
-
-/* The files, and the directories that lead to them if they may be new. */
-static int
-sync_direct(struct appending *ap)
-{
-	char path[SPOOL_PATH];
-	uint32_t last = UINT32_MAX, named = ap->named;
-
-	for (size_t i = 0; i < ap->n; i++) {
-		struct piece *p = &ap->pieces[i];
-
-		if (p->gone || !p->direct || p->no == last)
-			continue;
-		last = p->no;
-		if (last >= named)
-			named = last + 1;
-		spool_path(path, ap->id, SPOOL_DATA, p->no);
-		if (spool_sync(ap->dirfd, path, &ap->err) == -1)
-			return -1;
-	}
-	if (named == ap->named)
-		return 0;
-	ap->named = named;
-	return spool_sync_dirs(ap->dirfd, ap->id, &ap->err);
-}
-
-static void
-prepare_run(void *arg)
-{
-	struct appending *ap = arg;
-
-	for (size_t i = 0; i < ap->n && !ap->failed; i++)
-		if (!ap->pieces[i].gone)
-			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
-	if (ap->out != -1)
-		close(ap->out);
-	ap->out = -1;
-	if (ap->direct && !ap->failed)
-		ap->failed = sync_direct(ap) == -1;
-}
-
-/* ---- in the loop: to the log ---- */
 
 static void
 appending_free(struct appending *ap)
@@ -232,28 +56,6 @@ is_taken(struct spool_mailbox *mb, const uint8_t key[16], int64_t now)
 			return true;
 	}
 	return false;
-}
-
-/* Of its record in the file "cache", a multiple of 8. */
-static size_t
-cache_room(const struct piece *p)
-{
-	return (SPOOL_CACHE_HEAD + p->cache.len + 7) & ~(size_t)7;
-}
-
-/* Where they go; the octets follow in the record: see put_frames(). */
-static void
-place_octets(struct spool_mailbox *mb, struct piece *p, struct store_msg *m)
-{
-	spool_frame_seal(p->frame, m, mb->now.uidvalidity);
-	if (!p->direct)
-		append_allocate(mb, p->size, &p->no, &p->at);
-	m->place[0] = p->at;
-	m->place[1] = p->no;
-	if (p->cache.len == 0)
-		return;
-	m->place[2] = spool_cache_place(mb->cache_end, p->cache.len);
-	mb->cache_end += cache_room(p);
 }
 
 static void
@@ -307,7 +109,7 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 	};
 	memcpy(m->emailid, p->emailid, 16);
 	memcpy(m->key, a->key, 16);
-	place_octets(mb, p, m);
+	append_octets_place(mb, p, m);
 	spool_msg_seal(m);
 	count_added(&mb->next, m);
 	if (a->undelete)
@@ -316,96 +118,6 @@ put_message(struct change *ch, struct effect *e, struct piece *p,
 	if (e->news.first_uid == 0)
 		e->news.first_uid = m->uid;
 	e->news.last_uid = m->uid;
-}
-
-static void
-put_padding(struct buf *b, uint64_t n)
-{
-	buf_put(b, zeros, (size_t)(-n & 7));
-}
-
-/* The next that goes into the record, from i on; n: there is none. */
-static size_t
-next_done(const struct appending *ap, size_t i)
-{
-	while (i < ap->n && ap->items[i].outcome != STORE_DONE)
-		i++;
-	return i;
-}
-
-/* Frames that stand side by side are one write; gives what is behind them. */
-static size_t
-put_frames(struct change *ch, const struct appending *ap, size_t first)
-{
-	const struct piece *p = &ap->pieces[first], *last = p;
-	uint64_t end = p->at + spool_frame_len(p->size);
-	size_t behind = next_done(ap, first + 1);
-
-	for (; behind < ap->n; behind = next_done(ap, behind + 1)) {
-		const struct piece *q = &ap->pieces[behind];
-
-		if (q->direct || q->no != p->no ||
-		    q->at != last->at + spool_frame_room(last->size))
-			break;
-		end = q->at + spool_frame_len(q->size);
-		last = q;
-	}
-	redo_write_begin(&ch->record, SPOOL_DATA, p->no, p->at, end - p->at);
-	for (size_t i = first; i < behind; i = next_done(ap, i + 1)) {
-		const struct piece *q = &ap->pieces[i];
-		size_t head_len = spool_frame_head(q->size);
-
-		if (q->from) {
-			buf_put(&ch->record, q->frame,
-			    (size_t)spool_frame_len(q->size));
-		} else {
-			buf_put(&ch->record, q->frame, head_len);
-			buf_put_slice(&ch->record, q->octets);
-		}
-		if (q != last)
-			put_padding(&ch->record, spool_frame_len(q->size));
-	}
-	return behind;
-}
-
-/* What it adds: one write for each file, if it can be. */
-static void
-put_added(struct change *ch, const struct appending *ap, uint32_t slot,
-    uint64_t cache_at)
-{
-	struct spool_mailbox *mb = ap->to;
-	uint8_t head[SPOOL_CACHE_HEAD];
-	uint32_t n = mb->next.nslots - slot;
-	size_t i = next_done(ap, 0);
-
-	while (i < ap->n) {
-		const struct piece *p = &ap->pieces[i];
-
-		if (!p->direct) {
-			i = put_frames(ch, ap, i);
-			continue;
-		}
-		redo_write(&ch->record, SPOOL_DATA, p->no, p->at,
-		    slice_of(p->frame, spool_frame_head(p->size)));
-		i = next_done(ap, i + 1);
-	}
-	if (mb->cache_end > cache_at)
-		redo_write_begin(&ch->record, SPOOL_CACHE, 0, cache_at,
-		    mb->cache_end - cache_at);
-	for (i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
-		const struct piece *p = &ap->pieces[i];
-
-		if (p->cache.len == 0)
-			continue;
-		spool_cache_make(head, ap->items[i].new_uid, p->cache);
-		buf_put(&ch->record, head, sizeof head);
-		buf_put_slice(&ch->record, p->cache);
-		put_padding(&ch->record, p->cache.len);
-	}
-	if (n > 0)
-		redo_write(&ch->record, SPOOL_INDEX, 0,
-		    ((uint64_t)slot + 1) * SPOOL_SLOT,
-		    slice_of(box_draft_slot(mb, slot), (size_t)n * SPOOL_SLOT));
 }
 
 /* Expunged, and nobody else brings it back. */
@@ -523,7 +235,7 @@ append_put(struct appending *ap)
 		if (a->outcome == STORE_DONE)
 			put_message(ch, e, &ap->pieces[i], a, now);
 	}
-	put_added(ch, ap, slot, cache_at);
+	append_octets_put(ch, ap, slot, cache_at);
 	if (source != e)
 		change_end(ch, e);
 	if (source != NULL && ap->n > 0) {
@@ -668,10 +380,10 @@ start(struct appending *ap)
 		box_hold(ap->to);
 		if (ap->from != NULL)
 			box_hold(ap->from);
-		jobs_put(sp->env.jobs, prepare_run, prepare_done, ap);
+		jobs_put(sp->env.jobs, append_octets_run, prepare_done, ap);
 		return;
 	}
-	prepare_run(ap); /* checksums only */
+	append_octets_run(ap); /* checksums only */
 	append_put(ap);
 	leave_sources(ap); /* of what has gone: none */
 	appending_free(ap);

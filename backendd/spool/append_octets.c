@@ -1,0 +1,254 @@
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backendd/spool/append_octets.h"
+#include "backendd/spool/spool.h"
+#include "lib/xalloc.h"
+
+/* ---- in the job ---- */
+
+static int
+open_data(struct appending *ap, const char *id, uint32_t no, int flags)
+{
+	char path[SPOOL_PATH];
+	int fd;
+
+	spool_path(path, id, SPOOL_DATA, no);
+	fd = openat(ap->dirfd, path, flags | O_CLOEXEC, 0600);
+	if (fd == -1)
+		err_sys(&ap->err, "opening %s", path);
+	return fd;
+}
+
+static void
+read_cache(struct appending *ap, struct piece *p)
+{
+	char path[SPOOL_PATH];
+	size_t len;
+	int fd;
+
+	if (p->place.cache_len == 0 || p->cache.len > 0 ||
+	    ap->cached + p->place.cache_len > SPOOL_CACHE_SUM)
+		return;
+	ap->cached += p->place.cache_len;
+	spool_path(path, p->place.id, SPOOL_CACHE, 0);
+	fd = openat(ap->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return; /* it is a cache */
+	p->cache_area = xmalloc(SPOOL_CACHE_HEAD + p->place.cache_len);
+	len = spool_cache_read(fd, &p->place, p->cache_area);
+	p->cache = slice_of(p->cache_area + SPOOL_CACHE_HEAD, len);
+	close(fd);
+}
+
+/* The data file that frames are being written to: ap's to close. */
+static int
+out_data(struct appending *ap, uint32_t no)
+{
+	if (ap->out != -1 && ap->out_no == no)
+		return ap->out;
+	if (ap->out != -1)
+		close(ap->out);
+	ap->out = open_data(ap, ap->id, no, O_RDWR | O_CREAT);
+	ap->out_no = no;
+	return ap->out;
+}
+
+/* All but the head: that goes with the record, which knows the UID. */
+static int
+write_direct(struct appending *ap, struct piece *p, int source)
+{
+	int fd = out_data(ap, p->no);
+
+	if (fd == -1)
+		return -1;
+	if (p->from)
+		return spool_frame_copy(source, &p->place, p->frame, fd, p->at,
+		    &ap->err);
+	spool_frame_sum(p->frame, p->octets);
+	return spool_write(fd, p->octets.ptr, p->octets.len,
+	    p->at + spool_frame_head(p->size), &ap->err);
+}
+
+static int
+prepare_piece(struct appending *ap, struct piece *p)
+{
+	bool whole = p->from && !p->direct;
+	int source = -1, result = 0;
+	uint8_t *octets;
+
+	p->frame = xmalloc(whole ? (size_t)spool_frame_len(p->size)
+	                         : spool_frame_head(p->size));
+	if (p->from) {
+		source = open_data(ap, p->place.id, p->place.no, O_RDONLY);
+		if (source == -1)
+			return -1;
+		read_cache(ap, p);
+	}
+	if (p->direct)
+		result = write_direct(ap, p, source);
+	else if (p->from)
+		result = spool_frame_read(source, &p->place, 0, (size_t)p->size,
+		    p->frame, &octets, &ap->err);
+	else
+		spool_frame_sum(p->frame, p->octets);
+	if (source != -1)
+		close(source);
+	return result;
+}
+
+/* The files, and the directories that lead to them if they may be new. */
+static int
+sync_direct(struct appending *ap)
+{
+	char path[SPOOL_PATH];
+	uint32_t last = UINT32_MAX, named = ap->named;
+
+	for (size_t i = 0; i < ap->n; i++) {
+		struct piece *p = &ap->pieces[i];
+
+		if (p->gone || !p->direct || p->no == last)
+			continue;
+		last = p->no;
+		if (last >= named)
+			named = last + 1;
+		spool_path(path, ap->id, SPOOL_DATA, p->no);
+		if (spool_sync(ap->dirfd, path, &ap->err) == -1)
+			return -1;
+	}
+	if (named == ap->named)
+		return 0;
+	ap->named = named;
+	return spool_sync_dirs(ap->dirfd, ap->id, &ap->err);
+}
+
+void
+append_octets_run(void *arg)
+{
+	struct appending *ap = arg;
+
+	for (size_t i = 0; i < ap->n && !ap->failed; i++)
+		if (!ap->pieces[i].gone)
+			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
+	if (ap->out != -1)
+		close(ap->out);
+	ap->out = -1;
+	if (ap->direct && !ap->failed)
+		ap->failed = sync_direct(ap) == -1;
+}
+
+/* ---- in the loop: where they go, and what the record has ---- */
+
+/* Of its record in the file "cache", a multiple of 8. */
+static size_t
+cache_room(const struct piece *p)
+{
+	return (SPOOL_CACHE_HEAD + p->cache.len + 7) & ~(size_t)7;
+}
+
+void
+append_octets_place(struct spool_mailbox *mb, struct piece *p,
+    struct store_msg *m)
+{
+	spool_frame_seal(p->frame, m, mb->now.uidvalidity);
+	if (!p->direct)
+		append_allocate(mb, p->size, &p->no, &p->at);
+	m->place[0] = p->at;
+	m->place[1] = p->no;
+	if (p->cache.len == 0)
+		return;
+	m->place[2] = spool_cache_place(mb->cache_end, p->cache.len);
+	mb->cache_end += cache_room(p);
+}
+
+static void
+put_padding(struct buf *b, uint64_t n)
+{
+	static const uint8_t zeros[8];
+
+	buf_put(b, zeros, (size_t)(-n & 7));
+}
+
+/* The next that goes into the record, from i on; n: there is none. */
+static size_t
+next_done(const struct appending *ap, size_t i)
+{
+	while (i < ap->n && ap->items[i].outcome != STORE_DONE)
+		i++;
+	return i;
+}
+
+/* Frames that stand side by side are one write; gives what is behind them. */
+static size_t
+put_frames(struct change *ch, const struct appending *ap, size_t first)
+{
+	const struct piece *p = &ap->pieces[first], *last = p;
+	uint64_t end = p->at + spool_frame_len(p->size);
+	size_t behind = next_done(ap, first + 1);
+
+	for (; behind < ap->n; behind = next_done(ap, behind + 1)) {
+		const struct piece *q = &ap->pieces[behind];
+
+		if (q->direct || q->no != p->no ||
+		    q->at != last->at + spool_frame_room(last->size))
+			break;
+		end = q->at + spool_frame_len(q->size);
+		last = q;
+	}
+	redo_write_begin(&ch->record, SPOOL_DATA, p->no, p->at, end - p->at);
+	for (size_t i = first; i < behind; i = next_done(ap, i + 1)) {
+		const struct piece *q = &ap->pieces[i];
+		size_t head_len = spool_frame_head(q->size);
+
+		if (q->from) {
+			buf_put(&ch->record, q->frame,
+			    (size_t)spool_frame_len(q->size));
+		} else {
+			buf_put(&ch->record, q->frame, head_len);
+			buf_put_slice(&ch->record, q->octets);
+		}
+		if (q != last)
+			put_padding(&ch->record, spool_frame_len(q->size));
+	}
+	return behind;
+}
+
+void
+append_octets_put(struct change *ch, const struct appending *ap, uint32_t slot,
+    uint64_t cache_at)
+{
+	struct spool_mailbox *mb = ap->to;
+	uint8_t head[SPOOL_CACHE_HEAD];
+	uint32_t n = mb->next.nslots - slot;
+	size_t i = next_done(ap, 0);
+
+	while (i < ap->n) {
+		const struct piece *p = &ap->pieces[i];
+
+		if (!p->direct) {
+			i = put_frames(ch, ap, i);
+			continue;
+		}
+		redo_write(&ch->record, SPOOL_DATA, p->no, p->at,
+		    slice_of(p->frame, spool_frame_head(p->size)));
+		i = next_done(ap, i + 1);
+	}
+	if (mb->cache_end > cache_at)
+		redo_write_begin(&ch->record, SPOOL_CACHE, 0, cache_at,
+		    mb->cache_end - cache_at);
+	for (i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
+		const struct piece *p = &ap->pieces[i];
+
+		if (p->cache.len == 0)
+			continue;
+		spool_cache_make(head, ap->items[i].new_uid, p->cache);
+		buf_put(&ch->record, head, sizeof head);
+		buf_put_slice(&ch->record, p->cache);
+		put_padding(&ch->record, p->cache.len);
+	}
+	if (n > 0)
+		redo_write(&ch->record, SPOOL_INDEX, 0,
+		    ((uint64_t)slot + 1) * SPOOL_SLOT,
+		    slice_of(box_draft_slot(mb, slot), (size_t)n * SPOOL_SLOT));
+}
