@@ -7,11 +7,11 @@ but for the reserve is a NO and a 452 until there is room.
 import os
 import smtplib
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend  # noqa: E402
+from murder import await_that  # noqa: E402
 from tap import tap  # noqa: E402
 
 MESSAGE = b"Subject: kept\r\n\r\nbody\r\n"
@@ -74,12 +74,9 @@ def play_reaped(b):
     """What is kept goes when its time is over."""
     b.reconfigure("delete_delay = 1s")
     admin = b.imap("admin")
-    for _ in range(200):
-        if not [n for n in names(admin) if "/deleted/" in n]:
-            break
-        time.sleep(0.1)
-    tap.equal([n for n in names(admin) if "/deleted/" in n], [],
-              "they go for good")
+    tap.ok(await_that(lambda: not [n for n in names(admin)
+                                   if "/deleted/" in n], "they go"),
+           "they go for good")
 
 
 def deliver(b):

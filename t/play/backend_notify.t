@@ -229,7 +229,6 @@ def test_names(c, d):
 def test_rights(c, d):
     """ann hears of joe's mailbox while she may."""
     a = server.client("ann")
-    a.s.settimeout(20)
     name = '"Other Users/joe/common"'
     d.must("CREATE common")
     a.must("NOTIFY SET (subtree \"Other Users/joe\" (MessageNew "
@@ -291,9 +290,7 @@ def test_overflow(c, d):
 
 
 def clients():
-    joe, other = server.client("joe"), server.client("joe")
-    joe.s.settimeout(20)
-    return joe, other
+    return server.client("joe"), server.client("joe")
 
 
 server = Backend(users=["joe", "ann"])

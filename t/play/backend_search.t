@@ -613,7 +613,7 @@ def test_progress(c):
         d.must("NOOP")
     took = time.monotonic() - began
     c.end(tag)
-    ok(took < 5, "another session is answered (%.3f s)" % took)
+    ok(took < 30, "another session is answered (%.3f s)" % took)
     d.close()
     # One whose client is gone ends.
     d = server.client("joe")

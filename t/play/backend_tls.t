@@ -37,7 +37,7 @@ def starttls(b):
 def implicit(b):
     context = ssl.create_default_context(cafile=b.path("cert.pem"))
     c = imaplib.IMAP4_SSL("localhost", b.imaps_port, ssl_context=context,
-                          timeout=30)
+                          timeout=60)
     c.login("fred", "password")
     tap.equal(c.append("INBOX", None, None, b"Subject: x\r\n\r\nbody\r\n")[0],
               "OK", "APPEND by TLS from the start")

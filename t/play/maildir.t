@@ -58,7 +58,7 @@ def tree(spool):
         f.write("0 $Forwarded\n")
 
 
-def until(c, want, what, seconds=30):
+def until(c, want, what, seconds=60):
     """What an idle session hears."""
     c.s.settimeout(seconds)
     lines = []

@@ -98,7 +98,7 @@ def renounced(m, ask):
     admin = Wire(*m.address("IMAP", "frontend1"), user="admin")
     admin.want("CREATE %s" % club)
     admin.want("SETACL %s user1 lrswipkxtea" % club)
-    w = Wire(*m.address("IMAP", "frontend2"), user="user1")
+    w = Wire(*m.address("IMAP", "frontend3"), user="user1")
     w.want("STATUS %s (MESSAGES)" % club)
     ask.trap(True, rb"(?m)^\S+ OK ")
     bye(w, "SETACL %s user1 lr" % club, "the right to ask being gone")
@@ -159,20 +159,24 @@ def half_made(m, w, ask):
     tap.ok("fresh" in names(w), "and it is there")
 
 
-def unknown(m, w, ask):
+def unknown(m, ask):
     """The backend stays away."""
+    w = Wire(*m.address("IMAP", "frontend3"), user="user1")
     open_leg(w)
     ask.trap(False, b" CREATE ", stays_down=True)
     bye(w, "CREATE never", "the backend being away")
-    tap.ok("outcome of a change not known" in m.log("frontend2"),
+    tap.ok("outcome of a change not known" in m.log("frontend3"),
            "the log says so")
 
 
 between = Middle()
-with Murder(backends=1, frontends=2, users=1,
-            settings=["frontend2:backend = backend1 127.0.0.1:%d"
-                      % between.port, "proxyd:retry_delay = 10ms",
-                      "proxyd:outcome_timeout = 3s"]) as murder:
+place = "backend1 127.0.0.1:%d" % between.port
+with Murder(backends=1, frontends=3, users=1,
+            settings=["frontend2:backend = " + place,
+                      "frontend3:backend = " + place,
+                      "proxyd:retry_delay = 10ms",
+                      "frontend2:outcome_timeout = 60s",
+                      "frontend3:outcome_timeout = 3s"]) as murder:
     between.to = murder.address("IMAP", "backend1")[1]
     client = Wire(*murder.address("IMAP", "frontend2"), user="user1")
     done(client, between)
@@ -180,5 +184,5 @@ with Murder(backends=1, frontends=2, users=1,
     renounced(murder, between)
     half_gone(murder, client, between)
     half_made(murder, client, between)
-    unknown(murder, client, between)
+    unknown(murder, between)
 tap.done()

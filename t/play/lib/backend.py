@@ -25,7 +25,7 @@ from daemon import (QUICK, add_user, free_ports, kill_child,
 from imap import Client
 from tap import tap
 
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 imaplib._MAXLINE = 100 * 1000 * 1000
 
@@ -142,7 +142,7 @@ class Backend:
     # --- clients ------------------------------------------------------------
 
     def imap(self, user=None, password="password"):
-        c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30)
+        c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=60)
         if user is not None:
             c.login(user, password)
         return c

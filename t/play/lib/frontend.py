@@ -95,7 +95,7 @@ class Front:
         """Status and text; 0 while nobody answers."""
         try:
             with urllib.request.urlopen("http://127.0.0.1:%d%s" % (
-                    self.admin, what), timeout=10) as f:
+                    self.admin, what), timeout=SECONDS) as f:
                 return f.status, f.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

@@ -14,7 +14,7 @@ import tempfile
 
 from daemon import BIN, add_user, children, make_certificate
 
-DEADLINE = 20
+DEADLINE = 60
 
 
 class Closed(Exception):

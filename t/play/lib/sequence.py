@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from backend import Raw  # noqa: E402
 from mupdate import Client, Closed  # noqa: E402
 
-SECONDS = 30
+SECONDS = 60
 
 
 class Relay:
