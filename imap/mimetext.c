@@ -70,32 +70,39 @@ read_body(struct body *b, struct slice in)
 }
 
 void
+mimetext_read_as(struct slice body, const struct mime_value *type,
+    const struct header_field *encoding, mimetext_cb *cb, void *arg)
+{
+	struct slice charset = mime_param_find(type, "charset");
+	struct body b = { .cb = cb, .arg = arg };
+
+	if (charset.len > 0)
+		b.charset = charset_new(charset);
+	if (b.charset == NULL)
+		b.charset = charset_new(slice_str("us-ascii"));
+	transfer_init(&b.transfer, transfer_encoding_of(encoding->value));
+	buf_init(&b.octets, PIECE_MAX);
+	buf_init(&b.text, PIECE_MAX);
+	read_body(&b, body);
+	buf_fini(&b.octets);
+	buf_fini(&b.text);
+	charset_free(&b.charset);
+}
+
+void
 mimetext_read_body(struct arena *a, struct slice message,
     const struct mime_part *p, mimetext_cb *cb, void *arg)
 {
 	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
 		HEADER_NAME("Content-Transfer-Encoding") };
 	struct header_field fields[NITEMS(names)];
-	struct body b = { .cb = cb, .arg = arg };
 	struct mime_value v;
-	struct slice charset;
 
 	header_find_each(mime_header(p, message), names, NITEMS(names), fields);
 	mime_type_from(a, &fields[0], p->fallback, &v);
-	if (!is_text(p, &v))
-		return;
-	charset = mime_param_find(&v, "charset");
-	if (charset.len > 0)
-		b.charset = charset_new(charset);
-	if (b.charset == NULL)
-		b.charset = charset_new(slice_str("us-ascii"));
-	transfer_init(&b.transfer, transfer_encoding_of(fields[1].value));
-	buf_init(&b.octets, PIECE_MAX);
-	buf_init(&b.text, PIECE_MAX);
-	read_body(&b, mime_body(p, message));
-	buf_fini(&b.octets);
-	buf_fini(&b.text);
-	charset_free(&b.charset);
+	if (is_text(p, &v))
+		mimetext_read_as(mime_body(p, message), &v, &fields[1], cb,
+		    arg);
 }
 
 /* Each field as "Name: value". */

@@ -37,4 +37,10 @@ struct mime_part;
 void mimetext_read_body(struct arena *a, struct slice message,
     const struct mime_part *p, mimetext_cb *cb, void *arg);
 
+/* The same, of a part whose header says that its type is type. */
+struct header_field;
+struct mime_value;
+void mimetext_read_as(struct slice body, const struct mime_value *type,
+    const struct header_field *encoding, mimetext_cb *cb, void *arg);
+
 #endif

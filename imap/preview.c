@@ -308,36 +308,53 @@ enum part_text {
 	TEXT_HTML
 };
 
+/* What its header says of a part. */
+enum field {
+	FIELD_TYPE,
+	FIELD_ENCODING,
+	FIELD_DISPOSITION,
+	FIELDS
+};
+
+struct described {
+	struct header_field fields[FIELDS];
+	struct mime_value type;
+};
+
 static enum part_text
-text_of(struct arena *a, struct slice message, const struct mime_part *p)
+describe(struct arena *a, struct slice message, const struct mime_part *p,
+    struct described *d)
 {
-	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
-		HEADER_NAME("Content-Disposition") };
-	struct header_field fields[NITEMS(names)];
+	static const struct header_name names[FIELDS] = {
+		[FIELD_TYPE] = HEADER_NAME("Content-Type"),
+		[FIELD_ENCODING] = HEADER_NAME("Content-Transfer-Encoding"),
+		[FIELD_DISPOSITION] = HEADER_NAME("Content-Disposition"),
+	};
 	struct mime_value v;
 
 	if (p->kind != MIME_LEAF || p->body_len == 0)
 		return TEXT_NONE;
-	header_find_each(mime_header(p, message), names, NITEMS(names), fields);
-	if (mime_value_parse(a, fields[1].value, &v) &&
+	header_find_each(mime_header(p, message), names, FIELDS, d->fields);
+	if (mime_value_parse(a, d->fields[FIELD_DISPOSITION].value, &v) &&
 	    slice_is_nocase(v.type, "attachment"))
 		return TEXT_NONE;
-	mime_type_from(a, &fields[0], p->fallback, &v);
-	if (!slice_is_nocase(v.type, "text"))
+	mime_type_from(a, &d->fields[FIELD_TYPE], p->fallback, &d->type);
+	if (!slice_is_nocase(d->type.type, "text"))
 		return TEXT_NONE;
-	if (slice_is_nocase(v.subtype, "plain"))
+	if (slice_is_nocase(d->type.subtype, "plain"))
 		return TEXT_PLAIN;
-	return slice_is_nocase(v.subtype, "html") ? TEXT_HTML : TEXT_NONE;
+	return slice_is_nocase(d->type.subtype, "html") ? TEXT_HTML : TEXT_NONE;
 }
 
 /* Octets of the part's words that went to out. */
 static size_t
-try_part(struct arena *scratch, struct slice message, const struct mime_part *p,
-    bool html, uint8_t out[PREVIEW_MAX])
+try_part(struct slice body, const struct described *d, bool html,
+    uint8_t out[PREVIEW_MAX])
 {
 	struct gatherer g = { .out = out, .html = html };
 
-	mimetext_read_body(scratch, message, p, gather, &g);
+	mimetext_read_as(body, &d->type, &d->fields[FIELD_ENCODING], gather,
+	    &g);
 	return g.len;
 }
 
@@ -355,11 +372,12 @@ preview_make(struct arena *a, struct arena *scratch, struct slice message,
 		for (unsigned i = 0;
 		     i < m->count && looked < PARTS_MAX && len == 0; i++) {
 			const struct mime_part *p = &m->parts[i];
+			struct described d;
 
-			if (text_of(scratch, message, p) != wanted[w])
+			if (describe(scratch, message, p, &d) != wanted[w])
 				continue;
 			looked++;
-			len = try_part(scratch, message, p,
+			len = try_part(mime_body(p, message), &d,
 			    wanted[w] == TEXT_HTML, area);
 		}
 	}

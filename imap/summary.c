@@ -31,38 +31,59 @@ enum summary_bit {
  * What clients list, thread and sort by: Thunderbird's, mutt's, K-9's and Apple
  * Mail's lists of header fields are in here.
  */
-static const struct header_name kept[] = { HEADER_NAME("From"),
-	HEADER_NAME("To"), HEADER_NAME("Cc"), HEADER_NAME("Bcc"),
-	HEADER_NAME("Subject"), HEADER_NAME("Date"), HEADER_NAME("Message-ID"),
-	HEADER_NAME("References"), HEADER_NAME("In-Reply-To"),
-	HEADER_NAME("Sender"), HEADER_NAME("Reply-To"),
-	HEADER_NAME("Newsgroups"), HEADER_NAME("Priority"),
-	HEADER_NAME("X-Priority"), HEADER_NAME("Importance"),
-	HEADER_NAME("X-MSMail-Priority"), HEADER_NAME("Content-Type"),
-	HEADER_NAME("Content-Class"), HEADER_NAME("Content-Description"),
-	HEADER_NAME("Content-Transfer-Encoding"),
-	HEADER_NAME("Disposition-Notification-To"), HEADER_NAME("Lines"),
-	HEADER_NAME("List-Id"), HEADER_NAME("List-Post"),
-	HEADER_NAME("List-Subscribe"), HEADER_NAME("List-Unsubscribe"),
-	HEADER_NAME("Auto-Submitted"), HEADER_NAME("Precedence"),
-	HEADER_NAME("User-Agent"), HEADER_NAME("X-Mailer"),
-	HEADER_NAME("X-Label"), HEADER_NAME("X-Original-To"),
-	HEADER_NAME("X-Spam-Flag"), HEADER_NAME("X-Spam-Status"),
-	HEADER_NAME("Delivered-To"), HEADER_NAME("X-Uniform-Type-Identifier"),
-	HEADER_NAME("X-Universally-Unique-Identifier"),
-	HEADER_NAME("Mail-Followup-To"), HEADER_NAME("Return-Path"),
-	HEADER_NAME("Resent-Date"), HEADER_NAME("Resent-From") };
-
 enum {
-	KEPT_REFERENCES = 7 /* its place in that list */
+	KEPT_REFERENCES = ENVELOPE_FIELDS
 };
+
+static const struct header_name kept[] = { [ENVELOPE_DATE] =
+	                                       HEADER_NAME("Date"),
+	[ENVELOPE_SUBJECT] = HEADER_NAME("Subject"),
+	[ENVELOPE_FROM] = HEADER_NAME("From"),
+	[ENVELOPE_SENDER] = HEADER_NAME("Sender"),
+	[ENVELOPE_REPLY_TO] = HEADER_NAME("Reply-To"),
+	[ENVELOPE_TO] = HEADER_NAME("To"),
+	[ENVELOPE_CC] = HEADER_NAME("Cc"),
+	[ENVELOPE_BCC] = HEADER_NAME("Bcc"),
+	[ENVELOPE_IN_REPLY_TO] = HEADER_NAME("In-Reply-To"),
+	[ENVELOPE_MESSAGE_ID] = HEADER_NAME("Message-ID"),
+	[KEPT_REFERENCES] = HEADER_NAME("References"),
+	HEADER_NAME("Newsgroups"),
+	HEADER_NAME("Priority"),
+	HEADER_NAME("X-Priority"),
+	HEADER_NAME("Importance"),
+	HEADER_NAME("X-MSMail-Priority"),
+	HEADER_NAME("Content-Type"),
+	HEADER_NAME("Content-Class"),
+	HEADER_NAME("Content-Description"),
+	HEADER_NAME("Content-Transfer-Encoding"),
+	HEADER_NAME("Disposition-Notification-To"),
+	HEADER_NAME("Lines"),
+	HEADER_NAME("List-Id"),
+	HEADER_NAME("List-Post"),
+	HEADER_NAME("List-Subscribe"),
+	HEADER_NAME("List-Unsubscribe"),
+	HEADER_NAME("Auto-Submitted"),
+	HEADER_NAME("Precedence"),
+	HEADER_NAME("User-Agent"),
+	HEADER_NAME("X-Mailer"),
+	HEADER_NAME("X-Label"),
+	HEADER_NAME("X-Original-To"),
+	HEADER_NAME("X-Spam-Flag"),
+	HEADER_NAME("X-Spam-Status"),
+	HEADER_NAME("Delivered-To"),
+	HEADER_NAME("X-Uniform-Type-Identifier"),
+	HEADER_NAME("X-Universally-Unique-Identifier"),
+	HEADER_NAME("Mail-Followup-To"),
+	HEADER_NAME("Return-Path"),
+	HEADER_NAME("Resent-Date"),
+	HEADER_NAME("Resent-From") };
 
 /* A summary being made. */
 struct maker {
 	struct arena *arena;  /* of what is made */
 	struct arena scratch; /* ...and of what it takes */
 	struct slice message;
-	struct envelope fields;
+	struct envelope envelope;
 	struct slice references;
 	struct summary *s;
 };
@@ -73,6 +94,7 @@ summary_keeps(struct slice name)
 	return header_name_of(name, kept, NITEMS(kept)) < NITEMS(kept);
 }
 
+/* One pass for the fields that are kept and those of the envelope. */
 static void
 keep_headers(struct maker *m, struct slice header)
 {
@@ -89,6 +111,8 @@ keep_headers(struct maker *m, struct slice header)
 	while (header_next(&it, &f)) {
 		size_t i = header_name_of(f.name, kept, NITEMS(kept));
 
+		if (i < ENVELOPE_FIELDS && m->envelope.fields[i].name.len == 0)
+			m->envelope.fields[i] = f;
 		if (i == KEPT_REFERENCES && m->references.ptr == NULL)
 			m->references = f.value;
 		if (i == NITEMS(kept) || s->headers_cut)
@@ -109,7 +133,7 @@ find_sent(struct maker *m)
 	struct summary *s = m->s;
 	struct date_time t;
 
-	if (!date_parse_mail(m->fields.fields[ENVELOPE_DATE].value, &t))
+	if (!date_parse_mail(m->envelope.fields[ENVELOPE_DATE].value, &t))
 		return;
 	s->sent_known = true;
 	s->sent = t.seconds;
@@ -136,8 +160,8 @@ static void
 find_thread(struct maker *m)
 {
 	const struct slice values[] = { m->references,
-		m->fields.fields[ENVELOPE_IN_REPLY_TO].value,
-		m->fields.fields[ENVELOPE_MESSAGE_ID].value };
+		m->envelope.fields[ENVELOPE_IN_REPLY_TO].value,
+		m->envelope.fields[ENVELOPE_MESSAGE_ID].value };
 	struct slice id = { 0 };
 	uint8_t digest[32];
 
@@ -178,7 +202,7 @@ make_envelope(struct maker *m)
 	struct buf b;
 
 	buf_init(&b, 2 * TEXT_MAX);
-	envelope_write(&b, &m->scratch, &m->fields);
+	envelope_write(&b, &m->scratch, &m->envelope);
 	MUST(!buf_failed(&b)); /* envelope.c limits each of its fields */
 	m->s->envelope = arena_copy(m->arena, buf_slice(&b));
 	buf_fini(&b);
@@ -199,9 +223,8 @@ summary_make(struct arena *a, struct slice message, struct summary *s)
 		mime_parse(a, message, &unopened, &s->mime);
 		MUST(make_structures(&m));
 	}
-	envelope_find(&m.fields, header);
-	make_envelope(&m);
 	keep_headers(&m, header);
+	make_envelope(&m);
 	find_sent(&m);
 	find_thread(&m);
 	s->preview = preview_make(a, &m.scratch, message, &s->mime);
