@@ -1,5 +1,4 @@
 #define _GNU_SOURCE /* O_TMPFILE */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "lib/err.h"
 #include "lib/jobs.h"
 #include "lib/must.h"
+#include "lib/whole.h"
 #include "lib/xalloc.h"
 
 enum {
@@ -133,20 +133,6 @@ open_unlinked(const char *dir, struct err *err)
 }
 
 static int
-write_all(int fd, struct slice s, struct err *err)
-{
-	while (s.len > 0) {
-		ssize_t n = write(fd, s.ptr, s.len);
-
-		if (n == -1 && errno != EINTR)
-			return err_sys(err, "writing a temporary file");
-		if (n > 0)
-			s = slice_skip(s, (size_t)n);
-	}
-	return 0;
-}
-
-static int
 map_all(struct piece *p, struct err *err)
 {
 	void *map =
@@ -165,7 +151,7 @@ work(struct piece *p)
 		p->fd = open_unlinked(p->dir, &p->why);
 	if (p->len > 0 && p->fd == -1)
 		return -1;
-	if (write_all(p->fd, slice_of(p->octets, p->len), &p->why) == -1)
+	if (whole_write(p->fd, slice_of(p->octets, p->len), &p->why) == -1)
 		return -1;
 	if (!p->last || p->fd == -1)
 		return 0;

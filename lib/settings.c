@@ -1,5 +1,4 @@
 #define _GNU_SOURCE /* memfd_create */
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "lib/must.h"
 #include "lib/settings.h"
 #include "lib/wire.h"
+#include "lib/whole.h"
 #include "lib/xalloc.h"
 
 enum {
@@ -170,20 +170,6 @@ settings_file(const struct settings *s, const char *name)
 	return slice_of(NULL, 0);
 }
 
-static int
-write_all(int fd, struct slice s)
-{
-	while (s.len > 0) {
-		ssize_t n = write(fd, s.ptr, s.len);
-
-		if (n == -1 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			s = slice_skip(s, (size_t)n);
-	}
-	return 0;
-}
-
 int
 settings_pack(const struct settings *s, struct err *err)
 {
@@ -204,8 +190,8 @@ settings_pack(const struct settings *s, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		wire_put_slice(&b, held_slice(&s->files[i]));
 	MUST(!buf_failed(&b));
-	if (write_all(fd, buf_slice(&b)) == -1) {
-		err_sys(err, "memory file");
+	if (whole_write(fd, buf_slice(&b), err) == -1) {
+		err_add(err, "memory file");
 		close(fd);
 		fd = -1;
 	}

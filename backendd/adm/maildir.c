@@ -16,6 +16,7 @@
 #include "lib/ascii.h"
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/whole.h"
 #include "lib/xalloc.h"
 
 enum {
@@ -103,20 +104,6 @@ put_name(struct adm_maildir *d, struct buf *name, const struct adm_message *m)
 }
 
 static int
-write_all(int fd, struct slice s)
-{
-	while (s.len > 0) {
-		ssize_t n = write(fd, s.ptr, s.len);
-
-		if (n == -1 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			s = slice_skip(s, (size_t)n);
-	}
-	return 0;
-}
-
-static int
 write_file(int dirfd, const char *path, struct slice octets, int64_t when,
     struct err *err)
 {
@@ -127,8 +114,9 @@ write_file(int dirfd, const char *path, struct slice octets, int64_t when,
 
 	if (fd == -1)
 		return err_sys(err, "making %s", path);
-	if (write_all(fd, octets) == -1 || futimens(fd, times) == -1 ||
-	    fsync(fd) == -1)
+	if (whole_write(fd, octets, err) == -1)
+		result = err_add(err, "%s", path);
+	else if (futimens(fd, times) == -1 || fsync(fd) == -1)
 		result = err_sys(err, "writing %s", path);
 	close(fd);
 	return result;

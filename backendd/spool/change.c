@@ -32,8 +32,9 @@ room_for(uint64_t octets)
 	return 2 * octets;
 }
 
-void
-change_look(struct spool *sp)
+/* At how much room the disk has, at most so often. */
+static void
+look(struct spool *sp)
 {
 	int64_t now = loop_now(sp->env.loop).ms;
 	uint64_t left = 0;
@@ -68,7 +69,7 @@ change_refusal_of(struct spool *sp, uint64_t octets)
 
 	if (why != NULL || sp->options.reserve == 0)
 		return why;
-	change_look(sp);
+	look(sp);
 	if (sp->full || n > sp->room)
 		return "The disk is full, try again later";
 	sp->room -= n;

@@ -710,9 +710,6 @@ const char *change_refusal(const struct spool *sp);
 /* As that, for what takes room: so many octets. */
 const char *change_refusal_of(struct spool *sp, uint64_t octets);
 
-/* Looks at how much room the disk has, at most so often. */
-void change_look(struct spool *sp);
-
 struct change *change_new(struct spool *sp, store_cb *cb, void *arg);
 
 /*

@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
 from backend import Raw, tap  # noqa: E402
+from daemon import BIN  # noqa: E402
 
 SCRIPT = os.path.join(HERE, "..", "murder")
 DIR = tempfile.mkdtemp(prefix="murder.")
@@ -119,6 +121,55 @@ def both(a, b):
     tap.equal(sorted(published()), ["h2", "two"], "is published")
 
 
+def adm(*words):
+    p = subprocess.run([os.path.join(BIN, "backendadm"), "-f",
+                        os.path.join(DIR, "conf", "backend1.conf"), *words],
+                       capture_output=True, text=True, timeout=60)
+    return p.returncode, p.stdout + p.stderr
+
+
+def keep_deleted(before, now):
+    path = os.path.join(DIR, "conf", "backend1.conf")
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace("delete_delay = " + before,
+                             "delete_delay = " + now))
+    with open(os.path.join(DIR, "run", "backend1.pid")) as f:
+        os.kill(int(f.read()), signal.SIGHUP)
+
+
+def deleted(a):
+    """The names of what is kept; a DELETE until there is something."""
+    for _ in range(1000):
+        a.ask("a", 'CREATE "Shared Folders/h2/sub"')
+        a.ask("a", 'DELETE "Shared Folders/h2/sub"')
+        found = [word for word in adm("list")[1].split()
+                 if word.startswith("deleted.")]
+        if found:
+            return found
+    return []
+
+
+def restored(a, b):
+    """A deleted mailbox is published again, or is not brought back."""
+    keep_deleted("0", "1h")
+    kept = deleted(a)
+    tap.equal(len(kept), 1, "it is kept: %s" % kept)
+    b.ask("a", 'CREATE "Shared Folders/h2/sub"')
+    code, out = adm("restore", kept[0])
+    tap.ok(code == 1 and "h2.sub" in out, "another has the name: " + out)
+    tap.ok(published()["h2.sub"][1].startswith("backend2"), "and keeps it")
+    b.ask("a", 'DELETE "Shared Folders/h2/sub"')
+    tap.equal(adm("restore", kept[0]), (0, "h2.sub\n"), "restore")
+    tap.ok(published()["h2.sub"][1].startswith("backend1"), "is published")
+    for kept in deleted(a):
+        name = "Shared Folders/" + kept.replace(".", "/")
+        tap.ok(a.ask("a", 'DELETE "%s"' % name)[-1].startswith("a OK"),
+               "and may go for good")
+    keep_deleted("1h", "0")
+
+
 def restarted(a):
     """Nobody notices that the update server was."""
     murder("down", "mupdate")
@@ -181,6 +232,7 @@ try:
     murder("start", "--backends", "2", "--frontends", "0", "--users", "0")
     one, two = admin(1), admin(2)
     both(one, two)
+    restored(one, two)
     restarted(one)
     parted(one)
     one.close()
