@@ -29,7 +29,8 @@ put_u32(uint8_t *p, uint32_t v)
 void
 md_cache_make(uint8_t *area, uint32_t uid, struct slice octets)
 {
-	memmove(area + MD_CACHE_HEAD, octets.ptr, octets.len);
+	if (octets.len > 0)
+		memmove(area + MD_CACHE_HEAD, octets.ptr, octets.len);
 	put_u32(area, uid);
 	put_u32(area + 4, (uint32_t)octets.len);
 	put_u32(area + 8, cache_sum(uid, area + MD_CACHE_HEAD, octets.len));
