@@ -230,7 +230,7 @@ checkpoint_done(void *arg)
 
 	sp->checkpointing = false;
 	sp->busy--;
-	box_checkpointed(sp);
+	open_checkpointed(sp);
 	if (checkpoint_end(c, &err) == -1) {
 		log_err(sp->env.log, "spool: sync failed, restart needed",
 		    "dir", sp->dir, "why", err.text, NULL);

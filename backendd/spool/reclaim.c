@@ -593,7 +593,7 @@ take_found(struct reclaim *rc)
 		return false;
 	id = rc->found[--rc->nfound];
 	rc->state = STATE_OPENING;
-	box_pin(rc->sp, id, pinned, rc);
+	open_pin(rc->sp, id, pinned, rc);
 	return true;
 }
 

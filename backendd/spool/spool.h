@@ -61,8 +61,9 @@
 #include "lib/slice.h"
 
 enum {
-	SPOOL_PATH = 160, /* room for a path below DIR */
-	SPOOL_SLOT = 128, /* octets of a slot, and the header */
+	SPOOL_PATH = 160,             /* room for a path below DIR */
+	SPOOL_SLOT = 128,             /* octets of a slot, and the header */
+	SPOOL_PAGE = 32 * SPOOL_SLOT, /* slots that are verified together */
 	SPOOL_DATA_MAX = 64 * 1024 * 1024, /* then the next data file */
 	SPOOL_RECORD_MAX = 32 * 1024 * 1024,
 	SPOOL_INLINE_SUM = 4 * 1024 * 1024, /* message octets in one record */
@@ -73,9 +74,10 @@ enum {
  * Of store_msg.flags: expunged, a tombstone, whose savedate says when; and one
  * whose octets are not kept for it.
  */
-#define SPOOL_GONE  (1u << 31)
-#define SPOOL_BARE  (1u << 30)
-#define SPOOL_MAGIC 0x6d735031u
+#define SPOOL_GONE          (1u << 31)
+#define SPOOL_BARE          (1u << 30)
+#define SPOOL_MAGIC         0x6d735031u
+#define SPOOL_MAILBOX_MAGIC 0x6d624f78u
 
 enum spool_file {
 	SPOOL_INDEX,
@@ -591,9 +593,23 @@ void reclaim_free(struct reclaim **rp);
 /* Something was expunged, or options have changed. */
 void reclaim_want(struct spool *sp, struct spool_mailbox *mb);
 
+/* -------------------------------------------------------------- open.c */
+
+void open_open(struct store *st, const char *id, store_open_cb *cb, void *arg);
+
+/*
+ * For the spool's own work, which waits for nobody and for which nobody waits:
+ * held, until box_unpin(), whether its user has it open or not.  Gives NULL if
+ * it cannot be opened.
+ */
+typedef void open_pinned(void *arg, struct spool_mailbox *mb);
+void open_pin(struct spool *sp, const char *id, open_pinned *cb, void *arg);
+
+/* A checkpoint is over: openings that have to rebuild go on. */
+void open_checkpointed(struct spool *sp);
+
 /* --------------------------------------------------------------- box.c */
 
-void box_open(struct store *st, const char *id, store_open_cb *cb, void *arg);
 void box_close(struct store_mailbox *mb);
 const struct store_msg *box_at(const struct store_mailbox *mb, uint32_t i);
 int box_keyword_add(struct store_mailbox *mb, struct slice name);
@@ -603,13 +619,7 @@ uint32_t box_claim_recent(struct store_mailbox *mb);
 void box_hold(struct spool_mailbox *mb);
 void box_release(struct spool_mailbox *mb);
 
-/*
- * For the spool's own work, which waits for nobody and for which nobody waits:
- * as _hold and _release, whether its user has it open or not.  Gives NULL if
- * it cannot be opened.
- */
-typedef void box_pinned(void *arg, struct spool_mailbox *mb);
-void box_pin(struct spool *sp, const char *id, box_pinned *cb, void *arg);
+/* The end of open_pin(). */
 void box_unpin(struct spool_mailbox *mb);
 
 /*
@@ -618,11 +628,17 @@ void box_unpin(struct spool_mailbox *mb);
  */
 void box_damaged(const struct spool_mailbox *mb, const char *what);
 
+/* Its user is to be told at the next turn: store_news.damaged. */
+void box_want_told(struct spool_mailbox *mb);
+
+/* Pages of its mapping from "before" on have not been verified. */
+void box_unchecked(struct spool_mailbox *mb, size_t before);
+
+/* How much to map of an index of so many octets, for it to grow. */
+size_t box_map_size(size_t file);
+
 /* Is it in the mapping of an index?  A guard_covers. */
 bool box_covers(void *sp, const void *at, bool *writable);
-
-/* A checkpoint is over: openings that have to rebuild go on. */
-void box_checkpointed(struct spool *sp);
 
 unsigned epoch_enter(struct epoch *e);
 void epoch_leave(struct epoch *e, unsigned side);
