@@ -14,6 +14,20 @@
 #include "lib/must.h"
 #include "lib/xalloc.h"
 
+static void
+show(struct adm *a, const char *name, uint64_t messages)
+{
+	if (a->json) {
+		out_open(&a->out, NULL, '{');
+		out_str(&a->out, "mailbox", slice_str(name));
+		out_number(&a->out, "messages", messages);
+		out_close(&a->out, '}');
+		(void)out_end(&a->out); /* out_fini() tells */
+	} else {
+		printf("%llu messages\n", (unsigned long long)messages);
+	}
+}
+
 /* ---- out ---- */
 
 struct exporting {
@@ -114,8 +128,7 @@ export_all(struct exporting *ex, const char *name)
 	progress_end(&p);
 	if (close_target(ex, &err) == -1)
 		return adm_fail("%s: %s", name, err.text);
-	if (!ex->adm->json)
-		printf("%lu messages\n", (unsigned long)(n - bad));
+	show(ex->adm, name, n - bad);
 	return bad > 0 ? ADM_FAILED : ADM_OK;
 }
 
@@ -199,8 +212,7 @@ adm_import(struct adm *a)
 	        : adm_maildir_each(a->words[1], most, import_one, &im, &err);
 	progress_end(&im.progress);
 	store_close(&im.mb);
-	if (!a->json)
-		printf("%llu messages\n", (unsigned long long)im.n);
+	show(a, box->name, im.n);
 	if (result == -1)
 		return adm_fail("%s", err.text);
 	if (im.why != NULL)

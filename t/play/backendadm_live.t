@@ -145,8 +145,8 @@ def play_import(b):
     r.ask("s", "SELECT In")
     r.send("i IDLE\r\n")
     r.until("+ ")
-    code, out, err = adm(b, "import", "user.fred.In", b.path("out"))
-    tap.equal((code, out), (0, "2 messages\n"), "import" + err)
+    tap.equal(rows(b, "import", "user.fred.In", b.path("out")),
+              [{"mailbox": "user.fred.In", "messages": 2}], "import")
     r.until("* 2 EXISTS")
     r.send("DONE\r\n")
     r.until("i ")
