@@ -332,6 +332,6 @@ def test_large():
 server = Backend(users=["joe"])
 with server:
     run([test_not_enabled, test_enabling, test_syntax, test_expunge,
-         test_delayed, test_select, test_fetch, test_passed_over, test_move, test_idle,
-         test_large, test_drained])
+         test_delayed, test_select, test_fetch, test_passed_over, test_move,
+         test_idle, test_large, test_drained])
 plan()
