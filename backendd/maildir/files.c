@@ -243,7 +243,8 @@ parse_name(const char *file, bool is_new, struct md_entry *e)
 		return false;
 	s = slice_skip(s, name.len);
 	*e = (struct md_entry){ .is_new = is_new };
-	if (!is_new && slice_starts(s, slice_str(":2,")))
+	/* In new none have flags, but mbsync writes such. */
+	if (slice_starts(s, slice_str(":2,")))
 		e->letters = md_letters_of(slice_skip(s, 3));
 	e->name = xstrndup(name.ptr, name.len);
 	return true;
@@ -299,30 +300,37 @@ md_listing_free(struct md_listing *l)
 	*l = (struct md_listing){ 0 };
 }
 
-bool
-md_locate(int dirfd, const char *name, char path[MD_FILE])
+static bool
+locate_in(int dirfd, const char *dir, const char *name, char path[MD_FILE])
 {
-	int fd = openat(dirfd, "cur", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t len = strlen(name);
 	bool found = false;
 	struct dirent *e;
 	DIR *d;
 
-	md_file_in(path, "new", name);
-	if (faccessat(dirfd, path, F_OK, 0) == 0)
-		found = true;
 	if (fd == -1)
-		return found;
+		return false;
 	d = fdopendir(fd);
 	MUST(d != NULL);
 	while (!found && (e = readdir(d)) != NULL) {
 		if (strncmp(e->d_name, name, len) != 0 ||
 		    (e->d_name[len] != ':' && e->d_name[len] != '\0'))
 			continue;
-		found = snprintf(path, MD_FILE, "cur/%s", e->d_name) < MD_FILE;
+		found =
+		    snprintf(path, MD_FILE, "%s/%s", dir, e->d_name) < MD_FILE;
 	}
 	closedir(d);
 	return found;
+}
+
+bool
+md_locate(int dirfd, const char *name, char path[MD_FILE])
+{
+	md_file_in(path, "new", name);
+	return faccessat(dirfd, path, F_OK, 0) == 0 ||
+	       locate_in(dirfd, "cur", name, path) ||
+	       locate_in(dirfd, "new", name, path);
 }
 
 /* ---- dovecot-keywords: "0 Junk" for the letter a, and so on ---- */

@@ -518,6 +518,27 @@ drop_draft(int dirfd, const struct md_item *item)
 	unlinkat(dirfd, path, 0);
 }
 
+/* What another program has changed meanwhile stays, and the next look sees it. */
+static int
+merge_flags(int dirfd, const char *name, const struct md_item *item,
+    struct err *err)
+{
+	uint64_t now = item->msg.m.place[0], letters;
+	char from[MD_FILE], to[MD_FILE];
+	const char *info;
+
+	if (!md_locate(dirfd, name, from))
+		return 0;
+	info = strstr(from, ":2,");
+	letters = info != NULL ? md_letters_of(slice_str(info + 3)) : 0;
+	letters = (letters | (now & ~item->was)) & ~(item->was & ~now);
+	md_file(to, name, letters);
+	if (strcmp(from, to) != 0 && renameat(dirfd, from, dirfd, to) == -1 &&
+	    errno != ENOENT)
+		return err_sys(err, "renaming %s", from);
+	return 0;
+}
+
 static int
 settle_flags(int dirfd, const struct index *x, const struct md_item *item,
     struct err *err)
@@ -529,7 +550,10 @@ settle_flags(int dirfd, const struct index *x, const struct md_item *item,
 		return 0;
 	md_file(from, m->name, item->was);
 	md_file(to, m->name, item->msg.m.place[0]);
-	return move_file(dirfd, from, m->name, to, err);
+	if (renameat(dirfd, from, dirfd, to) == 0)
+		return 0;
+	return errno == ENOENT ? merge_flags(dirfd, m->name, item, err)
+	                       : err_sys(err, "renaming %s", from);
 }
 
 static int

@@ -3,44 +3,16 @@
 shows up, what it does is as they expect it, and Dovecot reads the same."""
 import glob
 import os
-import pwd
 import re
 import shutil
-import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
-from backend import Backend  # noqa: E402
 from imap import has, ok, plan  # noqa: E402
-
-MESSAGE = b"Subject: %s\n\nfrom another program\n"
-
-
-class Maildirs(Backend):
-    def __init__(self):
-        super().__init__(users=["joe"],
-                         conf=["maildir = default %u/Maildir"])
-
-    def lay_out(self):
-        super().lay_out()
-        tree(self.path("spool"))
-
-    def box(self, user, name=""):
-        return self.path("spool", user, "Maildir", name)
-
-
-def make(path):
-    for d in ("tmp", "new", "cur"):
-        os.makedirs(os.path.join(path, d))
-
-
-def put(path, name, text):
-    with open(os.path.join(path, "tmp", "x"), "wb") as f:
-        f.write(text)
-    os.rename(os.path.join(path, "tmp", "x"), os.path.join(path, name))
+from maildirs import MESSAGE, Maildirs, doveadm, make, put  # noqa: E402
 
 
 def tree(spool):
@@ -153,39 +125,6 @@ def test_closed(sv):
     c.close()
 
 
-def doveadm(sv, *args):
-    """As nobody, since Dovecot reads no mail as root."""
-    home = sv.dir + "/dovecot"
-    os.makedirs(home, exist_ok=True)
-    who = pwd.getpwnam("nobody") if os.getuid() == 0 else \
-        pwd.getpwuid(os.getuid())
-    if os.getuid() == 0:
-        os.chmod(sv.dir, 0o755)
-        subprocess.run(["chown", "-R", "%d:%d" % (who.pw_uid, who.pw_gid),
-                        sv.dir + "/spool", home], check=True)
-    with open(home + "/conf", "w") as f:
-        f.write("""
-base_dir = {h}/run
-log_path = {h}/log
-mail_location = maildir:{d}/spool/joe/Maildir
-mail_uid = {u}
-mail_gid = {g}
-first_valid_uid = 1
-default_internal_user = root
-default_login_user = root
-default_internal_group = root
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
-""".format(h=home, d=sv.dir, u=who.pw_uid, g=who.pw_gid))
-    r = subprocess.run(["doveadm", "-c", home + "/conf"] + list(args),
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       env=dict(os.environ, HOME=home,
-                                USER=who.pw_name))
-    return (r.stdout + r.stderr).decode()
-
-
 def ours(sv):
     c = sv.client("joe")
     c.must("EXAMINE INBOX")
@@ -228,7 +167,7 @@ def test_dovecot(sv):
         print("# ours", mine, "\n# theirs", got)
 
 
-with Maildirs() as server:
+with Maildirs(tree) as server:
     test_found(server)
     test_idle(server)
     test_changes(server)

@@ -74,6 +74,12 @@ test_told(struct store_mailbox *mb)
 	ok(hears() && store_at(mb, 0)->flags == STORE_FLAGGED, "and its flags");
 	MUST(unlink(to) == 0);
 	ok(hears() && store_numbers(mb)->exists == 0, "and that it goes");
+	deliver("1.b.host:2,S");
+	ok(hears() && store_numbers(mb)->exists == 1 &&
+	        store_at(mb, 0)->flags == STORE_SEEN,
+	    "in new, flags are taken too");
+	path_of(to, "cur/1.b.host:2,S");
+	MUST(unlink(to) == 0 && hears());
 }
 
 /* As often as a mailbox is opened and closed. */
