@@ -214,7 +214,9 @@ mblist_parent(struct mblist *l, const char *name, struct arena *a)
 
 struct doomed {
 	struct mblist *list;
+	struct store *store;
 	char *id;
+	struct store_peek peek;
 };
 
 static void
@@ -233,12 +235,33 @@ destroyed(void *arg, const char *why)
 	free(d);
 }
 
+/*
+ * What was being made has no messages.  If it has, its making has ended, and
+ * the list is a copy of before that.
+ */
+static void
+looked_into(void *arg)
+{
+	struct doomed *d = arg;
+
+	if (d->peek.why != NULL || d->peek.numbers.uidnext <= 1) {
+		store_destroy(d->store, d->id, destroyed, d);
+		return;
+	}
+	log_err(d->list->bd->log,
+	    "mailbox not listed, and in use: is the list an old copy?", "id",
+	    d->id, NULL);
+	free(d->id);
+	free(d);
+}
+
 static enum treedb_next
 doomed_one(void *arg, struct slice key, struct slice value)
 {
 	struct mblist *l = arg;
 	char *partition = xstrndup(value.ptr, value.len);
 	struct partition *p = backendd_partition(l->bd, partition);
+	bool making = strlen(partition) < value.len;
 	struct doomed *d;
 
 	free(partition);
@@ -247,7 +270,12 @@ doomed_one(void *arg, struct slice key, struct slice value)
 	d = xcalloc(1, sizeof(*d));
 	d->list = l;
 	d->id = xstrndup(key.ptr + 2, key.len - 2);
-	store_destroy(p->store, d->id, destroyed, d);
+	d->store = p->store;
+	d->peek.id = d->id;
+	if (making)
+		store_peek(p->store, &d->peek, 1, looked_into, d);
+	else
+		store_destroy(p->store, d->id, destroyed, d);
 	return TREEDB_NEXT;
 }
 

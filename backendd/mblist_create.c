@@ -97,7 +97,8 @@ looked_into(void *arg, struct store_mailbox *mb, const char *why)
 	if (op->quota != NULL)
 		mblist_quota_drop(op->list, op->name);
 	op_doom(op->list, id_of(op),
-	    op_str(&op->arena, mboxrec_partition(op->rec.location)));
+	    op_str(&op->arena, mboxrec_partition(op->rec.location)),
+	    OP_REMOVING);
 	op_commit(op, unlisted);
 }
 
@@ -281,7 +282,7 @@ start(struct op *op)
 	op_begin(op);
 	if (op_is_public(l, op->name))
 		reserve(op);
-	op_doom(l, id_of(op), op->partition);
+	op_doom(l, id_of(op), op->partition, OP_MAKING);
 	op_commit(op, noted);
 }
 

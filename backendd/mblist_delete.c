@@ -203,7 +203,8 @@ unlist(struct op_name *n)
 		op_put(l, n->to, &n->rec);
 	} else {
 		op_doom(l, op_str(&op->arena, n->rec.mailboxid),
-		    op_str(&op->arena, mboxrec_partition(n->rec.location)));
+		    op_str(&op->arena, mboxrec_partition(n->rec.location)),
+		    OP_REMOVING);
 	}
 }
 

@@ -334,13 +334,20 @@ op_note_key(struct buf *key, const char *kind, const char *id)
 }
 
 void
-op_doom(struct mblist *l, const char *id, const char *partition)
+op_doom(struct mblist *l, const char *id, const char *partition,
+    enum op_doom how)
 {
-	struct buf key;
+	struct buf key, value;
 
 	op_note_key(&key, OP_DOOMED, id);
-	keeper_put(l->keeper, buf_slice(&key), slice_str(partition), NULL, 0);
+	buf_init(&value, LOCATION_MAX);
+	buf_puts(&value, partition);
+	if (how == OP_MAKING)
+		buf_putc(&value, '\0');
+	MUST(!buf_failed(&value));
+	keeper_put(l->keeper, buf_slice(&key), buf_slice(&value), NULL, 0);
 	buf_fini(&key);
+	buf_fini(&value);
 }
 
 void

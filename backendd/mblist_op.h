@@ -160,7 +160,12 @@ void op_delete(struct mblist *l, const char *name);
  * A mailbox of this id, if the store has it, is to be removed: said before it
  * is made and when its record goes, unsaid when it is there, or gone.
  */
-void op_doom(struct mblist *l, const char *id, const char *partition);
+enum op_doom {
+	OP_MAKING, /* one that has had messages stays: the list is an old copy */
+	OP_REMOVING
+};
+void op_doom(struct mblist *l, const char *id, const char *partition,
+    enum op_doom how);
 void op_spare(struct mblist *l, const char *id);
 
 /* The key of a note beside the records: kind is one of these, or DOOMED. */

@@ -324,7 +324,8 @@ reserved_all(struct op *op)
 	} else if (!keeps_inbox(op)) {
 		list_both(op);
 	} else {
-		op_doom(op->list, op->new_id, op_str(&op->arena, partition));
+		op_doom(op->list, op->new_id, op_str(&op->arena, partition),
+		    OP_MAKING);
 		op_commit(op, inbox_noted);
 	}
 }

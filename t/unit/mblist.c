@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "backendd/mblist.h"
+#include "backendd/mblist_op.h"
 #include "backendd/users.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
+#include "lib/cdefs.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
@@ -350,6 +352,47 @@ test_at_once(unsigned seed)
 }
 
 static void
+stored(void *arg, const char *why)
+{
+	(void)arg;
+	MUST(why == NULL);
+}
+
+/* Notes of what was under way, in a list that may be a copy of long ago. */
+static void
+test_doomed(void)
+{
+	static const char *const ids[] = { "new", "used", "removed" };
+	struct test t;
+	struct store_create c = { .uidvalidity = 1 };
+	struct map *there;
+
+	setup(&t, 1);
+	for (size_t i = 0; i < NITEMS(ids); i++) {
+		c.id = ids[i];
+		store_create(&t.f.store.store, &c, stored, NULL);
+		op_doom(t.f.bd.list, ids[i], t.f.partition.name,
+		    i < 2 ? OP_MAKING : OP_REMOVING);
+	}
+	op_commit_later(t.f.bd.list);
+	fake_backend_turn(&t.f);
+	t.f.store.used = "used";
+	t.f.store.store.uidvalidity = 0; /* it does not know how old it is */
+	fake_backend_close(&t.f);
+	fake_backend_open(&t.f);
+	fake_backend_turn(&t.f);
+	fake_backend_turn(&t.f);
+	there = &t.f.store.ids;
+	ok(map_find(there, slice_str("new")) == NULL,
+	    "what was being made is removed");
+	ok(map_find(there, slice_str("used")) != NULL,
+	    "but if it has been used since it is not");
+	ok(map_find(there, slice_str("removed")) == NULL,
+	    "what was being removed is");
+	teardown(&t);
+}
+
+static void
 made(void *arg, enum mblist_result r, const char *text)
 {
 	struct change *c = arg;
@@ -396,5 +439,6 @@ main(void)
 		test_at_once(seed);
 	}
 	test_make_user();
+	test_doomed();
 	return done_testing();
 }
