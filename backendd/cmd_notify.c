@@ -338,7 +338,7 @@ backendd_NOTIFY(struct session *ss, struct cmd *cmd)
 /* They were parsed before. */
 void
 session_fetch_news(struct session *ss, struct cmd *cmd, const char *items,
-    uint32_t first, uint32_t last)
+    const char *uids)
 {
 	struct arena *a = cmd->arena;
 	struct fetch *f = arena_alloc(a, sizeof(*f));
@@ -346,7 +346,7 @@ session_fetch_news(struct session *ss, struct cmd *cmd, const char *items,
 	struct parse *p = arena_alloc(a, sizeof(*p));
 	const char *why;
 
-	parse_init_text(p, a, slice_str(arena_printf(a, "%u:%u", first, last)));
+	parse_init_text(p, a, slice_str(uids));
 	msgset_parse(set, p, true);
 	parse_init_text(p, a, slice_str(items));
 	fetch_parse_items(p, f);

@@ -49,6 +49,8 @@ struct context {
 	uint32_t *news;
 	size_t nnews, news_room;
 	uint32_t known_uid;
+	uint32_t new_above; /* of those looked at again: new ones */
+	bool fetched;       /* what the client wants of them it has */
 
 	/* What is being looked at again. */
 	struct search_run *run;
@@ -366,6 +368,7 @@ look(struct context *cx)
 	uint32_t last = view_last_uid(v), uid = cx->known_uid;
 	size_t room = 0;
 
+	cx->new_above = cx->known_uid;
 	order_news(cx);
 	for (size_t i = 0; i < cx->nnews; i++)
 		ask(cx, cx->news[i], &room);
@@ -504,7 +507,43 @@ tell_looked(struct context *cx)
 	free(cx->asked);
 	cx->asked = NULL;
 	cx->nasked = 0;
-	cx->looked = false;
+	cx->looked = cx->fetched = false;
+}
+
+/* RFC 5465 7: not of what is found because its flags have changed. */
+static bool
+is_to_be_fetched(const struct context *cx)
+{
+	size_t n = cx->found.count;
+
+	return cx->looked && !cx->fetched && n > 0 &&
+	       cx->search.update_items.ptr != NULL &&
+	       cx->found.at[n - 1].uid > cx->new_above;
+}
+
+const char *
+contexts_fetch(struct contexts *cs, struct arena *a, const char **uids)
+{
+	struct seqset set = { 0 };
+	struct context *cx;
+	struct buf text;
+
+	if (cs == NULL)
+		return NULL;
+	TAILQ_FOREACH (cx, &cs->list, link)
+		if (is_to_be_fetched(cx))
+			break;
+	if (cx == NULL)
+		return NULL;
+	cx->fetched = true;
+	for (size_t i = 0; i < cx->found.count; i++)
+		if (cx->found.at[i].uid > cx->new_above)
+			seqset_add(a, &set, cx->found.at[i].uid);
+	buf_init(&text, OUT_MAX);
+	seqset_put(&text, &set);
+	*uids = arena_string(a, buf_slice(&text));
+	buf_fini(&text);
+	return arena_string(a, cx->search.update_items);
 }
 
 /* As much as there is room for. */
@@ -547,6 +586,9 @@ contexts_tell_new(struct contexts *cs, struct buf *out)
 		return CONTEXTS_TOLD;
 	if (cs->running > 0)
 		return CONTEXTS_LATER;
+	TAILQ_FOREACH (cx, &cs->list, link)
+		if (is_to_be_fetched(cx))
+			return CONTEXTS_FETCH;
 	TAILQ_FOREACH (cx, &cs->list, link) {
 		looked |= cx->looked;
 		if (cx->looked)

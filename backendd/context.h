@@ -27,6 +27,7 @@
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
+struct arena;
 struct buf;
 struct context;
 struct contexts; /* a session's: NULL while it has none */
@@ -92,15 +93,21 @@ void contexts_free(struct contexts **csp);
 /*
  * Before view_tell(): what is expunged.  After it: what else is new, which may
  * have to be searched for; then CONTEXTS_LATER, and session_wake() follows.
- * CONTEXTS_ROOM: again when there is room in out.
+ * CONTEXTS_ROOM: again when there is room in out.  CONTEXTS_FETCH: again when
+ * the client was sent what it wants to have of new messages.
  */
 enum contexts_told {
 	CONTEXTS_TOLD,
 	CONTEXTS_ROOM,
-	CONTEXTS_LATER
+	CONTEXTS_LATER,
+	CONTEXTS_FETCH /* contexts_fetch() says what */
 };
 enum contexts_told contexts_tell_gone(struct contexts *cs, struct buf *out);
 enum contexts_told contexts_tell_new(struct contexts *cs, struct buf *out);
+
+/* Items to FETCH of uids, "(UID FLAGS)"; NULL: nothing.  Both in a. */
+const char *contexts_fetch(struct contexts *cs, struct arena *a,
+    const char **uids);
 
 /* Has something come since? */
 bool contexts_pending(const struct contexts *cs);

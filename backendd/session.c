@@ -82,6 +82,8 @@ release(void *arg)
 static void
 free_blobs(struct session *ss)
 {
+	if (ss->w->unasked.runs) /* what it waits for may have some */
+		ss->w->cmd = ss->w->unasked.cmd;
 	if (ss->w->cmd == NULL)
 		return;
 	for (size_t i = 0; i < ss->w->cmd->nblobs; i++)
@@ -639,16 +641,57 @@ start_deflate(struct session *ss)
 	stream_start_deflate(ss->stream);
 }
 
-/* NOTIFY's FETCH has no reply. */
+/* What a client wants of new messages without asking each time. */
+static void
+fetch_unasked(struct session *ss, const char *items, const char *uids)
+{
+	struct session_work *w = ss->w;
+
+	w->unasked =
+	    (struct session_unasked){ true, ss->state == SESSION_ENDING, w->cmd,
+		    w->result, w->code, w->text };
+	w->cmd = arena_alloc(&w->arena, sizeof(*w->cmd));
+	w->cmd->what = command_get(COMMAND_UID_FETCH);
+	w->cmd->arena = &w->arena;
+	w->cmd->args = &w->args;
+	ss->state = SESSION_RUNNING;
+	session_fetch_news(ss, w->cmd, items, uids);
+}
+
+/* Before a context can tell that it has them.  False: nothing is wanted. */
+static bool
+fetch_for_contexts(struct session *ss)
+{
+	const char *items, *uids;
+
+	if (session_contexts(ss) == NULL || !session_view_is_there(ss))
+		return false;
+	session_need_work(ss);
+	items = contexts_fetch(session_contexts(ss), &ss->w->arena, &uids);
+	if (items == NULL)
+		return false;
+	fetch_unasked(ss, items, uids);
+	return true;
+}
+
+/* It has no reply, but the command that waits for it may. */
 static bool
 end_unasked(struct session *ss)
 {
-	ss->w->unasked = false;
-	ss->w->cmd = NULL;
-	arena_reset(&ss->w->arena);
+	struct session_work *w = ss->w;
+	bool answers = w->unasked.answers;
+
+	w->cmd = w->unasked.cmd;
+	w->result = w->unasked.result;
+	w->code = w->unasked.code;
+	w->text = w->unasked.text;
+	w->unasked = (struct session_unasked){ .runs = false };
+	if (answers)
+		return true;
+	arena_reset(&w->arena);
 	ss->state = ss->idles ? SESSION_IDLING : SESSION_TAKING;
-	if (ss->w->bye_text != NULL)
-		say_bye(ss, END_BYE, ss->w->bye_code, ss->w->bye_text);
+	if (w->bye_text != NULL)
+		say_bye(ss, END_BYE, w->bye_code, w->bye_text);
 	else if (ss->bd->draining)
 		say_bye(ss, END_DRAIN, "UNAVAILABLE", "Shutting down");
 	return true;
@@ -658,10 +701,10 @@ end_unasked(struct session *ss)
 static bool
 end_command(struct session *ss)
 {
-	if (ss->w->unasked)
+	if (ss->w->unasked.runs)
 		return end_unasked(ss);
 	if (!session_tell_news(ss))
-		return false;
+		return fetch_for_contexts(ss);
 	if (ss->w->result != SESSION_BAD)
 		ss->bad = 0;
 	else if (ss->bad < UINT16_MAX)
@@ -758,25 +801,20 @@ listens(const struct session *ss)
 static bool
 step_unasked(struct session *ss)
 {
-	struct session_work *w;
 	uint32_t first, last;
 	const char *items;
 
 	if (!session_rests(ss))
 		return false;
 	session_tell_unasked(ss);
+	if (fetch_for_contexts(ss))
+		return true;
 	items = notify_fetch(ss, &first, &last);
 	if (items == NULL)
 		return false;
 	session_need_work(ss);
-	w = ss->w;
-	w->unasked = true;
-	w->cmd = arena_alloc(&w->arena, sizeof(*w->cmd));
-	w->cmd->what = command_get(COMMAND_UID_FETCH);
-	w->cmd->arena = &w->arena;
-	w->cmd->args = &w->args;
-	ss->state = SESSION_RUNNING;
-	session_fetch_news(ss, w->cmd, items, first, last);
+	fetch_unasked(ss, items,
+	    arena_printf(&ss->w->arena, "%u:%u", first, last));
 	return true;
 }
 

@@ -193,9 +193,9 @@ void session_want_line(struct session *ss, session_line_cb *cb, void *arg);
  */
 void session_idle(struct session *ss);
 
-/* FETCH of UIDs that nobody asked for now: NOTIFY; as a handler. */
+/* FETCH of UIDs ("3:7") that nobody asked for now: NOTIFY; as a handler. */
 void session_fetch_news(struct session *ss, struct cmd *cmd, const char *items,
-    uint32_t first, uint32_t last);
+    const char *uids);
 
 /* "+ text" and flush. */
 void session_continue(struct session *ss, const char *text);

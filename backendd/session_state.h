@@ -56,6 +56,15 @@ enum session_end {
 	END_BYE
 };
 
+/* NOTIFY's FETCH is what runs, at rest or while a command is being answered. */
+struct session_unasked {
+	bool runs;
+	bool answers; /* there is such a command, and this is its */
+	struct cmd *cmd;
+	enum session_result result;
+	const char *code, *text;
+};
+
 /* The command, or the part of one that has come: what the idle do without. */
 struct session_work {
 	TAILQ_ENTRY(session_work) waking; /* bd->woken, if it is woken */
@@ -65,7 +74,7 @@ struct session_work {
 	struct buf sink;    /* output of the dead */
 
 	struct cmd *cmd; /* in the arena; NULL: none */
-	bool unasked;    /* cmd is nobody's: NOTIFY's FETCH */
+	struct session_unasked unasked;
 	struct parse args;
 	size_t blobs_open;   /* of cmd, that have not ended */
 	uint64_t streamed;   /* octets of messages, this command */

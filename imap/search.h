@@ -74,10 +74,12 @@ struct search {
 	bool esearch;     /* RETURN was given: answer with ESEARCH */
 	unsigned returns; /* of enum search_return; never 0 if esearch */
 	struct partial window;
-	bool modseq;  /* MODSEQ was a key: answer with the highest */
-	bool charset; /* one was named */
-	bool numbers; /* message numbers are asked about */
-	bool saved;   /* "$" is */
+	struct slice
+	    update_items; /* UPDATE's, "(UID FLAGS)"; .ptr NULL: none */
+	bool modseq;      /* MODSEQ was a key: answer with the highest */
+	bool charset;     /* one was named */
+	bool numbers;     /* message numbers are asked about */
+	bool saved;       /* "$" is */
 	bool emailid;
 	bool flags; /* the answer changes with flags and MODSEQ */
 	const struct slice *keywords; /* the different ones asked about */

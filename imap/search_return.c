@@ -1,4 +1,5 @@
 /* search: what a client wants to hear of what is found. */
+#include "imap/fetch.h"
 #include "imap/parse.h"
 #include "imap/search.h"
 #include "lib/cdefs.h"
@@ -17,6 +18,26 @@ static const struct {
 	{ "UPDATE", SEARCH_RETURN_UPDATE },
 };
 
+/*
+ * "UPDATE (UID FLAGS)", or no list: what to fetch of new messages (RFC 5465 7;
+ * the ABNF has no space, the example has one).
+ */
+static void
+parse_update(struct parse *p, struct search *s)
+{
+	struct parse ahead = *p, before;
+	struct fetch f;
+
+	(void)parse_try(&ahead, ' ');
+	if (parse_peek(&ahead) != '(')
+		return;
+	*p = before = ahead;
+	fetch_parse_items(p, &f);
+	s->update_items = parse_between(&before, p);
+	if (s->update_items.ptr == NULL && parse_error(p) == NULL)
+		parse_fail(p, "No literals here");
+}
+
 static void
 parse_option(struct parse *p, struct search *s)
 {
@@ -34,6 +55,8 @@ parse_option(struct parse *p, struct search *s)
 		parse_sp(p);
 		partial_parse(p, &s->window);
 	}
+	if (returns[i].bit == SEARCH_RETURN_UPDATE)
+		parse_update(p, s);
 	s->returns |= returns[i].bit;
 }
 

@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend  # noqa: E402
-from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
+from imap import equal, has, hasnt, ok, plan, run, simple  # noqa: E402
 
 
 def silent(c, what):
@@ -125,6 +125,72 @@ def test_delayed(c, d):
     c.line()
     hasnt(c.must("FETCH 2 UID"), "EXPUNGE", "no expunge with FETCH")
     has(c.must("NOOP"), r"^\* 1 EXPUNGE$", "but with NOOP")
+
+
+def places(lines, *wants):
+    """Where in lines the first with each of them is."""
+    return [next((i for i, x in enumerate(lines) if w in x), None)
+            for w in wants]
+
+
+def test_update(c, d):
+    """7: a search's UPDATE says what is wanted of new messages."""
+    c = server.client("joe")
+    c.s.settimeout(20)
+    c.must("CREATE bossy")
+    c.append("bossy", simple("first"))
+    c.must("SELECT bossy")
+    d.must("SELECT bossy")
+    c.must("SEARCH RETURN (COUNT UPDATE (UID BODY.PEEK[HEADER.FIELDS (TO FROM "
+           "SUBJECT)])) FROM a@example.org UNFLAGGED")
+    tag = "a%d" % c.n
+    added = '(TAG "%s") ADDTO (0 2)' % tag
+    d.append("bossy", simple("from the boss"))
+    r = c.must("NOOP")
+    at = places(r, "2 EXISTS", "2 FETCH (UID 2 BODY[HEADER.FIELDS", added)
+    ok(None not in at and at == sorted(at) and "from the boss" in r[at[1]],
+       "EXISTS, FETCH, ADDTO: before the answer to NOOP")
+    has(r[-1:], "OK Noop", "which comes last")
+    equal(places(c.must("NOOP"), "FETCH", "ADDTO"), [None, None], "once")
+    idle = c.begin("IDLE")
+    c.line()
+    d.append("bossy", b"From: b@example.org\r\n\r\nx\r\n")
+    d.append("bossy", simple("again"))
+    r = []
+    while not r or "ADDTO" not in r[-1]:
+        r.append(c.line())
+    ok("ADDTO (0 4)" in r[-1], "in IDLE, the one that is found")
+    has(r[-2:-1], r"^\* 4 FETCH \(UID 4 BODY", "fetched before that")
+    equal(places(r, "3 FETCH"), [None], "and not the other")
+    d.must(r"STORE 1 +FLAGS.SILENT (\Flagged)")
+    d.must(r"STORE 1 -FLAGS.SILENT (\Flagged)")
+    settle(d)
+    d.append("bossy", simple("last"))
+    while "ADDTO (0 5)" not in r[-1]:
+        r.append(c.line())
+    hasnt(r, r"^\* 1 FETCH \(UID 1 BODY", "flags are no reason to fetch")
+    c.send(b"DONE\r\n")
+    has(c.end(idle), r"^%s OK" % idle, "IDLE ends")
+    c.begin("IDLE")
+    c.line()
+    tag = "a%d" % c.n
+    d.append("bossy", simple("at the end"))
+    c.send(b"DONE\r\n")
+    r = c.end(tag) + c.must("NOOP")
+    at = places(r, "6 FETCH (UID 6 BODY", "ADDTO (0 6)")
+    ok(None not in at and at == sorted(at), "as it ends, too")
+    c.must("NOTIFY SET (selected (MessageNew MessageExpunge FlagChange))")
+    d.append("bossy", simple("told"))
+    r = []
+    while not r or "ADDTO (0 7)" not in r[-1]:
+        r.append(c.line())
+    equal(len([x for x in r if "7 FETCH (UID 7 BODY" in x]), 1,
+          "with NOTIFY, without a command")
+    for bad in "UPDATE (", "UPDATE ()", "UPDATE (NOTHING)", "UPDATE (UID":
+        has(c.do("SEARCH RETURN (%s) ALL" % bad), r"^a\d+ BAD", bad)
+    c.must("SEARCH RETURN (UPDATE(UID FLAGS) COUNT) ALL")
+    c.close()
+    d.must("UNSELECT")
 
 
 def test_none(c, d):
@@ -296,7 +362,8 @@ def clients():
 server = Backend(users=["joe", "ann"])
 with server:
     joe, other = run(
-        [lambda c, d: test_syntax(c), test_selected, test_delayed, test_none,
+        [lambda c, d: test_syntax(c), test_selected, test_delayed, test_update,
+         test_none,
          test_others, test_names, test_rights, test_metadata, test_overflow],
         clients)
     joe.must("UNAUTHENTICATE")
