@@ -13,6 +13,7 @@
 #include "backendd/session.h"
 #include "imap/collect.h"
 #include "imap/parse.h"
+#include "imap/write.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/mono.h"
@@ -154,14 +155,67 @@ struct session_extras *session_extras(struct session *ss);
 /* Literals of any size without waiting for "+"?  Frontends always may. */
 bool session_may_pipeline(const struct session *ss);
 
+struct session *session_of(void *arg); /* checks magic */
+
 /* Is there nothing of a command? */
 bool session_rests(const struct session *ss);
 
 /* There is something for w. */
 void session_need_work(struct session *ss);
 
+/* Nothing of a command is left: as before the first octet. */
+void session_drop_work(struct session *ss);
+
+/* The collector's, as they are for who this is. */
+void session_set_limits(struct session *ss);
+
+/* The connection is over; a running command goes on to its end. */
+void session_lose(struct session *ss, enum session_end why);
+
+/* No more is said. */
+void session_finish(struct session *ss);
+
+/* "* BYE [code] text", and no more. */
+void session_say_bye(struct session *ss, enum session_end why, const char *code,
+    const char *text);
+
+void session_put_status(struct session *ss, struct slice tag,
+    enum write_status status, const char *code, const char *text);
+
 /* Everything that may go on, does. */
 void session_advance(struct session *ss);
+
+/* --- session_take.c --- */
+
+/* An event of what has come in.  False: there is none. */
+bool session_take(struct session *ss);
+
+/* A message's octets are to wait: its file does not take them as fast. */
+bool session_blob_is_busy(struct session *ss);
+
+/* All of it is there. */
+void session_start_command(struct session *ss);
+
+/* The reply, once what is new has been said: a handler's, or a refusal. */
+void session_answer(struct session *ss, enum session_result r, const char *code,
+    const char *text);
+
+void session_free_blobs(struct session *ss);
+
+/* --- session_end.c --- */
+
+/* It is answered.  False: what is new has not all been said yet. */
+bool session_end_command(struct session *ss);
+
+/* Ready for the next command. */
+void session_reset_command(struct session *ss);
+
+/* What a client wants of new messages without asking each time. */
+void session_fetch_unasked(struct session *ss, const char *items,
+    const char *uids);
+
+/* Before a context can tell that it has them.  False: nothing is wanted. */
+bool session_fetch_for_contexts(struct session *ss);
 
 /* --- session_tell.c --- */
 
