@@ -168,17 +168,26 @@ box_unchecked(struct spool_mailbox *mb, size_t before)
 	    n - (before == 0 ? 0 : was));
 }
 
-/*
- * Slot of the i-th message that is not dead.  Before dead[k] there are
- * dead[k] - k live slots; find how many dead ones come before the i-th.
- */
-const struct store_msg *
-box_at(const struct store_mailbox *store, uint32_t i)
+/* Are that many dead slots before the i-th message? */
+static bool
+are_before(const struct spool_mailbox *mb, uint32_t n, uint32_t i)
 {
-	const struct spool_mailbox *mb =
-	    (const struct spool_mailbox *)(const void *)store;
+	return n <= mb->now.ndead &&
+	       (n == 0 || mb->dead[n - 1] - (n - 1) <= i) &&
+	       (n == mb->now.ndead || mb->dead[n] - n > i);
+}
+
+/*
+ * Before dead[k] there are dead[k] - k live slots; find how many dead ones come
+ * before the i-th message: mostly as many as before the one looked at last.
+ */
+static uint32_t
+dead_before(const struct spool_mailbox *mb, uint32_t i)
+{
 	uint32_t low = 0, high = mb->now.ndead;
 
+	if (are_before(mb, mb->finger, i))
+		return mb->finger;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
@@ -187,8 +196,20 @@ box_at(const struct store_mailbox *store, uint32_t i)
 		else
 			high = mid;
 	}
-	check(mb, i + low);
-	return box_slot(mb, i + low);
+	/* Who reads the index does not change what it says. */
+	((struct spool_mailbox *)(uintptr_t)mb)->finger = low;
+	return low;
+}
+
+const struct store_msg *
+box_at(const struct store_mailbox *store, uint32_t i)
+{
+	const struct spool_mailbox *mb =
+	    (const struct spool_mailbox *)(const void *)store;
+	uint32_t s = i + dead_before(mb, i);
+
+	check(mb, s);
+	return box_slot(mb, s);
 }
 
 const struct store_msg *

@@ -151,6 +151,7 @@ struct spool_mailbox {
 	size_t map_size, draft_size;
 	uint32_t room;   /* slots the file has, used or not */
 	uint32_t *dead;  /* slots expunged, ascending; now.ndead of them */
+	uint32_t finger; /* box_at()'s: so many were before the last one */
 	uint32_t kept;   /* so many of them its file has */
 	bool listed;     /* they are as a file said, not as slots do */
 	unsigned busy;   /* changes, reads under way */
