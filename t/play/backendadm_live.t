@@ -3,6 +3,7 @@
 backendadm beside a backend that serves: what it brings back, checks, takes
 out and puts in, and what clients with the mailbox selected see of it.
 """
+import glob
 import json
 import mailbox
 import os
@@ -260,6 +261,32 @@ def play_many_tools(b):
         p.communicate()
 
 
+def play_damage(b):
+    """In the middle of the long message."""
+    r = log_in(b)
+    r.ask("s", "SELECT INBOX")
+    size = {line.split()[1]: int(line.split("SIZE ")[1].split(")")[0])
+            for line in r.ask("f", "FETCH 1:* (RFC822.SIZE)")[:-1]}
+    uid = max(size, key=size.get)
+    r.ask("z", "LOGOUT")
+    r.close()
+    inbox = [row["mailboxid"] for row in rows(b, "list")
+             if row["mailbox"] == "user.fred"][0]
+    for path in glob.glob(b.path("spool/m/*/*", inbox, "data.*")):
+        if os.path.getsize(path) > len(LONG):
+            with open(path, "r+b") as f:
+                f.seek(os.path.getsize(path) // 2)
+                f.write(b"wrong")
+    code, out, err = adm(b, "--json", "verify", "user.fred")
+    row = json.loads(out)
+    tap.equal((code, row["damage"], row["damaged_uids"]), (1, None, uid),
+              "verify finds what is damaged" + err)
+    code, out, err = adm(b, "export", "user.fred", b.path("out2"))
+    tap.ok(code == 1 and "UID %s: Message is damaged" % uid in err and
+           out == "%d messages\n" % (len(size) - 1),
+           "export says so, and has the rest: " + err)
+
+
 class Live(Backend):
     def lay_out(self):
         self.conf.append("admin_socket = " + self.path("adm"))
@@ -295,4 +322,5 @@ with Live() as b:
     play_removed(b)
     play_many_tools(b)
     play_crash(b)
+    play_damage(b)
 tap.done()
