@@ -314,18 +314,6 @@ def test_slow_subscriber(users):
     server.remove()
 
 
-def http(server, path):
-    """Status and body."""
-    with socket.create_connection(("127.0.0.1", server.ports["admin"]),
-                                  10) as s:
-        s.sendall(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
-        data = b""
-        while more := s.recv(65536):
-            data += more
-    head, body = data.split(b"\r\n\r\n", 1)
-    return int(head.split()[1]), body
-
-
 def test_disk(users):
     """A disk that refuses: NO, nothing has changed, and reading goes on."""
     server = Server(users, admin="admin", writer="be1", reader="front",
@@ -339,9 +327,9 @@ def test_disk(users):
     got = sub.ask(b"XUPDATE", tag=b"U")
     epoch, position = got[0][2], got[-2][2]
     digest = w.ask(b"XDIGEST", b"be1")[0]
-    same(http(server, "/healthz"), (200, b"ok storage: changes are stored\n"),
+    same(server.http("/healthz"), (200, b"ok storage: changes are stored\n"),
          "/healthz")
-    numbers = http(server, "/metrics")[1]
+    numbers = server.http("/metrics")[1]
     for line in (b"murder_mailboxes 3", b"murder_reservations 1",
                  b"murder_sessions 2", b"murder_subscribers 1",
                  b"murder_full_lists_total 1", b"murder_resumed_total 0"):
@@ -359,7 +347,7 @@ def test_disk(users):
     ok(all(r[1] == b"NO" for r in got) and all(
         r[2].startswith(b"[UNAVAILABLE]") for r in got[:3] + got[4:]),
         "NO, and not for ever")
-    same(http(server, "/healthz")[0], 503, "/healthz says so")
+    same(server.http("/healthz")[0], 503, "/healthz says so")
     same(w.ask(b"FIND", b"user.a")[0][4], b"a", "what is read is as it was")
     same(w.ask(b"XDIGEST", b"be1")[0], digest, "so are the digests")
     same(sub.ask(b"NOOP", tag=b"N"), [[b"N", b"OK", b"Noop done"]],

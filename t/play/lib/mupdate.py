@@ -213,6 +213,17 @@ class Server:
         with open(self.dir + "/log", "rb") as f:
             return f.read()
 
+    def http(self, path):
+        """Status and body, by admin_listen."""
+        with socket.create_connection(("127.0.0.1", self.ports["admin"]),
+                                      DEADLINE) as s:
+            s.sendall(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
+            data = b""
+            while more := s.recv(65536):
+                data += more
+        head, body = data.split(b"\r\n\r\n", 1)
+        return int(head.split()[1]), body
+
     def remove(self):
         shutil.rmtree(self.dir)
 
