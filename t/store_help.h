@@ -864,6 +864,20 @@ work_words(struct work *w)
 	return words_end(&b);
 }
 
+/* Is the store what the model says? */
+static inline bool
+work_is_right(struct work *w)
+{
+	char *want = model_words(&w->model), *got = work_words(w);
+	bool equal = strcmp(want, got) == 0;
+
+	if (!equal)
+		printf("# want:\n# %s\n# got:\n# %s\n", want, got);
+	free(want);
+	free(got);
+	return equal;
+}
+
 static inline void
 work_close(struct work *w)
 {

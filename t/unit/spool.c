@@ -165,19 +165,6 @@ test_damage_among(void)
 	free(octets);
 }
 
-static bool
-same(struct work *w)
-{
-	char *want = model_words(&w->model), *got = work_words(w);
-	bool equal = strcmp(want, got) == 0;
-
-	if (!equal)
-		printf("# want:\n# %s\n# got:\n# %s\n", want, got);
-	free(want);
-	free(got);
-	return equal;
-}
-
 static void
 make_eager(struct spool *sp)
 {
@@ -340,13 +327,13 @@ test_model(uint32_t seed)
 		if (i % 20 == 0) {
 			if (why == NULL)
 				why = rig_wait(&w->rig);
-			bad += !same(w);
+			bad += !work_is_right(w);
 		}
 		if (i % 50 == 0) {
 			rig_wait(&w->rig);
 			work_restart(w);
 			make_eager(spool_of(w->rig.store));
-			bad += !same(w);
+			bad += !work_is_right(w);
 			kept = 0;
 			unseen += !seen_right(w, &kept);
 			restarted += kept > 0;

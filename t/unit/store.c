@@ -701,20 +701,6 @@ test_peek(void)
 	    "one that is not there does not take those of others");
 }
 
-static bool
-same(struct work *w)
-{
-	char *want = model_words(&w->model), *got = work_words(w);
-	bool equal = strcmp(want, got) == 0;
-
-	if (!equal)
-		printf("# want:\n# %s\n# got:\n# %s\n", want, got);
-	free(want);
-	free(got);
-	return equal;
-}
-
-/* What is asked, and what it need not do. */
 /* A mailbox of UIDs, that counts how often it is looked at. */
 enum {
 	LISTED = 3000
@@ -794,6 +780,7 @@ test_index(void)
 	}
 }
 
+/* What is asked, and what it need not do. */
 struct module {
 	const struct store_module *module;
 	bool holds; /* what is expunged can be brought back */
@@ -821,12 +808,12 @@ test_model(const struct module *m, uint32_t seed)
 		if (i % 20 == 0) {
 			if (why == NULL)
 				why = rig_wait(&w->rig);
-			bad += !same(w);
+			bad += !work_is_right(w);
 		}
 		if (i % 50 == 0) {
 			rig_wait(&w->rig);
 			work_restart(w);
-			bad += !same(w);
+			bad += !work_is_right(w);
 		}
 	}
 	ok(why == NULL && bad == 0, "as the model, seed %u", seed);
