@@ -89,9 +89,10 @@ check_index(struct opening *o, int fd)
 		o->map = NULL;
 		return err_sys(&o->err, "mapping the index");
 	}
-	/* A hint: whatever comes of it. */
-	(void)posix_fadvise(fd, (off_t)last_page(o), SPOOL_PAGE,
-	    POSIX_FADV_WILLNEED);
+	/* A hint: whatever comes of it.  The first page is here already. */
+	if (last_page(o) > 0)
+		(void)posix_fadvise(fd, (off_t)last_page(o), SPOOL_PAGE,
+		    POSIX_FADV_WILLNEED);
 	return 0;
 }
 
@@ -102,7 +103,8 @@ await_last_page(const struct opening *o, int fd)
 {
 	uint8_t octets[SPOOL_SLOT];
 
-	(void)!pread(fd, octets, sizeof octets, (off_t)last_page(o));
+	if (last_page(o) > 0)
+		(void)!pread(fd, octets, sizeof octets, (off_t)last_page(o));
 }
 
 static int
