@@ -24,7 +24,7 @@ enum {
 	SAY_MAX = 3  /* lines */
 };
 
-#define TIES "ties" /* pairs of directories, in the shadow */
+#define TIES "ties" /* in the shadow: pairs of directories */
 
 static int calls_left; /* before the armed one */
 static int calls_made;
@@ -32,6 +32,10 @@ static int calls_errno; /* 0: it ends the process */
 static bool reads_count;
 static const char *shadow;
 static void (*on_sync)(int fd);
+
+/* Of directories: those of renames. */
+static int ties[TIES_MAX][2];
+static size_t nties;
 
 /* Of two syncs of a file the one that looked later must be kept. */
 static pthread_mutex_t shadow_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -214,18 +218,50 @@ shadow_take(int fd, char fresh[CRASH_PATH], char path[CRASH_PATH])
 	close(to);
 }
 
+static void
+shadow_sync(int fd)
+{
+	char fresh[CRASH_PATH], path[CRASH_PATH];
+
+	shadow_take(fd, fresh, path);
+	MUST(real_rename(fresh, path) == 0);
+}
+
+/* Whose renames of directories are on the disk with it, and so on. */
+static void
+shadow_tied(int fd)
+{
+	struct stat st, ends[2];
+
+	MUST(fstat(fd, &st) == 0);
+	for (size_t i = 0; i < nties; i++) {
+		int other = -1;
+
+		for (int k = 0; k < 2; k++) {
+			MUST(fstat(ties[i][k], &ends[k]) == 0);
+			if (ends[k].st_ino == st.st_ino)
+				other = ties[i][!k];
+		}
+		if (other == -1)
+			continue;
+		nties--;
+		memcpy(ties[i], ties[nties], sizeof ties[i]);
+		shadow_sync(other);
+		shadow_tied(other);
+		i = (size_t)-1; /* they are others now */
+	}
+}
+
 /* The disk itself is of no interest. */
 static int
 sync_call(int fd)
 {
-	char fresh[CRASH_PATH], path[CRASH_PATH];
-
 	if (tick())
 		return -1;
 	if (shadow != NULL) {
 		pthread_mutex_lock(&shadow_lock);
-		shadow_take(fd, fresh, path);
-		MUST(real_rename(fresh, path) == 0);
+		shadow_sync(fd);
+		shadow_tied(fd);
 		pthread_mutex_unlock(&shadow_lock);
 	}
 	if (on_sync != NULL)
@@ -326,26 +362,30 @@ WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags),
 WRAP(int, futimens, (int fd, const struct timespec times[2]), NOTHING, fd,
     times)
 
-/* The directory that the directory of that name is in; 0: it is not there. */
-static unsigned long
+/* The directory that the directory of that name is in; -1: it is none. */
+static int
 above(int dirfd, const char *name)
 {
 	char path[CRASH_PATH];
-	struct stat st;
+	REAL(int, "openat", (int, const char *, int, ...));
 
 	MUST(snprintf(path, sizeof path, "%s/..", name) < CRASH_PATH);
-	return fstatat(dirfd, path, &st, 0) == 0 ? (unsigned long)st.st_ino : 0;
+	return real(dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* A disk remembers the rename of a directory whole, or not at all. */
+/* They stay open: to sync the one is to sync the other. */
 static void
-tie(unsigned long from, unsigned long to)
+tie(int from, int to)
 {
 	char path[CRASH_PATH], line[64];
-	struct stat st;
+	struct stat a, b, st;
 	int fd, n;
 
-	n = snprintf(line, sizeof line, "%lu %lu\n", from, to);
+	MUST(nties < TIES_MAX && fstat(from, &a) == 0 && fstat(to, &b) == 0);
+	ties[nties][0] = from;
+	ties[nties++][1] = to;
+	n = snprintf(line, sizeof line, "%lu %lu\n", (unsigned long)a.st_ino,
+	    (unsigned long)b.st_ino);
 	MUST(snprintf(path, sizeof path, "%s/" TIES, shadow) < CRASH_PATH);
 	fd = real_open(path, O_WRONLY | O_CREAT);
 	MUST(fd != -1 && fstat(fd, &st) == 0);
@@ -356,8 +396,7 @@ tie(unsigned long from, unsigned long to)
 int
 renameat(int a, const char *from, int b, const char *to)
 {
-	unsigned long was;
-	int result;
+	int was, is, result;
 	REAL(int, "renameat", (int, const char *, int, const char *));
 
 	if (tick())
@@ -368,8 +407,11 @@ renameat(int a, const char *from, int b, const char *to)
 	pthread_mutex_lock(&shadow_lock);
 	was = above(a, from);
 	result = real(a, from, b, to);
-	if (was != 0 && result == 0)
-		tie(was, above(b, to));
+	is = was != -1 && result == 0 ? above(b, to) : -1;
+	if (is != -1)
+		tie(was, is);
+	else if (was != -1)
+		close(was);
 	pthread_mutex_unlock(&shadow_lock);
 	return result;
 }

@@ -8,8 +8,8 @@
  * It can also keep a shadow: a copy of every file and directory as it was when
  * last synced.  From that it makes what a power failure may leave: each file
  * and each directory as it was synced, or as it was at the end.  Files that
- * were never synced are empty.  The two directories of a directory's rename
- * have reached the disk both or neither.  Without a shadow, to sync is to do
+ * were never synced are empty.  Of a directory's rename the
+ * disk has both names or neither.  Without a shadow, to sync is to do
  * nothing.
  *
  *	if (crash_fork(&c)) {

@@ -338,7 +338,8 @@ struct op {
 	uint32_t clear, set;
 	uint64_t set_keywords;
 	char text[16];
-	bool alone; /* nothing beside it: its order is not given by asking */
+	char meta[16]; /* of CREATE */
+	bool alone;    /* nothing beside it: its order is not given by asking */
 };
 
 static inline uint32_t
@@ -564,6 +565,7 @@ model_apply(struct model *m, const struct op *op)
 		b->uidnext = 1;
 		b->modseq = 1;
 		memcpy(b->id, op->text, sizeof b->id);
+		memcpy(b->meta, op->meta, sizeof b->meta);
 		break;
 	case OP_DESTROY:
 		b->there = false;
@@ -690,7 +692,9 @@ doing_start(struct work *w, struct doing *d, const struct op *op)
 		break;
 	case OP_CREATE:
 		store_create(w->rig.store,
-		    &(struct store_create){ .id = op->text, .uidvalidity = 77 },
+		    &(struct store_create){ .id = op->text,
+		        .uidvalidity = 77,
+		        .meta = slice_str(op->meta) },
 		    doing_cb, d);
 		break;
 	case OP_DESTROY:

@@ -137,6 +137,8 @@ struct opening {
 	struct err err;
 	store_open_cb *cb; /* NULL: closed again before it was open */
 	void *arg;
+	store_cb *evict; /* or NULL: then, first of all */
+	void *evict_arg;
 };
 
 static void
@@ -195,6 +197,10 @@ opening_done(void *arg)
 		    "anew from files",
 		    "dir", md->dir, "mailboxid", o->id, NULL);
 	}
+	if (o->evict != NULL && !o->failed)
+		md_op_evict(b, o->evict, o->evict_arg);
+	else if (o->evict != NULL)
+		o->evict(o->evict_arg, why);
 	if (o->cb != NULL)
 		o->cb(o->arg, o->failed ? NULL : &b->store, why);
 	md_box_release(b);
@@ -299,6 +305,26 @@ md_box_open(struct store *st, const char *id, store_open_cb *cb, void *arg)
 	md_box_hold(b);
 	md->busy++;
 	jobs_put(md->env.jobs, opening_run, opening_done, o);
+}
+
+/* One that is not open is opened, and closed already: who opens it has it. */
+void
+md_box_evict(struct maildir *md, const char *id, store_cb *cb, void *arg)
+{
+	struct box *b = map_find(&md->open, slice_str(id));
+
+	if (b == NULL) {
+		md_box_open(&md->store, id, NULL, NULL);
+		b = map_find(&md->open, slice_str(id));
+		b->closed = true;
+	}
+	if (b->opening == NULL) {
+		md_op_evict(b, cb, arg);
+		return;
+	}
+	MUST(b->opening->evict == NULL);
+	b->opening->evict = cb;
+	b->opening->evict_arg = arg;
 }
 
 /* ---- what others do meanwhile ---- */

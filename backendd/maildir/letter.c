@@ -195,6 +195,28 @@ finish_draft(int fd, int64_t internaldate, const char *path, struct err *err)
 	return fsync(fd) == -1 ? err_sys(err, "syncing %s", path) : 0;
 }
 
+static int
+begin_draft(int dirfd, const char *path, struct err *err)
+{
+	int fd =
+	    openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd == -1 ? err_sys(err, "making %s", path) : fd;
+}
+
+/* result: so far.  What failed is not there. */
+static int
+end_draft(int fd, int dirfd, const char *path, int64_t internaldate, int result,
+    struct err *err)
+{
+	if (result == 0)
+		result = finish_draft(fd, internaldate, path, err);
+	close(fd);
+	if (result == -1)
+		unlinkat(dirfd, path, 0);
+	return result;
+}
+
 int
 md_write_draft(int dirfd, struct slice octets, int64_t internaldate,
     int64_t now, struct md_draft *d, struct err *err)
@@ -210,16 +232,11 @@ md_write_draft(int dirfd, struct slice octets, int64_t internaldate,
 	d->file = octets.len;
 	make_name(d, now);
 	md_file_in(path, "tmp", d->name);
-	fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	result = fd == -1 ? err_sys(err, "making %s", path) : 0;
-	if (result == 0)
+	result = fd = begin_draft(dirfd, path, err);
+	if (fd != -1) {
 		result = md_write(fd, octets, 0, err);
-	if (result == 0)
-		result = finish_draft(fd, internaldate, path, err);
-	if (fd != -1)
-		close(fd);
-	if (result == -1 && fd != -1)
-		unlinkat(dirfd, path, 0);
+		result = end_draft(fd, dirfd, path, internaldate, result, err);
+	}
 	free(shorter);
 	return result;
 }
@@ -229,13 +246,14 @@ static int
 copy_draft(int from, int dirfd, int64_t internaldate, const char *path,
     struct err *err)
 {
-	int fd =
-	    openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	uint8_t *piece = xmalloc(PIECE);
+	uint8_t *piece;
 	uint64_t at = 0;
-	int result = fd == -1 ? err_sys(err, "making %s", path) : 0;
+	int fd = begin_draft(dirfd, path, err), result = 0;
 	ssize_t n = 1;
 
+	if (fd == -1)
+		return -1;
+	piece = xmalloc(PIECE);
 	while (result == 0 && n > 0) {
 		n = read_some(from, piece, PIECE, at);
 		if (n == -1)
@@ -245,14 +263,8 @@ copy_draft(int from, int dirfd, int64_t internaldate, const char *path,
 			    md_write(fd, slice_of(piece, (size_t)n), at, err);
 		at += n > 0 ? (uint64_t)n : 0;
 	}
-	if (result == 0)
-		result = finish_draft(fd, internaldate, path, err);
-	if (fd != -1)
-		close(fd);
-	if (result == -1 && fd != -1)
-		unlinkat(dirfd, path, 0);
 	free(piece);
-	return result;
+	return end_draft(fd, dirfd, path, internaldate, result, err);
 }
 
 int

@@ -17,7 +17,6 @@
 #include "lib/xalloc.h"
 
 #define STORE_MAGIC 0x6d644469u
-#define MD_ROOT     "root" /* in .trash/ID: the path of an INBOX */
 
 enum {
 	POLL_MS = 1000, /* between looks at what others did */
@@ -69,7 +68,8 @@ struct making {
 	uint64_t highestmodseq;
 	uint8_t *meta;
 	size_t meta_len;
-	bool exists, failed;
+	char taken[STORE_ID_MAX + 1]; /* by which mailbox */
+	bool exists, tried, failed;
 	struct err err;
 	store_cb *cb;
 	void *arg;
@@ -152,12 +152,25 @@ make(struct making *m, struct err *err)
 
 /* Of another mailbox, which was there first. */
 static bool
-is_taken(const struct making *m)
+is_taken(struct making *m)
 {
 	char note[MD_PATH + 32];
+	struct md_note n;
+	struct err err;
+	bool missing;
+	int fd;
 
 	snprintf(note, sizeof note, "%s/" MD_MAILBOX, m->path);
-	return faccessat(m->rootfd, note, F_OK, 0) == 0;
+	if (faccessat(m->rootfd, note, F_OK, 0) == -1)
+		return false;
+	fd = openat(m->rootfd, m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd != -1 && md_note_read(fd, &n, &missing, &err) == 0) {
+		memcpy(m->taken, n.id, sizeof m->taken);
+		buf_fini(&n.meta);
+	}
+	if (fd != -1)
+		close(fd);
+	return true;
 }
 
 static void
@@ -167,9 +180,27 @@ making_run(void *arg)
 
 	if (m->exists)
 		return;
-	if (m->path[0] == '\0' || is_taken(m))
+	if (m->path[0] == '\0')
 		by_id(m->path, m->id);
+	else if (is_taken(m) && (m->tried || m->taken[0] == '\0'))
+		by_id(m->path, m->id);
+	else if (m->taken[0] != '\0' && !m->tried)
+		return; /* it has to make room */
 	m->failed = make(m, &m->err) == -1;
+}
+
+static void making_done(void *arg);
+
+/* It has; if not, that shows. */
+static void
+on_evicted(void *arg, const char *why)
+{
+	struct making *m = arg;
+
+	(void)why;
+	m->tried = true;
+	m->taken[0] = '\0';
+	jobs_put(m->md->env.jobs, making_run, making_done, m);
 }
 
 static void
@@ -179,6 +210,11 @@ making_done(void *arg)
 	struct maildir *md = m->md;
 	const char *why = m->exists ? "There is one already" : NULL;
 
+	/* Two of one name: the other is being renamed, or was deleted. */
+	if (!m->exists && m->taken[0] != '\0' && !m->tried) {
+		md_box_evict(md, m->taken, on_evicted, m);
+		return;
+	}
 	if (m->failed) {
 		why = "The disk is full or failing, try again later";
 		log_err(md->env.log, "maildir: mailbox not made", "dir",
@@ -229,86 +265,14 @@ struct destroying {
 	void *arg;
 };
 
-/*
- * An INBOX has others within: only what is its own goes, and that it is to go
- * is written down before, so that it goes whole or not at all.
- */
-static const char *const own[] = { MD_MAILBOX, "cur", "new", "tmp", MD_INDEX,
-	MD_CACHE, "dovecot-uidlist", "dovecot-keywords" };
-
-/* Those that are not there are no error. */
-static int
-move_own(int rootfd, const char *from, const char *to, struct err *err)
-{
-	char a[MD_PATH + 32], b[MD_PATH + 32];
-
-	for (size_t i = 0; i < NITEMS(own); i++) {
-		snprintf(a, sizeof a, "%s/%s", from, own[i]);
-		snprintf(b, sizeof b, "%s/%s", to, own[i]);
-		if (renameat(rootfd, a, rootfd, b) == -1 && errno != ENOENT)
-			return err_sys(err, "renaming %s", a);
-	}
-	return md_sync_dir(rootfd, from, err);
-}
-
-static int
-write_root(int rootfd, const char *trash, const char *path, struct err *err)
-{
-	int fd, result;
-
-	if (md_mkdir(rootfd, trash, err) == -1 ||
-	    md_sync_dir(rootfd, ".trash", err) == -1)
-		return -1;
-	fd = openat(rootfd, trash, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(err, "opening %s", trash);
-	result = md_replace(fd, MD_ROOT, slice_str(path), err);
-	close(fd);
-	return result;
-}
-
-static int
-empty_root(struct destroying *d, const char *trash, struct err *err)
-{
-	char root[STORE_ID_MAX + 32];
-	struct err other;
-
-	if (write_root(d->rootfd, trash, d->path, err) == 0 &&
-	    move_own(d->rootfd, d->path, trash, err) == 0)
-		return 0;
-	/* As it was; if that cannot be, the next start makes an end of it. */
-	snprintf(root, sizeof root, "%s/" MD_ROOT, trash);
-	if (move_own(d->rootfd, trash, d->path, &other) == 0)
-		unlinkat(d->rootfd, root, 0);
-	return -1;
-}
-
-static int
-rename_whole(struct destroying *d, const char *trash, struct err *err)
-{
-	if (renameat(d->rootfd, d->path, d->rootfd, trash) == -1)
-		return errno == ENOENT ? 0
-		                       : err_sys(err, "renaming %s", d->path);
-	if (md_sync_parents(d->rootfd, d->path, err) == 0 &&
-	    md_sync_dir(d->rootfd, ".trash", err) == 0)
-		return 0;
-	if (renameat(d->rootfd, trash, d->rootfd, d->path) == -1)
-		return err_sys(err, "renaming %s", trash);
-	return -1;
-}
-
 static int
 destroy_at(struct destroying *d, struct err *err)
 {
-	const char *last = strrchr(d->path, '/');
-	bool below = last != NULL &&
-	             (last[1] == '.' || strstr(d->path, ".by-id/") != NULL);
 	char trash[STORE_ID_MAX + 16];
 	int result;
 
 	snprintf(trash, sizeof trash, ".trash/%s", d->id);
-	result =
-	    below ? rename_whole(d, trash, err) : empty_root(d, trash, err);
+	result = md_place_out(d->rootfd, d->path, trash, err);
 	/* What stays there goes at the next start. */
 	d->left = result == 0 && md_remove(d->rootfd, trash, err) == -1;
 	return result;
@@ -448,7 +412,9 @@ find_one(void *arg, const char *path, const char *name, struct err *err)
 	if (result == -1 && missing && name[0] == '\0')
 		return md_remove(md->dirfd, path, err); /* half made */
 	if (result == -1 && missing)
-		return adopt(md, path, name, err);
+		return md_place_is_half_made(md->dirfd, path)
+		           ? md_place_clear(md->dirfd, path, err)
+		           : adopt(md, path, name, err);
 	if (result == -1) {
 		log_err(md->env.log, "maildir: mailbox is damaged", "dir",
 		    md->dir, "path", path, "why", err->text, NULL);
@@ -468,32 +434,14 @@ find_one(void *arg, const char *path, const char *name, struct err *err)
 static int
 finish_destroying(struct maildir *md, const char *id, struct err *err)
 {
-	char trash[STORE_ID_MAX + 16], root[STORE_ID_MAX + 32], path[MD_PATH];
-	struct md_note note;
-	struct err other;
-	bool missing;
-	struct buf b;
-	int fd;
+	return md_place_finish(md->dirfd, ".trash", id, err);
+}
 
-	snprintf(trash, sizeof trash, ".trash/%s", id);
-	snprintf(root, sizeof root, "%s/" MD_ROOT, trash);
-	if (md_read_file(md->dirfd, root, MD_PATH - 1, &b, &missing, err) == -1)
-		return missing ? 0 : -1;
-	snprintf(path, sizeof path, "%.*s", (int)buf_len(&b),
-	    (const char *)buf_data(&b));
-	buf_fini(&b);
-	fd = openat(md->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return 0;
-	missing = false;
-	note.id[0] = '\0';
-	if (md_note_read(fd, &note, &missing, &other) == 0)
-		buf_fini(&note.meta);
-	close(fd);
-	/* Another has been made there since? */
-	if (!missing && strcmp(note.id, id) != 0)
-		return 0;
-	return move_own(md->dirfd, path, trash, err);
+/* So has what was making room for another of its name. */
+static int
+finish_evicting(struct maildir *md, const char *id, struct err *err)
+{
+	return md_place_finish(md->dirfd, ".by-id", id, err);
 }
 
 /*
@@ -567,7 +515,8 @@ prepare(struct maildir *md, struct err *err)
 	    md_mkdir(md->dirfd, ".by-id", err) == -1 ||
 	    md_sync_dir(md->dirfd, ".", err) == -1)
 		return -1;
-	if (md_walk(md->dirfd, md->pattern, find_one, md, err) == -1)
+	if (each_in(md, ".by-id", finish_evicting, err) == -1 ||
+	    md_walk(md->dirfd, md->pattern, find_one, md, err) == -1)
 		return -1;
 	return md->options.look_only ? 0
 	                             : each_in(md, ".moving", finish_move, err);

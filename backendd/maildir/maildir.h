@@ -5,7 +5,8 @@
  *	DIR/fred/Maildir/            INBOX of fred: see names.c
  *	DIR/fred/Maildir/.Work/      a mailbox below it
  *	DIR/.public/.help/           one that is nobody's
- *	DIR/.by-id/ID/               one whose name cannot be a directory's
+ *	DIR/.by-id/ID/               one whose name cannot be a directory's, or
+ *	                             is another's
  *	DIR/.moving/ID               a move out of that mailbox, under way
  *	DIR/.trash/ID/               destroyed, being removed
  *
@@ -351,6 +352,28 @@ typedef int md_walk_visit(void *arg, const char *path, const char *name,
 int md_walk(int rootfd, const char *pattern, md_walk_visit *visit, void *arg,
     struct err *err) MUST_CHECK;
 
+/* ------------------------------------------------------------- place.c */
+
+/* Is it an INBOX's, with others within? */
+bool md_place_is_inbox(const char *path);
+
+/*
+ * One without backendd-mailbox: was it being made at a crash, with nothing in
+ * it?  Then it is cleared away, but for others within.
+ */
+bool md_place_is_half_made(int rootfd, const char *path);
+int md_place_clear(int rootfd, const char *path, struct err *err) MUST_CHECK;
+
+/*
+ * The mailbox of that path goes to another, DIR/ID, where none is; -1: it has
+ * not.  md_place_finish() is to follow: it tidies up, and at the start makes
+ * an end of what a crash has broken off.
+ */
+int md_place_out(int rootfd, const char *path, const char *to,
+    struct err *err) MUST_CHECK;
+int md_place_finish(int rootfd, const char *dir, const char *id,
+    struct err *err) MUST_CHECK;
+
 /* ------------------------------------------------------------ letter.c */
 
 /* A message's file, as it is to be served. */
@@ -385,6 +408,7 @@ enum md_op_kind {
 	MD_OP_CHANGE,
 	MD_OP_EXPUNGE,
 	MD_OP_META,
+	MD_OP_EVICT,
 	MD_OP_SYNC,
 	MD_OP_SCAN,
 	MD_OP_CACHE
@@ -524,6 +548,9 @@ void md_box_hold(struct box *b);
 void md_box_release(struct box *b);
 void md_box_set_meta(struct box *b, struct slice meta);
 
+/* It goes from its directory to .by-id, since another of its name is made. */
+void md_box_evict(struct maildir *md, const char *id, store_cb *cb, void *arg);
+
 /* Its files are not as its index is: to be closed and opened again. */
 void md_box_hurt(struct box *b);
 
@@ -627,6 +654,7 @@ void md_op_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
     void *arg);
 void md_op_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
 void md_op_scan(struct box *b);
+void md_op_evict(struct box *b, store_cb *cb, void *arg);
 void md_op_flush_cache(struct box *b);
 
 /* Runs what can run. */

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,7 +152,8 @@ meta_done(struct md_op *op)
 
 	if (op->failed || op->why != NULL)
 		return;
-	md_box_set_meta(b, slice_of(op->meta, op->meta_len));
+	if (op->kind == MD_OP_META)
+		md_box_set_meta(b, slice_of(op->meta, op->meta_len));
 	old = map_put(&md->paths, slice_str(b->store.id), xstrdup(op->path));
 	free(old);
 }
@@ -183,7 +185,7 @@ done(void *arg)
 		to->own_ms = b->own_ms;
 	if (op->kind == MD_OP_SCAN)
 		scan_done(op);
-	if (op->kind == MD_OP_META)
+	if (op->kind == MD_OP_META || op->kind == MD_OP_EVICT)
 		meta_done(op);
 	if (op->failed)
 		failed(op);
@@ -282,8 +284,11 @@ begin_meta(struct md_op *op)
 
 	MUST(was != NULL);
 	memcpy(op->was, was, strlen(was) + 1);
-	if (maildir_path(md, op->box->store.id,
-	        slice_of(op->meta, op->meta_len), op->path) == -1)
+	if (op->kind == MD_OP_EVICT)
+		snprintf(op->path, sizeof op->path, ".by-id/%s",
+		    op->box->store.id);
+	else if (maildir_path(md, op->box->store.id,
+	             slice_of(op->meta, op->meta_len), op->path) == -1)
 		memcpy(op->path, op->was, sizeof op->path);
 }
 
@@ -317,7 +322,7 @@ begin(struct md_op *op, bool two)
 	}
 	if (op->appends != NULL)
 		begin_append(op);
-	if (op->kind == MD_OP_META)
+	if (op->kind == MD_OP_META || op->kind == MD_OP_EVICT)
 		begin_meta(op);
 }
 
@@ -467,6 +472,13 @@ void
 md_op_scan(struct box *b)
 {
 	op_new(b, NULL, MD_OP_SCAN, NULL, NULL);
+	md_op_pump(b);
+}
+
+void
+md_op_evict(struct box *b, store_cb *cb, void *arg)
+{
+	op_new(b, NULL, MD_OP_EVICT, cb, arg);
 	md_op_pump(b);
 }
 

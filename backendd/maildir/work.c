@@ -2,6 +2,7 @@
  * Changes, in a job: decided from the index, which nobody changes meanwhile,
  * made in the files, and left for the loop to apply.
  */
+#define _GNU_SOURCE /* dup3 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -428,17 +429,6 @@ run_expunge(struct md_op *op, struct err *err)
 
 /* ---- the rest ---- */
 
-/* Of a mailbox that is not an INBOX, which has others within. */
-static bool
-is_movable(const char *path)
-{
-	const char *last = strrchr(path, '/');
-
-	last = last != NULL ? last + 1 : path;
-	return last[0] == '.' || strncmp(path, "./.by-id/", 9) == 0 ||
-	       strncmp(path, ".by-id/", 7) == 0;
-}
-
 /*
  * A name that is taken by another directory is not gone to: the mailbox is
  * where it is, and that is known by its id.  -1: it is here or there, as a
@@ -447,7 +437,7 @@ is_movable(const char *path)
 static int
 move_directory(struct md_op *op, struct err *err)
 {
-	if (strcmp(op->was, op->path) == 0 || !is_movable(op->was) ||
+	if (strcmp(op->was, op->path) == 0 || md_place_is_inbox(op->was) ||
 	    faccessat(op->rootfd, op->path, F_OK, 0) == 0 ||
 	    md_make_parents(op->rootfd, op->path, err) == -1 ||
 	    renameat(op->rootfd, op->was, op->rootfd, op->path) == -1) {
@@ -485,6 +475,29 @@ run_meta(struct md_op *op, struct err *err)
 	                    &op->in.end, false, &other) == 0;
 	/* Its name is made; where it is is found at every start. */
 	if (move_directory(op, err) == -1)
+		op->in.unsettled = true;
+	return 0;
+}
+
+/* Whoever has it open has its directory by another way, and goes with it. */
+static int
+run_evict(struct md_op *op, struct err *err)
+{
+	struct err other;
+	int fd;
+
+	if (strcmp(op->was, op->path) == 0)
+		return 0;
+	if (md_place_out(op->rootfd, op->was, op->path, err) == -1)
+		return -1;
+	fd = openat(op->rootfd, op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || dup3(fd, op->box->dirfd, O_CLOEXEC) == -1)
+		op->in.unsettled = true;
+	if (fd != -1)
+		close(fd);
+	/* At the next start, if not now. */
+	if (md_place_finish(op->rootfd, ".by-id", op->box->store.id, &other) ==
+	    -1)
 		op->in.unsettled = true;
 	return 0;
 }
@@ -541,6 +554,8 @@ run(struct md_op *op, struct err *err)
 		return run_expunge(op, err);
 	case MD_OP_META:
 		return run_meta(op, err);
+	case MD_OP_EVICT:
+		return run_evict(op, err);
 	case MD_OP_SCAN:
 		return run_scan(op, err);
 	case MD_OP_CACHE:

@@ -21,16 +21,21 @@
 
 struct step {
 	enum op_kind kind;
-	unsigned box, to, n; /* n messages: the first ones, or new */
-	unsigned skip;       /* ...behind so many */
+	unsigned box, to;
+	unsigned n;    /* messages: the first ones, or new; or the name */
+	unsigned skip; /* ...behind so many */
 	uint32_t set, size;
 	uint64_t keywords;
 	bool beside; /* what comes next is asked for before it is answered */
 };
 
+enum {
+	INBOX = 1 /* a name; that of a mailbox which has none is 0 */
+};
+
 static const struct step steps[] = {
 	{ OP_CREATE, 0, 0, 0, 0, 0, 0, 0, false },
-	{ OP_META, 0, 0, 0, 0, 0, 0, 0, false },
+	{ OP_META, 0, 0, INBOX, 0, 0, 0, 0, false },
 	{ OP_CREATE, 1, 0, 0, 0, 0, 0, 0, false },
 	{ OP_APPEND, 0, 0, 3, 0, STORE_SEEN, 50, 1, true },
 	{ OP_APPEND, 0, 0, 1, 0, 0, 40, 0, true },
@@ -38,7 +43,11 @@ static const struct step steps[] = {
 	{ OP_EXPUNGE, 0, 0, 1, 0, 0, 0, 0, false },
 	{ OP_COPY, 0, 1, 2, 0, STORE_SEEN, 0, 4, false },
 	{ OP_MOVE, 0, 1, 2, 1, STORE_DELETED, 0, 0, false },
-	{ OP_META, 1, 0, 0, 0, 0, 0, 0, false },
+	{ OP_META, 1, 0, 3, 0, 0, 0, 0, false },
+	/* Another INBOX; the first is renamed.  Then one that is not open. */
+	{ OP_CREATE, 2, 0, INBOX, 0, 0, 0, 0, false },
+	{ OP_META, 0, 0, 4, 0, 0, 0, 0, false },
+	{ OP_APPEND, 2, 0, 1, 0, 0, 30, 0, false },
 	{ OP_REOPEN, 1, 0, 0, 0, 0, 0, 0, false },
 	{ OP_CHANGE, 1, 0, 4, 0, 0, 0, 0, false },
 	{ OP_MOVE, 1, 0, 1, 2, 0, 0, 1, false },
@@ -46,24 +55,33 @@ static const struct step steps[] = {
 	{ OP_EXPUNGE, 1, 0, 2, 0, 0, 0, 0, false },
 	{ OP_MOVE, 0, 1, 1, 0, STORE_SEEN, 0, 2, false },
 	{ OP_DESTROY, 0, 0, 0, 0, 0, 0, 0, false },
+	{ OP_DESTROY, 2, 0, 0, 0, 0, 0, 0, false },
 	{ OP_CREATE, 0, 0, 0, 0, 0, 0, 0, false },
 	{ OP_MOVE, 1, 0, 1, 0, STORE_SEEN, 0, 2, false },
 };
 
-/* What is called 0 is an INBOX, others are below it. */
+/* Others are below the INBOX. */
 static bool
 name_of(void *arg, struct slice meta, struct buf *name)
 {
 	(void)arg;
 	buf_puts(name, "user.fred");
-	if (!slice_is(meta, "0")) {
+	if (!slice_is(meta, "1")) {
 		buf_putc(name, '.');
 		buf_put_slice(name, meta);
 	}
 	return meta.len > 0;
 }
 
-static const struct store_naming naming = { .name = name_of };
+/* What is there without us is no mailbox. */
+static bool
+meta_of(void *arg, const char *name, uint32_t now, struct buf *meta)
+{
+	(void)arg, (void)name, (void)now, (void)meta;
+	return false;
+}
+
+static const struct store_naming naming = { .name = name_of, .meta = meta_of };
 
 static bool
 fits(const struct model *m, const struct step *s)
@@ -99,13 +117,16 @@ next(struct model *m, struct op *op)
 	op->alone = !s->beside;
 	snprintf(op->text, sizeof op->text, "%s%u",
 	    op->kind == OP_CREATE ? "id-" : "",
-	    op->kind == OP_CREATE ? m->made : s->box);
+	    op->kind == OP_CREATE ? m->made : s->n);
+	if (op->kind == OP_CREATE && s->n > 0)
+		snprintf(op->meta, sizeof op->meta, "%u", s->n);
 	m->made += op->kind == OP_CREATE;
 	for (; op->kind == OP_APPEND && op->n < s->n; op->n++) {
 		op->seeds[op->n] = ++m->seed;
 		op->sizes[op->n] = s->size + m->seed;
 	}
-	for (size_t i = s->skip; i < b->n && op->n < s->n; i++)
+	for (size_t i = s->skip;
+	     op->kind != OP_META && i < b->n && op->n < s->n; i++)
 		op->uids[op->n++] = b->msgs[i].uid;
 }
 

@@ -104,6 +104,36 @@ def test_changes(sv):
     c.close()
 
 
+def test_inbox(sv):
+    """RENAME of INBOX: its messages go, and it stays where others deliver."""
+    c = sv.client("joe")
+    had = c.said("STATUS INBOX (MESSAGES)")[0].split("MESSAGES ")[1]
+    c.must("SELECT INBOX")
+    c.must("RENAME INBOX Moved")
+    has(c.must("STATUS Moved (MESSAGES)"), "MESSAGES " + re.escape(had),
+        "a renamed INBOX has its messages")
+    end = time.monotonic() + 20
+    while not os.path.isdir(sv.box("joe", ".Moved")) and \
+            time.monotonic() < end:
+        time.sleep(0.05)
+    ok(len(glob.glob(sv.box("joe", ".Moved/cur/*"))) ==
+       int(had.rstrip(")")), "in the directory of its name")
+    has(c.must("STATUS INBOX (MESSAGES)"), r"MESSAGES 0\)",
+        "the new one is empty")
+    c.must("SELECT INBOX")
+    put(sv.box("joe"), "new/1000000020.M20P1.host", MESSAGE % b"twenty")
+    tag = c.begin("IDLE")
+    until(c, r"\* 1 EXISTS", "and has what is delivered")
+    c.send(b"DONE\r\n")
+    c.end(tag)
+    c.must("UID STORE 1:* +FLAGS (\\Deleted)")
+    c.must("EXPUNGE")
+    c.must("SELECT Moved")
+    c.must("UID FETCH 1:* (BODY.PEEK[])")
+    c.must("UID STORE 1:* +FLAGS (\\Answered)")
+    c.close()
+
+
 def test_closed(sv):
     """Deliveries by others to a mailbox that nobody here has open."""
     c = sv.client("joe")
@@ -174,4 +204,5 @@ with Maildirs(tree) as server:
     test_closed(server)
     if shutil.which("doveadm"):
         test_dovecot(server)
+    test_inbox(server)
 plan()
