@@ -104,18 +104,19 @@ parse(struct line *l, struct adm *a, int argc, char **argv)
 
 /* A backendd that runs, if it can be asked. */
 static void
-look_for_backendd(struct adm *a)
+look_for_backendd(struct adm *a, struct err *why_not)
 {
 	const struct conf_list *paths = &a->conf->admin_sockets;
-	struct err err;
 
 	a->fd = -1;
+	(void)err_set(why_not, "it has no admin_socket (backendd.conf(5))");
 	for (size_t i = 0; a->fd == -1 && i < paths->count; i++)
-		a->fd = ipc_connect(paths->items[i], &err);
+		a->fd = ipc_connect(paths->items[i], why_not);
 }
 
 static enum adm_exit
-open_and_run(struct adm *a, const struct command *command)
+open_and_run(struct adm *a, const struct command *command,
+    const struct err *why_not)
 {
 	enum adm_exit result = ADM_FAILED;
 	struct err err;
@@ -124,16 +125,16 @@ open_and_run(struct adm *a, const struct command *command)
 		return adm_fail("%s works only while backendd is stopped",
 		    command->verb.name);
 	if (a->fd == -1 && command->where == RUNNING)
-		return adm_fail("%s works only while backendd runs, with an "
-		                "admin_socket",
-		    command->verb.name);
+		return adm_fail("%s works only while backendd runs: %s",
+		    command->verb.name, why_not->text);
 	if (adm_open(a, &err) == 0) {
 		result = command->run(a);
 	} else {
 		(void)adm_fail("%s", err.text); /* as it is */
 		if (a->fd == -1)
-			(void)adm_fail("if a backendd runs: stop it, or give "
-			               "it an admin_socket (backendd.conf(5))");
+			(void)adm_fail("a backendd that runs cannot be asked: "
+			               "%s",
+			    why_not->text);
 	}
 	adm_close(a);
 	return result;
@@ -145,18 +146,18 @@ run(struct adm *a, const struct command *command, const char *file)
 {
 	enum adm_exit result = ADM_FAILED;
 	struct backendd_conf *conf;
-	struct err err;
+	struct err err, why_not;
 
 	conf = conf_read(&backendd_conf_table, file, &err);
 	if (conf == NULL)
 		return adm_fail("%s", err.text);
 	a->conf = conf;
 	a->look_only = command->look_only;
-	look_for_backendd(a);
+	look_for_backendd(a, &why_not);
 	if (priv_become(conf->daemon.user, &err) == -1)
 		(void)adm_fail("%s", err.text); /* as it is */
 	else
-		result = open_and_run(a, command);
+		result = open_and_run(a, command, &why_not);
 	conf_free(&backendd_conf_table, (void **)&conf);
 	return result;
 }

@@ -54,6 +54,9 @@ def play_mistakes(b):
     code, out, err = adm(b, "list")
     tap.ok(code == 1 and "another process" in err,
            "not beside a backend that runs: " + err)
+    tap.ok("admin_socket" in err, "nor can that be asked: " + err)
+    code, out, err = adm(b, "restore", "deleted.user.fred.1")
+    tap.ok(code == 1 and "admin_socket" in err, "for which it is: " + err)
     tap.equal(adm(b)[0], 2, "no command")
     tap.equal(adm(b, "frobnicate")[0], 2, "a command there is not")
     tap.equal(adm(b, "export", "user.fred")[0], 2, "too few arguments")
