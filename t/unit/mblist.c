@@ -364,7 +364,8 @@ test_doomed(void)
 {
 	static const char *const ids[] = { "new", "used", "removed" };
 	struct test t;
-	struct store_create c = { .uidvalidity = 1 };
+	struct store_create c = { .uidvalidity = 1,
+		.meta = slice_str("a note") };
 	struct map *there;
 
 	setup(&t, 1);
