@@ -60,9 +60,10 @@ enum {
 	MD_NAME = 224,  /* octets of a message's name without flags */
 	MD_FILE = 320,  /* room for DIR/NAME:2,FLAGS */
 	MD_PATH = 1024, /* room for a mailbox's path below the partition */
-	MD_LOST_MAX = 1024 * 1024,  /* UIDs taken for expunged */
-	MD_LETTERS = 26,            /* keywords that file names can hold */
-	MD_CACHE_HEAD = 12,         /* before a cache record */
+	MD_LOST_MAX = 1024 * 1024, /* UIDs taken for expunged */
+	MD_LETTERS = 26,           /* keywords that file names can hold */
+	MD_CACHE_HEAD = 12,        /* before a cache record */
+	MD_NOTE_MAX = STORE_META_MAX + 1024, /* octets of backendd-mailbox */
 	MD_COMPACT_MIN = 64 * 1024, /* octets: a shorter log is no trouble */
 	MD_RECORD_MAX = 1024 * 1024 * 1024
 };
@@ -261,10 +262,6 @@ struct store_numbers md_index_numbers(const struct index *x);
 int md_index_log(int dirfd, struct slice record, uint64_t *end, bool sync,
     struct err *err) MUST_CHECK;
 
-/* Files get the places that the record says; before x has it. */
-int md_index_settle(int dirfd, const struct index *x, struct slice record,
-    struct err *err) MUST_CHECK;
-
 enum md_loaded {
 	MD_LOADED,
 	MD_NO_INDEX, /* or one that is damaged: to be made anew, from x too */
@@ -296,6 +293,12 @@ bool md_uids_right(int dirfd, const struct index *x, uint32_t *uidnext);
 
 /* Writes it anew from x. */
 void md_uids_fix(int dirfd, const struct index *x);
+
+/* ------------------------------------------------------------ settle.c */
+
+/* Files get the places that the record says; before x has it. */
+int md_index_settle(int dirfd, const struct index *x, struct slice record,
+    struct err *err) MUST_CHECK;
 
 /* -------------------------------------------------------------- scan.c */
 
@@ -604,6 +607,8 @@ struct md_load {
 int md_load(struct md_load *l, struct err *err) MUST_CHECK;
 void md_load_fini(struct md_load *l);
 
+/* -------------------------------------------------------------- note.c */
+
 /* Of backendd-mailbox; meta is the caller's to free. */
 struct md_note {
 	char id[STORE_ID_MAX + 1];
@@ -638,6 +643,10 @@ void md_moving_end(int rootfd, const char *id, bool sync);
 
 /* Which mailbox it goes to; -1: it cannot be read. */
 int md_moving_to(int rootfd, const char *id, char to_id[STORE_ID_MAX + 1],
+    struct err *err) MUST_CHECK;
+
+/* To record: what is in the other mailbox already goes from this one. */
+int md_moving_finish(struct md_load *l, struct buf *record,
     struct err *err) MUST_CHECK;
 
 /* ---------------------------------------------------------------- op.c */
