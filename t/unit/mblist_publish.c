@@ -14,7 +14,8 @@
 #include "t/tap.h"
 
 enum {
-	FAULTS_MAX = 64
+	FAULTS_MAX = 64,
+	LONG_MS = 60 * 1000 /* for what is not to be too late */
 };
 
 static void
@@ -307,6 +308,7 @@ waits(const struct change *c)
 
 	published_init(&t);
 	make_all(&t);
+	t.f.conf.publish_ms = LONG_MS;
 	t.answers = 0;
 	fake_announce_down(t.f.bd.announce);
 	c->begin(&t);
@@ -361,6 +363,7 @@ test_held_dropped(void)
 
 	published_init(&t);
 	make_all(&t);
+	t.f.conf.publish_ms = LONG_MS;
 	t.answers = 0;
 	fake_announce_down(t.f.bd.announce);
 	changes[0].begin(&t);
