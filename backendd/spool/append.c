@@ -204,6 +204,20 @@ append_refusal(const struct appending *ap)
 	return change_refusal_of(ap->sp, ap->octets);
 }
 
+/*
+ * Where octets went was said when the job began: who waits for those that write
+ * there waits until the index has them, not only until the job is over.
+ */
+static void
+keep_side(struct appending *ap, struct effect *e)
+{
+	if (!ap->entered)
+		return;
+	epoch_leave(&e->mb->epoch, e->side);
+	e->side = ap->side;
+	ap->entered = false;
+}
+
 static void
 append_put(struct appending *ap)
 {
@@ -223,6 +237,7 @@ append_put(struct appending *ap)
 	if (change_join(ch, 0, ap->to, ap->n, changes ? ap->n : 0) == NULL)
 		return;
 	e = &ch->effects[0];
+	keep_side(ap, e);
 	if (replaces)
 		source = e;
 	else if (ap->from != NULL &&
@@ -271,7 +286,8 @@ prepare_done(void *arg)
 		to->named = ap->named;
 	append_put(ap);
 	leave_sources(ap);
-	epoch_leave(&to->epoch, ap->side);
+	if (ap->entered) /* refused */
+		epoch_leave(&to->epoch, ap->side);
 	appending_free(ap);
 	box_release(to);
 	if (from != NULL)
@@ -376,6 +392,7 @@ start(struct appending *ap)
 	if (ap->job) {
 		allocate_direct(ap);
 		ap->side = epoch_enter(&ap->to->epoch);
+		ap->entered = true;
 		ap->named = ap->to->named;
 		box_hold(ap->to);
 		if (ap->from != NULL)

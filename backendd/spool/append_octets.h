@@ -46,7 +46,8 @@ struct appending {
 	struct piece *pieces;
 	bool job, direct;
 	bool undelete;   /* one of them at least */
-	unsigned side;   /* of to's epoch, if there is a job */
+	unsigned side;   /* of to's epoch, if entered */
+	bool entered;    /* from the job on, until the change has it */
 	uint32_t named;  /* of to; then, what it is when the job is done */
 	size_t cached;   /* octets of cache records in the pieces */
 	uint64_t octets; /* of all that is not written yet */

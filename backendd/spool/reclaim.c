@@ -448,19 +448,28 @@ dropped(void *arg, const char *why)
 		begin_choose(rc);
 }
 
+/*
+ * With the header, so that no file gets its number again: replayed, the record
+ * would remove that one, too.
+ */
 static void
 drop(struct reclaim *rc)
 {
 	struct change *ch;
+	struct effect *e;
 
-	rc->state = STATE_DROPPING;
 	if (!goes_on(rc))
 		return;
 	rc->state = STATE_DROPPING;
 	ch = change_new(rc->sp, dropped, rc);
-	redo_mailbox(&ch->record, rc->id);
+	e = change_join(ch, 0, rc->mb, 0, 0);
+	if (e == NULL)
+		return;
+	e->quiet = true;
+	change_begin(ch, e);
 	redo_drop(&ch->record, rc->file);
 	redo_trash(ch->trash, rc->id, rc->file);
+	change_end(ch, e);
 	change_put(ch);
 }
 

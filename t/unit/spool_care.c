@@ -4,6 +4,7 @@
  * is not filled.
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,13 +95,19 @@ data_octets(const char *id)
 }
 
 static void
-turn(void)
+turn_for(int64_t ms)
 {
 	struct timer *t = timer_new(rig.loop, rig_poll, rig.loop);
 
-	timer_set(t, 1);
+	timer_set(t, ms);
 	loop_run(rig.loop);
 	timer_free(&t);
+}
+
+static void
+turn(void)
+{
+	turn_for(1);
 }
 
 /* Turns the loop until the files are no longer than that. */
@@ -189,6 +196,56 @@ test_reclaim_readers(void)
 	    "while octets are reclaimed");
 	store_close(&mb);
 	store_close(&to);
+}
+
+/* A file goes when those who wrote to it have left: then the index has it. */
+static void
+test_reclaim_writers(void)
+{
+	enum {
+		LARGE = 100 * 1000
+	};
+	uint8_t *octets = octets_new(1, LARGE);
+	struct store_append a = { .octets = slice_of(octets, LARGE) };
+	struct store_mailbox *mb;
+	struct epoch *e;
+	unsigned side;
+
+	set_options(0, 0, 0);
+	rig_create(&rig, "writers", "");
+	mb = rig_open(&rig, "writers");
+	e = &spool_mailbox_of(mb)->epoch;
+	side = e->now;
+	rig_ask(&rig);
+	store_append(mb, &a, 1, rig_cb, &rig);
+	ok(e->here[side] > 0, "who writes a message is here");
+	e->now = !side;
+	while (e->here[side] > 0)
+		turn_for(0);
+	ok(store_numbers(mb)->exists == 1, "and leaves when it is there");
+	MUST(rig_wait(&rig) == NULL);
+	free(octets);
+	store_close(&mb);
+}
+
+/* Replayed, the end of a file is not the end of what came after it. */
+static void
+test_reclaim_number(void)
+{
+	struct store_mailbox *mb;
+	uint32_t no;
+
+	set_options(0, 30, 0);
+	rig_create(&rig, "number", "");
+	mb = rig_open(&rig, "number");
+	fill(mb, 10);
+	no = spool_mailbox_of(mb)->data_no;
+	expunge(mb, 1, 10, 1);
+	while (data_octets("number") > 0)
+		turn_for(0);
+	ok(spool_mailbox_of(mb)->now.data_no > no,
+	    "a file that has gone does not come back by its number");
+	store_close(&mb);
 }
 
 struct held {
@@ -670,6 +727,8 @@ main(void)
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_reclaim();
 	test_reclaim_readers();
+	test_reclaim_writers();
+	test_reclaim_number();
 	test_hold();
 	test_hold_moves();
 	test_gone_files();
