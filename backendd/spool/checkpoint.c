@@ -239,12 +239,18 @@ checkpoint_done(void *arg)
 	checkpoint_want(sp);
 }
 
+bool
+checkpoint_is_due(const struct spool *sp)
+{
+	return journal_octets(sp->journal) >= sp->checkpoint_octets ||
+	       sp->applied - sp->checkpointed >= sp->checkpoint_records;
+}
+
 void
 checkpoint_want(struct spool *sp)
 {
 	if (sp->checkpointing || sp->compacting > 0 || sp->ailing ||
-	    (journal_octets(sp->journal) < sp->checkpoint_octets &&
-	        sp->applied - sp->checkpointed < sp->checkpoint_records))
+	    !checkpoint_is_due(sp))
 		return;
 	sp->checkpointing = true;
 	sp->busy++;

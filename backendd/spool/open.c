@@ -40,6 +40,8 @@ struct opening {
 	uint64_t cache_min;    /* the same */
 	bool look_only;
 	bool may_rebuild;
+	bool again;   /* it has waited for a checkpoint */
+	bool counted; /* in spool.compacting */
 	bool rebuild; /* it must be */
 	bool damaged; /* it should be */
 	bool rebuilt, compacted;
@@ -272,10 +274,12 @@ opening_run(void *arg)
 /*
  * A checkpoint that began before would sync the new index by its name, and
  * drop the log while the name is not synced yet; so one of the two at a time.
+ * One that is due comes first: there may always be somebody who opens.
  */
 static void
 plan_compaction(struct opening *o, struct spool *sp)
 {
+	bool may = !sp->checkpointing && (o->again || !checkpoint_is_due(sp));
 	int64_t now = loop_wall(sp->env.loop).ms / 1000;
 
 	o->compaction = (struct compaction){ .dirfd = sp->dirfd,
@@ -284,12 +288,11 @@ plan_compaction(struct opening *o, struct spool *sp)
 		.held_since = scan_held_since(sp) };
 	memcpy(o->compaction.id, o->id, sizeof o->id);
 	o->look_only = sp->options.look_only;
-	o->compact_dead =
-	    sp->checkpointing || o->look_only ? 0 : sp->compact_dead;
+	o->compact_dead = !may || o->look_only ? 0 : sp->compact_dead;
 	o->cache_min = o->compact_dead > 0 ? sp->cache_min : 0;
-	o->may_rebuild = !sp->checkpointing;
+	o->may_rebuild = o->counted = may;
 	o->rebuilding.uidvalidity = (uint32_t)now;
-	sp->compacting++;
+	sp->compacting += may;
 }
 
 static void
@@ -297,13 +300,14 @@ end_compaction(struct opening *o, struct spool *sp)
 {
 	struct dirty *d;
 
-	sp->compacting--;
+	sp->compacting -= o->counted;
 	if (o->unsure || o->rebuilding.unsure)
 		sp->ailing = true;
-	if (!o->compacted && !o->rebuilt)
-		return;
-	d = dirty_mark(sp, o->id);
-	d->index = d->dirs = true;
+	if (o->compacted || o->rebuilt) {
+		d = dirty_mark(sp, o->id);
+		d->index = d->dirs = true;
+	}
+	checkpoint_want(sp);
 }
 
 static void
@@ -401,6 +405,7 @@ opening_done(void *arg)
 		free(o->names);
 		o->names = NULL;
 		o->failed = o->damaged = false;
+		o->again = true;
 		if (sp->checkpointing)
 			TAILQ_INSERT_TAIL(&sp->held_up, o, entry);
 		else

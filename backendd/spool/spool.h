@@ -480,6 +480,9 @@ void dirty_free(struct map *m);
 /* If the log has grown enough. */
 void checkpoint_want(struct spool *sp);
 
+/* Is there so much log, or are there so many records? */
+bool checkpoint_is_due(const struct spool *sp);
+
 /* At start: 0 if there never was one. */
 int checkpoint_read(int dirfd, uint64_t *number, uint32_t *uidvalidity,
     struct err *err) MUST_CHECK;

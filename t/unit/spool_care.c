@@ -248,6 +248,34 @@ test_reclaim_number(void)
 	store_close(&mb);
 }
 
+/* However many are being opened, one after another. */
+static void
+test_checkpoint_due(void)
+{
+	uint64_t records = sp()->checkpoint_records;
+	struct store_mailbox *mb;
+
+	rig_create(&rig, "due", "");
+	rig_ask(&rig);
+	store_open(rig.store, "due", rig_open_cb, &rig);
+	ok(sp()->compacting == 1, "who opens may compact");
+	sp()->checkpoint_records = 1; /* by now there are more */
+	MUST(rig_wait(&rig) == NULL);
+	ok(sp()->checkpointing, "then a checkpoint that is due begins");
+	while (sp()->checkpointing)
+		turn();
+	mb = rig.opened;
+	store_close(&mb);
+	sp()->checkpoint_records = 0; /* it is always due */
+	rig_ask(&rig);
+	store_open(rig.store, "due", rig_open_cb, &rig);
+	ok(sp()->compacting == 0, "who opens does not hold it up");
+	sp()->checkpoint_records = records;
+	MUST(rig_wait(&rig) == NULL);
+	mb = rig.opened;
+	store_close(&mb);
+}
+
 struct held {
 	size_t n;
 	struct store_held list[8];
@@ -729,6 +757,7 @@ main(void)
 	test_reclaim_readers();
 	test_reclaim_writers();
 	test_reclaim_number();
+	test_checkpoint_due();
 	test_hold();
 	test_hold_moves();
 	test_gone_files();
