@@ -1,6 +1,7 @@
 /*
  * The store child: what it is made of, from start to drain.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ enum {
 	ANNOUNCE_FIRST_MS = 250,
 	ANNOUNCE_LAST_MS = 5 * 1000,
 	ANNOUNCE_ANSWER_MS = 10 * 1000,
+	KEPT_OCTETS = 32 * 1024 * 1024,
 	DAY_MS = 24 * 60 * 60 * 1000,
 	DRAIN_POLL_MS = 50
 };
@@ -333,6 +335,18 @@ set_layout(struct backendd *bd)
 }
 
 /*
+ * The octets of messages come and go by the megabyte.  To give the pages back
+ * each time, and to have them cleared again, took a fifth of the time of an
+ * APPEND of many messages.
+ */
+static void
+keep_pages(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_OCTETS); /* advice */
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_OCTETS);
+}
+
+/*
  * What was copied from the configuration lives as long as the process: names
  * and places do not change by a reload.
  */
@@ -347,6 +361,7 @@ start(struct child *c, void **statep, struct err *err)
 	bd->loop = child_loop(c);
 	bd->log = child_log(c);
 	bd->hostname = xstrdup(bd->conf->hostname);
+	keep_pages();
 	sessions_start(bd);
 	TAILQ_INIT(&bd->noticed);
 	TAILQ_INIT(&bd->deliveries);

@@ -178,7 +178,7 @@ class Stores:
         self.beside("append", "MULTIAPPEND of %d of 4 kB, messages" % count,
                     "/s", "rate", lambda s: s.work(
                         "multiappend", user=USER, mailbox="many",
-                        count=count, size=4096, reps=1), 10)
+                        count=count, size=4096, reps=5), 10)
 
     def opens(self):
         for clients in (16, 64):
