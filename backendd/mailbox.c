@@ -154,6 +154,14 @@ linger_end(struct mailbox *m)
 	m->all->nlingering--;
 }
 
+static void
+stop_lingering(struct mailbox *m)
+{
+	linger_end(m);
+	shut(m);
+	drop_unwatched(m);
+}
+
 /* Those that have been idle long enough, and those that are too many. */
 static void
 linger_tick(void *arg)
@@ -166,9 +174,7 @@ linger_tick(void *arg)
 		    !mono_reached(mono_after(m->idle_since, LINGER_MS),
 		        loop_now(ms->loop)))
 			break;
-		linger_end(m);
-		shut(m);
-		drop_unwatched(m);
+		stop_lingering(m);
 	}
 	if (m != NULL)
 		timer_set(ms->tick, LINGER_MS);
@@ -412,6 +418,15 @@ mailboxes_new(struct loop *l)
 	TAILQ_INIT(&ms->lingering);
 	TAILQ_INIT(&ms->evicted);
 	return ms;
+}
+
+void
+mailboxes_close_idle(struct mailboxes *ms)
+{
+	struct mailbox *m;
+
+	while ((m = TAILQ_FIRST(&ms->lingering)) != NULL)
+		stop_lingering(m);
 }
 
 void

@@ -44,6 +44,9 @@ void mailboxes_observe(struct mailboxes *ms, mailboxes_observer *fn, void *arg);
 /* Their numbers go to this one, borrowed; before the first is opened. */
 void mailboxes_tell(struct mailboxes *ms, struct ledger *ledger);
 
+/* Before an end: what nobody holds is closed now; its store may be busy then. */
+void mailboxes_close_idle(struct mailboxes *ms);
+
 /* All are released.  Closes what is still open; NULL is fine. */
 void mailboxes_free(struct mailboxes **msp);
 

@@ -476,6 +476,9 @@ poll_drain(void *arg)
 {
 	struct server *sv = arg;
 
+	/* A store may have something to write when a mailbox is closed. */
+	if (busy(sv) == 0)
+		mailboxes_close_idle(sv->bd.mailboxes);
 	if (busy(sv) > 0)
 		timer_set(sv->drain, DRAIN_POLL_MS);
 	else

@@ -197,6 +197,14 @@ def test_dovecot(sv):
         print("# ours", mine, "\n# theirs", got)
 
 
+def test_end(sv):
+    """It is ended, below, with things to be written of what was open."""
+    c = sv.client("joe")
+    c.append("INBOX", MESSAGE % b"end")
+    c.must("SELECT INBOX")
+    c.must("FETCH 1:* (ENVELOPE)")
+
+
 with Maildirs(tree) as server:
     test_found(server)
     test_idle(server)
@@ -205,4 +213,5 @@ with Maildirs(tree) as server:
     if shutil.which("doveadm"):
         test_dovecot(server)
     test_inbox(server)
+    test_end(server)
 plan()
