@@ -441,9 +441,12 @@ dropped(void *arg, const char *why)
 {
 	struct reclaim *rc = arg;
 
-	if (why == NULL)
-		rc->sp->store.counts.freed_octets += rc->file_size;
 	rc->failed = false;
+	if (why != NULL) {
+		rest(rc, AGAIN_MS);
+		return;
+	}
+	rc->sp->store.counts.freed_octets += rc->file_size;
 	if (goes_on(rc))
 		begin_choose(rc);
 }
