@@ -168,7 +168,7 @@ static const struct conf_item items[] = {
 	    "it is moved and it is removed; 0: never." },
 	{ "compact_rate", CONF_SIZE, AT(compact_rate), "20M", 0, 0, NULL,
 	    "Octets a second that this moves; 0: as fast as can be." },
-	{ "reserve", CONF_SIZE, AT(reserve), "64M", 0, 0, NULL,
+	{ "reserve", CONF_SIZE, AT(reserve), "160M", 0, 0, NULL,
 	    "Octets of each partition's disk that messages leave free." },
 };
 /* clang-format on */
