@@ -20,7 +20,10 @@ enum state {
 static void
 send_command(struct client *c, enum state next, const char *text)
 {
-	buf_printf(client_out(c), "A %s\r\n", text);
+	/* It may be long, and printf() is slow then. */
+	buf_puts(client_out(c), "A ");
+	buf_puts(client_out(c), text);
+	buf_puts(client_out(c), "\r\n");
 	client_flush(c);
 	c->state = next;
 }
