@@ -10,18 +10,7 @@ enum {
 	ADDRESSES_MAX = 128 * 1024 /* ...of one that is addresses */
 };
 
-static const struct header_name names[ENVELOPE_FIELDS] = {
-	[ENVELOPE_DATE] = HEADER_NAME("Date"),
-	[ENVELOPE_SUBJECT] = HEADER_NAME("Subject"),
-	[ENVELOPE_FROM] = HEADER_NAME("From"),
-	[ENVELOPE_SENDER] = HEADER_NAME("Sender"),
-	[ENVELOPE_REPLY_TO] = HEADER_NAME("Reply-To"),
-	[ENVELOPE_TO] = HEADER_NAME("To"),
-	[ENVELOPE_CC] = HEADER_NAME("Cc"),
-	[ENVELOPE_BCC] = HEADER_NAME("Bcc"),
-	[ENVELOPE_IN_REPLY_TO] = HEADER_NAME("In-Reply-To"),
-	[ENVELOPE_MESSAGE_ID] = HEADER_NAME("Message-ID"),
-};
+static const struct header_name names[ENVELOPE_FIELDS] = { ENVELOPE_NAMES };
 
 void
 envelope_string(struct buf *out, struct arena *a, struct slice s)

@@ -28,6 +28,21 @@ enum envelope_field {
 	ENVELOPE_FIELDS
 };
 
+/* Of a table of header_names that begins with these. */
+/* clang-format off */
+#define ENVELOPE_NAMES                                       \
+	[ENVELOPE_DATE] = HEADER_NAME("Date"),               \
+	[ENVELOPE_SUBJECT] = HEADER_NAME("Subject"),         \
+	[ENVELOPE_FROM] = HEADER_NAME("From"),               \
+	[ENVELOPE_SENDER] = HEADER_NAME("Sender"),           \
+	[ENVELOPE_REPLY_TO] = HEADER_NAME("Reply-To"),       \
+	[ENVELOPE_TO] = HEADER_NAME("To"),                   \
+	[ENVELOPE_CC] = HEADER_NAME("Cc"),                   \
+	[ENVELOPE_BCC] = HEADER_NAME("Bcc"),                 \
+	[ENVELOPE_IN_REPLY_TO] = HEADER_NAME("In-Reply-To"), \
+	[ENVELOPE_MESSAGE_ID] = HEADER_NAME("Message-ID")
+/* clang-format on */
+
 struct envelope {
 	struct header_field fields[ENVELOPE_FIELDS]; /* name empty: none */
 };

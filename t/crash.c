@@ -703,7 +703,7 @@ crash_wait(struct crash_child *c)
 /* ---- standard error ---- */
 
 static int quiet_fd = -1, loud_fd = -1;
-static const char *quiet_path;
+static char quiet_path[CRASH_PATH];
 
 /* On an abort: only what a signal handler may call. */
 static void
@@ -722,10 +722,10 @@ show_all(int sig)
 }
 
 void
-crash_quiet(const char *path)
+crash_quiet(const char *dir)
 {
-	quiet_path = path;
-	quiet_fd = real_open(path, O_RDWR | O_CREAT | O_APPEND);
+	snprintf(quiet_path, sizeof quiet_path, "%s/stderr", dir);
+	quiet_fd = real_open(quiet_path, O_RDWR | O_CREAT | O_APPEND);
 	loud_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	MUST(quiet_fd != -1 && loud_fd != -1);
 	MUST(dup2(quiet_fd, STDERR_FILENO) != -1);

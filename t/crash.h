@@ -72,12 +72,11 @@ bool crash_fork(struct crash_child *c);
 bool crash_wait(struct crash_child *c);
 
 /*
- * Standard error goes to a file until crash_loud(), since the log's lines
+ * Standard error goes to a file in dir until crash_loud(), since the log's lines
  * about what we break are of no use; crash_say() prints what came since the
  * last crash_hush() as comments.  If the process aborts, all of it is shown.
- * Borrows path.
  */
-void crash_quiet(const char *path);
+void crash_quiet(const char *dir);
 void crash_hush(void);
 void crash_say(void);
 void crash_loud(void);

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/ascii.h"
 #include "lib/loop.h"
 #include "t/store_crash.h"
 #include "t/store_help.h"
@@ -414,4 +415,13 @@ store_crash_failures(const struct store_crash *c, const char *top,
 	    f->errnum == CRASH_SHORT ? "short writes" : strerror(f->errnum),
 	    f->reads ? ", reads too" : "", refused);
 	return bad == 0 && refused >= f->refused;
+}
+
+uint64_t
+store_crash_number(const char *s)
+{
+	uint64_t n;
+
+	MUST(ascii_number(slice_str(s), INT32_MAX, &n) && n > 0);
+	return n;
 }

@@ -85,4 +85,7 @@ struct failure {
 bool store_crash_failures(const struct store_crash *c, const char *top,
     const struct failure *f);
 
+/* A number above 0 of the command line. */
+uint64_t store_crash_number(const char *s);
+
 #endif

@@ -329,15 +329,14 @@ test_crashes(const char *top, int first, int step)
 int
 main(int argc, char **argv)
 {
-	char top[64], quiet[80];
+	char top[64];
 	uint64_t first = 1, step = 11;
 
 	if (argc == 3)
 		MUST(ascii_number(slice_str(argv[1]), 100000, &first) &&
 		     ascii_number(slice_str(argv[2]), 100000, &step));
 	tempdir_make(top);
-	snprintf(quiet, sizeof quiet, "%s/stderr", top);
-	crash_quiet(quiet);
+	crash_quiet(top);
 	test_crashes(top, (int)first, (int)step);
 	crash_loud();
 	tempdir_remove(top);

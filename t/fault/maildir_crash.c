@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "backendd/maildir/maildir.h"
-#include "lib/ascii.h"
 #include "t/store_crash.h"
 #include "t/store_help.h"
 #include "t/tap.h"
@@ -155,15 +154,6 @@ static const struct store_crash crash = { .module = &maildir_module,
 	.next = next,
 	.options = set_options };
 
-static uint32_t
-number(const char *s)
-{
-	uint64_t n;
-
-	MUST(ascii_number(slice_str(s), INT32_MAX, &n));
-	return (uint32_t)n;
-}
-
 static const struct failure failures[] = {
 	{ 0, ENOSPC, false, 1, 100 },
 	{ 0, EIO, false, 1, 100 },
@@ -176,14 +166,14 @@ static const struct failure failures[] = {
 int
 main(int argc, char **argv)
 {
-	char top[64], quiet[80];
+	char top[64];
 
 	tempdir_make(top);
-	snprintf(quiet, sizeof quiet, "%s/stderr", top);
-	crash_quiet(quiet);
+	crash_quiet(top);
 	if (argc == 3) {
-		ok(store_crash_kills(&crash, top, 0, (int)number(argv[1]),
-		       (int)number(argv[2]), 1),
+		ok(store_crash_kills(&crash, top, 0,
+		       (int)store_crash_number(argv[1]),
+		       (int)store_crash_number(argv[2]), 1),
 		    "killed there");
 	} else {
 		ok(store_crash_kills(&crash, top, 0, 1, 1, 100), "killed");

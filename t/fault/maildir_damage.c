@@ -195,12 +195,11 @@ test_start(void)
 int
 main(void)
 {
-	char quiet[80], other[64];
+	char other[64];
 
 	tempdir_make(dir);
 	tempdir_make(other);
-	snprintf(quiet, sizeof quiet, "%s/stderr", other);
-	crash_quiet(quiet);
+	crash_quiet(other);
 	MUST(rig_start(&rig, &maildir_module, dir) == 0);
 	test_files();
 	test_start();

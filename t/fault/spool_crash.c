@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "backendd/spool/spool.h"
-#include "lib/ascii.h"
 #include "t/store_crash.h"
 #include "t/store_help.h"
 #include "t/tap.h"
@@ -209,15 +208,6 @@ test_cuts(const char *top, uint32_t seed)
 	tempdir_remove(whole);
 }
 
-static uint64_t
-number(const char *s)
-{
-	uint64_t n;
-
-	MUST(ascii_number(slice_str(s), UINT32_MAX, &n) && n > 0);
-	return n;
-}
-
 static const struct failure failures[] = {
 	{ 4, ENOSPC, false, 9, 5 },
 	{ 5, EIO, false, 11, 5 },
@@ -230,14 +220,15 @@ static const struct failure failures[] = {
 int
 main(int argc, char **argv)
 {
-	char top[64], quiet[80];
+	char top[64];
 
 	tempdir_make(top);
-	snprintf(quiet, sizeof quiet, "%s/stderr", top);
-	crash_quiet(quiet);
+	crash_quiet(top);
 	if (argc == 4) {
-		ok(store_crash_kills(&crash, top, (uint32_t)number(argv[1]),
-		       (int)number(argv[2]), (int)number(argv[3]), 1),
+		ok(store_crash_kills(&crash, top,
+		       (uint32_t)store_crash_number(argv[1]),
+		       (int)store_crash_number(argv[2]),
+		       (int)store_crash_number(argv[3]), 1),
 		    "killed there");
 	} else {
 		/* In steps that no number of calls in a change divides. */
