@@ -128,7 +128,7 @@ static void
 test_restarts(void)
 {
 	struct world w;
-	uint64_t first, second;
+	uint64_t first, began, second;
 
 	world_init(&w);
 	MUST(start(&w));
@@ -137,9 +137,12 @@ test_restarts(void)
 	ok(!resumes(&w, first + 1) && !resumes(&w, 5), "and nothing else");
 	list_close(&w.list);
 	MUST(start(&w));
+	began = list_revision(w.list);
 	second = reserve(&w, "user.b");
 	ok(resumes(&w, first) && resumes(&w, second), "and after a restart");
-	ok(!resumes(&w, first + 1), "not what was given to nobody");
+	/* In the same millisecond it goes on at once. */
+	ok(began == first + 1 || !resumes(&w, first + 1),
+	    "not what was given to nobody");
 	list_close(&w.list);
 	world_fini(&w);
 }
