@@ -5,12 +5,13 @@
 #include "backendd/mblist_op.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "t/fake/published.h"
 #include "t/tap.h"
 
 enum {
-	TURNS_MAX = 200000
+	GUARD_MS = 60 * 1000
 };
 
 static char server_name[] = "fake";
@@ -27,19 +28,31 @@ published_turn(struct published *t)
 	fake_backend_turn(&t->f);
 }
 
+bool
+published_goes_on(struct published *t, int64_t *until)
+{
+	int64_t now = loop_now(t->f.bd.loop).ms;
+
+	if (*until == 0)
+		*until = now + GUARD_MS;
+	if (now >= *until)
+		return false;
+	published_turn(t);
+	return true;
+}
+
 /* Until all has been said that there is to be said. */
 void
 published_settle(struct published *t)
 {
 	struct mblist *l = t->f.bd.list;
+	int64_t until = 0;
 
-	for (int i = 0; i < TURNS_MAX; i++) {
-		published_turn(t);
+	while (published_goes_on(t, &until))
 		if (mblist_unsettled(l) == 0 && l->sync == NULL &&
 		    TAILQ_EMPTY(&l->ops) &&
 		    fake_announce_is_idle(t->f.bd.announce))
 			return;
-	}
 	ok(false, "it never comes to rest");
 }
 
@@ -82,7 +95,7 @@ published_init(struct published *t)
 	*t = (struct published){ .answers = 0 };
 	fake_backend_init(&t->f, "published");
 	t->f.conf.mupdate_server = server_name;
-	t->f.conf.publish_ms = 20;
+	t->f.conf.publish_ms = GUARD_MS;
 	t->f.conf.compare_ms = 100000;
 	fake_backend_open(&t->f);
 	t->f.bd.announce =
@@ -201,8 +214,10 @@ published_answered(void *arg, enum mblist_result r, const char *text)
 void
 published_await(struct published *t, unsigned n)
 {
-	for (int i = 0; i < TURNS_MAX && t->answers < n; i++)
-		published_turn(t);
+	int64_t until = 0;
+
+	while (t->answers < n && published_goes_on(t, &until))
+		continue;
 	MUST(t->answers == n);
 }
 

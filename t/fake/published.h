@@ -6,6 +6,7 @@
 #define T_FAKE_PUBLISHED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "backendd/mblist.h"
 #include "t/fake/announce.h"
@@ -28,6 +29,12 @@ struct fake_update_server *published_server(struct published *t);
 
 /* The loop goes round once. */
 void published_turn(struct published *t);
+
+/*
+ * Once more, unless a minute has passed since the first time; *until is 0 then.
+ * What is waited for may need the clock, so turns are not counted.
+ */
+bool published_goes_on(struct published *t, int64_t *until);
 
 /* Until all has been said that there is to be said; ok(false) if never. */
 void published_settle(struct published *t);

@@ -23,6 +23,7 @@
 
 enum {
 	GUARD_MS = 60 * 1000,
+	SHORT_MS = 100, /* for who does not answer at all */
 	EVENTS_MAX = 64
 };
 
@@ -360,7 +361,7 @@ setup_as(struct test *t, bool xmurder)
 		.mechanisms = "PLAIN",
 		.first_ms = 2,
 		.last_ms = 20,
-		.answer_ms = 100 };
+		.answer_ms = GUARD_MS };
 	t->announce =
 	    announce_new(t->loop, t->jobs, t->log, &t->conf, changed, t);
 }
@@ -534,6 +535,8 @@ test_broken(enum manner manner, const char *what)
 	setup(&t);
 	wait_for(&t, 1, 0);
 	t.server.manner = manner;
+	if (manner == MANNER_SILENT)
+		t.conf.answer_ms = SHORT_MS;
 	ok(announce_lost(t.announce),
 	    "%s: what an earlier process asked for may be lost", what);
 	for (int i = 0; i < 5; i++)
@@ -543,6 +546,7 @@ test_broken(enum manner manner, const char *what)
 	ok(announce_lost(t.announce) && !announce_lost(t.announce),
 	    "%s: changes are lost, which is said once", what);
 	t.server.manner = MANNER_POLITE;
+	t.conf.answer_ms = GUARD_MS;
 	wait_for(&t, 2, 5);
 	announce_reserve(t.announce, "x", "be1!default", answered, &t);
 	wait_for(&t, 2, 6);

@@ -15,7 +15,7 @@
 
 enum {
 	FAULTS_MAX = 64,
-	LONG_MS = 60 * 1000 /* for what is not to be too late */
+	SHORT_MS = 20 /* publish_timeout of what is to be too late */
 };
 
 static void
@@ -241,6 +241,8 @@ one(const struct change *c, bool extended, unsigned at, enum fake_fault fault,
 	t.answers = 0;
 	t.old = c->old;
 	t.new = c->new;
+	if (comeback == COMES_TOO_LATE || fault == FAULT_REFUSED)
+		t.f.conf.publish_ms = SHORT_MS;
 	c->begin(&t);
 	while (t.answers == 0 && announce_is_up(t.f.bd.announce))
 		published_turn(&t);
@@ -308,7 +310,6 @@ waits(const struct change *c)
 
 	published_init(&t);
 	make_all(&t);
-	t.f.conf.publish_ms = LONG_MS;
 	t.answers = 0;
 	fake_announce_down(t.f.bd.announce);
 	c->begin(&t);
@@ -331,6 +332,7 @@ gives_up(const struct change *c)
 	published_init(&t);
 	make_all(&t);
 	t.answers = 0;
+	t.f.conf.publish_ms = SHORT_MS;
 	fake_announce_down(t.f.bd.announce);
 	c->begin(&t);
 	published_await(&t, 1);
@@ -363,7 +365,6 @@ test_held_dropped(void)
 
 	published_init(&t);
 	make_all(&t);
-	t.f.conf.publish_ms = LONG_MS;
 	t.answers = 0;
 	fake_announce_down(t.f.bd.announce);
 	changes[0].begin(&t);
