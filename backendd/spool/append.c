@@ -32,6 +32,7 @@ appending_free(struct appending *ap)
 		free(ap->pieces[i].frame);
 		free(ap->pieces[i].cache_area);
 	}
+	buf_fini(&ap->row);
 	free(ap->pieces);
 	free(ap);
 }
@@ -327,13 +328,31 @@ take_source(struct piece *p, struct store_append *a)
 }
 
 /*
- * Large ones, and what is too much for one record, go to the data file at
- * once; the rest travels in the log and is copied from there.
+ * Large ones go to the data file at once, and so do many small ones: a second
+ * sync costs less then than to write them to the log, too.  The rest travels in
+ * the log and is copied from there.
  */
+static void
+choose_direct(struct appending *ap, uint64_t small)
+{
+	bool all = small > ap->sp->inline_max;
+
+	for (size_t i = 0; i < ap->n; i++) {
+		struct piece *p = &ap->pieces[i];
+
+		if (p->gone)
+			continue;
+		p->direct = all || p->size > STORE_INLINE_MAX;
+		ap->direct |= p->direct;
+		ap->job |= p->direct || p->from;
+	}
+	ap->job |= small > STORE_INLINE_MAX;
+}
+
 static void
 plan(struct appending *ap)
 {
-	size_t sum = 0;
+	uint64_t small = 0;
 
 	for (size_t i = 0; i < ap->n; i++) {
 		struct store_append *a = &ap->items[i];
@@ -347,6 +366,8 @@ plan(struct appending *ap)
 		if (p->gone)
 			continue;
 		ap->octets += p->size;
+		if (p->size <= STORE_INLINE_MAX)
+			small += p->size;
 		/* The frame of a copy has its source's. */
 		if (!p->from)
 			memcpy(p->emailid, a->emailid, 16);
@@ -356,14 +377,8 @@ plan(struct appending *ap)
 			p->cache = a->cache;
 			ap->cached += a->cache.len;
 		}
-		p->direct = p->size > STORE_INLINE_MAX ||
-		            sum + p->size > SPOOL_INLINE_SUM;
-		if (!p->direct)
-			sum += (size_t)p->size;
-		ap->direct |= p->direct;
-		ap->job |= p->direct || p->from;
 	}
-	ap->job |= sum > STORE_INLINE_MAX;
+	choose_direct(ap, small);
 }
 
 static void
@@ -416,6 +431,7 @@ appending_new(struct store_mailbox *to, struct store_append *a, size_t n,
 	ap->sp = ap->to->sp;
 	ap->dirfd = ap->sp->dirfd;
 	ap->out = -1;
+	buf_init(&ap->row, APPEND_ROW);
 	memcpy(ap->id, to->id, sizeof ap->id);
 	ap->items = a;
 	ap->n = n;

@@ -55,18 +55,62 @@ out_data(struct appending *ap, uint32_t no)
 	return ap->out;
 }
 
-/* All but the head: that goes with the record, which knows the UID. */
+static int
+row_write(struct appending *ap)
+{
+	struct slice s = buf_slice(&ap->row);
+	int fd, result;
+
+	if (s.len == 0)
+		return 0;
+	fd = out_data(ap, ap->row_no);
+	result =
+	    fd == -1 ? -1 : spool_write(fd, s.ptr, s.len, ap->row_at, &ap->err);
+	buf_clear(&ap->row);
+	return result;
+}
+
+/*
+ * All but the head, which goes with the record: that knows the UID.  Messages
+ * that stand side by side are one write, with zeros where heads will be.
+ */
+static int
+row_put(struct appending *ap, const struct piece *p)
+{
+	static const uint8_t zeros[SPOOL_FRAME_MIN + 4 + 7];
+	uint64_t at = p->at + spool_frame_head(p->size);
+	uint64_t end = ap->row_at + buf_len(&ap->row);
+	bool beside = buf_len(&ap->row) > 0 && p->no == ap->row_no &&
+	              at >= end && at - end <= sizeof zeros &&
+	              at - end + p->size <= buf_room(&ap->row);
+
+	if (!beside && row_write(ap) == -1)
+		return -1;
+	if (beside) {
+		buf_put(&ap->row, zeros, (size_t)(at - end));
+	} else {
+		ap->row_no = p->no;
+		ap->row_at = at;
+	}
+	buf_put_slice(&ap->row, p->octets);
+	return 0;
+}
+
 static int
 write_direct(struct appending *ap, struct piece *p, int source)
 {
-	int fd = out_data(ap, p->no);
+	int fd;
 
+	if (!p->from)
+		spool_frame_sum(p->frame, p->octets);
+	if (!p->from && p->size <= STORE_INLINE_MAX)
+		return row_put(ap, p);
+	fd = out_data(ap, p->no);
 	if (fd == -1)
 		return -1;
 	if (p->from)
 		return spool_frame_copy(source, &p->place, p->frame, fd, p->at,
 		    &ap->err);
-	spool_frame_sum(p->frame, p->octets);
 	return spool_write(fd, p->octets.ptr, p->octets.len,
 	    p->at + spool_frame_head(p->size), &ap->err);
 }
@@ -131,6 +175,8 @@ append_octets_run(void *arg)
 	for (size_t i = 0; i < ap->n && !ap->failed; i++)
 		if (!ap->pieces[i].gone)
 			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
+	if (!ap->failed)
+		ap->failed = row_write(ap) == -1;
 	if (ap->out != -1)
 		close(ap->out);
 	ap->out = -1;

@@ -13,8 +13,13 @@
 #include <stdint.h>
 
 #include "backendd/spool/spool.h"
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/slice.h"
+
+enum {
+	APPEND_ROW = 256 * 1024 /* octets of messages in one write */
+};
 
 /* A message on its way: what the job is told, and what it found. */
 struct piece {
@@ -43,6 +48,9 @@ struct appending {
 	size_t n;
 	int out; /* in the job: a data file, or -1 */
 	uint32_t out_no;
+	struct buf row; /* in the job: octets to be written to row_no... */
+	uint32_t row_no;
+	uint64_t row_at; /* ...here */
 	struct piece *pieces;
 	bool job, direct;
 	bool undelete;   /* one of them at least */

@@ -25,6 +25,7 @@ enum {
 	DEAD_SLOTS = 4096, /* fewer are looked at in no time */
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
+	INLINE_MAX = 512 * 1024,
 	FILES_MAX = 4096, /* descriptors kept for the next change */
 	TRASH_NAME = 80
 };
@@ -173,6 +174,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->cache_min = CACHE_MIN;
 	sp->dead_slots = DEAD_SLOTS;
 	sp->reclaim_min = RECLAIM_MIN;
+	sp->inline_max = INLINE_MAX;
 	sp->reclaim_again = RECLAIM_AGAIN;
 	sp->options = env->options;
 	map_init(&sp->open);

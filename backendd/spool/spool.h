@@ -66,7 +66,6 @@ enum {
 	SPOOL_PAGE = 32 * SPOOL_SLOT, /* slots that are verified together */
 	SPOOL_DATA_MAX = 64 * 1024 * 1024, /* then the next data file */
 	SPOOL_RECORD_MAX = 32 * 1024 * 1024,
-	SPOOL_INLINE_SUM = 4 * 1024 * 1024, /* message octets in one record */
 	SPOOL_CACHE_SUM = 4 * 1024 * 1024
 };
 
@@ -225,6 +224,8 @@ struct spool {
 	                       of it */
 	uint32_t dead_slots;  /* a list of the dead is kept of so many */
 	uint64_t reclaim_min; /* octets in a file, at least */
+	uint64_t inline_max;  /* of small messages in one record; if they are
+	                        more, all go to the data file at once */
 	int64_t reclaim_again; /* seconds, when there was nothing to gain */
 	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;

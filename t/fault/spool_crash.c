@@ -16,7 +16,8 @@
 
 enum {
 	OPS = 60,
-	CHECKPOINT = 40000
+	CHECKPOINT = 40000,
+	INLINE_MAX = 6000 /* octets of messages that go to the log */
 };
 
 static size_t checkpoint = CHECKPOINT; /* octets of log before one */
@@ -41,11 +42,26 @@ make_eager(struct work *w, uint32_t seed, enum store_crash_phase phase)
 	sp->reclaim_min = 1;
 	sp->cache_min = 1;
 	sp->reclaim_again = 0;
+	sp->inline_max = INLINE_MAX;
 	if (phase == STORE_CRASH_FAILS)
 		return;
 	sp->checkpoint_octets = checkpoint;
 	/* Of every other seed a checkpoint syncs all of the disk. */
 	sp->checkpoint_few = seed % 4 < 2 ? 0 : 100;
+}
+
+/* What a job writes comes after what was asked for meanwhile. */
+static void
+next_alone(struct model *m, struct op *op)
+{
+	size_t sum = 0;
+
+	model_next(m, op);
+	if (op->kind != OP_APPEND)
+		return;
+	for (size_t i = 0; i < op->n; i++)
+		sum += op->sizes[i];
+	op->alone |= sum > INLINE_MAX;
 }
 
 static bool
@@ -59,6 +75,7 @@ static const struct store_crash crash = { .module = &spool_module,
 	.ops_fail = OPS / 2,
 	.ops_after = 10,
 	.at_once = 8,
+	.next = next_alone,
 	.options = set_options,
 	.started = make_eager,
 	.is_ailing = is_ailing };

@@ -94,6 +94,47 @@ test_large(void)
 	free(octets);
 }
 
+/* More than one row of octets in the job, and one that ends in a new file. */
+static void
+test_many(void)
+{
+	enum {
+		N = 100,
+		LONG = 7001,
+		LARGE = STORE_INLINE_MAX + 1
+	};
+	static const size_t sizes[] = { LONG, 0, 9, LARGE, 1 };
+	struct spool *sp = spool_of(rig.store);
+	struct store_append items[N] = { 0 };
+	uint64_t usual = sp->inline_max, bad = 0;
+	uint8_t *octets = xmalloc(LARGE + N);
+	struct store_mailbox *mb;
+
+	for (size_t i = 0; i < LARGE + N; i++)
+		octets[i] = (uint8_t)(i % 251);
+	for (size_t i = 0; i < N; i++)
+		items[i].octets =
+		    slice_of(octets + i, sizes[i % NITEMS(sizes)]);
+	rig_create(&rig, "many", "");
+	mb = rig_open(&rig, "many");
+	spool_mailbox_of(mb)->data_end = SPOOL_DATA_MAX - LARGE;
+	sp->inline_max = 10000;
+	ok(rig_append(&rig, mb, items, N) == NULL, "many are taken at once");
+	sp->inline_max = usual;
+	for (size_t i = 0; i < N; i++) {
+		struct store_part p = { .uid = (uint32_t)i + 1,
+			.len = UINT64_MAX };
+
+		bad += !slice_equal(rig_read(&rig, mb, &p), items[i].octets) ||
+		       p.why != NULL;
+	}
+	ok(bad == 0 && spool_mailbox_of(mb)->now.data_no == 1,
+	    "...and are what they were");
+	store_chunk_free(&rig.chunk);
+	store_close(&mb);
+	free(octets);
+}
+
 static void
 test_damage(void)
 {
@@ -355,6 +396,7 @@ main(void)
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_compact();
 	test_large();
+	test_many();
 	test_damage();
 	test_damage_among();
 	test_seen_below();
