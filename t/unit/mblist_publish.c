@@ -304,15 +304,21 @@ test_changes(void)
 /* --- begun while the update server cannot be reached ----------------------------- */
 
 static void
+begin_cut_off(struct published *t, const struct change *c)
+{
+	make_all(t);
+	t->answers = 0;
+	fake_announce_down(t->f.bd.announce);
+	c->begin(t);
+}
+
+static void
 waits(const struct change *c)
 {
 	struct published t;
 
 	published_init(&t);
-	make_all(&t);
-	t.answers = 0;
-	fake_announce_down(t.f.bd.announce);
-	c->begin(&t);
+	begin_cut_off(&t, c);
 	published_turn(&t);
 	ok(t.answers == 0 && c->is_undone(&t), "%s waits for the link",
 	    c->what);
@@ -330,11 +336,8 @@ gives_up(const struct change *c)
 	struct published t;
 
 	published_init(&t);
-	make_all(&t);
-	t.answers = 0;
 	t.f.conf.publish_ms = SHORT_MS;
-	fake_announce_down(t.f.bd.announce);
-	c->begin(&t);
+	begin_cut_off(&t, c);
 	published_await(&t, 1);
 	ok(t.result == MBLIST_UNAVAILABLE && c->is_undone(&t),
 	    "%s: NO when that takes too long", c->what);
@@ -364,10 +367,7 @@ test_held_dropped(void)
 	struct published t;
 
 	published_init(&t);
-	make_all(&t);
-	t.answers = 0;
-	fake_announce_down(t.f.bd.announce);
-	changes[0].begin(&t);
+	begin_cut_off(&t, &changes[0]);
 	published_restart(&t);
 	published_settle(&t);
 	ok(t.answers == 0 && changes[0].is_undone(&t),

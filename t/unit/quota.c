@@ -216,11 +216,11 @@ count(struct test *t, const char *root)
 }
 
 static void
-set(struct test *t, const char *root, uint64_t mailboxes)
+set(struct test *t, const char *root, enum quota_resource what, uint64_t most)
 {
 	struct quota_limits limits = quota_unlimited;
 
-	limits.limit[QUOTA_MAILBOX] = mailboxes;
+	limits.limit[what] = most;
 	t->due++;
 	quota_set(t->f.bd.quotas, root, &limits, limits_set, t);
 	wait_all(t);
@@ -311,7 +311,8 @@ test_random(unsigned seed)
 			change(&t); /* at once */
 		wait_all(&t);
 		if (roll(&t, 5) == 0)
-			set(&t, names[roll(&t, NITEMS(names))], roll(&t, 9));
+			set(&t, names[roll(&t, NITEMS(names))], QUOTA_MAILBOX,
+			    roll(&t, 9));
 		good = all_right(&t);
 		if (roll(&t, 40) == 0) {
 			fake_backend_close(&t.f);
@@ -360,7 +361,7 @@ test_check(void)
 	}
 	wait_all(&t);
 	ok(check(&t, "user.a", 1000, NULL) == QUOTA_FITS, "no root, no limit");
-	set(&t, "user.a", 10);
+	set(&t, "user.a", QUOTA_MAILBOX, 10);
 	ok(check(&t, "user.a.y", 5, NULL) == QUOTA_FITS, "some");
 	ok(check(&t, "user.a.y", 6, NULL) == QUOTA_SOFT, "up to a warning");
 	ok(check(&t, "user.a.y", 8, NULL) == QUOTA_SOFT, "up to the limit");
@@ -370,25 +371,14 @@ test_check(void)
 	ok(check(&t, "user.a", 9, "user.a.x") == QUOTA_FITS,
 	    "within the root nothing is added");
 	ok(check(&t, "user.a", 9, "s") == QUOTA_OVER, "from elsewhere it is");
-	set(&t, "user.a", 1);
+	set(&t, "user.a", QUOTA_MAILBOX, 1);
 	ok(check(&t, "user.a", 1, NULL) == QUOTA_OVER, "less than is there");
 	ok(check(&t, "user.a", 0, NULL) == QUOTA_FITS, "is no error");
-	set(&t, "user.a.x", 1);
+	set(&t, "user.a.x", QUOTA_MAILBOX, 1);
 	ok(count(&t, "user.a") == 1 && count(&t, "user.a.x") == 1,
 	    "a root below takes its mailboxes");
 	fake_backend_close(&t.f);
 	fake_backend_fini(&t.f);
-}
-
-static void
-set_messages(struct test *t, const char *root, uint64_t messages)
-{
-	struct quota_limits limits = quota_unlimited;
-
-	limits.limit[QUOTA_MESSAGE] = messages;
-	t->due++;
-	quota_set(t->f.bd.quotas, root, &limits, limits_set, t);
-	wait_all(t);
 }
 
 static bool
@@ -431,7 +421,7 @@ test_hold(void)
 	wait_all(&t);
 	ok(fits(&t, "user.a", 6, &one) && one.page == NULL,
 	    "without a root nothing is held");
-	set_messages(&t, "user.a", 10);
+	set(&t, "user.a", QUOTA_MESSAGE, 10);
 	ok(fits(&t, "user.a", 6, &one), "some are on their way");
 	ok(!fits(&t, "user.a.x", 5, &two) && two.page == NULL,
 	    "others that fit but for them do not");
@@ -444,10 +434,10 @@ test_hold(void)
 	quota_arrived(&one, 0, 4);
 	ok(fits(&t, "user.a.x", 8, NULL) && !fits(&t, "user.a.x", 9, NULL),
 	    "what has come is counted by what is there");
-	set_messages(&t, "user.a", 5);
+	set(&t, "user.a", QUOTA_MESSAGE, 5);
 	ok(fits(&t, "user.a", 3, NULL) && !fits(&t, "user.a", 4, NULL),
 	    "it is on its way when all is counted anew");
-	set_messages(&t, "s", 3);
+	set(&t, "s", QUOTA_MESSAGE, 3);
 	ok(fits(&t, "user.a.x", 3, &two), "more");
 	renamed(&t, "user.a.x", "s.x");
 	ok(fits(&t, "user.a", 3, NULL) && !fits(&t, "s", 1, NULL),
