@@ -431,9 +431,10 @@ static void
 begin(struct reclaim *rc, struct spool_mailbox *mb)
 {
 	rc->mb = mb;
-	rc->stuck = false;
+	rc->stuck = rc->failed = false;
 	memcpy(rc->id, mb->store.id, sizeof rc->id);
-	begin_choose(rc);
+	if (goes_on(rc)) /* it may have been forbidden since it was wanted */
+		begin_choose(rc);
 }
 
 static void
@@ -685,7 +686,9 @@ looked(void *arg)
 {
 	struct reclaim *rc = arg;
 
-	rest(rc, rc->nfound > 0 ? 0 : (int64_t)WALK_STEPS * WALK_MS);
+	bool more = rc->nfound > 0 || !TAILQ_EMPTY(&rc->sp->want);
+
+	rest(rc, more ? 0 : (int64_t)WALK_STEPS * WALK_MS);
 }
 
 static void

@@ -198,6 +198,23 @@ test_reclaim_readers(void)
 	store_close(&to);
 }
 
+/* Wanted, and forbidden before it could begin. */
+static void
+test_reclaim_forbidden(void)
+{
+	struct store_mailbox *mb;
+
+	set_options(0, 30, 0);
+	rig_create(&rig, "forbidden", "");
+	mb = rig_open(&rig, "forbidden");
+	fill(mb, 10);
+	expunge(mb, 1, 10, 1);
+	set_options(0, 0, 0);
+	turn_for(20);
+	ok(data_octets("forbidden") > 0, "what is forbidden does not begin");
+	store_close(&mb);
+}
+
 /* A file goes when those who wrote to it have left: then the index has it. */
 static void
 test_reclaim_writers(void)
@@ -253,6 +270,7 @@ static void
 test_checkpoint_due(void)
 {
 	uint64_t records = sp()->checkpoint_records;
+	uint64_t before = sp()->checkpointed;
 	struct store_mailbox *mb;
 
 	rig_create(&rig, "due", "");
@@ -261,7 +279,8 @@ test_checkpoint_due(void)
 	ok(sp()->compacting == 1, "who opens may compact");
 	sp()->checkpoint_records = 1; /* by now there are more */
 	MUST(rig_wait(&rig) == NULL);
-	ok(sp()->checkpointing, "then a checkpoint that is due begins");
+	ok(sp()->checkpointing || sp()->checkpointed > before,
+	    "then a checkpoint that is due begins");
 	while (sp()->checkpointing)
 		turn();
 	mb = rig.opened;
@@ -755,6 +774,7 @@ main(void)
 	MUST(rig_start(&rig, &spool_module, dir) == 0);
 	test_reclaim();
 	test_reclaim_readers();
+	test_reclaim_forbidden();
 	test_reclaim_writers();
 	test_reclaim_number();
 	test_checkpoint_due();
