@@ -285,6 +285,12 @@ parse(struct parser *p)
 	end_group(p);
 }
 
+static bool
+ends_entry(uint8_t c)
+{
+	return c == ',' || c == ';' || c == ':' || c == '<' || c == '@';
+}
+
 struct address_list
 address_parse(struct arena *a, struct slice value)
 {
@@ -295,8 +301,7 @@ address_parse(struct arena *a, struct slice value)
 		return (struct address_list){ 0 };
 	/* Each entry ends in one of these, or two at the end. */
 	for (size_t i = 0; i < p.in.len && room < ADDRESS_MAX; i++)
-		if (strchr(",;:<@", p.in.ptr[i]) != NULL)
-			room++;
+		room += ends_entry(p.in.ptr[i]);
 	p.room = room < ADDRESS_MAX ? room : ADDRESS_MAX;
 	p.list = arena_array(a, p.room, sizeof(*p.list));
 	/* Words never gather more than there is; a space comes from a space. */

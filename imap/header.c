@@ -39,9 +39,12 @@ header_init(struct header_iter *it, struct slice octets)
 	it->rest = octets;
 }
 
-/* Printable ASCII without the colon (RFC 5322 ftext); spaces behind it go. */
+/*
+ * Printable ASCII without the colon (RFC 5322 ftext); spaces behind it go.
+ * *value: where it begins, behind the colon.
+ */
 static struct slice
-name_of(struct slice whole)
+name_of(struct slice whole, size_t *value)
 {
 	size_t colon, n;
 
@@ -53,6 +56,7 @@ name_of(struct slice whole)
 		colon++;
 	if (colon == whole.len || whole.ptr[colon] != ':')
 		n = 0;
+	*value = n > 0 ? colon + 1 : 0;
 	return slice_first(whole, n);
 }
 
@@ -60,7 +64,7 @@ bool
 header_next(struct header_iter *it, struct header_field *f)
 {
 	struct slice start = it->rest, line = header_line(&it->rest);
-	size_t len = line.len;
+	size_t len = line.len, value;
 
 	if (without_end(line).len == 0) {
 		it->rest = start;
@@ -69,10 +73,8 @@ header_next(struct header_iter *it, struct header_field *f)
 	while (it->rest.len > 0 && is_blank(it->rest.ptr[0]))
 		len += header_line(&it->rest).len;
 	f->whole = slice_first(start, len);
-	f->name = name_of(f->whole);
-	f->value = without_end(f->whole);
-	if (f->name.len > 0)
-		f->value = slice_skip(f->value, slice_find(f->value, ':') + 1);
+	f->name = name_of(f->whole, &value);
+	f->value = slice_skip(without_end(f->whole), value);
 	return true;
 }
 
@@ -115,18 +117,37 @@ header_name_of(struct slice name, const struct header_name *names, size_t n)
 	return i;
 }
 
+/* A bit for each letter, in any case; none for other octets. */
+static uint32_t
+letter_bit(uint8_t c)
+{
+	return ascii_alpha(c) ? UINT32_C(1) << ((c | 0x20) - 'a') : 0;
+}
+
+/* Lines that begin with no name's letter are stepped over, as above. */
 void
 header_find_each(struct slice octets, const struct header_name *names, size_t n,
     struct header_field *fields)
 {
 	struct header_iter it;
 	struct header_field f;
+	uint32_t begins = 0;
 
 	memset(fields, 0, n * sizeof(*fields));
+	for (size_t i = 0; i < n; i++)
+		begins |= letter_bit((uint8_t)names[i].text[0]);
 	header_init(&it, octets);
-	while (header_next(&it, &f)) {
-		size_t i = header_name_of(f.name, names, n);
+	while (it.rest.len > 0) {
+		uint8_t c = it.rest.ptr[0];
+		size_t i;
 
+		if (c != '\r' && c != '\n' && (letter_bit(c) & begins) == 0) {
+			(void)header_line(&it.rest);
+			continue;
+		}
+		if (!header_next(&it, &f))
+			break;
+		i = header_name_of(f.name, names, n);
 		if (i < n && fields[i].name.len == 0)
 			fields[i] = f;
 	}

@@ -30,15 +30,17 @@ skip_spaces(struct slice s)
 	return slice_skip(s, i);
 }
 
-/* Up to one of these; stops moves past it not. */
+/* A set of octets below 64, a bit for each. */
+#define BIT(c) (UINT64_C(1) << (c))
+
+/* Up to one of these, which is left where it is. */
 static struct slice
-take_until(struct slice *s, const char *stops)
+take_until(struct slice *s, uint64_t stops)
 {
 	struct slice start = *s;
 	size_t n = 0;
 
-	while (
-	    n < s->len && (s->ptr[n] == 0 || strchr(stops, s->ptr[n]) == NULL))
+	while (n < s->len && (s->ptr[n] >= 64 || !(stops & BIT(s->ptr[n]))))
 		n++;
 	*s = slice_skip(*s, n);
 	return slice_trim(slice_first(start, n));
@@ -72,7 +74,7 @@ take_quoted(struct arena *a, struct slice *s)
 static bool
 take_param(struct arena *a, struct slice *s, struct mime_param *param)
 {
-	param->name = take_until(s, "=;");
+	param->name = take_until(s, BIT('=') | BIT(';'));
 	if (s->len == 0 || s->ptr[0] != '=')
 		return false;
 	*s = skip_spaces(slice_skip(*s, 1));
@@ -80,7 +82,7 @@ take_param(struct arena *a, struct slice *s, struct mime_param *param)
 		param->value = take_quoted(a, s);
 	else
 		/* Not a token as it should be, often: names of files. */
-		param->value = take_until(s, ";(");
+		param->value = take_until(s, BIT(';') | BIT('('));
 	return param->name.len > 0;
 }
 
@@ -97,6 +99,7 @@ count_params(struct slice s)
 bool
 mime_value_parse(struct arena *a, struct slice value, struct mime_value *v)
 {
+	const uint64_t ends = BIT(';') | BIT('(') | BIT(' ') | BIT('\t');
 	struct mime_param *params;
 	struct slice s;
 
@@ -106,18 +109,18 @@ mime_value_parse(struct arena *a, struct slice value, struct mime_value *v)
 	if (value.len > VALUE_OCTETS_MAX)
 		value.len = VALUE_OCTETS_MAX;
 	s = skip_spaces(header_unfold(a, value));
-	v->type = take_until(&s, "/;( \t");
+	v->type = take_until(&s, BIT('/') | ends);
 	s = skip_spaces(s);
 	if (s.len > 0 && s.ptr[0] == '/') {
 		s = skip_spaces(slice_skip(s, 1));
-		v->subtype = take_until(&s, ";( \t");
+		v->subtype = take_until(&s, ends);
 	}
 	params = arena_array(a, count_params(s), sizeof(*params));
 	v->params = params;
 	while (s.len > 0 && v->nparams < MIME_PARAMS_MAX) {
 		struct mime_param param;
 
-		take_until(&s, ";");
+		take_until(&s, BIT(';'));
 		if (s.len == 0)
 			break;
 		s = skip_spaces(slice_skip(s, 1));

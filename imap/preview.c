@@ -278,6 +278,30 @@ put_html(struct gatherer *g, uint32_t c)
 	}
 }
 
+/* As put() of each: the ASCII at the front, and how much that is. */
+static size_t
+put_ascii(struct gatherer *g, struct slice utf8)
+{
+	size_t i;
+
+	for (i = 0; i < utf8.len && g->chars < PREVIEW_CHARS; i++) {
+		uint8_t c = utf8.ptr[i];
+
+		if (c >= 0x7f)
+			break;
+		if (c <= ' ')
+			g->space = true;
+		else if (!g->space || g->chars == 0) {
+			g->out[g->len++] = c;
+			g->chars++;
+			g->space = false;
+		} else {
+			put(g, c);
+		}
+	}
+	return i;
+}
+
 static bool
 gather(void *arg, struct slice utf8, bool ends)
 {
@@ -287,6 +311,11 @@ gather(void *arg, struct slice utf8, bool ends)
 	(void)ends;
 	g->looked += utf8.len;
 	while (utf8.len > 0 && g->chars < PREVIEW_CHARS) {
+		if (!g->html) {
+			utf8 = slice_skip(utf8, put_ascii(g, utf8));
+			if (utf8.len == 0 || g->chars == PREVIEW_CHARS)
+				break;
+		}
 		c = utf8.ptr[0];
 		if (c < 0x80)
 			utf8 = slice_skip(utf8, 1);

@@ -112,17 +112,24 @@ write_literal8(struct write *w, struct slice s)
 	buf_put_slice(w->out, s);
 }
 
+/* *escapes: some of it has to be escaped. */
 static bool
-fits_quoted(const struct write *w, struct slice s)
+fits_quoted(const struct write *w, struct slice s, bool *escapes)
 {
-	bool ascii = true;
+	bool ends = false, escape = false;
+	uint8_t all = 0;
 
+	if (s.len > QUOTED_MAX)
+		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] == '\0' || s.ptr[i] == '\r' || s.ptr[i] == '\n')
-			return false;
-		ascii = ascii && s.ptr[i] < 0x80;
+		uint8_t c = s.ptr[i];
+
+		ends |= c == '\0' || c == '\r' || c == '\n';
+		escape |= c == '"' || c == '\\';
+		all |= c;
 	}
-	return s.len <= QUOTED_MAX && (ascii || (w->utf8 && utf8_valid(s)));
+	*escapes = escape;
+	return !ends && (all < 0x80 || (w->utf8 && utf8_valid(s)));
 }
 
 /* An atom, and none that could be read as something else. */
@@ -139,12 +146,16 @@ fits_atom(struct slice s)
 void
 write_string(struct write *w, struct slice s)
 {
-	if (!fits_quoted(w, s)) {
+	bool escapes;
+
+	if (!fits_quoted(w, s, &escapes)) {
 		write_literal(w, s);
 		return;
 	}
 	buf_putc(w->out, '"');
-	while (s.len > 0) {
+	if (!escapes)
+		buf_put_slice(w->out, s);
+	while (escapes && s.len > 0) {
 		/* Up to what is escaped, which begins the next piece. */
 		size_t n = 1;
 
