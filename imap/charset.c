@@ -189,6 +189,23 @@ is_utf8_start(struct slice s)
 	return true;
 }
 
+/* How many octets at the front are ASCII. */
+static size_t
+ascii_front(struct slice s)
+{
+	size_t n = 0;
+	uint64_t some;
+
+	for (; n + sizeof(some) <= s.len; n += sizeof(some)) {
+		memcpy(&some, s.ptr + n, sizeof(some));
+		if (some & UINT64_C(0x8080808080808080))
+			break;
+	}
+	while (n < s.len && s.ptr[n] < 0x80)
+		n++;
+	return n;
+}
+
 /* Gives how many octets were used; the rest is an incomplete character. */
 static size_t
 put_utf8(struct charset *c, struct slice in, struct buf *out)
@@ -197,10 +214,8 @@ put_utf8(struct charset *c, struct slice in, struct buf *out)
 
 	while (in.len > 0) {
 		struct slice rest = in;
-		size_t n = 0;
+		size_t n = ascii_front(in);
 
-		while (n < in.len && in.ptr[n] < 0x80)
-			n++;
 		buf_put(out, in.ptr, n);
 		rest = in = slice_skip(in, n);
 		if (in.len == 0)
@@ -257,10 +272,8 @@ put_some(struct charset *c, struct slice in, struct buf *out)
 		break;
 	}
 	for (size_t i = 0; i < in.len;) {
-		size_t n = i;
+		size_t n = i + ascii_front(slice_skip(in, i));
 
-		while (n < in.len && in.ptr[n] < 0x80)
-			n++;
 		buf_put(out, in.ptr + i, n - i);
 		if (n < in.len)
 			put_single(c, in.ptr[n++], out);

@@ -37,11 +37,11 @@ struct body {
 
 /* What has been decoded goes to the caller. */
 static bool
-flush(struct body *b, bool ends)
+flush(struct body *b, struct slice octets, bool ends)
 {
 	bool more;
 
-	charset_put(b->charset, buf_slice(&b->octets), &b->text);
+	charset_put(b->charset, octets, &b->text);
 	if (ends)
 		charset_end(b->charset, &b->text);
 	more = b->cb(b->arg, buf_slice(&b->text), ends);
@@ -57,16 +57,20 @@ read_body(struct body *b, struct slice in)
 
 	while (in.len > 0) {
 		size_t n = in.len < piece ? in.len : piece;
+		struct slice octets = slice_first(in, n);
 
-		transfer_put(&b->transfer, slice_first(in, n), &b->octets);
+		if (b->transfer.encoding != TRANSFER_BINARY) {
+			transfer_put(&b->transfer, octets, &b->octets);
+			octets = buf_slice(&b->octets);
+		}
 		in = slice_skip(in, n);
-		if (!flush(b, false))
+		if (!flush(b, octets, false))
 			return;
 		piece = PIECE;
 	}
 	transfer_end(&b->transfer, &b->octets);
 	/* The last piece: whether more is wanted no longer matters. */
-	(void)flush(b, true);
+	(void)flush(b, buf_slice(&b->octets), true);
 }
 
 void

@@ -278,27 +278,35 @@ put_html(struct gatherer *g, uint32_t c)
 	}
 }
 
-/* As put() of each: the ASCII at the front, and how much that is. */
+/*
+ * As put() of each: the ASCII at the front, and how much that is.  Most text
+ * is that, so it is done without a branch for each: what does not count is
+ * written, and then written over.
+ */
 static size_t
 put_ascii(struct gatherer *g, struct slice utf8)
 {
-	size_t i;
+	size_t i = 0, len = 0;
+	size_t room = PREVIEW_CHARS - g->chars;
+	uint8_t *out = g->out + g->len;
+	bool space = g->space, first = g->chars == 0;
 
-	for (i = 0; i < utf8.len && g->chars < PREVIEW_CHARS; i++) {
+	/* One of them puts two octets at most. */
+	for (; i < utf8.len && len + 1 < room; i++) {
 		uint8_t c = utf8.ptr[i];
 
 		if (c >= 0x7f)
 			break;
-		if (c <= ' ')
-			g->space = true;
-		else if (!g->space || g->chars == 0) {
-			g->out[g->len++] = c;
-			g->chars++;
-			g->space = false;
-		} else {
-			put(g, c);
-		}
+		out[len] = ' ';
+		len += (size_t)((c > ' ') & space & !first);
+		out[len] = c;
+		len += c > ' ';
+		first &= c <= ' ';
+		space = c <= ' ';
 	}
+	g->chars += (unsigned)len;
+	g->len += len;
+	g->space = space;
 	return i;
 }
 
@@ -313,7 +321,7 @@ gather(void *arg, struct slice utf8, bool ends)
 	while (utf8.len > 0 && g->chars < PREVIEW_CHARS) {
 		if (!g->html) {
 			utf8 = slice_skip(utf8, put_ascii(g, utf8));
-			if (utf8.len == 0 || g->chars == PREVIEW_CHARS)
+			if (utf8.len == 0)
 				break;
 		}
 		c = utf8.ptr[0];

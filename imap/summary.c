@@ -1,4 +1,5 @@
 #include <limits.h>
+#include <stdlib.h>
 
 #include "imap/bodystructure.h"
 #include "imap/date.h"
@@ -12,11 +13,13 @@
 #include "lib/hash.h"
 #include "lib/must.h"
 #include "lib/wire.h"
+#include "lib/xalloc.h"
 
 enum {
 	VERSION = 2,
 	TEXT_MAX = 2 * 1024 * 1024, /* one response text */
 	THREAD_MAX = 16 * 1024,     /* octets of a Message-ID that counts */
+	ROOM_MAX = 8 * 1024,        /* kept from one message to the next */
 	DAY_SECONDS = 24 * 60 * 60
 };
 
@@ -55,10 +58,15 @@ static const struct header_name kept[] = {
 	HEADER_NAME("Resent-Date"), HEADER_NAME("Resent-From")
 };
 
+struct summary_room {
+	struct arena scratch;
+	struct buf text, other; /* empty between messages */
+};
+
 /* A summary being made. */
 struct maker {
-	struct arena *arena;  /* of what is made */
-	struct arena scratch; /* ...and of what it takes */
+	struct arena *arena; /* of what is made */
+	struct summary_room *room;
 	struct slice message;
 	struct envelope envelope;
 	struct slice references;
@@ -143,7 +151,7 @@ find_thread(struct maker *m)
 	uint8_t digest[32];
 
 	for (size_t i = 0; i < NITEMS(values) && id.len == 0; i++)
-		id = first_id(&m->scratch, values[i]);
+		id = first_id(&m->room->scratch, values[i]);
 	if (id.len == 0 || id.len > THREAD_MAX)
 		id = m->s->envelope;
 	hash_sha256_of(id, digest);
@@ -154,46 +162,78 @@ find_thread(struct maker *m)
 static bool
 make_structures(struct maker *m)
 {
+	struct buf *extended = &m->room->text, *basic = &m->room->other;
 	struct summary *s = m->s;
-	struct buf extended, basic;
 	bool fits;
 
-	buf_init(&extended, TEXT_MAX);
-	buf_init(&basic, TEXT_MAX);
-	bodystructure_write(&extended, &basic, &m->scratch, m->message,
+	bodystructure_write(extended, basic, &m->room->scratch, m->message,
 	    &s->mime);
-	fits = !buf_failed(&extended);
+	fits = !buf_failed(extended) && buf_len(extended) <= TEXT_MAX;
 	if (fits) {
-		MUST(!buf_failed(&basic)); /* it is a part of the other */
-		s->bodystructure = arena_copy(m->arena, buf_slice(&extended));
-		s->body = arena_copy(m->arena, buf_slice(&basic));
+		MUST(!buf_failed(basic)); /* it is a part of the other */
+		s->bodystructure = arena_copy(m->arena, buf_slice(extended));
+		s->body = arena_copy(m->arena, buf_slice(basic));
 	}
-	buf_fini(&extended);
-	buf_fini(&basic);
+	buf_clear(extended);
+	buf_clear(basic);
 	return fits;
 }
 
 static void
 make_envelope(struct maker *m)
 {
-	struct buf b;
+	struct buf *b = &m->room->text;
 
-	buf_init(&b, 2 * TEXT_MAX);
-	envelope_write(&b, &m->scratch, &m->envelope);
-	MUST(!buf_failed(&b)); /* envelope.c limits each of its fields */
-	m->s->envelope = arena_copy(m->arena, buf_slice(&b));
-	buf_fini(&b);
+	envelope_write(b, &m->room->scratch, &m->envelope);
+	MUST(!buf_failed(b)); /* envelope.c limits each of its fields */
+	m->s->envelope = arena_copy(m->arena, buf_slice(b));
+	buf_clear(b);
+}
+
+static void
+room_init(struct summary_room *r)
+{
+	arena_init(&r->scratch);
+	buf_init(&r->text, 2 * TEXT_MAX);
+	buf_init(&r->other, 2 * TEXT_MAX);
+}
+
+static void
+room_fini(struct summary_room *r)
+{
+	arena_reset(&r->scratch);
+	buf_fini(&r->text);
+	buf_fini(&r->other);
+}
+
+struct summary_room *
+summary_room_new(void)
+{
+	struct summary_room *r = xcalloc(1, sizeof(*r));
+
+	room_init(r);
+	return r;
 }
 
 void
-summary_make(struct arena *a, struct slice message, struct summary *s)
+summary_room_free(struct summary_room **rp)
+{
+	if (*rp == NULL)
+		return;
+	room_fini(*rp);
+	free(*rp);
+	*rp = NULL;
+}
+
+void
+summary_make_in(struct summary_room *r, struct arena *a, struct slice message,
+    struct summary *s)
 {
 	static const struct mime_limits unopened = { .depth = 0, .parts = 1 };
-	struct maker m = { .arena = a, .message = message, .s = s };
+	struct maker m = { .arena = a, .room = r, .message = message, .s = s };
 	struct slice header;
 
 	*s = (struct summary){ 0 };
-	arena_init(&m.scratch);
 	mime_parse(a, message, &mime_limits_default, &s->mime);
 	header = mime_header(&s->mime.parts[0], message);
 	if (!make_structures(&m)) {
@@ -204,8 +244,19 @@ summary_make(struct arena *a, struct slice message, struct summary *s)
 	make_envelope(&m);
 	find_sent(&m);
 	find_thread(&m);
-	s->preview = preview_make(a, &m.scratch, message, &s->mime);
-	arena_reset(&m.scratch);
+	s->preview = preview_make(a, &r->scratch, message, &s->mime);
+	if (arena_used(&r->scratch) > ROOM_MAX || message.len > ROOM_MAX)
+		room_fini(r);
+}
+
+void
+summary_make(struct arena *a, struct slice message, struct summary *s)
+{
+	struct summary_room r;
+
+	room_init(&r);
+	summary_make_in(&r, a, message, s);
+	room_fini(&r);
 }
 
 static void

@@ -51,6 +51,13 @@ struct summary {
 /* Everything lives in the arena. */
 void summary_make(struct arena *a, struct slice message, struct summary *s);
 
+/* What the making takes, for who makes many: it is kept for the next. */
+struct summary_room;
+struct summary_room *summary_room_new(void);
+void summary_room_free(struct summary_room **rp); /* NULL is fine */
+void summary_make_in(struct summary_room *r, struct arena *a,
+    struct slice message, struct summary *s);
+
 void summary_encode(struct buf *out, const struct summary *s);
 
 /*

@@ -116,20 +116,28 @@ write_literal8(struct write *w, struct slice s)
 static bool
 fits_quoted(const struct write *w, struct slice s, bool *escapes)
 {
-	bool ends = false, escape = false;
-	uint8_t all = 0;
+	enum {
+		LITERAL = 1,
+		ESCAPED = 2
+	};
+	static const uint8_t kinds[128] = { ['\0'] = LITERAL, ['\r'] = LITERAL,
+		['\n'] = LITERAL, ['"'] = ESCAPED, ['\\'] = ESCAPED };
+	uint8_t all = 0, found = 0;
 
 	if (s.len > QUOTED_MAX)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-
-		ends |= c == '\0' || c == '\r' || c == '\n';
-		escape |= c == '"' || c == '\\';
-		all |= c;
+		all |= s.ptr[i];
+		found |= kinds[s.ptr[i] & 0x7f];
 	}
-	*escapes = escape;
-	return !ends && (all < 0x80 || (w->utf8 && utf8_valid(s)));
+	*escapes = true;
+	if (all < 0x80) {
+		*escapes = (found & ESCAPED) != 0;
+		return (found & LITERAL) == 0;
+	}
+	/* An octet above it may have been taken for another. */
+	return w->utf8 && utf8_valid(s) && slice_find(s, '\0') == s.len &&
+	       slice_find(s, '\r') == s.len && slice_find(s, '\n') == s.len;
 }
 
 /* An atom, and none that could be read as something else. */
