@@ -80,6 +80,7 @@ put_cache(struct share *s)
 static void
 make(void *arg)
 {
+	struct summary_room *room = summary_room_new();
 	struct share *s = arg;
 
 	for (size_t i = 0; i < s->n; i++) {
@@ -88,12 +89,13 @@ make(void *arg)
 		if (s->parts[i].why != NULL)
 			continue;
 		made = arena_alloc(&s->arena, sizeof(*made));
-		summary_make(&s->arena, s->parts[i].octets, made);
+		summary_make_in(room, &s->arena, s->parts[i].octets, made);
 		s->items[i]->summary = made;
 		summary_encode(&s->encoded[i], made);
 		if (buf_failed(&s->encoded[i])) /* too long for the cache */
 			buf_fini(&s->encoded[i]);
 	}
+	summary_room_free(&room);
 }
 
 static void

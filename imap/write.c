@@ -120,8 +120,11 @@ fits_quoted(const struct write *w, struct slice s, bool *escapes)
 		LITERAL = 1,
 		ESCAPED = 2
 	};
-	static const uint8_t kinds[128] = { ['\0'] = LITERAL, ['\r'] = LITERAL,
-		['\n'] = LITERAL, ['"'] = ESCAPED, ['\\'] = ESCAPED };
+	static const uint8_t kinds[128] = { ['\0'] = LITERAL,
+		['\r'] = LITERAL,
+		['\n'] = LITERAL,
+		['"'] = ESCAPED,
+		['\\'] = ESCAPED };
 	uint8_t all = 0, found = 0;
 
 	if (s.len > QUOTED_MAX)

@@ -367,6 +367,7 @@ static void
 test_summary_limits(void)
 {
 	struct fetch_facts facts = { 0 };
+	struct summary_room *room;
 	struct summary s;
 	struct fetch f;
 	struct parse p;
@@ -386,7 +387,8 @@ test_summary_limits(void)
 			buf_puts(&b, "aaaaaaaaaaaaaaaa");
 		buf_puts(&b, "\r\n\r\n");
 	}
-	summary_make(&a, buf_slice(&b), &s);
+	room = summary_room_new();
+	summary_make_in(room, &a, buf_slice(&b), &s);
 	summary_encode(&out, &s);
 	ok(!buf_failed(&out) && s.mime.count == 1 && s.mime.cut &&
 	        s.headers_cut,
@@ -397,6 +399,14 @@ test_summary_limits(void)
 	ok(fetch_parse(&p, &f) == NULL &&
 	        fetch_header_needed(&f, &facts).len == FETCH_HEADER_MAX,
 	    "fields that were not all kept are read");
+	summary_make(&a, slice_str(message), &s);
+	for (unsigned i = 0; i < 2; i++) {
+		struct summary again;
+
+		summary_make_in(room, &a, slice_str(message), &again);
+		ok(is_same(&s, &again), "nothing of one is in the next");
+	}
+	summary_room_free(&room);
 	buf_fini(&b);
 	buf_fini(&out);
 	arena_reset(&a);
