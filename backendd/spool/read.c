@@ -96,14 +96,21 @@ read_octets(struct reading *r, struct reading_part *rp, bool there,
 	    octets, &r->err);
 }
 
-/* there: it has been read with others, and is to be verified. */
+/* What became of parts that stand behind each other. */
+enum together {
+	APART,    /* each is to be read */
+	THERE,    /* they have been read, and are to be verified */
+	NOT_THERE /* there are none: records of a cache that is cut or lost */
+};
+
 static void
 read_part(struct reading *r, struct store_part *part, struct reading_part *rp,
-    bool there)
+    enum together together)
 {
+	bool there = together == THERE;
 	uint8_t *octets;
 
-	if (rp->skip)
+	if (rp->skip || together == NOT_THERE)
 		return;
 	if (part->what == STORE_CACHE) {
 		size_t len = read_cache(r, rp, there);
@@ -146,12 +153,12 @@ follows(const struct reading *r, size_t k)
 }
 
 /*
- * Reads part i and those that stand behind it, and says how many they are; 1,
- * and nothing is read: it is alone, or not all of them can be had.  What is
- * asked for together has mostly been written one after another.
+ * Reads part i and those that stand behind it, and says how many they are.
+ * APART is only one: it is alone, or not all of them can be had.  What is asked
+ * for together has mostly been written one after another.
  */
 static size_t
-read_together(struct reading *r, size_t i)
+read_together(struct reading *r, size_t i, enum together *together)
 {
 	const struct reading_part *rp = &r->places[i];
 	size_t n = 1, len = rp->span, at = 0;
@@ -161,10 +168,18 @@ read_together(struct reading *r, size_t i)
 		at += room_of(&r->places[i + n - 1]);
 		len = at + r->places[i + n].span;
 	}
-	if (n > 1 && (reading_open(r, rp, r->parts[i].what) == -1 ||
-	                 spool_read(r->fd, r->chunk->octets + rp->area, len,
-	                     place_at(r->parts[i].what, rp), &err) == -1))
+	*together = APART;
+	if (n == 1)
 		return 1;
+	if (reading_open(r, rp, r->parts[i].what) == 0 &&
+	    spool_read(r->fd, r->chunk->octets + rp->area, len,
+	        place_at(r->parts[i].what, rp), &err) == 0) {
+		*together = THERE;
+		return n;
+	}
+	if (r->parts[i].what != STORE_CACHE)
+		return 1;
+	*together = NOT_THERE;
 	return n;
 }
 
@@ -175,9 +190,11 @@ reading_run(void *arg)
 	size_t i = 0, n;
 
 	while (i < r->n) {
-		n = read_together(r, i);
+		enum together together;
+
+		n = read_together(r, i, &together);
 		for (size_t k = i; k < i + n; k++)
-			read_part(r, &r->parts[k], &r->places[k], n > 1);
+			read_part(r, &r->parts[k], &r->places[k], together);
 		i += n;
 	}
 	if (r->fd != -1)
@@ -459,6 +476,13 @@ read_has_cache(const struct store_mailbox *mb, const struct store_msg *msg)
 	return (msg->place[2] & 0xfffff) != 0;
 }
 
+/* Where a record goes. */
+struct caching_place {
+	uint32_t slot; /* NO_SLOT: there is no such message */
+	bool stays;    /* where the slot says already */
+	uint64_t at;
+};
+
 /* Records on their way to the file, and then to their slots. */
 struct caching {
 	struct spool_mailbox *mb;
@@ -466,8 +490,8 @@ struct caching {
 	char id[STORE_ID_MAX + 1];
 	const struct store_record *records; /* the caller's */
 	size_t n;
-	uint32_t *slots; /* NO_SLOT: there is no such message */
-	uint64_t at;     /* of the first, in the file */
+	struct caching_place *places;
+	bool moves; /* not all of them stay */
 	bool failed;
 	struct err err;
 	store_cb *cb;
@@ -481,32 +505,41 @@ record_room(const struct store_record *r)
 	return (SPOOL_CACHE_HEAD + r->octets.len + 7) & ~(size_t)7;
 }
 
+static void
+put_record(struct buf *b, const struct store_record *r)
+{
+	static const uint8_t zeros[8];
+	uint8_t head[SPOOL_CACHE_HEAD];
+
+	spool_cache_make(head, r->uid, r->octets);
+	buf_put(b, head, sizeof head);
+	buf_put_slice(b, r->octets);
+	buf_put(b, zeros, record_room(r) - sizeof head - r->octets.len);
+}
+
+/* Those that stand behind each other at once. */
 static int
 write_records(struct caching *c, int fd)
 {
-	uint64_t at = c->at;
+	uint64_t at = 0;
 	int result = 0;
 	struct buf b;
 
 	buf_init(&b, CACHE_WRITE + SPOOL_CACHE_HEAD + STORE_CACHE_MAX + 8);
 	for (size_t i = 0; i < c->n && result == 0; i++) {
-		static const uint8_t zeros[8];
-		const struct store_record *r = &c->records[i];
-		uint8_t head[SPOOL_CACHE_HEAD];
+		const struct caching_place *p = &c->places[i];
 
-		if (c->slots[i] == NO_SLOT)
+		if (p->slot == NO_SLOT)
 			continue;
-		spool_cache_make(head, r->uid, r->octets);
-		buf_put(&b, head, sizeof head);
-		buf_put_slice(&b, r->octets);
-		buf_put(&b, zeros,
-		    record_room(r) - sizeof head - r->octets.len);
-		if (buf_len(&b) < CACHE_WRITE)
-			continue;
-		result =
-		    spool_write(fd, buf_data(&b), buf_len(&b), at, &c->err);
-		at += buf_len(&b);
-		buf_clear(&b);
+		if (buf_len(&b) > 0 &&
+		    (buf_len(&b) >= CACHE_WRITE || p->at != at + buf_len(&b))) {
+			result = spool_write(fd, buf_data(&b), buf_len(&b), at,
+			    &c->err);
+			buf_clear(&b);
+		}
+		if (buf_len(&b) == 0)
+			at = p->at;
+		put_record(&b, &c->records[i]);
 	}
 	if (result == 0)
 		result =
@@ -520,16 +553,14 @@ write_records(struct caching *c, int fd)
 static int
 write_places(struct caching *c, int fd)
 {
-	uint64_t at = c->at;
-
 	for (size_t i = 0; i < c->n; i++) {
-		const struct store_record *r = &c->records[i];
-		uint64_t place = spool_cache_place(at, r->octets.len);
-		uint64_t slot = ((uint64_t)c->slots[i] + 1) * SPOOL_SLOT;
+		const struct caching_place *p = &c->places[i];
+		uint64_t place =
+		    spool_cache_place(p->at, c->records[i].octets.len);
+		uint64_t slot = ((uint64_t)p->slot + 1) * SPOOL_SLOT;
 
-		if (c->slots[i] == NO_SLOT)
+		if (p->slot == NO_SLOT || p->stays)
 			continue;
-		at += record_room(r);
 		if (spool_write(fd, &place, sizeof place,
 		        slot + offsetof(struct store_msg, place[2]),
 		        &c->err) == -1)
@@ -560,8 +591,9 @@ caching_run(void *arg)
 {
 	struct caching *c = arg;
 
-	c->failed = write_to(c, SPOOL_CACHE, O_CREAT, write_records) == -1 ||
-	            write_to(c, SPOOL_INDEX, 0, write_places) == -1;
+	c->failed =
+	    write_to(c, SPOOL_CACHE, O_CREAT, write_records) == -1 ||
+	    (c->moves && write_to(c, SPOOL_INDEX, 0, write_places) == -1);
 }
 
 static void
@@ -574,9 +606,35 @@ caching_done(void *arg)
 		log_warn(mb->sp->env.log, "spool: cache not written", "dir",
 		    mb->sp->dir, "mailboxid", c->id, "why", c->err.text, NULL);
 	c->cb(c->arg, c->failed ? "The cache cannot be written" : NULL);
-	free(c->slots);
+	free(c->places);
 	free(c);
 	box_release(mb);
+}
+
+/*
+ * A record that was lost or damaged, or is of another version, goes where it
+ * was if it is as long: who reads it meanwhile finds it damaged.
+ */
+static void
+place_record(struct spool_mailbox *mb, const struct store_record *r,
+    struct caching_place *p)
+{
+	const struct store_msg *m = store_find(&mb->store, r->uid);
+	struct spool_place was;
+
+	*p = (struct caching_place){ .slot = NO_SLOT, .stays = true };
+	if (m == NULL || r->octets.len == 0)
+		return;
+	p->slot = (uint32_t)(((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1);
+	spool_place_of(&was, mb->store.id, m);
+	p->stays = was.cache_len == r->octets.len && was.cache_at % 8 == 0 &&
+	           was.cache_at <= mb->cache_end &&
+	           record_room(r) <= mb->cache_end - was.cache_at;
+	p->at = p->stays ? was.cache_at : mb->cache_end;
+	if (p->stays)
+		return;
+	mb->cache_end += record_room(r);
+	mb->cache_dead += spool_cache_room(m);
 }
 
 void
@@ -590,21 +648,13 @@ read_put_cache(struct store_mailbox *store, const struct store_record *r,
 		.dirfd = mb->sp->dirfd,
 		.records = r,
 		.n = n,
-		.slots = xcalloc(n + 1, sizeof *c->slots),
-		.at = mb->cache_end,
+		.places = xcalloc(n + 1, sizeof *c->places),
 		.cb = cb,
 		.arg = arg };
 	memcpy(c->id, store->id, sizeof c->id);
 	for (size_t i = 0; i < n; i++) {
-		const struct store_msg *m = store_find(store, r[i].uid);
-
-		c->slots[i] = NO_SLOT;
-		if (m == NULL || r[i].octets.len == 0)
-			continue;
-		c->slots[i] =
-		    (uint32_t)(((const uint8_t *)m - mb->map) / SPOOL_SLOT - 1);
-		mb->cache_end += record_room(&r[i]);
-		mb->cache_dead += spool_cache_room(m);
+		place_record(mb, &r[i], &c->places[i]);
+		c->moves = c->moves || !c->places[i].stays;
 	}
 	box_hold(mb);
 	jobs_put(mb->sp->env.jobs, caching_run, caching_done, c);

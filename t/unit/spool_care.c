@@ -620,7 +620,7 @@ static struct slice
 summary_of(uint32_t uid, uint8_t version, uint8_t room[SUMMARY])
 {
 	memset(room, (int)(uid + version), SUMMARY);
-	return slice_of(room, SUMMARY - uid % 8);
+	return slice_of(room, SUMMARY - (uid + version) % 8);
 }
 
 static void
@@ -716,6 +716,37 @@ test_cache(void)
 	store_close(&mb);
 }
 
+/* A cache that is lost, or damaged, is made again in the same place. */
+static void
+test_cache_lost(void)
+{
+	const char *id = "cache-lost";
+	struct store_mailbox *mb = new_box(id);
+	uint64_t octets;
+	char path[SPOOL_PATH];
+
+	put_summaries(mb, 1);
+	octets = cache_octets(id);
+	spool_path(path, id, SPOOL_CACHE, 0);
+	MUST(unlinkat(sp()->dirfd, path, 0) == 0);
+	ok(count_summaries(mb, 1) == 0, "a lost cache has nothing");
+	put_summaries(mb, 1);
+	ok(cache_octets(id) == octets && count_summaries(mb, 1) == SUMMARIES,
+	    "what is put is where it was");
+	put_summaries(mb, 1 + 8); /* as long */
+	ok(cache_octets(id) == octets &&
+	        count_summaries(mb, 1 + 8) == SUMMARIES,
+	    "so is what is put over it");
+	put_summaries(mb, 2);
+	ok(cache_octets(id) > octets && count_summaries(mb, 2) == SUMMARIES,
+	    "others go behind it");
+	store_close(&mb);
+	mb = rig_open(&rig, id);
+	ok(count_summaries(mb, 2) == SUMMARIES && is_right(mb, SUMMARIES),
+	    "all is there when it is opened again");
+	store_close(&mb);
+}
+
 /* What is put after the last change is not written over. */
 static void
 test_cache_end(void)
@@ -785,6 +816,7 @@ main(void)
 	test_reclaim_damaged();
 	test_lost_pages();
 	test_cache();
+	test_cache_lost();
 	test_cache_end();
 	test_cache_torn();
 	test_full();
