@@ -36,7 +36,8 @@ struct rebuild {
 	struct mblist *list;
 	struct partition *partition;
 	struct map names; /* MAILBOXID: name; if the list is older */
-	struct map seen;  /* MAILBOXIDs whose notes have been read; then too */
+	struct map seen;  /* MAILBOXIDs whose notes have been read, then too; or
+	                      that are not others' */
 	uint64_t made, damaged, doubles, renamed;
 	size_t gathered, unsynced; /* octets, about */
 	struct err err;
@@ -392,7 +393,7 @@ visit_shared(void *arg, const struct store_entry *e)
 	struct err err;
 
 	arena_init(&a);
-	if (e->damage == NULL &&
+	if (e->damage == NULL && map_find(&r->seen, slice_str(e->id)) == NULL &&
 	    meta_parse(e->meta, &a, &name, &rec, &err) == 0) {
 		other = mblist_raw(r->list, name, &a);
 		if (other == NULL) {
@@ -409,6 +410,51 @@ visit_shared(void *arg, const struct store_entry *e)
 	return !r->failed;
 }
 
+static bool
+see_listed(void *arg, const char *name, const struct mboxrec *rec)
+{
+	struct rebuild *r = arg;
+
+	(void)name;
+	if (slice_is(mboxrec_partition(rec->location), r->partition->name))
+		map_put(&r->seen, rec->mailboxid, r);
+	return true;
+}
+
+static enum treedb_next
+see_doomed(void *arg, struct slice key, struct slice value)
+{
+	struct rebuild *r = arg;
+
+	(void)value;
+	map_put(&r->seen, slice_skip(key, strlen(OP_DOOMED) + 1), r);
+	return TREEDB_NEXT;
+}
+
+/*
+ * Those of others have a MAILBOXID that the list does not know: notes have old
+ * names for a moment after a RENAME, and so after a crash; and what was being
+ * made or removed is on its way out.
+ */
+static int
+look_in(struct rebuild *r)
+{
+	struct slice doomed = slice_str(OP_DOOMED);
+	int result;
+
+	map_init(&r->seen);
+	mblist_each(r->list, "", see_listed, r);
+	result = treedb_walk(keeper_tree(r->list->keeper), doomed, doomed,
+	    see_doomed, r, &r->err);
+	if (result == 0)
+		result =
+		    store_each(r->partition->store, visit_shared, r, &r->err);
+	map_fini(&r->seen);
+	if (result == -1 || r->failed)
+		return -1;
+	return flush(r);
+}
+
 static int
 look_for_others(struct mblist *l, struct err *err)
 {
@@ -417,11 +463,7 @@ look_for_others(struct mblist *l, struct err *err)
 
 	for (size_t i = 0; i < bd->npartitions; i++) {
 		r.partition = &bd->partitions[i];
-		if (!r.partition->store->module->shared)
-			continue;
-		if (store_each(r.partition->store, visit_shared, &r, err) == -1)
-			return -1;
-		if (r.failed || flush(&r) == -1) {
+		if (r.partition->store->module->shared && look_in(&r) == -1) {
 			*err = r.err;
 			return -1;
 		}

@@ -182,15 +182,50 @@ is_same(struct work *w, unsigned j)
 	return same;
 }
 
+static void
+peeked(void *arg)
+{
+	rig_cb(arg, NULL);
+}
+
+/* What STATUS says before anybody has opened it, and what it is then. */
+static bool
+open_peeked(struct work *w, unsigned i)
+{
+	struct store_peek p = { .id = w->model.box[i].id };
+	const struct store_numbers *n;
+
+	rig_ask(&w->rig);
+	store_peek(w->rig.store, &p, 1, peeked, &w->rig);
+	MUST(rig_wait(&w->rig) == NULL);
+	work_open(w, i);
+	if (p.why != NULL || w->box[i] == NULL)
+		return true;
+	n = store_numbers(w->box[i]);
+	if (n->exists == p.numbers.exists && n->uidnext == p.numbers.uidnext &&
+	    n->highestmodseq == p.numbers.highestmodseq &&
+	    n->size == p.numbers.size)
+		return true;
+	printf("# %s is said to have %lu messages up to %lu, %llu octets, and "
+	       "MODSEQ %llu; it has %lu, %lu, %llu, %llu\n",
+	    p.id, (unsigned long)p.numbers.exists,
+	    (unsigned long)p.numbers.uidnext,
+	    (unsigned long long)p.numbers.size,
+	    (unsigned long long)p.numbers.highestmodseq,
+	    (unsigned long)n->exists, (unsigned long)n->uidnext,
+	    (unsigned long long)n->size, (unsigned long long)n->highestmodseq);
+	return false;
+}
+
 /* The model has had j changes. */
 static bool
-is_now(struct work *w, unsigned j)
+is_now(struct work *w, unsigned j, bool *peeks)
 {
 	if (!has_entries(w, j))
 		return false;
 	for (unsigned i = 0; i < MODEL_BOXES; i++)
 		if (w->model.box[i].there)
-			work_open(w, i);
+			*peeks &= open_peeked(w, i);
 	if (is_same(w, j))
 		return true;
 	work_close(w);
@@ -221,6 +256,7 @@ store_crash_recovered(const struct store_crash *c, const char *dir,
     uint32_t seed, unsigned answered)
 {
 	struct work *w = work_new(c, seed);
+	bool peeks = true;
 	struct op op;
 	int result = -1;
 
@@ -236,12 +272,12 @@ store_crash_recovered(const struct store_crash *c, const char *dir,
 			next(c, &w->model, &op);
 			model_apply(&w->model, &op);
 		}
-		if (j >= answered && is_now(w, j))
+		if (j >= answered && is_now(w, j, &peeks))
 			result = (int)j;
 	}
 	if (result != -1)
 		why_not.len = 0;
-	if (result != -1 && !goes_on(c, w))
+	if (result != -1 && (!goes_on(c, w) || !peeks))
 		result = -1;
 	work_close(w);
 	rig_stop(&w->rig);

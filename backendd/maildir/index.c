@@ -549,6 +549,7 @@ load_last(int dirfd, struct index *x, struct slice last, bool look,
 
 	if (last.len > 0 && !look && md_index_settle(dirfd, x, last, err) == -1)
 		return MD_FAILED;
+	x->unsettled = last.len > 0 && look;
 	if (last.len > 0 && md_index_apply(x, last, err) == -1) {
 		md_index_fini(x);
 		return MD_NO_INDEX;

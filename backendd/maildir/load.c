@@ -185,6 +185,11 @@ bring_up_to_date(struct md_load *l, struct err *err)
 	result = md_moving_finish(l, &record, err);
 	if (result == 0)
 		result = make_so(l, buf_slice(&record), err);
+	if (l->look && (l->x.unsettled || buf_len(&record) > 0)) {
+		/* What others have done is found when it is settled. */
+		buf_fini(&record);
+		return result;
+	}
 	if (result == 0 && !l->look)
 		md_moving_end(l->rootfd, l->id, false);
 	for (int i = 0; result == 0 && again && i < SCANS; i++) {

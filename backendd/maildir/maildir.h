@@ -191,6 +191,8 @@ struct index {
 	uint8_t *note;             /* as backendd-mailbox is; NULL: not known */
 	size_t note_len;
 	uint64_t end; /* of the log */
+	bool
+	    unsettled; /* loaded to be looked at: the files may not be so yet */
 };
 
 /* What a record is made of. */

@@ -425,6 +425,23 @@ peeking_run(void *arg)
 	}
 }
 
+/*
+ * If it is open: its numbers.  So they are behind a job, too: files that were
+ * seen while it was being changed may not fit the log that was read before.
+ */
+static bool
+peek_open(struct maildir *md, struct store_peek *p)
+{
+	struct box *b = map_find(&md->open, slice_str(p->id));
+
+	if (b == NULL || b->dirfd == -1)
+		return false;
+	p->numbers = b->store.numbers;
+	p->recent = count_recent(&b->x, b->store.recent);
+	p->why = NULL;
+	return true;
+}
+
 static void
 peeking_done(void *arg)
 {
@@ -434,6 +451,9 @@ peeking_done(void *arg)
 	if (pk->failed > 0)
 		log_err(md->env.log, "maildir: mailbox cannot be read", "dir",
 		    md->dir, "why", pk->err.text, NULL);
+	for (size_t i = 0; i < pk->n; i++)
+		if (pk->paths[i] != NULL)
+			peek_open(md, &pk->peeks[i]);
 	pk->cb(pk->arg);
 	for (size_t i = 0; i < pk->n; i++)
 		free(pk->paths[i]);
@@ -457,16 +477,11 @@ md_read_peek(struct store *st, struct store_peek *p, size_t n,
 		.cb = cb,
 		.arg = arg };
 	for (size_t i = 0; i < n; i++) {
-		struct box *b = map_find(&md->open, slice_str(p[i].id));
 		const char *path = map_find(&md->paths, slice_str(p[i].id));
 
 		p[i].why = path == NULL ? "No such mailbox" : NULL;
-		if (b != NULL && b->dirfd != -1) {
-			p[i].numbers = b->store.numbers;
-			p[i].recent = count_recent(&b->x, b->store.recent);
-		} else if (path != NULL) {
+		if (path != NULL && !peek_open(md, &p[i]))
 			pk->paths[i] = xstrdup(path);
-		}
 	}
 	md->busy++;
 	jobs_put(md->env.jobs, peeking_run, peeking_done, pk);

@@ -11,7 +11,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
-from imap import has, ok, plan  # noqa: E402
+from imap import has, hasnt, ok, plan  # noqa: E402
 from maildirs import MESSAGE, Maildirs, doveadm, make, put  # noqa: E402
 
 
@@ -197,6 +197,29 @@ def test_dovecot(sv):
         print("# ours", mine, "\n# theirs", got)
 
 
+def test_notes(sv):
+    """The list is ahead of the notes in the tree, as a crash may leave it."""
+    c = sv.client("joe")
+    for name in ("Renamed", "Removed"):
+        c.must("CREATE " + name)
+        c.append(name, MESSAGE % b"noted")
+    sv.stop()
+    shutil.copytree(sv.path("spool"), sv.path("before"))
+    sv.start()
+    c = sv.client("joe")
+    c.must("RENAME Renamed New")
+    c.must("DELETE Removed")
+    sv.stop()
+    shutil.rmtree(sv.path("spool"))
+    os.rename(sv.path("before"), sv.path("spool"))
+    sv.start()
+    c = sv.client("joe")
+    hasnt(c.must('LIST "" *'), r'"/" (Renamed|Removed)$',
+          "a mailbox is not found again by the name that it had")
+    has(c.must("STATUS New (MESSAGES)"), r"MESSAGES 1\)", "but by its own")
+    c.close()
+
+
 def test_end(sv):
     """It is ended, below, with things to be written of what was open."""
     c = sv.client("joe")
@@ -213,5 +236,6 @@ with Maildirs(tree) as server:
     if shutil.which("doveadm"):
         test_dovecot(server)
     test_inbox(server)
+    test_notes(server)
     test_end(server)
 plan()
