@@ -45,8 +45,6 @@ struct append_run {
 	struct message *messages; /* n of each */
 	struct mailbox_append *items;
 	size_t n, room, made;
-	struct letter_order *orders; /* of letters made side by side */
-	size_t norders;
 	size_t literals; /* parsed, of cmd->blobs */
 	bool empty;      /* a literal of no octets: it cancels all */
 	bool utf8;       /* UTF8 (...) */
@@ -310,11 +308,11 @@ static void
 on_letters(void *arg)
 {
 	struct append_run *ap = arg;
-	size_t n = 0;
 
-	for (size_t i = 0; n < ap->norders; i++)
+	for (size_t i = 0; i < ap->n; i++)
 		if (ap->messages[i].parts == NULL)
-			ap->messages[i].letter = ap->orders[n++].letter;
+			ap->messages[i].letter = letters_take(ap->cmd->letters,
+			    ap->messages[i].literal);
 	next_letter(ap);
 }
 
@@ -323,16 +321,19 @@ static void
 make_letters(struct append_run *ap)
 {
 	struct backendd *bd = session_server(ap->ss);
+	struct cmd *cmd = ap->cmd;
 
-	ap->orders = arena_array(ap->cmd->arena, ap->n, sizeof(*ap->orders));
-	for (size_t i = 0; i < ap->n; i++)
-		if (ap->messages[i].parts == NULL)
-			ap->orders[ap->norders++].blob =
-			    take_blob(ap, &ap->messages[i]);
-	if (ap->norders > 0)
-		letters_make(bd->jobs, ap->orders, ap->norders, on_letters, ap);
-	else
-		next_letter(ap);
+	if (cmd->letters == NULL)
+		cmd->letters = letters_new(bd->jobs);
+	for (size_t i = 0; i < ap->n; i++) {
+		size_t number = ap->messages[i].literal;
+
+		if (ap->messages[i].parts == NULL &&
+		    !letters_has(cmd->letters, number))
+			letters_add(cmd->letters, number, cmd->blobs[number]);
+	}
+	if (letters_ready(cmd->letters, on_letters, ap))
+		on_letters(ap);
 }
 
 /* Flags that he may not set there are left out (RFC 4314 4). */

@@ -85,63 +85,6 @@ letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
 	}
 }
 
-/* Letters that are made together, and the job of some of them. */
-struct letters {
-	size_t shares; /* that are not done */
-	letters_cb *cb;
-	void *arg;
-};
-
-struct share {
-	struct letters *all;
-	struct letter_order *orders;
-	size_t n;
-};
-
-static void
-look_share(void *arg)
-{
-	struct share *s = arg;
-
-	for (size_t i = 0; i < s->n; i++)
-		look(s->orders[i].letter);
-}
-
-static void
-looked_share(void *arg)
-{
-	struct share *s = arg;
-	struct letters *all = s->all;
-
-	free(s);
-	if (--all->shares > 0)
-		return;
-	all->cb(all->arg);
-	free(all);
-}
-
-void
-letters_make(struct jobs *jobs, struct letter_order *orders, size_t n,
-    letters_cb *cb, void *arg)
-{
-	struct letters *all = xcalloc(1, sizeof(*all));
-
-	MUST(n > 0);
-	all->cb = cb;
-	all->arg = arg;
-	for (size_t i = 0; i < n; i++)
-		orders[i].letter = letter_new(orders[i].blob);
-	for (size_t i = 0; i < n; i += SHARE) {
-		struct share *s = xcalloc(1, sizeof(*s));
-
-		s->all = all;
-		s->orders = orders + i;
-		s->n = n - i < SHARE ? n - i : SHARE;
-		all->shares++;
-		jobs_put(jobs, look_share, looked_share, s);
-	}
-}
-
 void
 letter_free(struct letter **lp)
 {
@@ -177,4 +120,150 @@ const uint8_t *
 letter_emailid(const struct letter *l)
 {
 	return l->emailid;
+}
+
+/* ---- many ---- */
+
+/* What one job looks at. */
+struct share {
+	struct letters *of;
+	size_t n;
+	struct letter *letters[SHARE];
+};
+
+struct letters {
+	struct jobs *jobs;
+	struct letter **all; /* by number; NULL: none, or taken */
+	size_t n, room;
+	struct share *next; /* not full yet, or NULL */
+	size_t shares;      /* jobs that are not done */
+	bool freed;         /* the last job frees it */
+	letters_cb *cb;
+	void *arg;
+};
+
+struct letters *
+letters_new(struct jobs *jobs)
+{
+	struct letters *ls = xcalloc(1, sizeof(*ls));
+
+	ls->jobs = jobs;
+	return ls;
+}
+
+static void
+letters_destroy(struct letters *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		letter_free(&ls->all[i]);
+	free(ls->next);
+	free(ls->all);
+	free(ls);
+}
+
+void
+letters_free(struct letters **lsp)
+{
+	struct letters *ls = *lsp;
+
+	*lsp = NULL;
+	if (ls == NULL)
+		return;
+	ls->freed = true;
+	if (ls->shares == 0)
+		letters_destroy(ls);
+}
+
+static void
+look_share(void *arg)
+{
+	struct share *s = arg;
+
+	for (size_t i = 0; i < s->n; i++)
+		look(s->letters[i]);
+}
+
+static void
+looked_share(void *arg)
+{
+	struct share *s = arg;
+	struct letters *ls = s->of;
+	letters_cb *cb = ls->cb;
+
+	free(s);
+	if (--ls->shares > 0)
+		return;
+	if (ls->freed) {
+		letters_destroy(ls);
+		return;
+	}
+	ls->cb = NULL;
+	if (cb != NULL)
+		cb(ls->arg);
+}
+
+static void
+give_next(struct letters *ls)
+{
+	ls->shares++;
+	jobs_put(ls->jobs, look_share, looked_share, ls->next);
+	ls->next = NULL;
+}
+
+static void
+make_room(struct letters *ls, size_t n)
+{
+	if (n > ls->room) {
+		ls->room = 2 * n + SHARE;
+		ls->all = xreallocarray(ls->all, ls->room, sizeof(ls->all[0]));
+	}
+	while (ls->n < n)
+		ls->all[ls->n++] = NULL;
+}
+
+void
+letters_add(struct letters *ls, size_t number, struct blob *blob)
+{
+	struct letter *l = letter_new(blob_ref(blob));
+
+	make_room(ls, number + 1);
+	MUST(ls->all[number] == NULL);
+	ls->all[number] = l;
+	if (ls->next == NULL) {
+		ls->next = xcalloc(1, sizeof(*ls->next));
+		ls->next->of = ls;
+	}
+	ls->next->letters[ls->next->n++] = l;
+	if (ls->next->n == SHARE)
+		give_next(ls);
+}
+
+bool
+letters_has(const struct letters *ls, size_t number)
+{
+	return number < ls->n && ls->all[number] != NULL;
+}
+
+bool
+letters_ready(struct letters *ls, letters_cb *cb, void *arg)
+{
+	MUST(ls->cb == NULL);
+	if (ls->next != NULL)
+		give_next(ls);
+	if (ls->shares == 0)
+		return true;
+	ls->cb = cb;
+	ls->arg = arg;
+	return false;
+}
+
+struct letter *
+letters_take(struct letters *ls, size_t number)
+{
+	struct letter *l;
+
+	MUST(ls->shares == 0 && ls->next == NULL && letters_has(ls, number));
+	l = ls->all[number];
+	ls->all[number] = NULL;
+	return l;
 }

@@ -31,18 +31,37 @@ typedef void letter_cb(void *arg, struct letter *l);
 void letter_make(struct loop *loop, struct jobs *jobs, struct blob *blob,
     letter_cb *cb, void *arg);
 
-struct letter_order {
-	struct blob *blob;     /* ended; becomes the letter's */
-	struct letter *letter; /* set when cb is called; the caller's to free */
-};
-typedef void letters_cb(void *arg);
+/*
+ * Those of one command, looked at in jobs, many in each, while more come in.
+ *
+ *	for each message that has come in:
+ *		letters_add(ls, number, blob);
+ *	if (letters_ready(ls, cb, arg))
+ *		...at once what cb would do...
+ *	l = letters_take(ls, number);
+ */
+struct letters;
+
+struct letters *letters_new(struct jobs *jobs);
+
+/* What jobs look at meanwhile goes when they have; NULL is fine. */
+void letters_free(struct letters **lsp);
+
+/* Of a blob that has ended; a number is an index, and used once. */
+void letters_add(struct letters *ls, size_t number, struct blob *blob);
+
+/* Has one of that number been added? */
+bool letters_has(const struct letters *ls, size_t number);
 
 /*
- * Many at once, looked at side by side in jobs; at least one.  Borrows the
- * orders until cb, which is never called from inside; takes their blobs.
+ * Have all that were added been looked at?  If not, cb is called when they
+ * have; never from inside.
  */
-void letters_make(struct jobs *jobs, struct letter_order *orders, size_t n,
-    letters_cb *cb, void *arg);
+typedef void letters_cb(void *arg);
+bool letters_ready(struct letters *ls, letters_cb *cb, void *arg);
+
+/* When they are ready: gives it, the caller's to free. */
+struct letter *letters_take(struct letters *ls, size_t number);
 
 /* Frees the blob too; NULL is fine. */
 void letter_free(struct letter **lp);

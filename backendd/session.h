@@ -42,6 +42,7 @@ struct mboxname_view;
 struct mboxrec;
 struct parse;
 struct seqset;
+struct letters;
 struct session;
 struct view;
 struct write;
@@ -62,6 +63,8 @@ struct cmd {
 	 */
 	struct blob **blobs; /* in the arena */
 	size_t nblobs;
+	struct letters *letters; /* of some of the blobs, by their numbers, if
+	                            there are many; or NULL */
 
 	void *state; /* the handler's own; it frees it before session_done() */
 };

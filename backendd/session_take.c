@@ -7,6 +7,7 @@
 #include "backendd/append_run.h"
 #include "backendd/conf.h"
 #include "backendd/handlers.h"
+#include "backendd/letter.h"
 #include "backendd/server.h"
 #include "backendd/session_state.h"
 #include "imap/write.h"
@@ -17,7 +18,8 @@
 
 enum {
 	FIRST_BLOBS = 4,
-	SKIP_TIMES = 4 /* a message too big is taken and dropped up to so
+	LOOK_EARLY = 32, /* messages of a command, each time */
+	SKIP_TIMES = 4   /* a message too big is taken and dropped up to so
 	                  many times the limit */
 };
 
@@ -31,6 +33,7 @@ session_free_blobs(struct session *ss)
 	for (size_t i = 0; i < ss->w->cmd->nblobs; i++)
 		blob_free(&ss->w->cmd->blobs[i]);
 	ss->w->cmd->nblobs = 0;
+	letters_free(&ss->w->cmd->letters);
 	ss->w->blobs_open = 0;
 	ss->bd->held -= ss->w->held;
 	ss->w->held = 0;
@@ -146,13 +149,32 @@ session_blob_is_busy(struct session *ss)
 	           blob_changed, ss);
 }
 
+/* While others come; those that are not in memory wait until all are there. */
+static void
+look_early(struct session *ss)
+{
+	struct cmd *cmd = ss->w->cmd;
+
+	if (cmd->nblobs % LOOK_EARLY != 0)
+		return;
+	if (cmd->letters == NULL)
+		cmd->letters = letters_new(ss->bd->jobs);
+	for (size_t i = cmd->nblobs - LOOK_EARLY; i < cmd->nblobs; i++)
+		if (blob_is_ready(cmd->blobs[i]))
+			letters_add(cmd->letters, i, cmd->blobs[i]);
+}
+
 static void
 end_blob(struct session *ss)
 {
 	struct cmd *cmd = ss->w->cmd;
 	struct blob *b = cmd->blobs[cmd->nblobs - 1];
 
-	if (ss->w->refused == NULL && ss->w->left == 0 && !blob_end_here(b)) {
+	if (ss->w->refused != NULL || ss->w->left > 0)
+		return;
+	if (blob_end_here(b)) {
+		look_early(ss);
+	} else {
 		ss->w->blobs_open++;
 		blob_end(b, blob_ended, ss);
 	}

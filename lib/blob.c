@@ -306,6 +306,12 @@ blob_end_here(struct blob *b)
 	return true;
 }
 
+bool
+blob_is_ready(const struct blob *b)
+{
+	return b->state == BLOB_READY && !b->failed;
+}
+
 uint64_t
 blob_len(const struct blob *b)
 {
@@ -315,7 +321,7 @@ blob_len(const struct blob *b)
 struct slice
 blob_slice(struct blob *b)
 {
-	MUST(b->magic == BLOB_MAGIC && b->state == BLOB_READY && !b->failed);
+	MUST(b->magic == BLOB_MAGIC && blob_is_ready(b));
 	return b->map != NULL ? slice_of(b->map, (size_t)b->len)
 	                      : slice_of(b->area, b->used);
 }

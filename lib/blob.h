@@ -43,6 +43,9 @@ void blob_end(struct blob *b, void (*done)(void *arg, const char *why),
  */
 bool blob_end_here(struct blob *b) MUST_CHECK;
 
+/* blob_slice() may be called. */
+bool blob_is_ready(const struct blob *b);
+
 uint64_t blob_len(const struct blob *b);
 
 /*
