@@ -21,7 +21,8 @@ enum {
 struct letter {
 	struct blob *blob;
 	struct slice octets;
-	struct buf cache;
+	uint8_t *cache;
+	size_t cache_len;
 	uint8_t emailid[32]; /* the first 16 are it */
 	bool has_nul;
 	struct task *task;
@@ -29,24 +30,57 @@ struct letter {
 	void *arg;
 };
 
+/* What looking takes, kept from one letter to the next. */
+struct desk {
+	struct summary_room *room;
+	struct arena arena;
+	struct buf encoded;
+};
+
+static void
+desk_init(struct desk *d)
+{
+	d->room = summary_room_new();
+	arena_init(&d->arena);
+	buf_init(&d->encoded, STORE_CACHE_MAX);
+}
+
+static void
+desk_fini(struct desk *d)
+{
+	summary_room_free(&d->room);
+	arena_reset(&d->arena);
+	buf_fini(&d->encoded);
+}
+
 /* A summary that does not fit is left out: FETCH then reads the message. */
 static void
-look(void *arg)
+look_at(struct desk *d, struct letter *l)
 {
-	struct letter *l = arg;
 	struct summary s;
-	struct arena a;
 
 	hash_sha256_of(l->octets, l->emailid);
 	l->has_nul = l->octets.len > 0 &&
 	             memchr(l->octets.ptr, '\0', l->octets.len) != NULL;
-	arena_init(&a);
-	summary_make(&a, l->octets, &s);
-	buf_init(&l->cache, STORE_CACHE_MAX);
-	summary_encode(&l->cache, &s);
-	if (buf_failed(&l->cache))
-		buf_fini(&l->cache);
-	arena_reset(&a);
+	summary_make_in(d->room, &d->arena, l->octets, &s);
+	summary_encode(&d->encoded, &s);
+	if (!buf_failed(&d->encoded)) {
+		l->cache_len = buf_len(&d->encoded);
+		l->cache = xmalloc(l->cache_len);
+		memcpy(l->cache, buf_data(&d->encoded), l->cache_len);
+	}
+	buf_clear(&d->encoded);
+	arena_again(&d->arena);
+}
+
+static void
+look(void *arg)
+{
+	struct desk d;
+
+	desk_init(&d);
+	look_at(&d, arg);
+	desk_fini(&d);
 }
 
 static void
@@ -94,7 +128,7 @@ letter_free(struct letter **lp)
 	if (l == NULL)
 		return;
 	blob_free(&l->blob);
-	buf_fini(&l->cache);
+	free(l->cache);
 	free(l);
 }
 
@@ -113,7 +147,7 @@ letter_octets(const struct letter *l)
 struct slice
 letter_cache(const struct letter *l)
 {
-	return buf_slice(&l->cache);
+	return slice_of(l->cache, l->cache_len);
 }
 
 const uint8_t *
@@ -178,9 +212,12 @@ static void
 look_share(void *arg)
 {
 	struct share *s = arg;
+	struct desk d;
 
+	desk_init(&d);
 	for (size_t i = 0; i < s->n; i++)
-		look(s->letters[i]);
+		look_at(&d, s->letters[i]);
+	desk_fini(&d);
 }
 
 static void

@@ -98,6 +98,34 @@ def test_multiappend(c):
     ok(count(c, "saved-messages") == 3002, "and leaves nothing behind")
 
 
+def test_many(c):
+    """Looked at while others come: small ones, large ones, and CATENATE's."""
+    c.must("CREATE many")
+    wanted, command = [], b""
+    for i in range(150):
+        m = simple(str(i), "z" * (100000 if i % 20 == 3 else 4000))
+        if i % 50 == 7:
+            command += (b" CATENATE (TEXT {%d+}\r\n%s TEXT {3+}\r\nyz\n)" %
+                        (len(m), m))
+            m += b"yz\n"
+        else:
+            command += b" {%d+}\r\n%s" % (len(m), m)
+        wanted.append(m)
+    has(c.do(b"APPEND many" + command), r"^a\d+ OK \[APPENDUID \d+ 1:150\]",
+        "150 at once, some large, some of parts")
+    ok([octets(c, "many", i + 1) for i in range(150)] == wanted,
+       "each is what was sent")
+    r = c.do(b"APPEND many" + command[:400000].rsplit(b" {", 1)[0] +
+             b" {3+}\r\na\0b")
+    has(r, r"^a\d+ NO", "a NUL in the last takes all others back")
+    lost = server.client("joe")
+    lost.send(b"x APPEND many" + command[:400000])
+    lost.close()
+    has(c.do(b"APPEND many" + command), r"^a\d+ OK \[APPENDUID \d+ 151:300\]",
+        "one whose client went away has appended nothing")
+    ok(count(c, "many") == 300, "nor has the refused one")
+
+
 def cat(c, command, *parts):
     """CATENATE: bytes are texts, str are addresses."""
     out = command + b" CATENATE ("
@@ -355,8 +383,8 @@ def test_literal_minus():
 
 server = Backend(users=["joe", "ann"], second=True)
 with server:
-    run([test_multiappend, test_catenate, test_addresses, test_replace,
-         test_replace_lost, test_appendlimit, test_literal8],
+    run([test_multiappend, test_many, test_catenate, test_addresses,
+         test_replace, test_replace_lost, test_appendlimit, test_literal8],
         lambda: [server.client("joe")])
 test_literal_minus()
 plan()
