@@ -66,6 +66,8 @@ row_write(struct appending *ap)
 	fd = out_data(ap, ap->row_no);
 	result =
 	    fd == -1 ? -1 : spool_write(fd, s.ptr, s.len, ap->row_at, &ap->err);
+	if (result == 0)
+		spool_write_early(fd, ap->row_at, s.len);
 	buf_clear(&ap->row);
 	return result;
 }

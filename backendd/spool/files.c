@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* sync_file_range() */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,12 @@ spool_write(int fd, const void *p, size_t n, uint64_t at, struct err *err)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+void
+spool_write_early(int fd, uint64_t at, size_t n)
+{
+	(void)sync_file_range(fd, (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
 }
 
 int

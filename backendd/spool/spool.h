@@ -248,6 +248,12 @@ void spool_dir_path(char path[SPOOL_PATH], const char *id);
 int spool_write(int fd, const void *p, size_t n, uint64_t at,
     struct err *err) MUST_CHECK;
 
+/*
+ * The disk begins with what has been written there: the sync that comes later
+ * finds less to do.  Nothing is promised.
+ */
+void spool_write_early(int fd, uint64_t at, size_t n);
+
 /* -1 if there are fewer. */
 int spool_read(int fd, void *p, size_t n, uint64_t at,
     struct err *err) MUST_CHECK;
