@@ -48,9 +48,16 @@ struct batch {
 struct work {
 	struct journal_file file;
 	bool create;
+	char spare[JOURNAL_NAME_MAX]; /* to be written again, or "" */
 	uint64_t first, prev, durable;
 	bool created, failed;
 	struct err err;
+};
+
+/* Files without records that are needed; the journal's own. */
+struct spares {
+	uint64_t names[JOURNAL_SPARES_MAX];
+	size_t count, most;
 };
 
 struct dropper {
@@ -75,6 +82,7 @@ struct journal {
 	struct batch waiting, flight, told;
 	struct work work;
 	struct dropper dropper;
+	struct spares spares;
 	struct err why;
 };
 
@@ -222,6 +230,7 @@ static void
 drop_files(struct journal *j)
 {
 	struct dropper *d = &j->dropper;
+	struct spares *sp = &j->spares;
 	size_t n = 0;
 
 	if (d->count > 0)
@@ -231,14 +240,22 @@ drop_files(struct journal *j)
 	if (n == 0)
 		return;
 	d->names = xcalloc(n, sizeof(d->names[0]));
-	for (; d->count < n; d->count++)
-		journal_file_name(d->names[d->count],
-		    j->disk.segments[d->count].first);
-	d->dirfd = j->dirfd;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t first = j->disk.segments[i].first;
+
+		if (sp->count < sp->most)
+			sp->names[sp->count++] = first;
+		else
+			journal_file_name(d->names[d->count++], first);
+	}
 	j->disk.count -= n;
 	memmove(j->disk.segments, j->disk.segments + n,
 	    j->disk.count * sizeof(j->disk.segments[0]));
-	jobs_put(j->jobs, dropper_run, dropper_done, d);
+	d->dirfd = j->dirfd;
+	if (d->count > 0)
+		jobs_put(j->jobs, dropper_run, dropper_done, d);
+	else
+		dropper_clear(d);
 }
 
 /* --- committing ----------------------------------------------------------- */
@@ -247,7 +264,11 @@ static int
 work_create(struct work *w, int dirfd, struct err *err)
 {
 	journal_file_close(&w->file);
-	if (journal_file_create(&w->file, dirfd, w->first, w->prev, err) == -1)
+	/* If a spare one fails a new one may do. */
+	if ((w->spare[0] == '\0' ||
+	        journal_file_reuse(&w->file, dirfd, w->spare, w->first, w->prev,
+	            err) == -1) &&
+	    journal_file_create(&w->file, dirfd, w->first, w->prev, err) == -1)
 		return -1;
 	w->created = true;
 	return 0;
@@ -308,6 +329,17 @@ commit_end(struct journal *j)
 
 static void commit_done(void *arg);
 
+/* Of which file the next one is made. */
+static void
+take_spare(struct journal *j)
+{
+	struct spares *sp = &j->spares;
+
+	j->work.spare[0] = '\0';
+	if (sp->count > 0)
+		journal_file_name(j->work.spare, sp->names[--sp->count]);
+}
+
 static void
 commit_begin(struct journal *j)
 {
@@ -321,6 +353,8 @@ commit_begin(struct journal *j)
 	w->create = w->file.fd == -1 || w->file.end >= SEGMENT_OCTETS ||
 	            (s->last <= j->dropped && s->last > s->prev);
 	w->created = false;
+	if (w->create)
+		take_spare(j);
 	w->first = j->flight.waiters[0].number;
 	w->prev = w->durable = j->durable;
 	j->state = STATE_COMMITTING;
@@ -401,6 +435,13 @@ journal_put(struct journal *j, struct slice record, journal_cb *cb, void *arg)
 }
 
 void
+journal_keep_spares(struct journal *j, size_t files)
+{
+	MUST(files <= JOURNAL_SPARES_MAX);
+	j->spares.most = files;
+}
+
+void
 journal_sync_also(struct journal *j, int fd)
 {
 	MUST(fd >= 0);
@@ -454,6 +495,7 @@ journal_retry(struct journal *j)
 	if (j->state != STATE_FAILED)
 		return;
 	w->created = false;
+	w->spare[0] = '\0';
 	w->first = j->last + 1;
 	w->prev = j->durable;
 	j->state = STATE_RETRYING;

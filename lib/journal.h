@@ -25,6 +25,10 @@ struct jobs;
 struct journal;
 struct loop;
 
+enum {
+	JOURNAL_SPARES_MAX = 8
+};
+
 /* Each record with a number above after, in order, at opening.  0, or -1. */
 typedef int journal_replay(void *arg, uint64_t number, struct slice record,
     struct err *err);
@@ -64,5 +68,12 @@ void journal_retry(struct journal *j);
 
 /* Records up to number are not needed any more (a checkpoint holds them). */
 void journal_drop(struct journal *j, uint64_t number);
+
+/*
+ * So many files whose records are not needed stay from now on, until they are
+ * written again or the journal is opened again: the disk has its blocks ready
+ * then, which makes a sync cost half.  At first none does.
+ */
+void journal_keep_spares(struct journal *j, size_t files);
 
 #endif

@@ -204,7 +204,8 @@ segment_replay(struct loading *o, const char *name, bool newest,
 		    (unsigned long long)d->last);
 	if (text_replay(o, t, &scan, err) == -1)
 		return -1;
-	if (newest ? journal_scan_damaged(&scan) : !journal_scan_ended(&scan))
+	/* Of another, the next one says which its last record is. */
+	if (newest && journal_scan_damaged(&scan))
 		return err_set(err, "damaged after record %llu",
 		    (unsigned long long)scan.last);
 	if (newest && tail_secure(o->dirfd, name, scan.at, err) == -1)

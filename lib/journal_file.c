@@ -83,8 +83,9 @@ write_all(int fd, const uint8_t *p, size_t n, uint64_t at, struct err *err)
 	return 0;
 }
 
+/* Durable, but for the file's name. */
 static int
-header_write(struct journal_file *f, int dirfd, uint64_t first, uint64_t prev,
+header_write(struct journal_file *f, uint64_t first, uint64_t prev,
     struct err *err)
 {
 	uint8_t h[JOURNAL_HEADER];
@@ -96,9 +97,13 @@ header_write(struct journal_file *f, int dirfd, uint64_t first, uint64_t prev,
 	put_number(h + HEADER_CRC, hash_crc32c(0, h, HEADER_CRC), 4);
 	if (write_all(f->fd, h, sizeof(h), 0, err) == -1)
 		return -1;
-	if (fdatasync(f->fd) == -1 || fsync(dirfd) == -1)
-		return err_sys(err, "syncing");
-	return 0;
+	return fdatasync(f->fd) == -1 ? err_sys(err, "syncing") : 0;
+}
+
+static int
+name_sync(int dirfd, struct err *err)
+{
+	return fsync(dirfd) == -1 ? err_sys(err, "syncing the directory") : 0;
 }
 
 int
@@ -116,11 +121,51 @@ journal_file_create(struct journal_file *f, int dirfd, uint64_t first,
 	    openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (f->fd == -1)
 		return err_sys(err, "making %s", name);
-	if (header_write(f, dirfd, first, prev, err) == 0)
+	if (header_write(f, first, prev, err) == 0 &&
+	    name_sync(dirfd, err) == 0)
 		return 0;
 	journal_file_close(f);
 	unlinkat(dirfd, name, 0); /* if it stays, it holds no record */
 	return err_add(err, "making %s", name);
+}
+
+static int
+size_of(int fd, uint64_t *size, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return err_sys(err, "stat");
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Its header is that of the new file before it has the new file's name. */
+int
+journal_file_reuse(struct journal_file *f, int dirfd, const char *old,
+    uint64_t first, uint64_t prev, struct err *err)
+{
+	char name[JOURNAL_NAME_MAX];
+
+	MUST(first > prev);
+	journal_file_name(name, first);
+	f->salt = (uint32_t)rand_u64();
+	f->end = f->room = JOURNAL_HEADER;
+	f->fd = openat(dirfd, old, O_RDWR | O_CLOEXEC);
+	if (f->fd == -1)
+		return err_sys(err, "opening %s", old);
+	if (size_of(f->fd, &f->room, err) == 0 &&
+	    header_write(f, first, prev, err) == 0) {
+		if (renameat(dirfd, old, dirfd, name) == -1)
+			err_sys(err, "renaming");
+		else if (name_sync(dirfd, err) == 0)
+			return 0;
+		else
+			unlinkat(dirfd, name, 0);
+	}
+	journal_file_close(f);
+	unlinkat(dirfd, old, 0);
+	return err_add(err, "making %s of %s", name, old);
 }
 
 void
@@ -353,20 +398,31 @@ text_end(const struct journal_text *t)
 	return end;
 }
 
-bool
-journal_scan_ended(const struct journal_scan *s)
+/*
+ * Might it be a head that calls records durable which are not here?  In a file
+ * that is written again there may be much behind the last record that is none:
+ * numbers that no record will have are passed over before any checksum.
+ */
+static bool
+might_prove(const struct journal_scan *s, const uint8_t *p)
 {
-	return text_end(s->text) <= s->at;
+	uint64_t durable;
+
+	if (p[HEAD_DURABLE] != 0)
+		return false;
+	durable = get_number(p + HEAD_DURABLE, 8);
+	return durable > s->last && durable - s->last <= UINT32_MAX;
 }
 
 bool
 journal_scan_damaged(const struct journal_scan *s)
 {
-	size_t end = text_end(s->text);
+	const struct journal_text *t = s->text;
+	size_t end = text_end(t);
 	struct head h;
 
-	for (size_t at = s->at; at < end; at++)
-		if (head_parse(s->text, at, &h) && h.durable > s->last)
+	for (size_t at = s->at; at < end && t->len - at >= JOURNAL_RECORD; at++)
+		if (might_prove(s, t->octets + at) && head_parse(t, at, &h))
 			return true;
 	return false;
 }

@@ -16,7 +16,9 @@
  *
  * A file may be longer than its records: room is made ahead of them, so that a
  * sync has the octets to write and nothing about the file.  Behind the last
- * record are zeros then, which are no record's.
+ * record are zeros then; or, if the file is an old one that is written again,
+ * what it had, which is no record's as its salt was another.  Whether the last
+ * record of a file is missing shows in the next one.
  */
 #ifndef LIB_JOURNAL_FILE_H
 #define LIB_JOURNAL_FILE_H
@@ -51,6 +53,13 @@ void journal_file_name(char name[JOURNAL_NAME_MAX], uint64_t first);
 /* Makes a durable file without records.  On -1 f has no file. */
 int journal_file_create(struct journal_file *f, int dirfd, uint64_t first,
     uint64_t prev, struct err *err) MUST_CHECK;
+
+/*
+ * The same of an old file, whose records nobody needs any more and which then
+ * has another name; on -1 it is gone, if the disk allowed that.
+ */
+int journal_file_reuse(struct journal_file *f, int dirfd, const char *old,
+    uint64_t first, uint64_t prev, struct err *err) MUST_CHECK;
 
 /* A record's place in a batch: JOURNAL_RECORD octets, then its own. */
 void journal_record_head(uint8_t head[JOURNAL_RECORD], size_t size,
@@ -95,10 +104,7 @@ void journal_scan_init(struct journal_scan *s, const struct journal_text *t);
 bool journal_scan_next(struct journal_scan *s, uint64_t *number,
     struct slice *record);
 
-/* After that: is there nothing behind it, or zeros only? */
-bool journal_scan_ended(const struct journal_scan *s);
-
-/* Or something which proves that a record is missing? */
+/* After that: is there something which proves that a record is missing? */
 bool journal_scan_damaged(const struct journal_scan *s);
 
 #endif

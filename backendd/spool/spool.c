@@ -26,6 +26,7 @@ enum {
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
 	INLINE_MAX = 512 * 1024,
+	SPARES = 6, /* of the log's files: what is mostly between checkpoints */
 	FILES_MAX = 4096, /* descriptors kept for the next change */
 	TRASH_NAME = 80
 };
@@ -110,6 +111,8 @@ spool_prepare(struct spool *sp, struct err *err)
 	    after, replay, sp, err);
 	free(log);
 	redo_forget(sp);
+	if (result == 0)
+		journal_keep_spares(sp->journal, SPARES);
 	return result;
 }
 

@@ -31,8 +31,10 @@
 
 enum {
 	ROUNDS = 5,
+	SPARE_ROUNDS = 7,
 	PER_ROUND = 3,
-	MAX_SYNCS = 64
+	MAX_SYNCS = 64,
+	MIXES = 4
 };
 
 /* What comes down the pipe. */
@@ -246,6 +248,29 @@ scenario(const char *dir)
 	}
 }
 
+/* Whose files are written again, when what they had is dropped. */
+static void
+scenario_spares(const char *dir)
+{
+	struct news drop = { .what = 'x' };
+	struct world w;
+
+	for (int i = 0; i < 2; i++) {
+		world_init(&w, dir);
+		MUST(world_open(&w, drop.number, NULL) == 0);
+		journal_keep_spares(w.journal, 2);
+		for (int r = 0; r < SPARE_ROUNDS; r++) {
+			round_run(&w);
+			if (r % 2 == 0)
+				continue;
+			drop.number = journal_durable(w.journal);
+			report(&drop);
+			journal_drop(w.journal, drop.number);
+		}
+		world_fini(&w);
+	}
+}
+
 static void
 listen_to(int fd, struct told *t)
 {
@@ -395,6 +420,51 @@ crashes(const char *dir)
 	ok(n > 30, "the wrappers were called");
 }
 
+/* Here what is behind the records may be anything, so all is as it was. */
+static bool
+spares_crash_at(const char *top, const char *dir, int n, struct told *t)
+{
+	char synced[80], lost[80];
+	struct crash_child child;
+	bool crashed, good = true;
+
+	snprintf(synced, sizeof(synced), "%s/synced", top);
+	snprintf(lost, sizeof(lost), "%s/lost", top);
+	MUST(mkdir(dir, 0700) == 0 && mkdir(synced, 0700) == 0);
+	if (crash_fork(&child)) {
+		report_fd = child.fd;
+		crash_shadow(synced);
+		crash_arm(n, 0);
+		scenario_spares(dir);
+		_exit(0);
+	}
+	listen_to(child.fd, t);
+	crashed = crash_wait(&child);
+	for (uint32_t mix = 0; mix < MIXES; mix++) {
+		crash_lose(synced, dir, lost, mix * (uint32_t)n);
+		good = intact(lost, t) && good;
+		tempdir_remove(lost);
+	}
+	good = intact(dir, t) && good;
+	ok(good, "died at call %d with spare files, %u were durable", n,
+	    (unsigned)t->durable);
+	tempdir_remove(dir);
+	tempdir_remove(synced);
+	return crashed;
+}
+
+static void
+spares_crash(const char *top, const char *dir)
+{
+	struct told t;
+	int n = 1;
+
+	while (spares_crash_at(top, dir, n, &t))
+		n++;
+	ok(n > 60, "the wrappers were called");
+	ok(t.durable == 2 * SPARE_ROUNDS * PER_ROUND, "all were written");
+}
+
 /* --- failures ------------------------------------------------------------- */
 
 static bool
@@ -447,6 +517,7 @@ main(void)
 	tempdir_make(top);
 	snprintf(dir, sizeof(dir), "%s/log", top);
 	crashes(dir);
+	spares_crash(top, dir);
 	failures(dir, ENOSPC);
 	failures(dir, EIO);
 	rmdir(top);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/err.h"
@@ -322,8 +323,95 @@ test_room_behind(void)
 	    "the first may have room behind its records");
 	journal_close(&w.journal);
 	MUST(pwrite(fd, "x", 1, (off_t)end + 4000) == 1);
-	ok(!opens(&w, 0), "but nothing else: %s", w.err.text);
+	ok(opens(&w, 0) && w.count == 3 && w.right, "...or other octets");
+	journal_close(&w.journal);
+	MUST(pwrite(fd, "x", 1, (off_t)end - 1) == 1);
+	ok(!opens(&w, 0), "but its last record is missed: %s", w.err.text);
 	close(fd);
+	world_fini(&w);
+}
+
+/* Of the only file, or the last one. */
+static void
+change_octet(struct world *w, off_t at)
+{
+	char path[128];
+	uint8_t octet;
+	int fd;
+
+	files_count(w, false);
+	snprintf(path, sizeof(path), "%s/%s", w->dir, w->seen);
+	fd = open(path, O_RDWR);
+	MUST(fd != -1 && pread(fd, &octet, 1, at) == 1);
+	octet ^= 1;
+	MUST(pwrite(fd, &octet, 1, at) == 1);
+	close(fd);
+}
+
+/* Records as long as those that a file had before, so that all is alike. */
+static void
+test_spares(void)
+{
+	struct world w;
+	size_t size;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	journal_keep_spares(w.journal, 1);
+	commit(&w, 100);
+	size = size_of(&w, 1);
+	journal_drop(w.journal, 100);
+	commit(&w, 100);
+	ok(files_count(&w, false) == 2, "a file is kept");
+	journal_drop(w.journal, 200);
+	commit(&w, 2);
+	ok(files_count(&w, false) == 2 && size_of(&w, 1) == 0 &&
+	        size_of(&w, 201) > JOURNAL_HEADER + journal_octets(w.journal),
+	    "...and written again");
+	ok(size_of(&w, 201) < size, "as it is");
+	commit(&w, 2);
+	journal_drop(w.journal, 203);
+	journal_close(&w.journal);
+	ok(opens(&w, 203) && w.count == 1 && w.right,
+	    "what it had before is not there");
+	ok(files_count(&w, false) == 1, "a start removes what is not needed");
+	world_fini(&w);
+}
+
+/* Killed: nothing is cut off behind what a file that is written again has. */
+static void
+test_spares_damage(void)
+{
+	struct world w, killed;
+	pid_t pid;
+	int status;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	journal_close(&w.journal);
+	fflush(stdout);
+	pid = fork();
+	MUST(pid != -1);
+	if (pid == 0) {
+		killed = w;
+		killed.loop = loop_new();
+		killed.jobs = jobs_new(killed.loop, 2);
+		MUST(opens(&killed, 0));
+		journal_keep_spares(killed.journal, 1);
+		for (uint64_t n = 100; n <= 200; n += 100) {
+			commit(&killed, 100);
+			journal_drop(killed.journal, n);
+		}
+		commit(&killed, 2);
+		commit(&killed, 2);
+		_exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && status == 0);
+	ok(size_of(&w, 201) > 3000, "there is more in it than its records");
+	ok(opens(&w, 200) && w.count == 4 && w.right, "they are told from it");
+	journal_close(&w.journal);
+	change_octet(&w, JOURNAL_HEADER + JOURNAL_RECORD);
+	ok(!opens(&w, 200), "damage is found: %s", w.err.text);
 	world_fini(&w);
 }
 
@@ -586,6 +674,8 @@ main(void)
 	test_drop();
 	test_room();
 	test_room_behind();
+	test_spares();
+	test_spares_damage();
 	test_cut(0);
 	test_cut(5000);
 	test_damage();
