@@ -1,5 +1,7 @@
 /*
- * GETACL, MYRIGHTS, LISTRIGHTS: answered here, from the copy of the list.
+ * GETACL, MYRIGHTS, LISTRIGHTS: answered here, from the copy of the list.  NO is
+ * not said before the copy is known to be current: another frontend may just
+ * have given the right.
  */
 #include "imap/acl.h"
 #include "imap/mboxname.h"
@@ -15,6 +17,7 @@ struct asking {
 	struct slice external, identifier;
 	struct slice name;
 	unsigned need; /* any of these rights */
+	bool current;  /* the copy has been synchronised for it */
 	void (*show)(struct session *ss, const struct asking *q,
 	    struct slice acl, unsigned mine);
 };
@@ -53,6 +56,12 @@ found(void *arg, enum route_answer answer, const struct mboxrec *rec)
 	if (!trip_is_found(ss, answer, RESPCODE_NONEXISTENT))
 		return;
 	mine = session_rights(ss, q->name, rec->acl);
+	if ((mine & q->need) == 0 && !q->current) {
+		q->current = true;
+		ss->cmd.wait = route_find_current(ss->worker->route, &ss->rate,
+		    q->name, found, ss);
+		return;
+	}
 	/* RFC 4314 8: who may not look must not learn that it exists. */
 	if (mine == 0)
 		session_done(ss, WRITE_NO, RESPCODE_NONEXISTENT,

@@ -176,6 +176,18 @@ def hidden(s):
            "NO [NONEXISTENT]", "hidden: as if there were none")
 
 
+def granted(s):
+    """Rights given at the other frontend, of which this one has not heard."""
+    mailbox = s.have("granted")
+    s.admin.want("DELETEACL %s user1" % mailbox)
+    for command, rights in (("MYRIGHTS", "lr"), ("GETACL", "lra")):
+        s.between.hold()
+        s.admin.want("SETACL %s user1 %s" % (mailbox, rights))
+        found, last = s.behind.ask("%s %s" % (command, mailbox))
+        starts(last, "OK", command + ": the right was given a moment ago")
+        tap.ok(b" " + rights.encode() in b"".join(found), "and is told")
+
+
 def spread(m, s):
     """RENAME and DELETE: all of a tree or nothing."""
     top, child, deep = (SHARED % n for n in ("top", "top/child", "top/b/deep"))
@@ -260,6 +272,7 @@ with Murder(backends=2, frontends=2, users=2,
     append(stage, door)
     half(stage, door)
     hidden(stage)
+    granted(stage)
     spread(murder, stage)
     user(stage)
 with Murder(backends=2, users=0,
