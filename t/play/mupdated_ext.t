@@ -621,11 +621,17 @@ def test_leases():
     sub.close()
     admin.close()
     server.kill()
+    server.options["lease_time"] = "1h"
     server.start()
     admin = server.connect("admin")
     lease = leases(admin).get(b"user.d")
     ok(lease is not None and lease[3] not in (b"", b"never"),
        "after a restart its time runs")
+    admin.close()
+    server.kill()
+    server.options["lease_time"] = "1s"
+    server.start()
+    admin = server.connect("admin")
     plain = server.connect("front")
     got = plain.ask(b"UPDATE", tag=b"O")
     if any(r[1] == b"RESERVE" and r[2] == b"user.d" for r in got):

@@ -228,7 +228,7 @@ def test_strange(ctl):
             thread = threading.Thread(target=serve_once,
                                       args=(listener, octets))
             thread.start()
-            ctl.options["answer_timeout"] = "1s"
+            ctl.options["answer_timeout"] = "60s" if octets else "1s"
             ctl.options["mupdate_server"] = ("127.0.0.1:%d" %
                                              listener.getsockname()[1])
             ctl.write()
