@@ -12,6 +12,7 @@
 #include "backendd/mblist_deleted.h"
 #include "backendd/mblist_op.h"
 #include "backendd/server.h"
+#include "imap/flag.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
@@ -605,6 +606,7 @@ on_append(struct adm_session *s, struct wire *w)
 {
 	struct mailbox_append *a = &s->append;
 	struct slice *keywords;
+	bool good = true;
 
 	*a = (struct mailbox_append){ .flags = wire_u32(w) & STORE_FLAGS };
 	a->internaldate = (int64_t)wire_u64(w);
@@ -615,10 +617,12 @@ on_append(struct adm_session *s, struct wire *w)
 	}
 	keywords =
 	    arena_alloc(&s->arena, (a->nkeywords + 1) * sizeof *keywords);
-	for (size_t i = 0; i < a->nkeywords; i++)
+	for (size_t i = 0; i < a->nkeywords; i++) {
 		keywords[i] = arena_copy(&s->arena, wire_slice(w));
+		good &= flag_is_keyword(keywords[i]);
+	}
 	a->keywords = keywords;
-	if (!wire_done(w) || s->blob == NULL)
+	if (!wire_done(w) || !good || s->blob == NULL)
 		nonsense(s);
 	else
 		blob_end(s->blob, blob_ended, s);

@@ -47,6 +47,12 @@ is_atom(struct slice s)
 }
 
 bool
+flag_is_keyword(struct slice name)
+{
+	return is_atom(name) && name.len <= FLAG_KEYWORD_MAX;
+}
+
+bool
 flags_has_keyword(const struct flags *f, struct slice keyword)
 {
 	for (size_t i = 0; i < f->n; i++)

@@ -53,6 +53,9 @@ const char *flags_parse(struct arena *a, struct slice list, struct flags *f);
 /* As on the wire, without parentheses: "\Answered \Seen $Junk". */
 void flags_put(struct buf *out, const struct flags *f);
 
+/* May it be one?  Else it could not be sent. */
+bool flag_is_keyword(struct slice name);
+
 bool flags_has_keyword(const struct flags *f, struct slice keyword);
 
 /* A system flag's bit, or 0; its name.  "\Recent" is known here. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backendd/adm/adm.h"
+#include "imap/flag.h"
 #include "lib/arena.h"
 #include "lib/ascii.h"
 #include "lib/buf.h"
@@ -231,7 +232,8 @@ read_keywords(int dirfd, struct arena *a, const char *keywords[LETTERS])
 		uint64_t i;
 
 		if (space < line.len &&
-		    ascii_number(slice_first(line, space), LETTERS - 1, &i))
+		    ascii_number(slice_first(line, space), LETTERS - 1, &i) &&
+		    flag_is_keyword(slice_skip(line, space + 1)))
 			keywords[i] =
 			    arena_string(a, slice_skip(line, space + 1));
 		s = slice_skip(s, end < s.len ? end + 1 : end);

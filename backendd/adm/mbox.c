@@ -10,6 +10,7 @@
 
 #include "backendd/adm/adm.h"
 #include "imap/date.h"
+#include "imap/flag.h"
 #include "imap/header.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
@@ -162,7 +163,8 @@ take_keywords(struct reading *r, struct slice value)
 
 		value = slice_trim(value);
 		n = slice_find(value, ' ');
-		if (n > 0 && r->m.nkeywords < KEYWORDS_MAX)
+		if (flag_is_keyword(slice_first(value, n)) &&
+		    r->m.nkeywords < KEYWORDS_MAX)
 			r->keywords[r->m.nkeywords++] =
 			    arena_string(&r->arena, slice_first(value, n));
 		value = slice_skip(value, n);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backendd/maildir/maildir.h"
+#include "imap/flag.h"
 #include "lib/ascii.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
@@ -345,7 +346,7 @@ keyword_line(struct md_keywords *k, struct slice line)
 	    !ascii_number(slice_first(line, space), MD_LETTERS - 1, &i))
 		return;
 	line = slice_skip(line, space + 1);
-	if (line.len == 0 || line.len > STORE_KEYWORD_MAX ||
+	if (!flag_is_keyword(line) || line.len > STORE_KEYWORD_MAX ||
 	    k->names[i] != NULL)
 		return;
 	k->names[i] = xstrndup(line.ptr, line.len);

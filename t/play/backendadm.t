@@ -109,6 +109,11 @@ def play_out_and_in(b):
     for where, how in ((maildir, []), (mbox, ["--mbox"])):
         code, out, err = adm(b, "import", *how, "user.fred.Work", where)
         tap.equal((code, out), (0, "3 messages\n"), "import" + err)
+    with open(b.path("odd"), "wb") as f:
+        f.write(b"From a Mon Jan  1 00:00:00 2001\nSubject: odd\n"
+                b"X-Keywords: a(b \\Seen \xfc x]y good\n\nodd\n")
+    tap.equal(adm(b, "import", "--mbox", "user.fred.Work", b.path("odd"))[0],
+              0, "keywords that are none are no hindrance")
     tap.equal(adm(b, "import", "user.fred", mbox)[0], 1,
               "an mbox is no Maildir")
     tap.equal(adm(b, "import", "--mbox", "user.fred", b.path("conf"))[0], 1,
@@ -118,7 +123,10 @@ def play_out_and_in(b):
 def play_back(b):
     b.start()
     c = b.imap("fred")
-    tap.equal(c.select("Work")[1], [b"8"], "all are there")
+    tap.equal(c.select("Work")[1], [b"9"], "all are there")
+    tap.ok(b"(good \\Recent)" in c.fetch("9", "(FLAGS)")[1][0] or
+           b"(\\Recent good)" in c.fetch("9", "(FLAGS)")[1][0],
+           "with keywords that can be sent")
     tap.ok(b"\\Deleted" not in c.fetch("1", "(FLAGS)")[1][0],
            "what came back is not deleted")
     wanted = {b"one": (b"\\Flagged", BODIES[0]), b"two": (b"Junk", BODIES[1]),

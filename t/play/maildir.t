@@ -21,13 +21,13 @@ def tree(spool):
     make(top)
     make(os.path.join(top, ".Work.Old"))
     put(top, "cur/1000000001.M1P1.host:2,S", MESSAGE % b"one")
-    put(top, "cur/1000000002.M2P1.host:2,FSa", MESSAGE % b"two")
+    put(top, "cur/1000000002.M2P1.host:2,FSayz", MESSAGE % b"two")
     put(top, "new/1000000003.M3P1.host", MESSAGE % b"three")
     with open(top + "/dovecot-uidlist", "w") as f:
         f.write("3 V1234567 N12 G0123456789abcdef0123456789abcdef\n"
                 "5 :1000000001.M1P1.host\n9 :1000000002.M2P1.host\n")
     with open(top + "/dovecot-keywords", "w") as f:
-        f.write("0 $Forwarded\n")
+        f.write("0 $Forwarded\n24 a(b\n25 \\Seen\n")
 
 
 def until(c, want, what, seconds=60):
@@ -54,7 +54,8 @@ def test_found(sv):
     has(r, r"\* 1 FETCH \(.*UID 5\b", "UIDs are Dovecot's")
     has(r, r"\* 2 FETCH \(.*UID 9\b", "each")
     has(r, r"UID 12\b", "and go on where it left off")
-    has(r, r"\* 2 FETCH .*\$Forwarded", "keywords are")
+    has(r, r"\* 2 FETCH .*FLAGS \([^(]*\$Forwarded[^(]*\)", "keywords are")
+    hasnt(r, r"a\(b", "but for what could not be sent")
     has(r, r"one\r\n\r\nfrom another program\r\n", "lines end in CRLF")
     c.close()
 
