@@ -202,7 +202,7 @@ append_refusal(const struct appending *ap)
 	if (ap->to->next.uidnext > UINT32_MAX - 2 * STORE_ITEMS_MAX ||
 	    ap->to->next.nslots > UINT32_MAX / 2)
 		return "The mailbox has no more UIDs";
-	return change_refusal_of(ap->sp, ap->octets);
+	return room_refusal(ap->sp, ap->octets);
 }
 
 /*
@@ -396,7 +396,7 @@ static void
 start(struct appending *ap)
 {
 	struct spool *sp = ap->sp;
-	const char *why = change_refusal_of(sp, 0);
+	const char *why = room_refusal(sp, 0);
 
 	if (why != NULL) {
 		change_refuse(change_new(sp, ap->cb, ap->arg), why);

@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "backendd/spool/spool.h"
 #include "lib/journal.h"
@@ -11,12 +10,11 @@
 
 enum {
 	RETRY_MS = 10, /* the first time; then longer and longer */
-	RETRY_MS_MAX = 2000,
-	LOOK_MS = 200 /* between looks at how full the disk is */
+	RETRY_MS_MAX = 2000
 };
 
 const char *
-change_refusal(const struct spool *sp)
+change_trouble(const struct spool *sp)
 {
 	if (sp->ailing)
 		return "The disk has failed";
@@ -25,54 +23,17 @@ change_refusal(const struct spool *sp)
 	return NULL;
 }
 
-/* In a log and in a data file: twice. */
-static uint64_t
-room_for(uint64_t octets)
-{
-	return 2 * octets;
-}
-
-/* At how much room the disk has, at most so often. */
-static void
-look(struct spool *sp)
-{
-	int64_t now = loop_now(sp->env.loop).ms;
-	uint64_t left = 0;
-	struct statvfs v;
-	bool was = sp->full;
-
-	if (sp->looked_ms != 0 && now - sp->looked_ms < LOOK_MS)
-		return;
-	sp->looked_ms = now;
-	/* What cannot be asked will say so when it is written to. */
-	if (fstatvfs(sp->dirfd, &v) == -1) {
-		sp->full = false;
-		sp->room = UINT64_MAX;
-		return;
-	}
-	left = (uint64_t)v.f_bavail * v.f_frsize;
-	sp->full = left <= sp->options.reserve;
-	sp->room = sp->full ? 0 : left - sp->options.reserve;
-	if (sp->full && !was)
-		log_err(sp->env.log, "spool: disk is full but for the reserve",
-		    "dir", sp->dir, "left", LOG_NUM(left), NULL);
-	else if (was && !sp->full)
-		log_warn(sp->env.log, "spool: there is room again", "dir",
-		    sp->dir, "left", LOG_NUM(left), NULL);
-}
-
 const char *
-change_refusal_of(struct spool *sp, uint64_t octets)
+change_refusal(struct spool *sp)
 {
-	const char *why = change_refusal(sp);
-	uint64_t n = room_for(octets);
+	const char *why = change_trouble(sp);
 
-	if (why != NULL || sp->options.reserve == 0)
+	if (why != NULL)
 		return why;
-	look(sp);
-	if (sp->full || n > sp->room)
+	room_look(sp);
+	/* The log that is there goes when there is something in the next. */
+	if (sp->tight && (sp->pending > 0 || sp->applied > sp->checkpointed))
 		return "The disk is full, try again later";
-	sp->room -= n;
 	return NULL;
 }
 
@@ -197,6 +158,8 @@ finish(struct change *ch)
 		free(e->meta);
 	}
 	ch->sp->busy--;
+	if (ch->state != CHANGE_FAILED)
+		ch->sp->pending -= buf_len(&ch->record);
 	buf_fini(&ch->record);
 	free(ch);
 	if (cb != NULL)
@@ -273,8 +236,9 @@ logged(void *arg, uint64_t number, bool failed)
 
 	MUST(ch->state == CHANGE_PUT && ch->number == number);
 	if (failed) {
+		(void)room_give(sp);
 		trouble(sp, "writing the log", journal_error(sp->journal));
-		fail(ch, change_refusal(sp));
+		fail(ch, change_trouble(sp));
 	} else {
 		ch->state = CHANGE_DURABLE;
 	}
@@ -287,6 +251,7 @@ change_put(struct change *ch)
 	struct spool *sp = ch->sp;
 
 	MUST(ch->state == CHANGE_NEW && !buf_failed(&ch->record));
+	sp->pending += buf_len(&ch->record);
 	TAILQ_INSERT_TAIL(&sp->waiting, ch, entry);
 	if (buf_len(&ch->record) == 0) {
 		ch->state = CHANGE_FOLLOWS;
@@ -316,9 +281,12 @@ static int
 apply(struct change *ch)
 {
 	struct spool *sp = ch->sp;
+	struct slice record = buf_slice(&ch->record);
 	struct err err;
 
-	if (redo_apply(sp, ch->number, buf_slice(&ch->record), &err) == -1) {
+	if (redo_apply(sp, ch->number, record, &err) == -1 &&
+	    (!room_give(sp) ||
+	        redo_apply(sp, ch->number, record, &err) == -1)) {
 		trouble(sp, "applying the log", err.text);
 		return -1;
 	}

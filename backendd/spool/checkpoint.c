@@ -11,13 +11,16 @@
 #include "lib/jobs.h"
 #include "lib/journal.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/wire.h"
 #include "lib/xalloc.h"
 
 enum {
 	NUMBER_OCTETS = 16,
-	OLD_OCTETS = 12 /* without a UIDVALIDITY */
+	OLD_OCTETS = 12, /* without a UIDVALIDITY */
+	SHORT_PART = 4,  /* of the ballast: the log, when the disk is full */
+	AGAIN_MS = 1000  /* after one that found no room for its number */
 };
 
 struct dirty *
@@ -57,6 +60,7 @@ struct checkpoint {
 	uint64_t number;
 	uint32_t uidvalidity;
 	bool failed;
+	bool unnumbered; /* all is synced, its number could not be written */
 	struct err err;
 };
 
@@ -101,12 +105,8 @@ sync_entry(void *arg, struct slice key, void *value)
 	return !c->failed;
 }
 
-/*
- * Before the log drops them, so that it can tell what it dropped from what it
- * has lost.
- */
 static int
-write_number(struct checkpoint *c)
+write_fresh(struct checkpoint *c)
 {
 	int fd = openat(c->dirfd, "checkpoint.new",
 	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -125,10 +125,23 @@ write_number(struct checkpoint *c)
 		result = err_sys(&c->err, "syncing checkpoint.new");
 	close(fd);
 	buf_fini(&b);
-	if (result == 0 &&
-	    renameat(c->dirfd, "checkpoint.new", c->dirfd, "checkpoint") == -1)
-		result = err_sys(&c->err, "renaming checkpoint.new");
-	return result == 0 ? spool_sync(c->dirfd, ".", &c->err) : -1;
+	return result;
+}
+
+/*
+ * Before the log drops them, so that it can tell what it dropped from what it
+ * has lost.
+ */
+static void
+write_number(struct checkpoint *c)
+{
+	c->unnumbered = write_fresh(c) == -1;
+	if (c->unnumbered)
+		return;
+	if (renameat(c->dirfd, "checkpoint.new", c->dirfd, "checkpoint") == -1)
+		c->failed = err_sys(&c->err, "renaming checkpoint.new") == -1;
+	else
+		c->failed = spool_sync(c->dirfd, ".", &c->err) == -1;
 }
 
 int
@@ -179,7 +192,7 @@ checkpoint_run(void *arg)
 
 	sync_all(c);
 	if (!c->failed)
-		c->failed = write_number(c) == -1;
+		write_number(c);
 }
 
 static struct checkpoint *
@@ -206,12 +219,11 @@ static int
 checkpoint_end(struct checkpoint *c, struct err *err)
 {
 	struct spool *sp = c->sp;
-	int result = 0;
+	int result = c->failed || c->unnumbered ? -1 : 0;
 
-	if (c->failed) {
-		sp->ailing = true;
+	if (result == -1) {
 		*err = c->err;
-		result = -1;
+		sp->ailing |= c->failed;
 	} else {
 		sp->checkpointed = c->number;
 		journal_drop(sp->journal, c->number);
@@ -231,18 +243,35 @@ checkpoint_done(void *arg)
 	sp->checkpointing = false;
 	sp->busy--;
 	open_checkpointed(sp);
-	if (checkpoint_end(c, &err) == -1) {
+	if (checkpoint_end(c, &err) == 0) {
+		checkpoint_want(sp);
+	} else if (sp->ailing) {
 		log_err(sp->env.log, "spool: sync failed, restart needed",
 		    "dir", sp->dir, "why", err.text, NULL);
-		return;
+	} else {
+		log_err(sp->env.log, "spool: no checkpoint", "dir", sp->dir,
+		    "why", err.text, NULL);
+		(void)room_give(sp);
+		sp->checkpoint_after_ms = loop_now(sp->env.loop).ms + AGAIN_MS;
 	}
-	checkpoint_want(sp);
+}
+
+/* What there is of log when one is due. */
+static uint64_t
+octets_due(const struct spool *sp)
+{
+	uint64_t few = sp->ballast_octets / SHORT_PART;
+
+	return sp->pinched && few < sp->checkpoint_octets
+	           ? few
+	           : sp->checkpoint_octets;
 }
 
 bool
 checkpoint_is_due(const struct spool *sp)
 {
-	return journal_octets(sp->journal) >= sp->checkpoint_octets ||
+	return (sp->tight && sp->applied > sp->checkpointed) ||
+	       journal_octets(sp->journal) >= octets_due(sp) ||
 	       sp->applied - sp->checkpointed >= sp->checkpoint_records;
 }
 
@@ -250,7 +279,8 @@ void
 checkpoint_want(struct spool *sp)
 {
 	if (sp->checkpointing || sp->compacting > 0 || sp->ailing ||
-	    !checkpoint_is_due(sp))
+	    !checkpoint_is_due(sp) ||
+	    loop_now(sp->env.loop).ms < sp->checkpoint_after_ms)
 		return;
 	sp->checkpointing = true;
 	sp->busy++;

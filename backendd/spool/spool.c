@@ -20,6 +20,7 @@ enum {
 	CHECKPOINT_OCTETS = 64 * 1024 * 1024,
 	CHECKPOINT_RECORDS = 20000,
 	CHECKPOINT_FEW = 32,
+	BALLAST = 4 * 1024 * 1024, /* some thousand changes of flags */
 	COMPACT_DEAD = 256,
 	CACHE_MIN = 256 * 1024,
 	DEAD_SLOTS = 4096, /* fewer are looked at in no time */
@@ -95,6 +96,7 @@ spool_prepare(struct spool *sp, struct err *err)
 	sp->dirfd = open(sp->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sp->dirfd == -1)
 		return err_sys(err, "opening %s", sp->dir);
+	room_forget(sp);
 	if (make_dir(sp->dirfd, "log", err) == -1 ||
 	    make_dir(sp->dirfd, "m", err) == -1 ||
 	    make_dir(sp->dirfd, "trash", err) == -1 ||
@@ -173,6 +175,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	sp->checkpoint_octets = CHECKPOINT_OCTETS;
 	sp->checkpoint_records = CHECKPOINT_RECORDS;
 	sp->checkpoint_few = CHECKPOINT_FEW;
+	sp->ballast_octets = BALLAST;
 	sp->compact_dead = COMPACT_DEAD;
 	sp->cache_min = CACHE_MIN;
 	sp->dead_slots = DEAD_SLOTS;
@@ -241,7 +244,7 @@ spool_is_full(const struct store *st)
 {
 	struct spool *sp = spool_of((struct store *)(uintptr_t)st);
 
-	return change_refusal_of(sp, 0) != NULL;
+	return room_refusal(sp, 0) != NULL;
 }
 
 static size_t
@@ -253,7 +256,7 @@ spool_busy(const struct store *st)
 static const char *
 spool_trouble(const struct store *st)
 {
-	return change_refusal((const struct spool *)(const void *)st);
+	return change_trouble((const struct spool *)(const void *)st);
 }
 
 /* ---- making and removing ---- */
@@ -274,7 +277,7 @@ spool_create(struct store *st, const struct store_create *c, store_cb *cb,
 {
 	struct spool *sp = spool_of(st);
 	struct change *ch = change_new(sp, cb, arg);
-	const char *why = change_refusal_of(sp, 0);
+	const char *why = room_refusal(sp, 0);
 	struct store_names *names;
 	struct spool_header h = {
 		.uidvalidity = c->uidvalidity,

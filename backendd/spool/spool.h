@@ -5,6 +5,7 @@
  *	DIR/checkpoint      number of the last record that files have, synced,
  *	                    and the greatest UIDVALIDITY so far
  *	DIR/trash/ID        destroyed, being removed
+ *	DIR/ballast         room, for when the disk has no other: room.c
  *	DIR/m/xx/yy/ID/     a mailbox; xx and yy are a hash of its ID
  *	  index             a header and a slot for each message, in UID order
  *	  names             keywords and meta, replaced whole
@@ -185,6 +186,13 @@ TAILQ_HEAD(openinglist, opening);
 
 struct reclaim;
 
+/* The file of that name. */
+enum ballast {
+	BALLAST_NONE,
+	BALLAST_COMING, /* a job makes it */
+	BALLAST_HELD
+};
+
 /* Owned by the loop; jobs get copies. */
 struct spool {
 	struct store store; /* first */
@@ -206,9 +214,14 @@ struct spool {
 	struct openinglist held_up; /* until a checkpoint is over */
 	struct reclaim *reclaim;
 	struct store_options options;
-	uint64_t room; /* octets that appends may take until the next look */
+	uint64_t room;    /* octets that appends may take until the next look */
+	uint64_t pending; /* octets of records put and not applied */
 	int64_t looked_ms;
 	bool full;
+	bool pinched; /* there was no room at all; the log is kept short */
+	bool tight;   /* ...and a checkpoint has to make some now */
+	enum ballast ballast;
+	uint64_t ballast_octets;
 	uint64_t applied;          /* the number of the last record applied */
 	uint64_t checkpointed;     /* ...that the last checkpoint has */
 	struct changelist waiting; /* put, in order */
@@ -230,6 +243,7 @@ struct spool {
 	unsigned compacting; /* openings that may; never beside a checkpoint */
 	int64_t retry_ms;
 	bool checkpointing;
+	int64_t checkpoint_after_ms; /* none before */
 	bool ailing;   /* a sync failed: no more until a restart */
 	bool troubled; /* refusing changes until the disk is well */
 };
@@ -731,11 +745,11 @@ struct change {
 	void *arg;
 };
 
-/* Why no change can be taken now, static; NULL: it can. */
-const char *change_refusal(const struct spool *sp);
+/* Why the disk takes no changes, static; NULL: it does, as far as is known. */
+const char *change_trouble(const struct spool *sp);
 
-/* As that, for what takes room: so many octets. */
-const char *change_refusal_of(struct spool *sp, uint64_t octets);
+/* Why no change can be taken now, static; NULL: it can. */
+const char *change_refusal(struct spool *sp);
 
 struct change *change_new(struct spool *sp, store_cb *cb, void *arg);
 
@@ -765,6 +779,20 @@ void change_advance(struct spool *sp);
 
 /* From the timer: the disk may be well again. */
 void change_retry(struct spool *sp);
+
+/* -------------------------------------------------------------- room.c */
+
+/* As change_refusal(), for what takes room: so many octets. */
+const char *room_refusal(struct spool *sp, uint64_t octets);
+
+/* At how full the disk is, now and then; gives up the ballast in time. */
+void room_look(struct spool *sp);
+
+/* Something could not be written: gives up the ballast.  Was there any? */
+bool room_give(struct spool *sp);
+
+/* At a start, before anything is written: what a replay takes may be it. */
+void room_forget(struct spool *sp);
 
 /* ----------------------------------------------- append.c, flags.c, read.c */
 
