@@ -230,8 +230,10 @@ add_blob(struct session *ss, uint64_t size)
 			memcpy(more, cmd->blobs, n * sizeof(*more));
 		cmd->blobs = more;
 	}
-	cmd->blobs[cmd->nblobs++] =
+	cmd->blobs[n] =
 	    blob_new(ss->bd->jobs, conf->temp_directory, memory_for(ss, size));
+	blob_expect(cmd->blobs[n], size);
+	cmd->nblobs++;
 }
 
 static void
@@ -257,7 +259,8 @@ take_stream(struct session *ss, const struct collect_item *item)
 	const char *why = ss->w->refused;
 	bool bad = false;
 
-	if (why == NULL) {
+	/* Of one with messages it was in order at the first. */
+	if (why == NULL && (ss->w->cmd == NULL || ss->w->cmd->nblobs == 0)) {
 		why = parse_head(ss);
 		bad = why != NULL;
 	}

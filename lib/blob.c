@@ -29,7 +29,7 @@ enum blob_state {
 /* What a job works on; nobody else touches it meanwhile. */
 struct piece {
 	struct blob *blob; /* the loop's, not the job's */
-	char *dir;
+	const char *dir;
 	int fd; /* -1: to be opened */
 	uint8_t *octets;
 	size_t len;
@@ -45,8 +45,8 @@ struct blob {
 	unsigned refs;
 	enum blob_state state;
 	struct jobs *jobs;
-	char *dir;
 	size_t memory;
+	size_t first;      /* octets of the first area */
 	uint8_t *area;     /* all, or what the file does not have yet */
 	size_t used, size; /* of area */
 	uint64_t len;
@@ -60,20 +60,31 @@ struct blob {
 	void *changed_arg;
 	void (*done)(void *arg, const char *why);
 	void *done_arg;
+	char dir[];
 };
 
 struct blob *
 blob_new(struct jobs *jobs, const char *dir, size_t memory)
 {
-	struct blob *b = xcalloc(1, sizeof(*b));
+	size_t n = strlen(dir) + 1;
+	struct blob *b = xcalloc(1, sizeof(*b) + n);
 
 	b->magic = BLOB_MAGIC;
 	b->refs = 1;
 	b->jobs = jobs;
-	b->dir = xstrdup(dir);
+	memcpy(b->dir, dir, n);
 	b->memory = memory;
+	b->first = BLOB_FIRST;
 	b->fd = -1;
 	return b;
+}
+
+void
+blob_expect(struct blob *b, uint64_t octets)
+{
+	MUST(b->magic == BLOB_MAGIC && b->state == BLOB_OPEN);
+	if (octets > 0 && octets <= b->memory)
+		b->first = (size_t)octets;
 }
 
 struct blob *
@@ -93,7 +104,6 @@ destroy(struct blob *b)
 	if (b->fd != -1)
 		close(b->fd);
 	free(b->area);
-	free(b->dir);
 	b->magic = 0;
 	free(b);
 }
@@ -247,7 +257,7 @@ static void
 append(struct blob *b, struct slice s)
 {
 	if (b->size - b->used < s.len) {
-		size_t size = b->size == 0 ? BLOB_FIRST : b->size;
+		size_t size = b->size == 0 ? b->first : b->size;
 
 		MUST(s.len <= SIZE_MAX / 4);
 		while (size - b->used < s.len)

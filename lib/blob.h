@@ -22,6 +22,9 @@ struct jobs;
 /* memory: octets to keep before a file in dir is used. */
 struct blob *blob_new(struct jobs *jobs, const char *dir, size_t memory);
 
+/* So many octets are to come, as far as is known. */
+void blob_expect(struct blob *b, uint64_t octets);
+
 /* No call back after the last one; the loop's thread only, as all but slice. */
 void blob_free(struct blob **bp);
 

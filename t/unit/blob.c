@@ -108,6 +108,15 @@ test_here(void)
 	    "and can be read");
 	blob_free(&f.blob);
 	f.blob = blob_new(f.jobs, "/tmp", SMALL);
+	blob_expect(f.blob, 3);
+	for (size_t i = 0; i < 1000; i++)
+		blob_put(f.blob, slice_of(octets + 7 * i, 7));
+	ok(blob_end_here(f.blob) &&
+	        slice_equal(blob_slice(f.blob), slice_of(octets, 7000)),
+	    "more than was expected is taken");
+	blob_free(&f.blob);
+	f.blob = blob_new(f.jobs, "/tmp", SMALL);
+	blob_expect(f.blob, UINT64_MAX);
 	blob_put(f.blob, slice_of(octets, SMALL + 1));
 	ok(!blob_end_here(f.blob), "what is not does not");
 	blob_end(f.blob, done, &f);
