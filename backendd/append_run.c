@@ -486,18 +486,18 @@ add_message(struct append_run *ap)
 
 /* The literal that comes now: which of cmd->blobs it is. */
 static size_t
-parse_literal(struct append_run *ap, struct message *m)
+parse_literal(struct append_run *ap, struct message *m, bool *empty)
 {
 	bool binary;
 
-	ap->empty |= parse_stream(ap->cmd->args, &binary) == 0;
+	*empty |= parse_stream(ap->cmd->args, &binary) == 0;
 	m->binary |= binary;
 	return ap->literals++;
 }
 
 /* Behind "UTF8": " (~{n})". */
 static size_t
-parse_utf8(struct append_run *ap, struct message *m)
+parse_utf8(struct append_run *ap, struct message *m, bool *empty)
 {
 	struct parse *p = ap->cmd->args;
 	size_t literal;
@@ -505,7 +505,7 @@ parse_utf8(struct append_run *ap, struct message *m)
 	ap->utf8 = true;
 	parse_sp(p);
 	parse_char(p, '(');
-	literal = parse_literal(ap, m);
+	literal = parse_literal(ap, m, empty);
 	if (!m->binary)
 		parse_fail(p, "literal8 expected");
 	parse_char(p, ')');
@@ -517,6 +517,7 @@ static void
 parse_part(struct append_run *ap, struct message *m, struct catenate_part *part)
 {
 	struct parse *p = ap->cmd->args;
+	bool empty = false; /* a part may be */
 	size_t literal;
 
 	if (parse_try_word(p, "URL")) {
@@ -525,11 +526,11 @@ parse_part(struct append_run *ap, struct message *m, struct catenate_part *part)
 		return;
 	}
 	if (parse_try_word(p, "UTF8")) {
-		literal = parse_utf8(ap, m);
+		literal = parse_utf8(ap, m, &empty);
 	} else {
 		parse_word(p, "TEXT");
 		parse_sp(p);
-		literal = parse_literal(ap, m);
+		literal = parse_literal(ap, m, &empty);
 	}
 	if (parse_error(p) == NULL && literal < ap->cmd->nblobs)
 		part->text = ap->cmd->blobs[literal];
@@ -575,9 +576,9 @@ parse_message(struct append_run *ap)
 	if (parse_try_word(p, "CATENATE"))
 		parse_catenate(ap, m);
 	else if (parse_try_word(p, "UTF8"))
-		m->literal = parse_utf8(ap, m);
+		m->literal = parse_utf8(ap, m, &ap->empty);
 	else
-		m->literal = parse_literal(ap, m);
+		m->literal = parse_literal(ap, m, &ap->empty);
 	item->flags = flags.system & STORE_FLAGS; /* the same bits */
 	item->keywords = flags.keywords;
 	item->nkeywords = flags.n;

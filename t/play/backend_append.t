@@ -210,6 +210,11 @@ def test_addresses(c):
             c2 = server.client("joe")
             ok(uid and octets(c2, "INBOX", uid) == want, "taken: " + url)
             c2.close()
+    r = c.do(b"APPEND INBOX CATENATE (TEXT {0+}\r\n TEXT {1+}\r\nx TEXT "
+             b"{0+}\r\n)")
+    has(r, r"^a\d+ OK", "a part may be empty")
+    has(c.do(b"APPEND INBOX CATENATE (TEXT {0+}\r\n TEXT {0+}\r\n)"),
+        r"^a\d+ NO", "a message may not")
     r = c.do(b"APPEND INBOX CATENATE (URL {14+}\r\n/Drafts/;UID=2 TEXT "
              b"{1+}\r\nx)")
     has(r, r"^a\d+ OK", "an address as a literal")
