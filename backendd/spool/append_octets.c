@@ -262,12 +262,38 @@ put_frames(struct change *ch, const struct appending *ap, size_t first)
 	return behind;
 }
 
+/*
+ * A cache may be lost, so that of many messages does not go by way of the log.
+ */
+static void
+put_caches(struct change *ch, const struct appending *ap, uint64_t cache_at)
+{
+	struct buf *out = ap->direct ? &ch->aside : &ch->record;
+	uint64_t end = ap->to->cache_end;
+	uint8_t head[SPOOL_CACHE_HEAD];
+
+	if (end == cache_at)
+		return;
+	if (ap->direct)
+		redo_mailbox(out, ap->to->store.id);
+	redo_write_begin(out, SPOOL_CACHE, 0, cache_at, end - cache_at);
+	for (size_t i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
+		const struct piece *p = &ap->pieces[i];
+
+		if (p->cache.len == 0)
+			continue;
+		spool_cache_make(head, ap->items[i].new_uid, p->cache);
+		buf_put(out, head, sizeof head);
+		buf_put_slice(out, p->cache);
+		put_padding(out, p->cache.len);
+	}
+}
+
 void
 append_octets_put(struct change *ch, const struct appending *ap, uint32_t slot,
     uint64_t cache_at)
 {
 	struct spool_mailbox *mb = ap->to;
-	uint8_t head[SPOOL_CACHE_HEAD];
 	uint32_t n = mb->next.nslots - slot;
 	size_t i = next_done(ap, 0);
 
@@ -282,19 +308,7 @@ append_octets_put(struct change *ch, const struct appending *ap, uint32_t slot,
 		    slice_of(p->frame, spool_frame_head(p->size)));
 		i = next_done(ap, i + 1);
 	}
-	if (mb->cache_end > cache_at)
-		redo_write_begin(&ch->record, SPOOL_CACHE, 0, cache_at,
-		    mb->cache_end - cache_at);
-	for (i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
-		const struct piece *p = &ap->pieces[i];
-
-		if (p->cache.len == 0)
-			continue;
-		spool_cache_make(head, ap->items[i].new_uid, p->cache);
-		buf_put(&ch->record, head, sizeof head);
-		buf_put_slice(&ch->record, p->cache);
-		put_padding(&ch->record, p->cache.len);
-	}
+	put_caches(ch, ap, cache_at);
 	if (n > 0)
 		redo_write(&ch->record, SPOOL_INDEX, 0,
 		    ((uint64_t)slot + 1) * SPOOL_SLOT,

@@ -68,6 +68,7 @@ change_new(struct spool *sp, store_cb *cb, void *arg)
 	ch->cb = cb;
 	ch->arg = arg;
 	buf_init(&ch->record, SPOOL_RECORD_MAX);
+	buf_init(&ch->aside, SPOOL_RECORD_MAX);
 	sp->busy++;
 	return ch;
 }
@@ -139,6 +140,13 @@ change_end(struct change *ch, struct effect *e)
 	e->news.modseq = mb->next.highestmodseq;
 }
 
+/* What applying it writes, about. */
+static uint64_t
+octets_of(const struct change *ch)
+{
+	return buf_len(&ch->record) + buf_len(&ch->aside);
+}
+
 /* Over and called back; ch and its effects are gone. */
 static void
 finish(struct change *ch)
@@ -159,8 +167,9 @@ finish(struct change *ch)
 	}
 	ch->sp->busy--;
 	if (ch->state != CHANGE_FAILED)
-		ch->sp->pending -= buf_len(&ch->record);
+		ch->sp->pending -= octets_of(ch);
 	buf_fini(&ch->record);
+	buf_fini(&ch->aside);
 	free(ch);
 	if (cb != NULL)
 		cb(arg, why);
@@ -250,8 +259,9 @@ change_put(struct change *ch)
 {
 	struct spool *sp = ch->sp;
 
-	MUST(ch->state == CHANGE_NEW && !buf_failed(&ch->record));
-	sp->pending += buf_len(&ch->record);
+	MUST(ch->state == CHANGE_NEW && !buf_failed(&ch->record) &&
+	     !buf_failed(&ch->aside));
+	sp->pending += octets_of(ch);
 	TAILQ_INSERT_TAIL(&sp->waiting, ch, entry);
 	if (buf_len(&ch->record) == 0) {
 		ch->state = CHANGE_FOLLOWS;
@@ -278,15 +288,21 @@ change_refuse(struct change *ch, const char *why)
 }
 
 static int
+apply_all(struct change *ch, struct err *err)
+{
+	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->record), err) == -1)
+		return -1;
+	return redo_apply(ch->sp, ch->number, buf_slice(&ch->aside), err);
+}
+
+static int
 apply(struct change *ch)
 {
 	struct spool *sp = ch->sp;
-	struct slice record = buf_slice(&ch->record);
 	struct err err;
 
-	if (redo_apply(sp, ch->number, record, &err) == -1 &&
-	    (!room_give(sp) ||
-	        redo_apply(sp, ch->number, record, &err) == -1)) {
+	if (apply_all(ch, &err) == -1 &&
+	    (!room_give(sp) || apply_all(ch, &err) == -1)) {
 		trouble(sp, "applying the log", err.text);
 		return -1;
 	}

@@ -737,6 +737,8 @@ struct change {
 	struct spool *sp;
 	enum change_state state;
 	struct buf record;
+	struct buf aside; /* as that, but not for the log: what a crash may
+	                     lose */
 	uint64_t number;
 	struct effect effects[2];
 	char trash[SPOOL_PATH]; /* to be emptied when it is applied, or "" */
