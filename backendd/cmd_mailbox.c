@@ -26,6 +26,7 @@ struct create {
 	struct session *ss;
 	const char *name;
 	struct mblist_new how;
+	struct quota_hold hold;
 };
 
 static void
@@ -167,6 +168,7 @@ created(void *arg, enum mblist_result r, const char *text)
 	const struct mboxrec *rec = NULL;
 
 	(void)text; /* for the log, where it has been */
+	quota_release(session_server(c->ss)->quotas, &c->hold);
 	if (r == MBLIST_OK)
 		rec = mblist_get(session_server(c->ss)->list, c->name, a);
 	if (rec == NULL) {
@@ -205,7 +207,7 @@ take_settings(struct create *c, struct slice owner)
 static void
 create(struct create *c)
 {
-	static const struct quota_need one = { .mailboxes = 1 };
+	struct quota_need one = { .mailboxes = 1, .hold = &c->hold };
 	struct session *ss = c->ss;
 	struct backendd *bd = session_server(ss);
 	struct arena *a = session_cmd(ss)->arena;
@@ -325,7 +327,17 @@ backendd_DELETE(struct session *ss, struct cmd *cmd)
 struct renaming {
 	struct session *ss;
 	const char *from, *to;
+	struct quota_hold hold;
 };
+
+static void
+renamed(void *arg, enum mblist_result r, const char *text)
+{
+	struct renaming *rn = arg;
+
+	quota_release(session_server(rn->ss)->quotas, &rn->hold);
+	changed(rn->ss, r, text);
+}
 
 static void
 rename_admitted(void *arg, bool fits)
@@ -334,7 +346,7 @@ rename_admitted(void *arg, bool fits)
 
 	if (fits)
 		mblist_rename(session_server(rn->ss)->list, rn->from, rn->to,
-		    changed, rn->ss);
+		    renamed, rn);
 	else
 		quota_refuse(rn->ss);
 }
@@ -370,8 +382,8 @@ rename_to(struct session *ss, const char *from, const char *to)
 		return;
 	}
 	rn = arena_alloc(session_cmd(ss)->arena, sizeof(*rn));
-	*rn = (struct renaming){ ss, from, to };
-	quota_admit_rename(ss, from, to, rename_admitted, rn);
+	*rn = (struct renaming){ .ss = ss, .from = from, .to = to };
+	quota_admit_rename(ss, from, to, &rn->hold, rename_admitted, rn);
 }
 
 void

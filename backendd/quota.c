@@ -35,17 +35,31 @@ quota_limits(struct quotas *q, const char *root, struct quota_limits *limits)
 
 /* Nothing is, yet; but the page will be there. */
 static void
-hold_begin(struct quotas *q, struct quota_hold *h, const char *name,
+hold_page(struct quotas *q, struct quota_hold *h, const char *name,
     struct arena *a)
 {
 	const struct mboxrec *rec = mblist_get(q->bd->list, name, a);
 	struct store *st = rec == NULL ? NULL : backendd_store(q->bd, rec);
 
-	MUST(h->page == NULL);
 	if (st == NULL)
 		return; /* nothing can come there */
 	h->page = ledger_get(q->bd->ledger, st, rec->mailboxid);
 	ledger_hold(q->bd->ledger, h->page);
+}
+
+static void
+hold_begin(struct quotas *q, const struct quota_need *need, const char *name,
+    struct arena *a)
+{
+	struct quota_hold *h = need->hold;
+
+	MUST(h->page == NULL && h->name == NULL);
+	if (need->mailboxes == 0) {
+		hold_page(q, h, name, a);
+		return;
+	}
+	*h = (struct quota_hold){ .name = name };
+	TAILQ_INSERT_TAIL(&q->coming, h, link);
 }
 
 void
@@ -61,6 +75,9 @@ quota_arrived(struct quota_hold *h, uint64_t octets, uint64_t messages)
 void
 quota_release(struct quotas *q, struct quota_hold *h)
 {
+	if (h->name != NULL)
+		TAILQ_REMOVE(&q->coming, h, link);
+	h->name = NULL;
 	if (h->page == NULL)
 		return;
 	quota_root_expect(h, 0, 0);
@@ -90,7 +107,7 @@ quota_check(struct quotas *q, const char *name, const struct quota_need *need,
 	    memcmp(&limits, &quota_unlimited, sizeof(limits)) != 0) {
 		r = quota_root_get(q, root, &limits);
 		if (need->hold != NULL)
-			hold_begin(q, need->hold, name, &a);
+			hold_begin(q, need, name, &a);
 		if (r->state == ROOT_COUNTED) {
 			verdict = quota_root_decide(r, need);
 		} else {
@@ -251,9 +268,12 @@ quotas_listed(struct quotas *q, const char *name, const struct mboxrec *rec)
 	const char *root;
 	struct arena a;
 
-	if (st == NULL || map_count(&q->roots) == 0)
+	if (st == NULL)
 		return;
 	p = ledger_find(q->bd->ledger, st, rec->mailboxid);
+	quota_root_listed(q, name, p);
+	if (map_count(&q->roots) == 0)
+		return;
 	if (p != NULL && quota_root_has(q, p, name))
 		return; /* nothing that matters has changed */
 	arena_init(&a);

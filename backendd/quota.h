@@ -24,6 +24,9 @@
  *
  *	need.hold = &me->hold;			zeroed, and not to move
  *	... quota_release(quotas, &me->hold)	it is there, or will not be
+ *
+ * So do mailboxes that are on their way to a name, by CREATE and RENAME, and
+ * what is in them; until they are listed there.
  */
 #ifndef BACKENDD_QUOTA_H
 #define BACKENDD_QUOTA_H
@@ -33,6 +36,7 @@
 #include <stdint.h>
 
 #include "imap/quota.h"
+#include "lib/list.h"
 #include "lib/slice.h"
 
 struct arena;
@@ -56,8 +60,10 @@ enum quota_verdict {
 };
 
 struct quota_hold {
-	struct ledger_page *page; /* NULL: nothing is held */
-	uint64_t octets, messages;
+	struct ledger_page *page; /* of a mailbox that is there; or NULL */
+	const char *name;         /* whose and whatever is below it; or NULL */
+	TAILQ_ENTRY(quota_hold) link; /* if there is a name */
+	uint64_t octets, messages, mailboxes;
 };
 
 struct quota_need {
@@ -65,8 +71,9 @@ struct quota_need {
 	uint64_t messages, mailboxes;
 	const char *from;        /* internal name of the mailbox they leave
 	                            (MOVE); NULL: they are new */
-	struct quota_hold *hold; /* of the octets and messages, if they fit;
-	                            NULL: this is but a question */
+	struct quota_hold *hold; /* of it, if it fits; NULL: this is but a
+	                            question.  Of mailboxes it borrows their
+	                            name */
 };
 
 /*
@@ -85,9 +92,9 @@ typedef void quota_admit_cb(void *arg, bool fits);
 void quota_admit(struct session *ss, const char *name,
     const struct quota_need *need, quota_admit_cb *cb, void *arg);
 
-/* The same of all that a RENAME would bring to another root. */
+/* The same of all that a RENAME would bring to another root; borrows to, too. */
 void quota_admit_rename(struct session *ss, const char *from, const char *to,
-    quota_admit_cb *cb, void *arg);
+    struct quota_hold *hold, quota_admit_cb *cb, void *arg);
 
 /* Some of what is held has come, or will not; all of the rest. */
 void quota_arrived(struct quota_hold *h, uint64_t octets, uint64_t messages);

@@ -287,6 +287,28 @@ gather_slice(struct gathering *g)
 	return all;
 }
 
+/* What is on its way to names of this root, before it is listed there. */
+static void
+add_coming(const struct quota_root *r, struct quota_usage *u)
+{
+	struct quotas *q = r->all;
+	const struct quota_hold *h;
+	struct quota_limits limits;
+	struct arena a;
+
+	arena_init(&a);
+	TAILQ_FOREACH (h, &q->coming, link) {
+		const char *root = quota_root_find(q, h->name, &a, &limits);
+
+		if (root == NULL || strcmp(root, r->name) != 0)
+			continue;
+		u->octets += h->octets;
+		u->messages += h->messages;
+		u->mailboxes += h->mailboxes;
+	}
+	arena_reset(&a);
+}
+
 static enum quota_verdict
 judge(const struct quota_root *r, const struct quota_need *need)
 {
@@ -296,6 +318,7 @@ judge(const struct quota_root *r, const struct quota_need *need)
 
 	now.octets += r->held.octets;
 	now.messages += r->held.messages;
+	add_coming(r, &now);
 	after = now;
 	after.octets += need->octets;
 	after.messages += need->messages;
@@ -311,6 +334,17 @@ judge(const struct quota_root *r, const struct quota_need *need)
 	           : QUOTA_FITS;
 }
 
+/* It has its page or its name already. */
+static void
+hold(struct quota_hold *h, const struct quota_need *need)
+{
+	if (h->page != NULL)
+		quota_root_expect(h, need->octets, need->messages);
+	h->octets = need->octets;
+	h->messages = need->messages;
+	h->mailboxes = need->mailboxes;
+}
+
 enum quota_verdict
 quota_root_decide(struct quota_root *r, const struct quota_need *need)
 {
@@ -320,9 +354,36 @@ quota_root_decide(struct quota_root *r, const struct quota_need *need)
 		r->all->counts.refused++;
 	if (need->hold != NULL && v == QUOTA_OVER)
 		quota_release(r->all, need->hold);
-	else if (need->hold != NULL && need->hold->page != NULL)
-		quota_root_expect(need->hold, need->octets, need->messages);
+	else if (need->hold != NULL)
+		hold(need->hold, need);
 	return v;
+}
+
+static void
+subtract(uint64_t *from, uint64_t n)
+{
+	*from -= n < *from ? n : *from;
+}
+
+void
+quota_root_listed(struct quotas *q, const char *name,
+    const struct ledger_page *p)
+{
+	struct slice s = slice_str(name);
+	struct quota_hold *h;
+
+	TAILQ_FOREACH (h, &q->coming, link)
+		if (h->mailboxes > 0 &&
+		    (strcmp(h->name, name) == 0 ||
+		        mboxname_is_below(s, slice_str(h->name))))
+			break;
+	if (h == NULL)
+		return;
+	h->mailboxes--;
+	if (p == NULL || !p->known)
+		return;
+	subtract(&h->octets, p->numbers.size);
+	subtract(&h->messages, p->numbers.exists);
 }
 
 /* Too many roots are counted: those asked for longest ago go. */
@@ -417,6 +478,7 @@ quota_roots_init(struct quotas *q)
 	map_init(&q->roots);
 	TAILQ_INIT(&q->counted);
 	TAILQ_INIT(&q->counting);
+	TAILQ_INIT(&q->coming);
 	q->pump = task_new(q->bd->loop, pump, q);
 	rand_bytes(q->key, sizeof(q->key));
 	ledger_observe(q->bd->ledger, on_numbers, q);

@@ -59,8 +59,9 @@ TAILQ_HEAD(quota_roots, quota_root);
 struct quotas {
 	struct backendd *bd;
 	struct map roots;
-	struct quota_roots counted;  /* asked for longest ago first */
-	struct quota_roots counting; /* GATHERING or FETCHING */
+	struct quota_roots counted;      /* asked for longest ago first */
+	struct quota_roots counting;     /* GATHERING or FETCHING */
+	TAILQ_HEAD(, quota_hold) coming; /* to names: few */
 	size_t nmembers;
 	struct quota_counts counts;
 	struct task *pump;
@@ -85,6 +86,10 @@ enum quota_verdict quota_root_decide(struct quota_root *r,
 /* So much is on its way to its mailbox from now on. */
 void quota_root_expect(struct quota_hold *h, uint64_t octets,
     uint64_t messages);
+
+/* One of the mailboxes that are on their way to a name is listed. */
+void quota_root_listed(struct quotas *q, const char *name,
+    const struct ledger_page *p);
 
 /* What is known of it may be wrong: it may be gone after. */
 void quota_root_doubt(struct quota_root *r);

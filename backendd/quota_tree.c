@@ -22,6 +22,7 @@ enum {
 struct tree {
 	struct session *ss;
 	const char *root, *to; /* root: whose mailboxes are counted; or NULL */
+	struct quota_hold *hold;
 	quota_admit_cb *cb;
 	void *arg;
 	struct store **stores; /* of each */
@@ -51,7 +52,7 @@ static void
 ask(struct tree *t)
 {
 	struct backendd *bd = session_server(t->ss);
-	struct quota_need need = { .mailboxes = t->n };
+	struct quota_need need = { .mailboxes = t->n, .hold = t->hold };
 
 	for (size_t i = 0; i < t->n; i++) {
 		const struct ledger_page *p =
@@ -112,14 +113,18 @@ changes(const char *from, const char *root, const char *to_root)
 
 void
 quota_admit_rename(struct session *ss, const char *from, const char *to,
-    quota_admit_cb *cb, void *arg)
+    struct quota_hold *hold, quota_admit_cb *cb, void *arg)
 {
 	struct backendd *bd = session_server(ss);
 	struct arena *a = session_cmd(ss)->arena;
 	const struct mboxrec *rec = mblist_get(bd->list, from, a);
 	struct tree *t = arena_alloc(a, sizeof(*t));
 
-	*t = (struct tree){ .ss = ss, .to = to, .cb = cb, .arg = arg };
+	*t = (struct tree){ .ss = ss,
+		.to = to,
+		.hold = hold,
+		.cb = cb,
+		.arg = arg };
 	t->root = quota_root_of(bd->quotas, from, a);
 	if (rec == NULL ||
 	    !changes(from, t->root, quota_root_of(bd->quotas, to, a))) {

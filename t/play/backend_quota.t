@@ -211,9 +211,25 @@ def test_at_once(b, admin):
     said = [c.end(tag)[-1] for c, tag in zip(clients, tags)]
     ok(sum(" OK " in x for x in said) == 4 and
        sum(" NO [OVERQUOTA]" in x for x in said) == 4, "of many APPENDs")
+    has(usage(admin, "user/joe"), r"\(MESSAGE 7 7\)$", "and not one more")
+    admin.must("SETQUOTA user/joe (MAILBOX 12)")
+    tags = [c.begin(b"CREATE new%d" % i) for i, c in enumerate(clients)]
+    said = [c.end(tag)[-1] for c, tag in zip(clients, tags)]
+    ok(sum(" OK " in x for x in said) == 3 and
+       sum(" NO [OVERQUOTA]" in x for x in said) == 5, "of many CREATEs")
+    has(usage(admin, "user/joe"), r"\(MAILBOX 12 12\)$", "so many are there")
+    admin.must("SETQUOTA user/joe (MAILBOX 14)")
+    for i in range(8):
+        admin.must("CREATE elsewhere%d" % i)
+        admin.must("SETACL elsewhere%d joe lrswipkxte" % i)
+    tags = [c.begin(b'RENAME "Shared Folders/elsewhere%d" came%d' % (i, i))
+            for i, c in enumerate(clients)]
+    said = [c.end(tag)[-1] for c, tag in zip(clients, tags)]
+    ok(sum(" OK " in x for x in said) == 2 and
+       sum(" NO [OVERQUOTA]" in x for x in said) == 6, "of many RENAMEs")
+    has(usage(admin, "user/joe"), r"\(MAILBOX 14 14\)$", "nor more")
     for c in clients:
         c.close()
-    has(usage(admin, "user/joe"), r"\(MESSAGE 7 7\)$", "and not one more")
     admin.must("SETACL user/joe admin x")
     admin.must("DELETE user/joe")
 

@@ -449,9 +449,75 @@ test_hold(void)
 	fake_backend_fini(&t.f);
 }
 
+/* Mailboxes that are on their way to a name. */
+static bool
+may_come(struct test *t, const char *name, uint64_t octets,
+    struct quota_hold *h)
+{
+	struct quota_need need = { .octets = octets,
+		.mailboxes = 2,
+		.hold = h };
+
+	t->verdict = quota_check(t->f.bd.quotas, name, &need, checked, t);
+	if (t->verdict == QUOTA_LATER)
+		t->due++;
+	wait_all(t);
+	return t->verdict != QUOTA_OVER;
+}
+
+static void
+make(struct test *t, const char *name)
+{
+	static const struct mblist_new how = { .acl = "", .special_use = "" };
+
+	t->due++;
+	mblist_create(t->f.bd.list, name, &how, changed, t);
+	wait_all(t);
+}
+
+static void
+test_coming(void)
+{
+	struct test t = { .seed = 1 };
+	struct quota_hold one = { 0 }, two = { 0 };
+	struct quotas *q;
+
+	fake_backend_init(&t.f, "quota.t");
+	fake_backend_open(&t.f);
+	q = t.f.bd.quotas;
+	make(&t, "user.a");
+	set(&t, "user.a", QUOTA_MAILBOX, 5);
+	ok(may_come(&t, "user.a.x", 0, &one), "mailboxes are on their way");
+	ok(check(&t, "user.a.y", 3, NULL) == QUOTA_OVER &&
+	        check(&t, "user.a.y", 2, NULL) != QUOTA_OVER,
+	    "others have the rest of the limit");
+	ok(may_come(&t, "user.a.y", 0, &two), "so have these");
+	ok(check(&t, "user.a.z", 1, NULL) == QUOTA_OVER, "then it is full");
+	make(&t, "user.a.x");
+	make(&t, "user.a.x.z");
+	ok(one.mailboxes == 0 && two.mailboxes == 2 && count(&t, "user.a") == 3,
+	    "listed, they are counted once");
+	quota_release(q, &two);
+	quota_release(q, &two);
+	ok(check(&t, "user.a.y", 2, NULL) != QUOTA_OVER,
+	    "what does not come makes room");
+	quota_release(q, &one);
+	ok(check(&t, "user.a.y", 2, NULL) != QUOTA_OVER &&
+	        check(&t, "user.a.y", 3, NULL) == QUOTA_OVER,
+	    "what has come has come");
+	set(&t, "user.a", QUOTA_STORAGE, 10);
+	ok(may_come(&t, "user.a.y", 9 * 1024, &one) &&
+	        !may_come(&t, "user.a", 2 * 1024, &two),
+	    "what is in them counts, too");
+	quota_release(q, &one);
+	fake_backend_close(&t.f);
+	fake_backend_fini(&t.f);
+}
+
 int
 main(void)
 {
+	test_coming();
 	test_responses();
 	test_limits();
 	test_warnings();
