@@ -318,35 +318,31 @@ listed_metadata_may(unsigned rights)
 /* --- SETMETADATA ------------------------------------------------------------------------- */
 
 /*
- * In the command's arena.  The annotation, which is not the store's, and the
- * mailbox's MODSEQ, which goes up with it (RFC 7162 3.2), are changed together.
+ * In the command's arena.  The annotation is not the store's, but the mailbox's
+ * MODSEQ goes up with it (RFC 7162 3.2).  It does so before, so that a store
+ * that takes no changes leaves the annotation as it was; and after, for whoever
+ * looked in between.
  */
 struct setting {
 	struct session *ss;
 	struct metadata_set set;
 	struct subject subject;
 	struct mailbox *m;      /* a hold; NULL: the server's */
-	unsigned due;           /* call backs */
-	const char *code, *why; /* one of them has failed */
+	const char *code, *why; /* it has failed */
 };
 
 static void
 refuse(struct setting *s, const char *code, const char *why)
 {
-	if (s->why != NULL)
-		return;
 	s->code = code;
 	s->why = why;
 }
 
-/* One of both has come. */
 static void
-arrived(struct setting *s)
+finish(struct setting *s)
 {
 	struct backendd *bd = session_server(s->ss);
 
-	if (--s->due > 0)
-		return;
 	mailbox_release(&s->m);
 	if (s->why != NULL) {
 		session_done(s->ss, SESSION_NO, s->code, s->why);
@@ -359,14 +355,21 @@ arrived(struct setting *s)
 }
 
 static void
-touched(void *arg, const char *why)
+touched_again(void *arg, const char *why)
 {
-	struct setting *s = arg;
+	(void)why; /* it has been, and the annotation is set */
+	finish(arg);
+}
 
-	if (why != NULL)
-		refuse(s, "UNAVAILABLE",
-		    arena_printf(session_cmd(s->ss)->arena, "%s", why));
-	arrived(s);
+/* The annotation is set, or not, or will not be. */
+static void
+arrived(struct setting *s)
+{
+	if (s->why != NULL || s->m == NULL)
+		finish(s);
+	else
+		store_change(mailbox_store(s->m), NULL, 0, UINT64_MAX,
+		    touched_again, s);
 }
 
 static void
@@ -415,12 +418,11 @@ is_special_use(const struct setting *s)
 }
 
 static void
-change(struct setting *s)
+set(struct setting *s)
 {
 	struct backendd *bd = session_server(s->ss);
 	struct slice value = s->set.items[0].value;
 
-	s->due++;
 	if (is_special_use(s))
 		mblist_set_uses(bd->list, s->subject.name,
 		    arena_string(session_cmd(s->ss)->arena, value), uses_set,
@@ -428,10 +430,37 @@ change(struct setting *s)
 	else
 		metadata_set(bd->users, session_user(s->ss), s->subject.id,
 		    s->set.items, s->set.n, stored, s);
-	if (s->m == NULL)
+}
+
+static void
+touched(void *arg, const char *why)
+{
+	struct setting *s = arg;
+
+	if (why == NULL) {
+		set(s);
 		return;
-	s->due++;
-	store_change(mailbox_store(s->m), NULL, 0, UINT64_MAX, touched, s);
+	}
+	refuse(s, "UNAVAILABLE",
+	    arena_printf(session_cmd(s->ss)->arena, "%s", why));
+	finish(s);
+}
+
+static void
+change(struct setting *s)
+{
+	enum metadata_result r = METADATA_OK;
+
+	if (!is_special_use(s))
+		r = metadata_check(session_server(s->ss)->users,
+		    session_user(s->ss), s->subject.id, s->set.items, s->set.n);
+	if (r != METADATA_OK)
+		stored(s, r);
+	else if (s->m == NULL)
+		set(s);
+	else
+		store_change(mailbox_store(s->m), NULL, 0, UINT64_MAX, touched,
+		    s);
 }
 
 static void

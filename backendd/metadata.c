@@ -150,8 +150,8 @@ fits(struct users *u, const char *user, struct slice mailboxid, bool private,
 	       (all.octets <= conf->metadata_total || !has_value(items, n));
 }
 
-static enum metadata_result
-check(struct users *u, const char *user, struct slice mailboxid,
+enum metadata_result
+metadata_check(struct users *u, const char *user, struct slice mailboxid,
     const struct metadata_item *items, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -178,7 +178,7 @@ metadata_set(struct users *u, const char *user, struct slice mailboxid,
     const struct metadata_item *items, size_t n, metadata_cb *cb, void *arg)
 {
 	struct userdata_call call = { (void (*)(void))cb, arg,
-		(int)check(u, user, mailboxid, items, n) };
+		(int)metadata_check(u, user, mailboxid, items, n) };
 	struct buf item;
 
 	if (call.result != METADATA_OK) {

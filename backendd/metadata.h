@@ -47,6 +47,10 @@ enum metadata_result {
 	METADATA_FAILED    /* cannot be stored now */
 };
 
+/* Are they within the limits?  Never METADATA_FAILED. */
+enum metadata_result metadata_check(struct users *u, const char *user,
+    struct slice mailboxid, const struct metadata_item *items, size_t n);
+
 /*
  * All of n or none; called back, never from inside, when it is durable.  Items
  * are not needed after the call.

@@ -4,6 +4,7 @@
 they stay over a crash, go with RENAME and away with DELETE."""
 import os
 import re
+import shutil
 import signal
 import sys
 
@@ -358,6 +359,34 @@ with Backend(users=["fred", "joe", "bert"], conf=[
     test_list(c, d)
     test_overquota(b, admin, b.client("fred"))
     test_stays(b, c)
+
+def test_atomic(b, c):
+    """A NO has changed nothing: not the annotation of a mailbox whose store
+    takes no changes, as its log cannot go on."""
+    c.must("CREATE box")
+    c.must("SETMETADATA box (%s old %s kept)" % (OURS, VENDOR))
+    (log,) = [os.path.join(path, "log") for path, dirs, files
+              in os.walk(b.dir) if {"log", "m", "trash"} <= set(dirs)]
+    shutil.rmtree(log)
+    octets = b"Subject: x\r\n\r\n" + b"x" * 60000 + b"\r\n"
+    append = b"APPEND INBOX {%d+}\r\n%s" % (len(octets), octets)
+    for i in range(600):  # a file of the log has 16 MB
+        if " NO " in c.do(append)[-1]:
+            break
+    has(c.do("SETMETADATA box (%s new %s NIL)" % (OURS, VENDOR)),
+        r"^a\d+ NO \[UNAVAILABLE\]", "its store takes no changes")
+    ok(c.said("GETMETADATA box " + OURS) ==
+       ['* METADATA box (%s "old")' % OURS] and
+       c.said("GETMETADATA box " + VENDOR) ==
+       ['* METADATA box (%s "kept")' % VENDOR], "so nothing was changed")
+    has(c.do('SETMETADATA box (/private/specialuse "\\\\Junk")'),
+        r"^a\d+ NO ", "nor is its special use")
+    ok("Junk" not in "".join(c.said("GETMETADATA box /private/specialuse")),
+       "which is as it was")
+
+
+with Backend(users=["fred"]) as b:
+    test_atomic(b, b.client("fred"))
 
 limits = ["metadata_size = 2000", "metadata_entries = 12",
           "metadata_total = 16000"]
