@@ -99,7 +99,7 @@ keeper_defaults(void)
 		.change_octets = 16 * 1024 * 1024,
 		.pending_octets = 64 * 1024 * 1024,
 		.checkpoint_octets = 16 * 1024 * 1024,
-		.retry_ms = 5000,
+		.retry_ms = 1000,
 	};
 }
 

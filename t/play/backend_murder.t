@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
 from backend import Raw, tap  # noqa: E402
 from daemon import BIN  # noqa: E402
+from murder import await_that  # noqa: E402
 
 SCRIPT = os.path.join(HERE, "..", "murder")
 DIR = tempfile.mkdtemp(prefix="murder.")
@@ -181,7 +182,24 @@ def restarted(a):
     a.ask("a", 'DELETE "Shared Folders/held"')
 
 
+def settings_taken():
+    with open(os.path.join(DIR, "log", "backend1.log")) as f:
+        return f.read().count("settings taken")
+
+
+def await_less():
+    """It will wait for its update server for a second only."""
+    before = settings_taken()
+    path = os.path.join(DIR, "conf", "backend1.conf")
+    with open(path, "a") as f:
+        f.write("publish_timeout = 1s\n")
+    with open(os.path.join(DIR, "run", "backend1.pid")) as f:
+        os.kill(int(f.read()), signal.SIGHUP)
+    await_that(lambda: settings_taken() > before, "it knows")
+
+
 def parted(a):
+    await_less()
     murder("down", "mupdate")
     for command in ('CREATE "Shared Folders/x"',
                     'DELETE "Shared Folders/h2"',
@@ -229,7 +247,8 @@ def meet_again():
 
 
 try:
-    murder("start", "--backends", "2", "--frontends", "0", "--users", "0")
+    murder("start", "--backends", "2", "--frontends", "0", "--users", "0",
+           "--set", "backend1:log_level = debug")
     one, two = admin(1), admin(2)
     both(one, two)
     restored(one, two)

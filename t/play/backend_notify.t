@@ -136,7 +136,6 @@ def places(lines, *wants):
 def test_update(c, d):
     """7: a search's UPDATE says what is wanted of new messages."""
     c = server.client("joe")
-    c.s.settimeout(20)
     c.must("CREATE bossy")
     c.append("bossy", simple("first"))
     c.must("SELECT bossy")

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from backend import Backend  # noqa: E402
 from imap import equal, has, hasnt, ok, plan, run, simple  # noqa: E402
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 server = Backend(users=["fred", "joe"], conf=["park_after = 1ms"])
 
 

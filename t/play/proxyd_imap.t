@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import tap  # noqa: E402
 from murder import Murder, message, plain  # noqa: E402
+from net import at_once, connect  # noqa: E402
 from sieve import Sieve  # noqa: E402
 from wire import Wire  # noqa: E402
 
@@ -43,9 +44,9 @@ class Between:
 
     def accept(self):
         while True:
-            client, _ = self.listener.accept()
+            client = at_once(self.listener.accept()[0])
             try:
-                server = socket.create_connection(self.to)
+                server = connect(self.to)
             except OSError:
                 client.close()
                 continue
@@ -550,14 +551,13 @@ def home_down(m, between):
 
 
 def idles(m):
-    r = m.raw("user1", "frontend2")
+    r, w = m.raw("user1", "frontend2"), m.raw("user1", "frontend2")
+    w.ask("a", "SELECT INBOX")
+    w.send("b IDLE\r\n")
     starts(r.until("* BYE"), "* BYE", "idle for too long: BYE")
+    starts(w.until("* BYE"), "* BYE", "in IDLE too")
     r.close()
-    r = m.raw("user1", "frontend2")
-    r.ask("a", "SELECT INBOX")
-    r.send("b IDLE\r\n")
-    starts(r.until("* BYE"), "* BYE", "in IDLE too")
-    r.close()
+    w.close()
 
 
 with Murder(frontends=2, users=2,

@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import time
 from daemon import (QUICK, add_user, free_ports, kill_child,
                     make_certificate, start, tail)
 from imap import Client
+from net import connect
 from tap import tap
 
 STOP_SECONDS = 60
@@ -162,7 +162,7 @@ class Backend:
 
 class Raw:
     def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), 60)
+        self.sock = connect(("127.0.0.1", port), 60)
         self.file = self.sock.makefile("rb")
 
     def send(self, data):

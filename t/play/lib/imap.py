@@ -13,8 +13,8 @@
   plan()
 """
 import re
-import socket
 
+from net import connect
 from tap import tap
 
 ok, equal, plan = tap.ok, tap.equal, tap.done
@@ -37,7 +37,7 @@ class Client:
     """An IMAP client that hides nothing."""
 
     def __init__(self, port, user=None):
-        self.s = socket.create_connection(("127.0.0.1", port), 60)
+        self.s = connect(("127.0.0.1", port), 60)
         self.f = self.s.makefile("rb")
         self.n = 0
         self.greeting = self.line()

@@ -15,6 +15,8 @@ import re
 import socket
 import threading
 
+from net import at_once, connect
+
 
 class Middle:
     def __init__(self, to=None):
@@ -41,11 +43,11 @@ class Middle:
 
     def accept(self):
         while True:
-            client, _ = self.listener.accept()
+            client = at_once(self.listener.accept()[0])
             try:
                 if not self.is_up:
                     raise OSError("down")
-                server = socket.create_connection(("127.0.0.1", self.to))
+                server = connect(("127.0.0.1", self.to))
             except OSError:
                 client.close()
                 continue

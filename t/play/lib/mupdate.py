@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 
 from daemon import BIN, add_user, children, make_certificate
+from net import connect
 
 DEADLINE = 60
 
@@ -25,7 +26,7 @@ class Client:
     """Sends what it is told; reads one response at a time, as a list."""
 
     def __init__(self, port, tls=False, host="127.0.0.1"):
-        self.sock = socket.create_connection((host, port), DEADLINE)
+        self.sock = connect((host, port), DEADLINE)
         self.data = b""
         if tls:
             self.start_tls()

@@ -16,6 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from backend import Raw  # noqa: E402
 from mupdate import Client, Closed  # noqa: E402
+from net import at_once, connect  # noqa: E402
 
 SECONDS = 60
 
@@ -60,9 +61,9 @@ class Relay:
 
     def serve(self):
         while True:
-            client, _ = self.listener.accept()
+            client = at_once(self.listener.accept()[0])
             try:
-                server = socket.create_connection(self.target(), 30)
+                server = connect(self.target(), 30)
                 server.settimeout(None)
             except (OSError, KeyError, AttributeError):
                 client.close()  # it is not there, or not yet

@@ -3,13 +3,14 @@ import socket
 import threading
 
 from murder import plain
+from net import connect
 
 
 class Sieve:
     """One ManageSieve session, logged in."""
 
     def __init__(self, address, user):
-        self.socket = socket.create_connection(address, timeout=60)
+        self.socket = connect(address, 60)
         self.file = self.socket.makefile("rb")
         self.answer()
         self.ask('AUTHENTICATE "PLAIN" "%s"' % plain(user))

@@ -7,7 +7,8 @@
 Written apart from the servers, strict: what is no IMAP raises ValueError.
 """
 import re
-import socket
+
+from net import connect
 
 LITERAL = re.compile(rb"~?\{(\d+)\}\r\n$")
 TOKEN = re.compile(rb'"((?:[^"\\\r\n\0]|\\["\\])*)"|'
@@ -54,7 +55,7 @@ def parse(octets):
 
 class Wire:
     def __init__(self, host, port, user=None, seconds=60):
-        self.socket = socket.create_connection((host, port), seconds)
+        self.socket = connect((host, port), seconds)
         self.file = self.socket.makefile("rb", 1 << 16)
         self.count = 0
         self.greeting = self.response()
