@@ -286,12 +286,39 @@ is_empty(struct slice line)
 	                                   line.ptr[1] == '\n'));
 }
 
+/* Nothing in what is left begins or ends a part. */
+static bool
+is_last_body(const struct scan *s)
+{
+	if (s->in_header)
+		return false;
+	for (unsigned i = 0; i < s->depth; i++)
+		if (s->stack[i].boundary.len > 0)
+			return false;
+	return true;
+}
+
+static uint32_t
+count_line_ends(struct slice s)
+{
+	uint32_t n = 0;
+
+	for (;;) {
+		size_t at = slice_find(s, '\n');
+
+		if (at == s.len)
+			return n;
+		n++;
+		s = slice_skip(s, at + 1);
+	}
+}
+
 static void
 scan_lines(struct scan *s)
 {
 	struct slice rest = s->message;
 
-	while (rest.len > 0) {
+	while (rest.len > 0 && !is_last_body(s)) {
 		uint64_t at = s->message.len - rest.len;
 		struct slice line = header_line(&rest);
 		bool dashes =
@@ -303,6 +330,7 @@ scan_lines(struct scan *s)
 		if (!boundary && s->in_header && is_empty(line))
 			begin_body(s, at + line.len);
 	}
+	s->lines += count_line_ends(rest);
 	while (s->depth > 0)
 		pop(s, s->message.len, s->lines);
 }

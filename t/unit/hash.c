@@ -15,11 +15,25 @@ hex(const uint8_t *p, size_t n, char *out)
 		sprintf(out + 2 * i, "%02x", p[i]);
 }
 
+/* As the definition has it. */
+static uint32_t
+bit_by_bit(const uint8_t *p, size_t n)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		crc ^= p[i];
+		for (int k = 0; k < 8; k++)
+			crc = crc >> 1 ^ ((crc & 1) ? 0x82f63b78 : 0);
+	}
+	return ~crc;
+}
+
 static void
 test_crc(void)
 {
 	uint8_t octets[64];
-	uint32_t whole, bitwise = UINT32_MAX;
+	uint32_t whole;
 
 	/* RFC 3720 B.4 */
 	memset(octets, 0, 32);
@@ -38,13 +52,31 @@ test_crc(void)
 		ok(hash_crc32c(hash_crc32c(0, octets, cut), octets + cut,
 		       sizeof(octets) - cut) == whole,
 		    "cut at %zu", cut);
-	for (size_t i = 0; i < sizeof(octets); i++) {
-		bitwise ^= octets[i];
-		for (int k = 0; k < 8; k++)
-			bitwise =
-			    bitwise >> 1 ^ ((bitwise & 1) ? 0x82f63b78 : 0);
-	}
-	ok(whole == ~bitwise, "as the definition has it");
+	ok(whole == bit_by_bit(octets, sizeof(octets)),
+	    "as the definition has it");
+}
+
+/* Long enough for what takes many octets at once, at any place. */
+static void
+test_long_crc(void)
+{
+	enum {
+		LONG = 5000
+	};
+	static uint8_t octets[LONG + 8];
+	size_t bad = 0;
+	uint32_t crc;
+
+	rand_bytes(octets, sizeof(octets));
+	for (size_t n = 0; n <= LONG; n += n < 1000 ? 97 : 7)
+		for (size_t at = 0; at < 8; at += 5)
+			bad += hash_crc32c(0, octets + at, n) !=
+			       bit_by_bit(octets + at, n);
+	ok(bad == 0, "of any length");
+	crc = hash_crc32c(0, octets, 1234);
+	ok(hash_crc32c(crc, octets + 1234, LONG - 1234) ==
+	        bit_by_bit(octets, LONG),
+	    "a long one goes on");
 }
 
 static void
@@ -85,6 +117,7 @@ int
 main(void)
 {
 	test_crc();
+	test_long_crc();
 	test_sip();
 	test_sha256();
 	return done_testing();
