@@ -184,6 +184,12 @@ mblist_some(struct mblist *l, const struct mblist_range *of, struct buf *cursor,
 	return turn.left > 0;
 }
 
+void
+mblist_configured(struct mblist *l)
+{
+	deleted_configured(l->deleted);
+}
+
 bool
 mblist_is_deleted(struct mblist *l, struct slice mailboxid)
 {

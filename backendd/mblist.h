@@ -123,6 +123,9 @@ bool mblist_is_use(struct slice word);
 void mblist_make_user(struct mblist *l, const char *user, mblist_cb *cb,
     void *arg);
 
+/* The configuration has changed. */
+void mblist_configured(struct mblist *l);
+
 /* Was it deleted, and is kept for a while only? */
 bool mblist_is_deleted(struct mblist *l, struct slice mailboxid);
 

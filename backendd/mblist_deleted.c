@@ -184,6 +184,13 @@ tick(void *arg)
 		timer_set(d->timer, o == NULL ? TICK_MS : TICK_MS / 60);
 }
 
+void
+deleted_configured(struct deleted *d)
+{
+	if (!TAILQ_EMPTY(&d->all))
+		timer_set(d->timer, TICK_MS / 60);
+}
+
 struct deleted *
 deleted_new(struct mblist *l)
 {

@@ -36,6 +36,9 @@ const char *deleted_name(struct mblist *l, struct arena *a, const char *name,
 /* It has been given that name, now or before the start. */
 void deleted_add(struct deleted *d, const char *name, struct slice mailboxid);
 
+/* They may be kept for another time from now on. */
+void deleted_configured(struct deleted *d);
+
 /* Is this mailbox one of them, still? */
 bool deleted_has(const struct deleted *d, struct slice mailboxid);
 

@@ -416,6 +416,7 @@ reload(void *state)
 	options = store_options(bd->conf);
 	for (size_t i = 0; i < bd->npartitions; i++)
 		store_configure(bd->partitions[i].store, &options);
+	mblist_configured(bd->list);
 	log_debug(bd->log, "settings taken", NULL);
 	auth_reload(bd->auth, &bd->conf->auth);
 	server = (struct tls_material){

@@ -74,9 +74,9 @@ def play_reaped(b):
     """What is kept goes when its time is over."""
     b.reconfigure("delete_delay = 1s")
     admin = b.imap("admin")
-    # It is looked for once a minute, and soon behind a DELETE.
+    # They are looked for once a minute, and when this has changed.
     tap.ok(await_that(lambda: b"/deleted/" not in b"".join(
-        line or b"" for line in admin.list('""', '"*"')[1]), "they go", 180),
+        line or b"" for line in admin.list('""', '"*"')[1]), "they go", 45),
            "they go for good")
 
 
