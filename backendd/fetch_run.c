@@ -1,188 +1,19 @@
 #include <stdlib.h>
 
-#include "backendd/emailid.h"
 #include "backendd/fetch_decode.h"
 #include "backendd/fetch_run.h"
 #include "backendd/fetch_state.h"
 #include "backendd/mailbox.h"
-#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/session.h"
-#include "backendd/summarise.h"
 #include "backendd/view.h"
 #include "imap/acl.h"
 #include "imap/fetch.h"
-#include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
-
-/* ------------------------------------------------------------------ \Seen */
-
-/* Messages that this FETCH sets \Seen on, while that is under way. */
-struct seeing {
-	struct fetching *fe;
-	unsigned due; /* call backs */
-	size_t n;
-	uint32_t uids[BATCH];
-	struct store_change changes[BATCH];
-};
-
-static void
-on_seen(void *arg, const char *why)
-{
-	struct seeing *see = arg;
-	struct fetching *fe = see->fe;
-
-	(void)why; /* the client got the message; the view tells the flags */
-	if (--see->due > 0)
-		return;
-	free(see);
-	MUST(fe->seen_waiting > 0);
-	if (--fe->seen_waiting == 0 && fe->state == STATE_END)
-		fetch_advance(fe);
-}
-
-/*
- * Not waited for before the messages are sent, but before the reply: the view
- * tells the new flags just before that, as of any change.
- */
-static void
-set_seen(struct fetching *fe, struct seeing *see)
-{
-	struct view *v = session_view(fe->ss);
-
-	if (see == NULL || see->n == 0 || view_lost(v)) {
-		free(see);
-		return;
-	}
-	fe->seen_waiting++;
-	see->due = 1;
-	for (size_t i = 0; i < see->n; i++)
-		see->changes[i] = (struct store_change){ .uid = see->uids[i],
-			.set = view_seen(v) == NULL ? STORE_SEEN : 0,
-			.touch = view_seen(v) != NULL };
-	if (view_seen(v) != NULL) {
-		see->due++;
-		seen_change(view_seen(v), see->uids, see->n, true, on_seen,
-		    see);
-	}
-	store_change(mailbox_store(fe->m), see->changes, see->n, UINT64_MAX,
-	    on_seen, see);
-}
-
-/* --------------------------------------------------------------- gathering */
-
-static void
-gather_one(struct fetching *fe, const struct view *v,
-    const struct store_msg *msg)
-{
-	struct item *item = &fe->items[fe->n];
-	struct fetch_facts *facts = &item->facts;
-
-	*item = (struct item){ 0 };
-	buf_clear(&fe->flags);
-	view_put_flags(v, msg, &fe->flags);
-	facts->flags = arena_copy(&fe->arena, buf_slice(&fe->flags));
-	facts->uid = msg->uid;
-	facts->seq = view_seq_of(v, msg->uid);
-	facts->uidfetch = (view_says(v) & VIEW_SAYS_UIDFETCH) != 0;
-	facts->modseq = msg->modseq;
-	facts->size_octets = msg->size;
-	facts->internal_seconds = msg->internaldate;
-	facts->internal_zone = msg->zone;
-	facts->saved = true;
-	facts->saved_seconds = msg->savedate;
-	if (fe->needs & FETCH_OBJECTID)
-		facts->emailid = emailid_text(&fe->arena, msg->emailid);
-	fe->summaries[fe->n].uid = msg->uid;
-	fe->n++;
-}
-
-static void
-reset_batch(struct fetching *fe)
-{
-	MUST(fe->ahead_is != AHEAD_READING);
-	store_chunk_free(&fe->win->chunk);
-	store_chunk_free(&fe->ahead->chunk);
-	store_chunk_free(&fe->headers);
-	arena_reset(&fe->arena);
-	fe->n = fe->group = fe->group_end = 0;
-	fe->win->n = fe->win->part = 0;
-}
-
-static void
-on_summaries(void *arg)
-{
-	struct fetching *fe = arg;
-
-	for (size_t i = 0; i < fe->n; i++) {
-		struct fetch_facts *facts = &fe->items[i].facts;
-
-		facts->summary = fe->summaries[i].summary;
-		if (facts->summary != NULL)
-			facts->threadid =
-			    threadid_text(&fe->arena, facts->summary->threadid);
-		else if (fe->needs & FETCH_SUMMARY)
-			fe->items[i].failed = fe->unreadable = true;
-	}
-	fe->state = STATE_HEADERS;
-	fetch_advance(fe);
-}
-
-static void
-gather(struct fetching *fe)
-{
-	const struct view *v = session_view(fe->ss);
-	struct seeing *see = NULL;
-	unsigned looked = 0;
-	uint32_t uid = 0;
-
-	if (fe->sets_seen) {
-		see = xcalloc(1, sizeof(*see));
-		see->fe = fe;
-	}
-	reset_batch(fe);
-	while (fe->n < BATCH && looked < LOOKED_MAX &&
-	       (uid = msgset_next(fe->set, v)) != 0) {
-		const struct store_msg *msg = view_message(v, uid);
-
-		looked++;
-		if (fe->f->changed_since &&
-		    msg->modseq <= fe->f->changed_modseq)
-			continue;
-		if (fe->sets_seen && !view_is_seen(v, msg))
-			see->uids[see->n++] = uid;
-		gather_one(fe, v, msg);
-	}
-	if (store_is_damaged(mailbox_store(fe->m))) {
-		/* Nothing of it is to be believed; the mailbox is lost soon. */
-		free(see);
-		reset_batch(fe);
-		fe->unreadable = true;
-		fe->state = STATE_END;
-		return;
-	}
-	set_seen(fe, see);
-	if (fe->n == 0 && (uid == 0 || session_dead(fe->ss))) {
-		fe->state = STATE_END;
-	} else if (fe->n == 0) {
-		fe->state = STATE_WAIT;
-		task_want(fe->turn);
-	} else if (fe->needs & (FETCH_SUMMARY | FETCH_LAZY)) {
-		fe->state = STATE_WAIT;
-		if (fe->needs & FETCH_SUMMARY)
-			summarise(fe->m, &fe->arena, fe->summaries, fe->n,
-			    on_summaries, fe);
-		else
-			summarise_cached(fe->m, &fe->arena, fe->summaries,
-			    fe->n, on_summaries, fe);
-	} else {
-		fe->state = STATE_HEADERS;
-	}
-}
 
 /* ----------------------------------------------------------------- headers */
 
@@ -194,10 +25,10 @@ on_headers(void *arg, struct store_chunk *chunk)
 
 	fe->headers = chunk;
 	for (size_t i = 0; i < fe->win->n; i++) {
-		struct item *item = &fe->items[fe->win->at[i].item];
+		struct item *item = &fe->b->items[fe->win->at[i].item];
 
 		if (fe->win->parts[i].why != NULL)
-			item->failed = fe->unreadable = true;
+			fetch_fail(fe, item);
 		else
 			item->facts.header = fe->win->parts[i].octets;
 	}
@@ -215,8 +46,8 @@ read_headers(struct fetching *fe)
 	store_chunk_free(&fe->headers);
 	fe->group = fe->group_end;
 	fe->win->n = 0;
-	for (; fe->group_end < fe->n; fe->group_end++) {
-		struct item *item = &fe->items[fe->group_end];
+	for (; fe->group_end < fe->b->n; fe->group_end++) {
+		struct item *item = &fe->b->items[fe->group_end];
 		struct section_range r = { 0 };
 
 		if (!item->failed && (fe->needs & FETCH_SUMMARY))
@@ -245,11 +76,11 @@ static void
 on_measured(void *arg)
 {
 	struct fetching *fe = arg;
-	struct item *item = &fe->items[fe->pos.item];
+	struct item *item = &fe->b->items[fe->pos.item];
 
-	if (!fetch_decode_measured(fe->decoding, &fe->arena,
+	if (!fetch_decode_measured(fe->decoding, &fe->b->arena,
 	        &item->decoded[fe->pos.piece]))
-		item->failed = fe->unreadable = true;
+		fetch_fail(fe, item);
 	fe->pos.piece++;
 	fe->state = STATE_DECODE;
 	fetch_advance(fe);
@@ -289,11 +120,11 @@ decode(struct fetching *fe)
 {
 	while ((fe->needs & FETCH_DECODED) && fe->pos.item < fe->group_end &&
 	       !session_dead(fe->ss)) {
-		struct item *item = &fe->items[fe->pos.item];
+		struct item *item = &fe->b->items[fe->pos.item];
 
 		if (item->decoded == NULL)
 			item->facts.decoded = item->decoded =
-			    arena_array(&fe->arena, fe->f->count,
+			    arena_array(&fe->b->arena, fe->f->count,
 			        sizeof(*item->decoded));
 		while (!item->failed && fe->pos.piece < fe->f->count) {
 			if (!decode_one(fe, item))
@@ -309,9 +140,9 @@ static void
 plan(struct fetching *fe)
 {
 	for (size_t i = fe->group; i < fe->group_end; i++)
-		if (!fe->items[i].failed)
-			fetch_plan(fe->f, &fe->arena, &fe->items[i].facts,
-			    &fe->items[i].plan);
+		if (!fe->b->items[i].failed)
+			fetch_plan(fe->f, &fe->b->arena, &fe->b->items[i].facts,
+			    &fe->b->items[i].plan);
 	fe->pos = (struct piece_at){ .item = fe->group };
 	fe->state = STATE_SEND;
 }
@@ -325,7 +156,7 @@ finish(struct fetching *fe)
 	bool gone = msgset_passed_over(fe->set);
 	bool unreadable = fe->unreadable, unknown_cte = fe->unknown_cte;
 
-	reset_batch(fe);
+	fetch_gather_end(fe);
 	fetch_decode_free(&fe->decoding);
 	task_free(&fe->turn);
 	mailbox_release(&fe->m);
@@ -350,7 +181,7 @@ fetch_advance(struct fetching *fe)
 	for (;;) {
 		switch (fe->state) {
 		case STATE_GATHER:
-			gather(fe);
+			fetch_gather(fe);
 			break;
 		case STATE_HEADERS:
 			read_headers(fe);
@@ -368,7 +199,8 @@ fetch_advance(struct fetching *fe)
 			return;
 		case STATE_END:
 			if (fe->seen_waiting == 0 &&
-			    fe->ahead_is != AHEAD_READING)
+			    fe->ahead_is != AHEAD_READING &&
+			    !fetch_is_gathering(fe))
 				finish(fe);
 			return;
 		}
@@ -401,7 +233,6 @@ fetch_run(struct session *ss, const struct fetch *f, struct msgset *set)
 	fe->needs = fetch_needs(f);
 	fe->sets_seen = f->sets_seen && view_access(v) == VIEW_READ_WRITE &&
 	                (view_rights(v) & ACL_SEEN);
-	arena_init(&fe->arena);
 	buf_init(&fe->flags, FLAGS_MAX);
 	fetch_advance(fe);
 }

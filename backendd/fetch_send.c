@@ -11,7 +11,7 @@ fetch_add_part(struct fetching *fe, struct window *w, struct piece_at at,
     const struct section_range *r)
 {
 	w->parts[w->n] = (struct store_part){
-		.uid = fe->items[at.item].facts.uid,
+		.uid = fe->b->items[at.item].facts.uid,
 		.what = STORE_OCTETS,
 		.offset = r->at,
 		.len = r->len,
@@ -36,10 +36,10 @@ fill_window(struct fetching *fe, struct window *w, struct piece_at pos)
 
 	w->n = w->part = 0;
 	while (pos.item < fe->group_end && room > 0 && w->n < WINDOW_PARTS) {
-		const struct fetch_plan *p = &fe->items[pos.item].plan;
+		const struct fetch_plan *p = &fe->b->items[pos.item].plan;
 		struct section_range r;
 
-		if (fe->items[pos.item].failed || pos.piece == p->count) {
+		if (fe->b->items[pos.item].failed || pos.piece == p->count) {
 			pos = (struct piece_at){ .item = pos.item + 1 };
 			continue;
 		}
@@ -164,6 +164,7 @@ static bool
 item_ready(struct fetching *fe, struct item *item)
 {
 	struct window *w = fe->win;
+	bool unreadable = false;
 
 	if (!has_ranges(&item->plan))
 		return true;
@@ -173,11 +174,10 @@ item_ready(struct fetching *fe, struct item *item)
 	}
 	MUST(w->at[w->part].item == fe->pos.item);
 	for (size_t i = w->part; i < w->n && w->at[i].item == fe->pos.item; i++)
-		if (w->parts[i].why != NULL)
-			item->failed = true;
-	if (!item->failed)
+		unreadable = unreadable || w->parts[i].why != NULL;
+	if (!unreadable)
 		return true;
-	fe->unreadable = true;
+	fetch_fail(fe, item);
 	while (w->part < w->n && w->at[w->part].item == fe->pos.item)
 		w->part++;
 	return true;
@@ -249,7 +249,7 @@ next_decoded(struct fetching *fe, const struct fetch_piece *p, struct slice *s)
 	struct fetch_decoding *d = fe->decoding;
 
 	if (fe->pos.at == 0 && !fetch_decode_is_open(d))
-		fetch_decode_open(d, fe->items[fe->pos.item].facts.uid, p);
+		fetch_decode_open(d, fe->b->items[fe->pos.item].facts.uid, p);
 	*s = fetch_decode_at_hand(d);
 	if (s->len > 0)
 		return true;
@@ -311,7 +311,7 @@ void
 fetch_send(struct fetching *fe)
 {
 	while (fe->pos.item < fe->group_end) {
-		struct item *item = &fe->items[fe->pos.item];
+		struct item *item = &fe->b->items[fe->pos.item];
 		bool begins = fe->pos.piece == 0 && fe->pos.at == 0;
 
 		if (session_dead(fe->ss))
@@ -337,5 +337,5 @@ fetch_send(struct fetching *fe)
 	}
 	store_chunk_free(&fe->ahead->chunk);
 	fe->ahead_is = AHEAD_NONE;
-	fe->state = fe->group_end < fe->n ? STATE_HEADERS : STATE_GATHER;
+	fe->state = fe->group_end < fe->b->n ? STATE_HEADERS : STATE_GATHER;
 }

@@ -1,6 +1,6 @@
 /*
- * fetch_state: what a FETCH under way is made of, for fetch_run.c and
- * fetch_send.c only.
+ * fetch_state: what a FETCH under way is made of, for fetch_run.c,
+ * fetch_gather.c and fetch_send.c only.
  */
 #ifndef BACKENDD_FETCH_STATE_H
 #define BACKENDD_FETCH_STATE_H
@@ -17,23 +17,27 @@
 
 struct cmd;
 struct fetch_decoding;
+struct fetching;
 struct mailbox;
 struct msgset;
+struct seeing;
 struct session;
 struct task;
 
 enum {
-	BATCH = SUMMARISE_MAX,    /* messages whose summaries are at hand */
-	LOOKED_MAX = 4096,        /* messages looked at in one turn */
-	HEADERS_MAX = 256 * 1024, /* octets of headers read at once */
-	WINDOW = 256 * 1024,      /* octets of messages read at once */
+	BATCH = SUMMARISE_MAX, /* messages whose summaries are got at once */
+	BATCHES = 3,           /* one is sent, the others come behind it, */
+	BATCHES_MAX = 1024 * 1024, /* ...unless they have so many octets */
+	LOOKED_MAX = 4096,         /* messages looked at in one turn */
+	HEADERS_MAX = 256 * 1024,  /* octets of headers read at once */
+	WINDOW = 256 * 1024,       /* octets of messages read at once */
 	WINDOW_PARTS = 128,
 	ROOM = 32 * 1024, /* to wait for when there is none */
 	FLAGS_MAX = 16 * 1024
 };
 
 enum fetch_state {
-	STATE_GATHER,  /* find the next batch */
+	STATE_GATHER,  /* find the next batches, and take the first */
 	STATE_HEADERS, /* of a group: as many as may be read at once */
 	STATE_DECODE,  /* what BINARY asks for, of the group */
 	STATE_PLAN,
@@ -48,6 +52,17 @@ struct item {
 	struct fetch_plan plan;
 	struct fetch_decoded *decoded; /* by item of the FETCH, or NULL */
 	bool failed;                   /* it is gone, or cannot be read */
+};
+
+/* Messages that have been found, and their summaries, or they are coming. */
+struct batch {
+	struct fetching *fe;
+	struct arena arena;
+	struct item items[BATCH];
+	struct summarise_item summaries[BATCH];
+	size_t n;
+	struct seeing *seeing; /* NULL: no \Seen is set */
+	bool summarising;      /* the arena is not ours meanwhile */
 };
 
 /* Octets of a message, read or to be read. */
@@ -83,11 +98,16 @@ struct fetching {
 	bool sets_seen, unreadable, unknown_cte;
 	unsigned seen_waiting; /* call backs to come */
 
-	struct arena arena; /* of the batch */
-	struct buf flags;   /* of one message, while it is gathered */
-	struct item items[BATCH];
-	struct summarise_item summaries[BATCH];
-	size_t n;
+	/*
+	 * A ring of nbatches from batches[first] on, which is b: it is sent,
+	 * or will be when its summaries are there.
+	 */
+	struct batch *batches[BATCHES]; /* NULL: not needed so far */
+	unsigned first, nbatches;
+	struct batch *b;
+	bool waits_batch;
+	bool all_gathered;
+	struct buf flags;        /* of one message, while it is gathered */
 	size_t group, group_end; /* items planned and sent together */
 
 	/* What is sent next, and what is at hand of the messages. */
@@ -104,6 +124,18 @@ struct fetching {
 
 /* Everything that may go on, does. */
 void fetch_advance(struct fetching *fe);
+
+/* --- fetch_gather.c --- */
+
+/* STATE_GATHER */
+void fetch_gather(struct fetching *fe);
+
+/* Are there summaries to come?  Then it cannot end yet. */
+bool fetch_is_gathering(const struct fetching *fe);
+void fetch_gather_end(struct fetching *fe);
+
+/* It cannot be read, or it is gone: then the client may be told so. */
+void fetch_fail(struct fetching *fe, struct item *item);
 
 /* --- fetch_send.c --- */
 

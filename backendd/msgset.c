@@ -198,6 +198,13 @@ msgset_next(struct msgset *s, const struct view *v)
 	return 0;
 }
 
+void
+msgset_pass_over(struct msgset *s)
+{
+	if (!s->uids)
+		s->passed_over = true;
+}
+
 bool
 msgset_passed_over(const struct msgset *s)
 {

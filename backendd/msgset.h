@@ -52,6 +52,9 @@ void msgset_window(struct msgset *s, struct session *ss,
 /* The next message that is there; 0: no more. */
 uint32_t msgset_next(struct msgset *s, const struct view *v);
 
+/* One that came out has gone before it was of use. */
+void msgset_pass_over(struct msgset *s);
+
 /* Were there numbers that the client counts and that are gone? */
 bool msgset_passed_over(const struct msgset *s);
 
