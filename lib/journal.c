@@ -18,6 +18,7 @@
 enum {
 	SEGMENT_OCTETS = 16 << 20, /* then a new file is begun */
 	RECORD_MAX = 64 << 20,
+	TELL = 2, /* call backs in one turn, if there is no reason for more */
 	KEEP_OCTETS = 1 << 20 /* of a batch's storage, for the next one */
 };
 
@@ -40,7 +41,8 @@ struct batch {
 	size_t len, size;
 	struct waiter *waiters; /* one a record */
 	size_t count, max;
-	int *also; /* descriptors to sync first */
+	size_t told; /* so many of them */
+	int *also;   /* descriptors to sync first */
 	size_t nalso, maxalso;
 };
 
@@ -162,21 +164,28 @@ batch_clear(struct batch *b)
 {
 	if (b->size > KEEP_OCTETS)
 		batch_fini(b);
-	b->len = b->count = b->nalso = 0;
+	b->len = b->count = b->nalso = b->told = 0;
 }
 
 /* A call back may put records, but they wait in another batch. */
 static void
-batch_tell(struct journal *j, struct batch *b, bool failed)
+batch_tell_some(struct journal *j, struct batch *b, bool failed, size_t most)
 {
 	struct waiter *w;
 
-	for (size_t i = 0; i < b->count && !j->closed; i++) {
-		w = &b->waiters[i];
+	for (; b->told < b->count && most > 0 && !j->closed; most--) {
+		w = &b->waiters[b->told++];
 		if (w->cb != NULL)
 			w->cb(w->arg, w->number, failed);
 	}
-	batch_clear(b);
+	if (b->told == b->count || j->closed)
+		batch_clear(b);
+}
+
+static void
+batch_tell(struct journal *j, struct batch *b, bool failed)
+{
+	batch_tell_some(j, b, failed, SIZE_MAX);
 }
 
 /* --- files ---------------------------------------------------------------- */
@@ -367,22 +376,30 @@ commit_start(struct journal *j)
 	jobs_put(j->jobs, commit_run, commit_done, j);
 }
 
-/* What waits is on its way to the disk while the others are told. */
+/*
+ * What waits is on its way to the disk while the others are told: a few in each
+ * turn, so that what they answer goes out, and what comes of that comes in,
+ * while the rest is told.
+ */
 static void
 commit_done(void *arg)
 {
 	struct journal *j = journal_of(arg);
-	struct batch b = j->told;
+	struct batch b;
 	bool failed;
 
 	MUST(j->state == STATE_COMMITTING);
+	batch_tell(j, &j->told, false);
+	if (j->closed)
+		return;
+	b = j->told;
 	commit_end(j);
 	failed = j->state == STATE_FAILED;
 	j->told = j->flight;
 	j->flight = b;
 	if (!failed && j->waiting.count > 0)
 		commit_start(j);
-	batch_tell(j, &j->told, failed);
+	batch_tell_some(j, &j->told, failed, failed ? SIZE_MAX : TELL);
 	if (!j->closed)
 		task_want(j->task);
 }
@@ -402,6 +419,11 @@ journal_advance(void *arg)
 {
 	struct journal *j = journal_of(arg);
 
+	batch_tell_some(j, &j->told, false, TELL);
+	if (j->closed)
+		return;
+	if (j->told.count > 0)
+		task_want(j->task);
 	drop_files(j);
 	if (j->waiting.count == 0)
 		return;
