@@ -282,17 +282,6 @@ weigh(struct slice identifier, unsigned rights, struct slice user,
 }
 
 unsigned
-acl_effective(const struct acl *acl, struct slice user)
-{
-	unsigned given = 0, taken = 0;
-
-	for (size_t i = 0; i < acl->n; i++)
-		weigh(acl->entries[i].identifier, acl->entries[i].rights, user,
-		    &given, &taken);
-	return given & ~taken;
-}
-
-unsigned
 acl_effective_text(struct slice text, struct slice user)
 {
 	unsigned given = 0, taken = 0;

@@ -97,11 +97,9 @@ unsigned acl_get(const struct acl *acl, struct slice identifier);
 
 /*
  * What user may do: what user and "anyone" are given, less what "-user" and
- * "-anyone" take.  user.len 0 is nobody in particular ("anonymous").
+ * "-anyone" take.  user.len 0 is nobody in particular ("anonymous").  From tab
+ * form, without an arena; nothing if it is malformed.
  */
-unsigned acl_effective(const struct acl *acl, struct slice user);
-
-/* The same from tab form, without an arena; nothing if it is malformed. */
 unsigned acl_effective_text(struct slice text, struct slice user);
 
 /*

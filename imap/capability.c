@@ -1,10 +1,8 @@
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "imap/capability.h"
 #include "lib/buf.h"
 #include "lib/cdefs.h"
-#include "lib/must.h"
 
 static const struct {
 	const char *name;
@@ -20,22 +18,6 @@ static const struct {
 
 _Static_assert(NITEMS(capabilities) == CAPABILITY_MAX, "one row each");
 _Static_assert(CAPABILITY_MAX <= 64, "a set is 64 bits");
-
-const char *
-capability_name(enum capability c)
-{
-	MUST((size_t)c < NITEMS(capabilities));
-	return capabilities[c].name;
-}
-
-enum capability
-capability_find(struct slice name)
-{
-	for (size_t i = 0; i < NITEMS(capabilities); i++)
-		if (slice_is_nocase(name, capabilities[i].name))
-			return (enum capability)i;
-	return CAPABILITY_MAX;
-}
 
 void
 capability_put(struct buf *out, uint64_t set, unsigned now, const char *mechs)
@@ -58,30 +40,4 @@ capability_put(struct buf *out, uint64_t set, unsigned now, const char *mechs)
 		buf_put_slice(out, mech);
 		space = " ";
 	}
-}
-
-uint64_t
-capability_parse(struct slice list)
-{
-	uint64_t set = 0;
-	struct slice word;
-
-	while ((word = slice_word(&list)).len > 0) {
-		enum capability c = capability_find(word);
-
-		if (c != CAPABILITY_MAX)
-			set |= UINT64_C(1) << c;
-	}
-	return set;
-}
-
-bool
-capability_listed(struct slice list, const char *word)
-{
-	struct slice w;
-
-	while ((w = slice_word(&list)).len > 0)
-		if (slice_is_nocase(w, word))
-			return true;
-	return false;
 }

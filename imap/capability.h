@@ -2,16 +2,12 @@
  * capability: what a server offers, as a set of bits, and when it may be said.
  *
  * A daemon states the set it can do; capability_put() writes those of it that
- * are to be offered now.  A proxy reads a backend's list into such a set and
- * ANDs.
+ * are to be offered now.
  */
 #ifndef IMAP_CAPABILITY_H
 #define IMAP_CAPABILITY_H
 
-#include <stdbool.h>
 #include <stdint.h>
-
-#include "lib/slice.h"
 
 struct buf;
 
@@ -30,11 +26,6 @@ enum capability_when {              /* bits */
 	CAPABILITY_AFTER = 1 << 2   /* authenticated */
 };
 
-const char *capability_name(enum capability c);
-
-/* In any case; CAPABILITY_MAX if we do not know it. */
-enum capability capability_find(struct slice name);
-
 /*
  * Writes "IMAP4rev1 LITERAL+ ... AUTH=PLAIN", with no space at either end, of
  * the set what may be said now.  now is BEFORE, BEFORE|PLAIN or AFTER.
@@ -43,11 +34,5 @@ enum capability capability_find(struct slice name);
  */
 void capability_put(struct buf *out, uint64_t set, unsigned now,
     const char *mechs);
-
-/* The set in a list separated by spaces, unknown ones passed over. */
-uint64_t capability_parse(struct slice list);
-
-/* Does the list hold this word, e.g. "AUTH=PLAIN" or "LITERAL-"? */
-bool capability_listed(struct slice list, const char *word);
 
 #endif

@@ -353,15 +353,6 @@ date_put_time(struct buf *out, const struct date_time *t)
 }
 
 void
-date_put_day(struct buf *out, int64_t seconds)
-{
-	struct civil c = shown_day(seconds);
-
-	buf_printf(out, "%u-%s-%04u", c.day, months[c.month - 1],
-	    (unsigned)c.year);
-}
-
-void
 date_put_mail(struct buf *out, const struct date_time *t)
 {
 	int64_t local = t->seconds + (int64_t)t->zone * 60;

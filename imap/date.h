@@ -34,9 +34,6 @@ bool date_parse_mail(struct slice s, struct date_time *t);
 /* "01-Feb-1996 02:44:25 -0700" */
 void date_put_time(struct buf *out, const struct date_time *t);
 
-/* "1-Feb-1996" */
-void date_put_day(struct buf *out, int64_t seconds);
-
 /* "Thu, 1 Feb 1996 02:44:25 -0700" */
 void date_put_mail(struct buf *out, const struct date_time *t);
 

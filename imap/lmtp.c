@@ -214,23 +214,6 @@ decode_xtext(struct slice s, uint8_t *out, size_t *len)
 	return true;
 }
 
-int
-lmtp_get_xtext(struct buf *out, struct slice s)
-{
-	struct slice rest = s;
-	uint8_t c;
-	size_t n;
-
-	for (; rest.len > 0; rest = slice_skip(rest, n))
-		if ((n = xtext_octet(rest, &c)) == 0)
-			return -1;
-	for (; s.len > 0; s = slice_skip(s, n)) {
-		n = xtext_octet(s, &c);
-		buf_putc(out, c);
-	}
-	return 0;
-}
-
 /* ---- commands, client side ---- */
 
 static void

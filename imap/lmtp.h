@@ -106,9 +106,8 @@ bool lmtp_parse_path(struct arena *a, struct slice s, struct lmtp_path *path);
 /* "local@domain", the local part quoted if it must be; "" for <>. */
 void lmtp_put_path(struct buf *out, const struct lmtp_path *path);
 
-/* RFC 3461 4: xtext.  -1 if s is none; out is then unchanged. */
+/* RFC 3461 4: xtext. */
 void lmtp_put_xtext(struct buf *out, struct slice s);
-int lmtp_get_xtext(struct buf *out, struct slice s) MUST_CHECK;
 
 /* ---- commands, client side: whole lines ---- */
 

@@ -178,26 +178,6 @@ mboxname_parent(struct slice name)
 	return slice_first(name, name.len - local.len + n);
 }
 
-struct slice
-mboxname_last(struct slice name)
-{
-	struct slice local = mboxname_local(name);
-	size_t n = slice_rfind(local, '.');
-
-	return n < local.len ? slice_skip(local, n + 1) : local;
-}
-
-struct slice
-mboxname_root(struct slice name)
-{
-	struct slice local = mboxname_local(name);
-	size_t n = slice_find(local, '.');
-
-	if (n < local.len)
-		n += 1 + slice_find(slice_skip(local, n + 1), '.');
-	return slice_first(name, name.len - local.len + n);
-}
-
 bool
 mboxname_is_below(struct slice name, struct slice ancestor)
 {

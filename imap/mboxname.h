@@ -111,12 +111,6 @@ struct slice mboxname_local(struct slice name);
  */
 struct slice mboxname_parent(struct slice name);
 
-/* The last level: "Drafts". */
-struct slice mboxname_last(struct slice name);
-
-/* "user.fred" of "user.fred.a.b", "shared.help" of "shared.help.x", "shared". */
-struct slice mboxname_root(struct slice name);
-
 /* Truly below: "a.b.c" is below "a.b" and "a", not below itself. */
 bool mboxname_is_below(struct slice name, struct slice ancestor);
 

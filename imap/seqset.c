@@ -222,18 +222,6 @@ seqset_contains(const struct seqset *set, uint32_t n)
 	return false;
 }
 
-bool
-seqset_equal(const struct seqset *a, const struct seqset *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->ranges[i].first != b->ranges[i].first ||
-		    a->ranges[i].last != b->ranges[i].last)
-			return false;
-	return true;
-}
-
 uint64_t
 seqset_count(const struct seqset *set)
 {
@@ -243,27 +231,6 @@ seqset_count(const struct seqset *set)
 		count +=
 		    (uint64_t)set->ranges[i].last - set->ranges[i].first + 1;
 	return count;
-}
-
-void
-seqset_intersect(struct arena *arena, const struct seqset *a,
-    const struct seqset *b, struct seqset *out)
-{
-	size_t i = 0, j = 0;
-
-	*out = (struct seqset){ 0 };
-	while (i < a->n && j < b->n) {
-		struct seqrange x = a->ranges[i], y = b->ranges[j];
-		uint32_t first = x.first > y.first ? x.first : y.first;
-		uint32_t last = x.last < y.last ? x.last : y.last;
-
-		if (first <= last)
-			seqset_add_range(arena, out, first, last);
-		if (x.last < y.last)
-			i++;
-		else
-			j++;
-	}
 }
 
 static void

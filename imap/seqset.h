@@ -64,13 +64,9 @@ void seqset_push(struct arena *a, struct seqset *set, uint32_t n);
 void seqset_copy(struct arena *a, struct seqset *to, const struct seqset *from);
 
 bool seqset_contains(const struct seqset *set, uint32_t n);
-bool seqset_equal(const struct seqset *a, const struct seqset *b);
 
 /* How many numbers; 0 if empty. */
 uint64_t seqset_count(const struct seqset *set);
-
-void seqset_intersect(struct arena *arena, const struct seqset *a,
-    const struct seqset *b, struct seqset *out);
 
 /*
  * "1:3,5", and "*" if it is not resolved; an empty set writes nothing, nor does

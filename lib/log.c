@@ -120,12 +120,6 @@ log_level_named(const char *name, enum log_level *level)
 	return false;
 }
 
-bool
-log_would(const struct log *l, enum log_level level)
-{
-	return level <= l->least;
-}
-
 static void
 line_put(struct line *o, const void *p, size_t n)
 {

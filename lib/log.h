@@ -35,7 +35,6 @@ void log_set_level(struct log *l, enum log_level least);
 
 /* "err", "warn", "info" or "debug": true, and *level. */
 bool log_level_named(const char *name, enum log_level *level);
-bool log_would(const struct log *l, enum log_level level);
 
 /*
  * At most 10 lines of warn or err a phrase and second; what was left out is

@@ -45,13 +45,6 @@ log_level_named(const char *name, enum log_level *level)
 	return true;
 }
 
-bool
-log_would(const struct log *l, enum log_level level)
-{
-	(void)l, (void)level;
-	return world_traces();
-}
-
 static void
 line(const char *level, const char *phrase, va_list ap)
 {

@@ -94,16 +94,6 @@ test_capability(void)
 	ok(wrote(&out, "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN"), "before login");
 	capability_put(&out, set, CAPABILITY_AFTER, "PLAIN");
 	ok(wrote(&out, "IMAP4rev1 IDLE"), "after it");
-	ok(capability_parse(slice_str("idle X-OWN  IMAP4REV1 AUTH=PLAIN")) ==
-	        (CAPABILITY_BIT(IMAP4REV1) | CAPABILITY_BIT(IDLE)),
-	    "read");
-	ok(capability_listed(slice_str("A AUTH=PLAIN"), "auth=plain") &&
-	        !capability_listed(slice_str("A AUTH=PLAINX"), "AUTH=PLAIN"),
-	    "listed");
-	for (size_t i = 0; i < CAPABILITY_MAX; i++)
-		ok(capability_find(slice_str(capability_name(
-		       (enum capability)i))) == (enum capability)i,
-		    "%s", capability_name((enum capability)i));
 	for (size_t i = RESPCODE_NONE + 1; i < RESPCODE_MAX; i++)
 		ok(respcode_find(slice_str(respcode_name((enum respcode)i))) ==
 		        (enum respcode)i,

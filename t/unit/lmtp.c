@@ -156,10 +156,6 @@ test_target(void)
 	ok(lmtp_parse_target(&a, &c, &got) != NULL, "no xtext");
 	lmtp_parse_command(&a, slice_str("RCPT TO:<a> XFLAGS"), &c);
 	ok(lmtp_parse_target(&a, &c, &got) != NULL, "no value");
-	ok(lmtp_get_xtext(&out, slice_str("a+2Bb")) == 0 && wrote(&out, "a+b"),
-	    "xtext");
-	ok(lmtp_get_xtext(&out, slice_str("a+")) == -1 && wrote(&out, ""),
-	    "half of it");
 }
 
 /* The whole message of in, cut in two at at; -1: error, 0: no end yet. */

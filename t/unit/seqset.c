@@ -91,23 +91,18 @@ test_limit(void)
 static void
 test_members(void)
 {
-	struct seqset set, other, both;
+	struct seqset set;
 	uint64_t count = 0;
 	bool same = true;
 	uint32_t n;
 
-	ok(seqset_parse(&a, slice_str("2:4,8,10:11"), &set) == NULL &&
-	        seqset_parse(&a, slice_str("1:2,4:8,11:20"), &other) == NULL,
-	    "two sets");
+	ok(seqset_parse(&a, slice_str("2:4,8,10:11"), &set) == NULL, "a set");
 	seqset_resolve(&set, 20);
-	seqset_resolve(&other, 20);
-	seqset_intersect(&a, &set, &other, &both);
-	ok(written(&both, "2,4,8,11"), "intersected");
 	for (n = 1; n < 25; n++)
-		same = same && seqset_contains(&both, n) ==
-		                   (seqset_contains(&set, n) &&
-		                       seqset_contains(&other, n));
-	ok(same, "the law of it");
+		same = same &&
+		       seqset_contains(&set, n) ==
+		           ((n >= 2 && n <= 4) || n == 8 || n == 10 || n == 11);
+	ok(same, "its members");
 	for (struct seqiter it = seqiter_of(&set); seqiter_next(&it, &n);)
 		same = same && seqset_contains(&set, n) && ++count > 0;
 	ok(same && count == seqset_count(&set) && count == 6, "counted");
@@ -116,7 +111,6 @@ test_members(void)
 	for (struct seqiter it = seqiter_of(&set); seqiter_next(&it, &n);)
 		count++;
 	ok(count == 8, "and it ends");
-	ok(seqset_equal(&both, &both) && !seqset_equal(&both, &set), "equal");
 }
 
 static void
