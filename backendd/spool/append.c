@@ -33,6 +33,7 @@ appending_free(struct appending *ap)
 		free(ap->pieces[i].cache_area);
 	}
 	buf_fini(&ap->row);
+	free(ap->copy);
 	free(ap->pieces);
 	free(ap);
 }

@@ -77,7 +77,7 @@ row_write(struct appending *ap)
  * that stand side by side are one write, with zeros where heads will be.
  */
 static int
-row_put(struct appending *ap, const struct piece *p)
+row_put(struct appending *ap, const struct piece *p, struct slice octets)
 {
 	static const uint8_t zeros[SPOOL_FRAME_MIN + 4 + 7];
 	uint64_t at = p->at + spool_frame_head(p->size);
@@ -94,19 +94,37 @@ row_put(struct appending *ap, const struct piece *p)
 		ap->row_no = p->no;
 		ap->row_at = at;
 	}
-	buf_put_slice(&ap->row, p->octets);
+	buf_put_slice(&ap->row, octets);
 	return 0;
+}
+
+/* A copy of a message of one block. */
+static int
+copy_small(struct appending *ap, const struct piece *p, int source)
+{
+	size_t size = (size_t)p->size;
+	uint8_t *octets;
+
+	if (ap->copy == NULL)
+		ap->copy = xmalloc((size_t)spool_frame_len(STORE_INLINE_MAX));
+	if (spool_frame_read(source, &p->place, 0, size, ap->copy, &octets,
+	        &ap->err) == -1)
+		return -1;
+	memcpy(p->frame, ap->copy, spool_frame_head(p->size));
+	return row_put(ap, p, slice_of(octets, size));
 }
 
 static int
 write_direct(struct appending *ap, struct piece *p, int source)
 {
+	bool small = p->size <= STORE_INLINE_MAX;
 	int fd;
 
 	if (!p->from)
 		spool_frame_sum(p->frame, p->octets);
-	if (!p->from && p->size <= STORE_INLINE_MAX)
-		return row_put(ap, p);
+	if (small)
+		return p->from ? copy_small(ap, p, source)
+		               : row_put(ap, p, p->octets);
 	fd = out_data(ap, p->no);
 	if (fd == -1)
 		return -1;

@@ -51,6 +51,7 @@ struct appending {
 	struct buf row; /* in the job: octets to be written to row_no... */
 	uint32_t row_no;
 	uint64_t row_at; /* ...here */
+	uint8_t *copy;   /* in the job: a message on its way to a row */
 	struct piece *pieces;
 	bool job, direct;
 	bool undelete;   /* one of them at least */

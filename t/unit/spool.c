@@ -94,6 +94,24 @@ test_large(void)
 	free(octets);
 }
 
+/* How many are not what was put, in their order. */
+static size_t
+count_wrong(struct store_mailbox *mb, const struct store_append *items,
+    uint32_t n)
+{
+	size_t wrong = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct store_part p = { .uid = i + 1, .len = UINT64_MAX };
+
+		wrong +=
+		    !slice_equal(rig_read(&rig, mb, &p), items[i].octets) ||
+		    p.why != NULL;
+	}
+	store_chunk_free(&rig.chunk);
+	return wrong;
+}
+
 /* More than one row of octets in the job, and one that ends in a new file. */
 static void
 test_many(void)
@@ -105,33 +123,34 @@ test_many(void)
 	};
 	static const size_t sizes[] = { LONG, 0, 9, LARGE, 1 };
 	struct spool *sp = spool_of(rig.store);
-	struct store_append items[N] = { 0 };
-	uint64_t usual = sp->inline_max, bad = 0;
+	struct store_append items[N] = { 0 }, copies[N] = { 0 };
 	uint8_t *octets = xmalloc(LARGE + N);
-	struct store_mailbox *mb;
+	uint64_t usual = sp->inline_max;
+	struct store_mailbox *mb, *other;
 
+	rig_create(&rig, "many", "");
+	rig_create(&rig, "copied", "");
+	mb = rig_open(&rig, "many");
+	other = rig_open(&rig, "copied");
 	for (size_t i = 0; i < LARGE + N; i++)
 		octets[i] = (uint8_t)(i % 251);
-	for (size_t i = 0; i < N; i++)
+	for (uint32_t i = 0; i < N; i++) {
 		items[i].octets =
 		    slice_of(octets + i, sizes[i % NITEMS(sizes)]);
-	rig_create(&rig, "many", "");
-	mb = rig_open(&rig, "many");
+		copies[i].from = mb;
+		copies[i].from_uid = i + 1;
+	}
 	spool_mailbox_of(mb)->data_end = SPOOL_DATA_MAX - LARGE;
 	sp->inline_max = 10000;
 	ok(rig_append(&rig, mb, items, N) == NULL, "many are taken at once");
+	ok(rig_append(&rig, other, copies, N) == NULL, "and copied");
 	sp->inline_max = usual;
-	for (size_t i = 0; i < N; i++) {
-		struct store_part p = { .uid = (uint32_t)i + 1,
-			.len = UINT64_MAX };
-
-		bad += !slice_equal(rig_read(&rig, mb, &p), items[i].octets) ||
-		       p.why != NULL;
-	}
-	ok(bad == 0 && spool_mailbox_of(mb)->now.data_no == 1,
+	ok(count_wrong(mb, items, N) == 0 &&
+	        spool_mailbox_of(mb)->now.data_no == 1,
 	    "...and are what they were");
-	store_chunk_free(&rig.chunk);
+	ok(count_wrong(other, items, N) == 0, "so are the copies");
 	store_close(&mb);
+	store_close(&other);
 	free(octets);
 }
 
