@@ -10,7 +10,7 @@
 #include "lib/xalloc.h"
 
 enum {
-	SHARE = 32,                /* messages that a job looks at, */
+	SHARE = 64,                /* messages that a job looks at, */
 	SHARE_OCTETS = 256 * 1024, /* ...and so many octets if not just one */
 	OCTETS_MAX = 1024 * 1024   /* in several jobs at once */
 };
@@ -37,7 +37,8 @@ struct share {
 	struct summarise_item *items[SHARE];
 	struct store_part parts[SHARE];
 	struct arena arena; /* of the results */
-	struct buf encoded[SHARE];
+	struct buf encoded; /* all of them, one behind the other */
+	size_t ends[SHARE]; /* where each ends there */
 	struct store_record records[SHARE];
 };
 
@@ -46,8 +47,7 @@ struct share {
 static void
 share_free(struct share *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		buf_fini(&s->encoded[i]);
+	buf_fini(&s->encoded);
 	mailbox_release(&s->m);
 	free(s);
 }
@@ -62,11 +62,15 @@ on_cached(void *arg, const char *why)
 static void
 put_cache(struct share *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (buf_len(&s->encoded[i]) > 0)
+	struct slice all = buf_slice(&s->encoded);
+	size_t begins = 0;
+
+	for (size_t i = 0; i < s->n; begins = s->ends[i++])
+		if (s->ends[i] > begins)
 			s->records[s->nrecords++] =
 			    (struct store_record){ s->parts[i].uid,
-				    buf_slice(&s->encoded[i]) };
+				    slice_skip(slice_first(all, s->ends[i]),
+				        begins) };
 	if (s->nrecords > 0)
 		store_put_cache(mailbox_store(s->m), s->records, s->nrecords,
 		    on_cached, s);
@@ -86,15 +90,17 @@ make(void *arg)
 	for (size_t i = 0; i < s->n; i++) {
 		struct summary *made;
 
+		s->ends[i] = buf_len(&s->encoded);
 		if (s->parts[i].why != NULL)
 			continue;
 		made = arena_alloc(&s->arena, sizeof(*made));
 		summary_make_in(room, &s->arena, s->parts[i].octets, made);
 		s->items[i]->summary = made;
-		summary_encode(&s->encoded[i], made);
-		if (buf_failed(&s->encoded[i])) /* too long for the cache */
-			buf_fini(&s->encoded[i]);
+		if (summary_encoded_len(made) <= STORE_CACHE_MAX)
+			summary_encode(&s->encoded, made);
+		s->ends[i] = buf_len(&s->encoded);
 	}
+	MUST(!buf_failed(&s->encoded));
 	summary_room_free(&room);
 }
 
@@ -102,7 +108,6 @@ static void
 add_to_share(struct share *s, struct summarise_item *item, uint64_t size)
 {
 	s->octets += size;
-	buf_init(&s->encoded[s->n], STORE_CACHE_MAX);
 	s->parts[s->n] = (struct store_part){ .uid = item->uid,
 		.what = STORE_OCTETS,
 		.len = UINT64_MAX };
@@ -131,6 +136,7 @@ next_share(struct summarising *sm)
 			s->sm = sm;
 			s->m = mailbox_hold(sm->m);
 			arena_init(&s->arena);
+			buf_init(&s->encoded, SHARE * STORE_CACHE_MAX);
 		} else if (s->n == SHARE ||
 		           s->octets + msg->size > SHARE_OCTETS) {
 			break;

@@ -17,6 +17,8 @@
 
 enum {
 	VERSION = 2,
+	RECORD_HEAD = 2 + 8 + 4 + 5 * 4 + SUMMARY_THREADID + 2,
+	RECORD_PART = 4 * 8 + 4 + 4 * 2 + 3,
 	TEXT_MAX = 2 * 1024 * 1024, /* one response text */
 	THREAD_MAX = 16 * 1024,     /* octets of a Message-ID that counts */
 	ROOM_MAX = 8 * 1024,        /* kept from one message to the next */
@@ -300,6 +302,14 @@ summary_encode(struct buf *out, const struct summary *s)
 	wire_put_u16(out, (uint16_t)s->mime.count);
 	for (unsigned i = 0; i < s->mime.count; i++)
 		put_part(out, &s->mime.parts[i]);
+}
+
+size_t
+summary_encoded_len(const struct summary *s)
+{
+	return RECORD_HEAD + s->envelope.len + s->body.len +
+	       s->bodystructure.len + s->headers.len + s->preview.len +
+	       s->mime.count * RECORD_PART;
 }
 
 /* Links lead forwards or nowhere, so that what follows them ends. */

@@ -59,6 +59,7 @@ void summary_make_in(struct summary_room *r, struct arena *a,
     struct slice message, struct summary *s);
 
 void summary_encode(struct buf *out, const struct summary *s);
+size_t summary_encoded_len(const struct summary *s);
 
 /*
  * 0, or -1: not a record of this version.  Texts are borrowed from octets; the

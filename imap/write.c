@@ -193,7 +193,7 @@ void
 write_nstring(struct write *w, struct slice s)
 {
 	if (s.ptr == NULL)
-		buf_puts(w->out, "NIL");
+		buf_put(w->out, "NIL", 3);
 	else
 		write_string(w, s);
 }

@@ -50,12 +50,6 @@ slice_is(struct slice a, const char *s)
 }
 
 bool
-slice_is_nocase(struct slice a, const char *s)
-{
-	return slice_equal_nocase(a, slice_str(s));
-}
-
-bool
 slice_starts(struct slice a, struct slice prefix)
 {
 	return a.len >= prefix.len &&

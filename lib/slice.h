@@ -43,7 +43,11 @@ bool slice_equal_nocase(struct slice a, struct slice b);
 
 /* Is it this text, in exactly this case / in any case? */
 bool slice_is(struct slice a, const char *s);
-bool slice_is_nocase(struct slice a, const char *s);
+static inline bool
+slice_is_nocase(struct slice a, const char *s)
+{
+	return slice_equal_nocase(a, slice_str(s));
+}
 
 bool slice_starts(struct slice a, struct slice prefix);
 bool slice_starts_nocase(struct slice a, const char *prefix);

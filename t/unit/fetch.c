@@ -349,6 +349,7 @@ test_summary(void)
 	summary_make(&a, slice_str(nested), &s);
 	ok(s.sent_known && s.sent == 88200 && s.sent_day == 0, "Date");
 	summary_encode(&b, &s);
+	ok(buf_len(&b) == summary_encoded_len(&s), "so long as was said");
 	ok(summary_decode(&a, buf_slice(&b), &t) == 0 && is_same(&s, &t),
 	    "decode(encode(s)) is s");
 	ok(summary_fits(&t, sizeof(nested) - 1) && !summary_fits(&t, 100),
