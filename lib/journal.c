@@ -246,9 +246,11 @@ drop_files(struct journal *j)
 		return;
 	while (n + 1 < j->disk.count && j->disk.segments[n].last <= j->dropped)
 		n++;
-	if (n == 0)
+	if (n == 0 && sp->count <= sp->most)
 		return;
-	d->names = xcalloc(n, sizeof(d->names[0]));
+	d->names = xcalloc(n + sp->count, sizeof(d->names[0]));
+	while (sp->count > sp->most)
+		journal_file_name(d->names[d->count++], sp->names[--sp->count]);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t first = j->disk.segments[i].first;
 
@@ -461,6 +463,7 @@ journal_keep_spares(struct journal *j, size_t files)
 {
 	MUST(files <= JOURNAL_SPARES_MAX);
 	j->spares.most = files;
+	task_want(j->task);
 }
 
 void

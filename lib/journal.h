@@ -72,7 +72,8 @@ void journal_drop(struct journal *j, uint64_t number);
 /*
  * So many files whose records are not needed stay from now on, until they are
  * written again or the journal is opened again: the disk has its blocks ready
- * then, which makes a sync cost half.  At first none does.
+ * then, which makes a sync cost half.  At first none does; what is more than
+ * that goes.
  */
 void journal_keep_spares(struct journal *j, size_t files);
 

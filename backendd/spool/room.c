@@ -97,6 +97,7 @@ room_give(struct spool *sp)
 
 	sp->pinched = true;
 	sp->looked_ms = 0;
+	journal_keep_spares(sp->journal, 0);
 	if (held && unlinkat(sp->dirfd, "ballast", 0) == -1)
 		return false;
 	if (held) {
@@ -154,6 +155,8 @@ room_look(struct spool *sp)
 	if (left < sp->ballast_octets / LOW_PART && room_give(sp))
 		left += sp->ballast_octets;
 	set_room(sp, left);
+	if (sp->pinched && !sp->full)
+		journal_keep_spares(sp->journal, SPOOL_SPARES);
 	sp->pinched &= sp->full;
 	sp->tight = sp->pinched && left < sp->ballast_octets / LAST_PART;
 	if (sp->tight)

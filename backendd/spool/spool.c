@@ -27,7 +27,6 @@ enum {
 	RECLAIM_MIN = 64 * 1024,
 	RECLAIM_AGAIN = 60,
 	INLINE_MAX = 512 * 1024,
-	SPARES = 6, /* of the log's files: what is mostly between checkpoints */
 	FILES_MAX = 4096, /* descriptors kept for the next change */
 	TRASH_NAME = 80
 };
@@ -114,7 +113,7 @@ spool_prepare(struct spool *sp, struct err *err)
 	free(log);
 	redo_forget(sp);
 	if (result == 0)
-		journal_keep_spares(sp->journal, SPARES);
+		journal_keep_spares(sp->journal, SPOOL_SPARES);
 	return result;
 }
 

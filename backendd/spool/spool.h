@@ -67,7 +67,9 @@ enum {
 	SPOOL_PAGE = 32 * SPOOL_SLOT, /* slots that are verified together */
 	SPOOL_DATA_MAX = 64 * 1024 * 1024, /* then the next data file */
 	SPOOL_RECORD_MAX = 32 * 1024 * 1024,
-	SPOOL_CACHE_SUM = 4 * 1024 * 1024
+	SPOOL_CACHE_SUM = 4 * 1024 * 1024,
+	SPOOL_SPARES = 6 /* of the log's files: what is mostly between
+	                    checkpoints */
 };
 
 /*

@@ -378,6 +378,25 @@ test_spares(void)
 	world_fini(&w);
 }
 
+static void
+test_spares_given_up(void)
+{
+	struct world w;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	journal_keep_spares(w.journal, 1);
+	commit(&w, 100);
+	journal_drop(w.journal, 100);
+	commit(&w, 100);
+	MUST(files_count(&w, false) == 2);
+	journal_keep_spares(w.journal, 0);
+	commit(&w, 2);
+	journal_close(&w.journal);
+	ok(files_count(&w, false) == 1, "spare files can be given up");
+	world_fini(&w);
+}
+
 /* Killed: nothing is cut off behind what a file that is written again has. */
 static void
 test_spares_damage(void)
@@ -675,6 +694,7 @@ main(void)
 	test_room();
 	test_room_behind();
 	test_spares();
+	test_spares_given_up();
 	test_spares_damage();
 	test_cut(0);
 	test_cut(5000);

@@ -177,6 +177,8 @@ on_guard(void *arg)
 {
 	(void)arg;
 	printf("Bail out! a change is not answered\n");
+	disk_size = UINT64_MAX;
+	tempdir_remove(top);
 	exit(1);
 }
 
@@ -335,6 +337,54 @@ test_own(uint64_t reserve)
 	MUST(mkdir(top, 0700) == 0);
 }
 
+/* Files of the log. */
+static unsigned
+log_files(void)
+{
+	char path[80];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof path, "%s/log", top);
+	d = opendir(path);
+	MUST(d != NULL);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* One or more that are kept to be written again. */
+static void
+make_spares(struct store_mailbox *mb)
+{
+	struct err err;
+
+	for (unsigned i = 0; i < 2; i++) {
+		MUST(checkpoint_now(spool_of(rig.store), &err) == 0);
+		MUST(flag(mb, 2) == 0);
+	}
+	rig_idle(&rig);
+	MUST(log_files() > 1);
+}
+
+/* Such files have gone, or the guard will say so. */
+static void
+wait_for_spares(struct store_mailbox *mb)
+{
+	struct timer *t = timer_new(rig.loop, rig_poll, rig.loop);
+	struct err err;
+
+	MUST(checkpoint_now(spool_of(rig.store), &err) == 0);
+	(void)flag(mb, 2);
+	while (log_files() > 1) {
+		timer_set(t, 1);
+		loop_run(rig.loop);
+	}
+	timer_free(&t);
+}
+
 /* Others take what is left at once, or all but so much. */
 static void
 test_others(uint64_t but)
@@ -350,6 +400,7 @@ test_others(uint64_t but)
 	mb = rig_open(&rig, "box");
 	for (n = 0; n < 20; n++)
 		MUST(append(mb, n + 1) == NULL);
+	make_spares(mb);
 	rig_idle(&rig); /* the ballast is there */
 	disk_fill(but);
 	n = append_all(mb, n, &why);
@@ -357,6 +408,8 @@ test_others(uint64_t but)
 	    (unsigned long)but, n, why);
 	pass_time();
 	frees(mb, n, "filled");
+	pass_time();
+	wait_for_spares(mb);
 	disk_fill(8 * BALLAST);
 	pass_time();
 	ok(append(mb, n + 1) == NULL, "there is room again");
