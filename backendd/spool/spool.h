@@ -19,10 +19,11 @@
  * one twice is to apply it once, and recovery is to apply all that a
  * checkpoint has not dropped, in order, whatever state the files are in.
  *
- * A change (struct change) is prepared (octets of large messages are written
- * and synced by a job), put (what it writes is decided, from what earlier
- * changes will have written, and goes to the log), durable, applied (written
- * to the files by plain pwrite, which only the kernel's cache sees) and told.
+ * A change (struct change) is prepared (octets of large messages, and of many
+ * at once, are written and synced by a job), put (what it writes is decided,
+ * from what earlier changes will have written, and goes to the log), durable,
+ * applied (written to the files by plain pwrite, which only the kernel's cache
+ * sees) and told.
  * What is put and not applied is kept in the mailbox's draft: slots that are
  * added in memory, and as soon as a slot that is there already changes a
  * private mapping of the index; thrown away when nothing is under way, or when
