@@ -27,7 +27,8 @@
 enum {
 	LOOK_MS = 200, /* between looks at how full the disk is */
 	LOW_PART = 4,  /* so much of the ballast left, and it is given up */
-	LAST_PART = 8  /* ...and that is for a checkpoint and a new log */
+	/* For a checkpoint and a new log: twice what that takes at a time. */
+	LAST_OCTETS = 512 * 1024
 };
 
 /* In a log and in a data file: twice. */
@@ -158,7 +159,7 @@ room_look(struct spool *sp)
 	if (sp->pinched && !sp->full)
 		journal_keep_spares(sp->journal, SPOOL_SPARES);
 	sp->pinched &= sp->full;
-	sp->tight = sp->pinched && left < sp->ballast_octets / LAST_PART;
+	sp->tight = sp->pinched && left < LAST_OCTETS;
 	if (sp->tight)
 		checkpoint_want(sp);
 	if (sp->full)
