@@ -12,30 +12,6 @@ enum {
 	TEXT_MAX = 16 * 1024 /* octets of one field that is shown */
 };
 
-/* What is shown of a part's header. */
-enum field {
-	FIELD_TYPE,
-	FIELD_ENCODING,
-	FIELD_ID,
-	FIELD_DESCRIPTION,
-	FIELD_MD5,
-	FIELD_DISPOSITION,
-	FIELD_LANGUAGE,
-	FIELD_LOCATION,
-	FIELDS
-};
-
-static const struct header_name names[FIELDS] = {
-	[FIELD_TYPE] = HEADER_NAME("Content-Type"),
-	[FIELD_ENCODING] = HEADER_NAME("Content-Transfer-Encoding"),
-	[FIELD_ID] = HEADER_NAME("Content-ID"),
-	[FIELD_DESCRIPTION] = HEADER_NAME("Content-Description"),
-	[FIELD_MD5] = HEADER_NAME("Content-MD5"),
-	[FIELD_DISPOSITION] = HEADER_NAME("Content-Disposition"),
-	[FIELD_LANGUAGE] = HEADER_NAME("Content-Language"),
-	[FIELD_LOCATION] = HEADER_NAME("Content-Location"),
-};
-
 struct writer {
 	struct write w; /* to extended */
 	struct buf *extended, *basic;
@@ -44,7 +20,7 @@ struct writer {
 	struct arena *arena;
 	struct slice message;
 	const struct mime *mime;
-	struct header_field fields[FIELDS]; /* of the part */
+	const struct mime_said *said; /* of the part's header */
 };
 
 static void
@@ -71,9 +47,9 @@ put_upper(struct writer *wr, struct slice s)
 
 /* A field as text, or NIL. */
 static void
-put_field(struct writer *wr, enum field field)
+put_field(struct writer *wr, enum mime_field field)
 {
-	struct slice s = wr->fields[field].value;
+	struct slice s = wr->said->fields[field].value;
 
 	if (s.len == 0) {
 		put_nil(wr);
@@ -111,8 +87,8 @@ put_disposition(struct writer *wr)
 {
 	struct mime_value v;
 
-	if (!mime_value_parse(wr->arena, wr->fields[FIELD_DISPOSITION].value,
-	        &v)) {
+	if (!mime_value_parse(wr->arena,
+	        wr->said->fields[MIME_FIELD_DISPOSITION].value, &v)) {
 		put_nil(wr);
 		return;
 	}
@@ -127,7 +103,7 @@ put_disposition(struct writer *wr)
 static void
 put_language(struct writer *wr)
 {
-	struct slice s = wr->fields[FIELD_LANGUAGE].value;
+	struct slice s = wr->said->fields[MIME_FIELD_LANGUAGE].value;
 	unsigned n = 0;
 
 	if (s.len > TEXT_MAX)
@@ -170,13 +146,13 @@ put_extension(struct writer *wr, const struct mime_value *multipart)
 	if (multipart != NULL)
 		put_params(wr, multipart);
 	else
-		put_field(wr, FIELD_MD5);
+		put_field(wr, MIME_FIELD_MD5);
 	write_sp(&wr->w);
 	put_disposition(wr);
 	write_sp(&wr->w);
 	put_language(wr);
 	write_sp(&wr->w);
-	put_field(wr, FIELD_LOCATION);
+	put_field(wr, MIME_FIELD_LOCATION);
 	wr->copied = buf_len(wr->extended);
 }
 
@@ -185,7 +161,8 @@ put_encoding(struct writer *wr)
 {
 	struct mime_value v;
 
-	if (mime_value_parse(wr->arena, wr->fields[FIELD_ENCODING].value, &v))
+	if (mime_value_parse(wr->arena,
+	        wr->said->fields[MIME_FIELD_ENCODING].value, &v))
 		put_upper(wr, v.type);
 	else
 		put_string(wr, slice_str("7BIT"));
@@ -197,11 +174,11 @@ put_encoding(struct writer *wr)
  * not opened no envelope: give them types that promise neither.
  */
 static void
-type_of_leaf(struct writer *wr, const struct mime_part *p, struct mime_value *v)
+type_of_leaf(const struct writer *wr, struct mime_value *v)
 {
-	const struct header_field *f = &wr->fields[FIELD_TYPE];
+	const struct header_field *f = &wr->said->fields[MIME_FIELD_TYPE];
 
-	mime_type_from(wr->arena, f, p->fallback, v);
+	*v = wr->said->type;
 	if (slice_is_nocase(v->type, "multipart")) {
 		*v = (struct mime_value){ .type = slice_str("text"),
 			.subtype = slice_str("plain") };
@@ -233,9 +210,9 @@ put_basic(struct writer *wr, const struct mime_part *p,
 	write_sp(&wr->w);
 	put_params(wr, v);
 	write_sp(&wr->w);
-	put_field(wr, FIELD_ID);
+	put_field(wr, MIME_FIELD_ID);
 	write_sp(&wr->w);
-	put_field(wr, FIELD_DESCRIPTION);
+	put_field(wr, MIME_FIELD_DESCRIPTION);
 	write_sp(&wr->w);
 	put_encoding(wr);
 	write_sp(&wr->w);
@@ -266,8 +243,8 @@ put_envelope(struct writer *wr, struct slice header)
 static void
 find_fields(struct writer *wr, const struct mime_part *p)
 {
-	header_find_each(mime_header(p, wr->message), names, FIELDS,
-	    wr->fields);
+	wr->said = mime_said_of(wr->mime, (unsigned)(p - wr->mime->parts),
+	    wr->arena, wr->message);
 }
 
 /* Everything of a part that comes before its children. */
@@ -279,7 +256,7 @@ enter(struct writer *wr, const struct mime_part *p)
 	switch (p->kind) {
 	case MIME_LEAF:
 		find_fields(wr, p);
-		type_of_leaf(wr, p, &v);
+		type_of_leaf(wr, &v);
 		put_basic(wr, p, &v);
 		put_tail(wr, p, slice_is_nocase(v.type, "text"));
 		break;
@@ -288,9 +265,7 @@ enter(struct writer *wr, const struct mime_part *p)
 		break;
 	case MIME_MESSAGE:
 		find_fields(wr, p);
-		mime_type_from(wr->arena, &wr->fields[FIELD_TYPE], p->fallback,
-		    &v);
-		put_basic(wr, p, &v);
+		put_basic(wr, p, &wr->said->type);
 		write_sp(&wr->w);
 		put_envelope(wr,
 		    mime_header(&wr->mime->parts[p->child], wr->message));
@@ -305,17 +280,14 @@ enter(struct writer *wr, const struct mime_part *p)
 static void
 leave(struct writer *wr, const struct mime_part *p)
 {
-	struct mime_value v;
-
 	find_fields(wr, p);
 	if (p->kind == MIME_MESSAGE) {
 		put_tail(wr, p, true);
 		return;
 	}
-	mime_type_from(wr->arena, &wr->fields[FIELD_TYPE], p->fallback, &v);
 	write_sp(&wr->w);
-	put_upper(wr, v.subtype);
-	put_extension(wr, &v);
+	put_upper(wr, wr->said->type.subtype);
+	put_extension(wr, &wr->said->type);
 	write_close(&wr->w);
 }
 

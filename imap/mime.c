@@ -7,11 +7,23 @@
 
 enum {
 	PARTS_FIRST = 8,
+	SAID_FIRST = 2,
 	DEPTH_MAX = 64
 };
 
 const struct mime_limits mime_limits_default = { .depth = DEPTH_MAX,
 	.parts = 4000 };
+
+static const struct header_name names[MIME_FIELDS] = {
+	[MIME_FIELD_TYPE] = HEADER_NAME("Content-Type"),
+	[MIME_FIELD_ENCODING] = HEADER_NAME("Content-Transfer-Encoding"),
+	[MIME_FIELD_ID] = HEADER_NAME("Content-ID"),
+	[MIME_FIELD_DESCRIPTION] = HEADER_NAME("Content-Description"),
+	[MIME_FIELD_MD5] = HEADER_NAME("Content-MD5"),
+	[MIME_FIELD_DISPOSITION] = HEADER_NAME("Content-Disposition"),
+	[MIME_FIELD_LANGUAGE] = HEADER_NAME("Content-Language"),
+	[MIME_FIELD_LOCATION] = HEADER_NAME("Content-Location"),
+};
 
 /* A part whose end has not been seen. */
 struct open {
@@ -26,8 +38,10 @@ struct scan {
 	struct arena *arena;
 	const struct mime_limits *limits;
 	struct slice message;
+	struct arena *scratch; /* for said; NULL: it is not kept */
 	struct mime_part *parts;
-	unsigned count, room;
+	struct mime_said *said; /* of each of parts */
+	unsigned count, room, said_room;
 	struct open stack[DEPTH_MAX + 2]; /* from the message to where we are */
 	unsigned depth;
 	bool in_header; /* of the innermost */
@@ -48,6 +62,18 @@ part_of(struct scan *s, const struct open *o)
 	return &s->parts[o->part];
 }
 
+static void
+grow_said(struct scan *s)
+{
+	struct mime_said *said;
+
+	s->said_room = s->said_room == 0 ? SAID_FIRST : s->said_room * 2;
+	said = arena_array(s->scratch, s->said_room, sizeof(*said));
+	if (s->count > 0)
+		memcpy(said, s->said, s->count * sizeof(*said));
+	s->said = said;
+}
+
 static struct mime_part *
 grow(struct scan *s)
 {
@@ -60,6 +86,8 @@ grow(struct scan *s)
 			memcpy(parts, s->parts, s->count * sizeof(*parts));
 		s->parts = parts;
 	}
+	if (s->scratch != NULL && s->count == s->said_room)
+		grow_said(s);
 	return &s->parts[s->count++];
 }
 
@@ -162,15 +190,25 @@ boundary_of(const struct mime_value *v)
 	return b;
 }
 
+static void
+look(struct mime_said *said, struct arena *a, const struct mime_part *p,
+    struct slice message)
+{
+	header_find_each(mime_header(p, message), names, MIME_FIELDS,
+	    said->fields);
+	mime_type_from(a, &said->fields[MIME_FIELD_TYPE], p->fallback,
+	    &said->type);
+	said->known = true;
+	said->header_len = p->header_len;
+}
+
 /* The innermost part's header is whole: what is it, and is it opened? */
 static void
 begin_body(struct scan *s, uint64_t at)
 {
 	struct open *o = innermost(s);
 	struct mime_part *p = part_of(s, o);
-	static const struct header_name names[] = { HEADER_NAME("Content-Type"),
-		HEADER_NAME("Content-Transfer-Encoding") };
-	struct header_field fields[NITEMS(names)];
+	struct mime_said unkept, *said;
 	struct mime_value v;
 	bool multipart, message, is_encoded;
 
@@ -178,11 +216,11 @@ begin_body(struct scan *s, uint64_t at)
 	p->body_at = at;
 	o->lines = s->lines;
 	s->in_header = false;
-	header_find_each(mime_header(p, s->message), names, NITEMS(names),
-	    fields);
-	p->encoding = encoding_of(fields[1].value);
+	said = s->scratch != NULL ? &s->said[o->part] : &unkept;
+	look(said, s->scratch != NULL ? s->scratch : s->arena, p, s->message);
+	v = said->type;
+	p->encoding = encoding_of(said->fields[MIME_FIELD_ENCODING].value);
 	is_encoded = p->encoding == MIME_BASE64 || p->encoding == MIME_QUOTED;
-	mime_type_from(s->arena, &fields[0], p->fallback, &v);
 	multipart = slice_is_nocase(v.type, "multipart");
 	message = slice_is_nocase(v.type, "message") &&
 	          (slice_is_nocase(v.subtype, "rfc822") ||
@@ -336,7 +374,7 @@ scan_lines(struct scan *s)
 }
 
 void
-mime_parse(struct arena *a, struct slice message,
+mime_parse_said(struct arena *a, struct arena *scratch, struct slice message,
     const struct mime_limits *limits, struct mime *m)
 {
 	struct scan s; /* all of the stack need not be cleared */
@@ -344,15 +382,41 @@ mime_parse(struct arena *a, struct slice message,
 	MUST(limits->parts > 0 && limits->parts < MIME_NONE &&
 	     limits->depth <= DEPTH_MAX);
 	s.arena = a;
+	s.scratch = scratch;
 	s.limits = limits;
 	s.message = message;
 	s.parts = NULL;
-	s.count = s.room = s.depth = 0;
+	s.said = NULL;
+	s.count = s.room = s.said_room = s.depth = 0;
 	s.in_header = s.cut = false;
 	s.lines = 0;
 	push(&s, 0, MIME_DEFAULT_TEXT);
 	scan_lines(&s);
-	*m = (struct mime){ s.parts, s.count, s.cut };
+	*m = (struct mime){ s.parts, s.count, s.cut, s.said };
+}
+
+void
+mime_parse(struct arena *a, struct slice message,
+    const struct mime_limits *limits, struct mime *m)
+{
+	mime_parse_said(a, NULL, message, limits, m);
+}
+
+/* The end of a header may have turned out to be a boundary's. */
+const struct mime_said *
+mime_said_of(const struct mime *m, unsigned i, struct arena *a,
+    struct slice message)
+{
+	const struct mime_part *p = &m->parts[i];
+	struct mime_said *said;
+
+	MUST(i < m->count);
+	if (m->said != NULL && m->said[i].known &&
+	    m->said[i].header_len == p->header_len)
+		return &m->said[i];
+	said = arena_alloc(a, sizeof(*said));
+	look(said, a, p, message);
+	return said;
 }
 
 struct slice

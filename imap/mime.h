@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imap/header.h"
 #include "lib/cdefs.h"
 #include "lib/slice.h"
 
@@ -73,15 +74,22 @@ struct mime_part {
 	enum mime_encoding encoding;
 };
 
+struct mime_said;
+
 struct mime {
 	const struct mime_part *parts; /* [0] is the message itself */
 	unsigned count;                /* at least 1 */
 	bool cut;                      /* limits left something unopened */
+	const struct mime_said *said;  /* see mime_said_of(); or NULL */
 };
 
 /* The table lives in the arena. */
 void mime_parse(struct arena *a, struct slice message,
     const struct mime_limits *limits, struct mime *m);
+
+/* The same; what was found in headers is kept in scratch, as m->said. */
+void mime_parse_said(struct arena *a, struct arena *scratch,
+    struct slice message, const struct mime_limits *limits, struct mime *m);
 
 /* A Content-Type, Content-Disposition or similar value, taken apart. */
 struct mime_param {
@@ -110,11 +118,35 @@ struct slice mime_param_find(const struct mime_value *v, const char *name);
  * The Content-Type of a header, or what its absence means; _from if the field
  * has been found, or has not: its name is empty.
  */
-struct header_field;
 void mime_type_of(struct arena *a, struct slice header,
     enum mime_default fallback, struct mime_value *v);
 void mime_type_from(struct arena *a, const struct header_field *f,
     enum mime_default fallback, struct mime_value *v);
+
+/* The fields of a header that speak of the part. */
+enum mime_field {
+	MIME_FIELD_TYPE,
+	MIME_FIELD_ENCODING,
+	MIME_FIELD_ID,
+	MIME_FIELD_DESCRIPTION,
+	MIME_FIELD_MD5,
+	MIME_FIELD_DISPOSITION,
+	MIME_FIELD_LANGUAGE,
+	MIME_FIELD_LOCATION,
+	MIME_FIELDS
+};
+
+/* What a part's header says of it; slices of the message, mostly. */
+struct mime_said {
+	struct header_field fields[MIME_FIELDS]; /* name empty: none */
+	struct mime_value type;                  /* or what its absence means */
+	bool known;
+	uint64_t header_len; /* as far as was looked */
+};
+
+/* Of part i: borrowed from m->said, or found now, in the arena. */
+const struct mime_said *mime_said_of(const struct mime *m, unsigned i,
+    struct arena *a, struct slice message);
 
 /* The slice of the message that is a part's header, or its body. */
 struct slice mime_header(const struct mime_part *p, struct slice message);

@@ -345,53 +345,32 @@ enum part_text {
 	TEXT_HTML
 };
 
-/* What its header says of a part. */
-enum field {
-	FIELD_TYPE,
-	FIELD_ENCODING,
-	FIELD_DISPOSITION,
-	FIELDS
-};
-
-struct described {
-	struct header_field fields[FIELDS];
-	struct mime_value type;
-};
-
 static enum part_text
-describe(struct arena *a, struct slice message, const struct mime_part *p,
-    struct described *d)
+kind_of(struct arena *a, const struct mime_said *said)
 {
-	static const struct header_name names[FIELDS] = {
-		[FIELD_TYPE] = HEADER_NAME("Content-Type"),
-		[FIELD_ENCODING] = HEADER_NAME("Content-Transfer-Encoding"),
-		[FIELD_DISPOSITION] = HEADER_NAME("Content-Disposition"),
-	};
 	struct mime_value v;
 
-	if (p->kind != MIME_LEAF || p->body_len == 0)
-		return TEXT_NONE;
-	header_find_each(mime_header(p, message), names, FIELDS, d->fields);
-	if (mime_value_parse(a, d->fields[FIELD_DISPOSITION].value, &v) &&
+	if (mime_value_parse(a, said->fields[MIME_FIELD_DISPOSITION].value,
+	        &v) &&
 	    slice_is_nocase(v.type, "attachment"))
 		return TEXT_NONE;
-	mime_type_from(a, &d->fields[FIELD_TYPE], p->fallback, &d->type);
-	if (!slice_is_nocase(d->type.type, "text"))
+	if (!slice_is_nocase(said->type.type, "text"))
 		return TEXT_NONE;
-	if (slice_is_nocase(d->type.subtype, "plain"))
+	if (slice_is_nocase(said->type.subtype, "plain"))
 		return TEXT_PLAIN;
-	return slice_is_nocase(d->type.subtype, "html") ? TEXT_HTML : TEXT_NONE;
+	return slice_is_nocase(said->type.subtype, "html") ? TEXT_HTML
+	                                                   : TEXT_NONE;
 }
 
 /* Octets of the part's words that went to out. */
 static size_t
-try_part(struct slice body, const struct described *d, bool html,
+try_part(struct slice body, const struct mime_said *said, bool html,
     uint8_t out[PREVIEW_MAX])
 {
 	struct gatherer g = { .out = out, .html = html };
 
-	mimetext_read_as(body, &d->type, &d->fields[FIELD_ENCODING], gather,
-	    &g);
+	mimetext_read_as(body, &said->type, &said->fields[MIME_FIELD_ENCODING],
+	    gather, &g);
 	return g.len;
 }
 
@@ -409,12 +388,15 @@ preview_make(struct arena *a, struct arena *scratch, struct slice message,
 		for (unsigned i = 0;
 		     i < m->count && looked < PARTS_MAX && len == 0; i++) {
 			const struct mime_part *p = &m->parts[i];
-			struct described d;
+			const struct mime_said *said;
 
-			if (describe(scratch, message, p, &d) != wanted[w])
+			if (p->kind != MIME_LEAF || p->body_len == 0)
+				continue;
+			said = mime_said_of(m, i, scratch, message);
+			if (kind_of(scratch, said) != wanted[w])
 				continue;
 			looked++;
-			len = try_part(mime_body(p, message), &d,
+			len = try_part(mime_body(p, message), said,
 			    wanted[w] == TEXT_HTML, area);
 		}
 	}

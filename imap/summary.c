@@ -236,7 +236,8 @@ summary_make_in(struct summary_room *r, struct arena *a, struct slice message,
 	struct slice header;
 
 	*s = (struct summary){ 0 };
-	mime_parse(a, message, &mime_limits_default, &s->mime);
+	mime_parse_said(a, &r->scratch, message, &mime_limits_default,
+	    &s->mime);
 	header = mime_header(&s->mime.parts[0], message);
 	if (!make_structures(&m)) {
 		mime_parse(a, message, &unopened, &s->mime);
@@ -247,6 +248,7 @@ summary_make_in(struct summary_room *r, struct arena *a, struct slice message,
 	find_sent(&m);
 	find_thread(&m);
 	s->preview = preview_make(a, &r->scratch, message, &s->mime);
+	s->mime.said = NULL; /* goes with the room */
 	if (arena_used(&r->scratch) > ROOM_MAX || message.len > ROOM_MAX)
 		room_fini(r);
 }
