@@ -1,3 +1,5 @@
+#define _DEFAULT_SOURCE /* DT_REG */
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -265,7 +267,8 @@ list_in(int dirfd, const char *path, bool is_new, struct md_listing *l,
 	d = fdopendir(fd);
 	MUST(d != NULL);
 	while ((errno = 0, e = readdir(d)) != NULL) {
-		if (!parse_name(e->d_name, is_new, &found))
+		if ((e->d_type != DT_REG && e->d_type != DT_UNKNOWN) ||
+		    !parse_name(e->d_name, is_new, &found))
 			continue;
 		if (l->n == l->size) {
 			l->size = l->size * 2 + 64;

@@ -20,6 +20,27 @@ enum {
 	PIECE = 64 * 1024
 };
 
+/*
+ * Only a file: who may write to the directory need not be allowed to read what
+ * a link is to, and to open a FIFO could take for ever.
+ */
+static int
+open_file(int dirfd, const char *path)
+{
+	int fd = openat(dirfd, path,
+	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))) {
+		close(fd);
+		errno = ENOENT;
+		return -1;
+	}
+	if (fd == -1 && (errno == ELOOP || errno == ENXIO))
+		errno = ENOENT;
+	return fd;
+}
+
 int
 md_open(int dirfd, const char *name, uint64_t letters, char path[MD_FILE])
 {
@@ -28,14 +49,14 @@ md_open(int dirfd, const char *name, uint64_t letters, char path[MD_FILE])
 	/* It may be renamed meanwhile, once and perhaps twice. */
 	for (int i = 0; i < 3; i++) {
 		md_file(path, name, letters);
-		fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+		fd = open_file(dirfd, path);
 		if (fd != -1 || errno != ENOENT)
 			return fd;
 		if (!md_locate(dirfd, name, path)) {
 			errno = ENOENT;
 			continue;
 		}
-		fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+		fd = open_file(dirfd, path);
 		if (fd != -1 || errno != ENOENT)
 			return fd;
 	}
