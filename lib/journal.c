@@ -82,6 +82,9 @@ struct journal {
 	uint64_t octets; /* of records put, from the first segment on */
 	struct journal_disk disk;
 	struct batch waiting, flight, told;
+	bool gathers;
+	size_t share; /* a batch is not begun with fewer, if more may come */
+	size_t seen;  /* of waiting, in the turn before */
 	struct work work;
 	struct dropper dropper;
 	struct spares spares;
@@ -361,6 +364,7 @@ commit_begin(struct journal *j)
 
 	j->flight = j->waiting;
 	j->waiting = b;
+	j->seen = 0;
 	w->create = w->file.fd == -1 || w->file.end >= SEGMENT_OCTETS ||
 	            (s->last <= j->dropped && s->last > s->prev);
 	w->created = false;
@@ -376,6 +380,24 @@ commit_start(struct journal *j)
 {
 	commit_begin(j);
 	jobs_put(j->jobs, commit_run, commit_done, j);
+}
+
+/*
+ * At once, or if it gathers: when half of those are there that have lately been
+ * under way, so that loop and disk both have something to do, or when a turn
+ * has brought no more.
+ */
+static void
+commit_want(struct journal *j)
+{
+	size_t n = j->waiting.count;
+
+	if (n >= j->share || (n == j->seen && j->told.count == 0)) {
+		commit_start(j);
+		return;
+	}
+	j->seen = n;
+	task_want(j->task);
 }
 
 /*
@@ -399,7 +421,9 @@ commit_done(void *arg)
 	failed = j->state == STATE_FAILED;
 	j->told = j->flight;
 	j->flight = b;
-	if (!failed && j->waiting.count > 0)
+	if (j->gathers)
+		j->share = (j->told.count + j->waiting.count + 1) / 2;
+	if (!failed && j->waiting.count > 0 && j->waiting.count >= j->share)
 		commit_start(j);
 	batch_tell_some(j, &j->told, failed, failed ? SIZE_MAX : TELL);
 	if (!j->closed)
@@ -431,7 +455,7 @@ journal_advance(void *arg)
 		return;
 	switch (j->state) {
 	case STATE_IDLE:
-		commit_start(j);
+		commit_want(j);
 		break;
 	case STATE_COMMITTING:
 		break; /* its end comes back here */
@@ -464,6 +488,12 @@ journal_keep_spares(struct journal *j, size_t files)
 	MUST(files <= JOURNAL_SPARES_MAX);
 	j->spares.most = files;
 	task_want(j->task);
+}
+
+void
+journal_gather(struct journal *j)
+{
+	j->gathers = true;
 }
 
 void

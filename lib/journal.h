@@ -70,6 +70,13 @@ void journal_retry(struct journal *j);
 void journal_drop(struct journal *j, uint64_t number);
 
 /*
+ * From now on more records share a sync: it waits some turns of the loop, while
+ * they bring more, for half of those whose call backs have just come.  For who
+ * has many clients of whom each waits for an answer before the next change.
+ */
+void journal_gather(struct journal *j);
+
+/*
  * So many files whose records are not needed stay from now on, until they are
  * written again or the journal is opened again: the disk has its blocks ready
  * then, which makes a sync cost half.  At first none does; what is more than

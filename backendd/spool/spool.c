@@ -112,8 +112,10 @@ spool_prepare(struct spool *sp, struct err *err)
 	    after, replay, sp, err);
 	free(log);
 	redo_forget(sp);
-	if (result == 0)
+	if (result == 0) {
 		journal_keep_spares(sp->journal, SPOOL_SPARES);
+		journal_gather(sp->journal);
+	}
 	return result;
 }
 

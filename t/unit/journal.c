@@ -604,6 +604,51 @@ test_lost(void)
 	image_fini(&im);
 }
 
+struct group {
+	struct world *w;
+	unsigned left; /* records that are to follow, one by one */
+};
+
+static void
+put_another(void *arg, uint64_t number, bool failed)
+{
+	struct group *g = arg;
+	uint8_t room[256];
+
+	told(g->w, number, failed);
+	if (g->left-- > 1)
+		journal_put(g->w->journal, content(number + 8, room),
+		    put_another, g);
+	else if (number == g->w->target)
+		loop_stop(g->w->loop);
+}
+
+/* Each puts one when its last one is durable: none waits for ever. */
+static void
+test_gather(void)
+{
+	struct group groups[8];
+	struct world w;
+	uint8_t room[256];
+
+	world_init(&w);
+	MUST(opens(&w, 0));
+	journal_gather(w.journal);
+	w.target = 8 * 50;
+	for (unsigned i = 0; i < 8; i++) {
+		groups[i] = (struct group){ &w, 50 };
+		journal_put(w.journal, content(i + 1, room), put_another,
+		    &groups[i]);
+	}
+	loop_run(w.loop);
+	ok(w.order && w.told == w.target, "gathered ones come in order");
+	commit(&w, 1);
+	ok(w.told == 401, "one alone does not wait");
+	journal_close(&w.journal);
+	ok(opens(&w, 0) && w.count == 401 && w.right, "and all are there");
+	world_fini(&w);
+}
+
 static void
 close_in_call_back(void *arg, uint64_t number, bool failed)
 {
@@ -700,6 +745,7 @@ main(void)
 	test_cut(5000);
 	test_damage();
 	test_lost();
+	test_gather();
 	test_close_inside();
 	test_sync_also();
 	return done_testing();
