@@ -341,8 +341,8 @@ int store_keyword_add(struct store_mailbox *mb, struct slice name);
 
 /*
  * For \Recent of IMAP4rev1: messages from the UID given have not been shown
- * to a session yet; now they have.  Durable with the next change, so a crash
- * may show some of them again.
+ * to a session yet; now they have.  Durable with the next change, or soon after
+ * the mailbox is closed, so a crash may show some of them again.
  */
 uint32_t store_claim_recent(struct store_mailbox *mb);
 uint32_t store_recent(const struct store_mailbox *mb); /* without claiming */

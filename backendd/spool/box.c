@@ -351,6 +351,7 @@ box_close(struct store_mailbox *store)
 	struct spool_mailbox *mb = spool_mailbox_of(store);
 
 	MUST(!mb->closed);
+	flags_keep_recent(mb);
 	mb->closed = true;
 	free_if_done(mb);
 }

@@ -193,6 +193,27 @@ flags_set_meta(struct store_mailbox *store, struct slice meta, store_cb *cb,
 	change_put(ch);
 }
 
+/* Who comes next is not shown as recent what others have been. */
+void
+flags_keep_recent(struct spool_mailbox *mb)
+{
+	struct spool *sp = mb->sp;
+	struct change *ch;
+	struct effect *e;
+
+	if (mb->store.recent == mb->next.recent || mb->store.damaged ||
+	    mb->destroyed || sp->options.look_only || change_refusal(sp))
+		return;
+	ch = change_new(sp, NULL, NULL);
+	e = change_join(ch, 0, mb, 0, 0);
+	if (e == NULL)
+		return;
+	e->quiet = true;
+	change_begin(ch, e);
+	change_end(ch, e);
+	change_put(ch);
+}
+
 void
 flags_sync(struct store_mailbox *store, store_cb *cb, void *arg)
 {

@@ -816,6 +816,9 @@ void flags_set_meta(struct store_mailbox *mb, struct slice meta, store_cb *cb,
     void *arg);
 void flags_sync(struct store_mailbox *mb, store_cb *cb, void *arg);
 
+/* At its closing: what was claimed since it was last changed. */
+void flags_keep_recent(struct spool_mailbox *mb);
+
 /* Expunges slot s of the draft, ascending from call to call; hold: it can be
  * brought back. */
 void flags_expunge_slot(struct change *ch, struct effect *e, uint32_t s,

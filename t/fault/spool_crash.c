@@ -226,11 +226,11 @@ test_cuts(const char *top, uint32_t seed)
 }
 
 static const struct failure failures[] = {
-	{ 4, ENOSPC, false, 9, 5 },
-	{ 5, EIO, false, 11, 5 },
+	{ 4, ENOSPC, false, 9, 1 },
+	{ 5, EIO, false, 11, 3 },
 	{ 6, CRASH_SHORT, false, 13, 0 },
-	{ 7, EIO, true, 19, 5 },
-	{ 8, EMFILE, true, 19, 5 },
+	{ 7, EIO, true, 19, 3 },
+	{ 8, EMFILE, true, 19, 3 },
 };
 
 /* With a seed, a call and a step: only crashes from there, to find more. */
@@ -249,10 +249,10 @@ main(int argc, char **argv)
 		    "killed there");
 	} else {
 		/* In steps that no number of calls in a change divides. */
-		ok(store_crash_kills(&crash, top, 11, 1, 17, 11), "killed");
-		ok(store_crash_kills(&crash, top, 10, 1, 29, 11),
+		ok(store_crash_kills(&crash, top, 11, 1, 17, 7), "killed");
+		ok(store_crash_kills(&crash, top, 10, 1, 29, 7),
 		    "killed, with another checkpoint");
-		ok(store_crash_kills(&crash, top, 7, 146, 29, 11),
+		ok(store_crash_kills(&crash, top, 7, 146, 29, 7),
 		    "killed at a compaction of a new mailbox");
 		test_compaction(top);
 		test_cuts(top, 3);

@@ -373,6 +373,15 @@ test_flags(void)
 	store_close(&mb);
 	mb = rig_open(&rig, "flags");
 	ok(store_numbers(mb)->highestmodseq == 8, "is kept");
+	rig_append_text(&rig, mb, "new", 0);
+	store_close(&mb);
+	rig_idle(&rig);
+	mb = rig_open(&rig, "flags");
+	ok(store_claim_recent(mb) == 3, "what came is recent, if nothing else");
+	store_close(&mb);
+	rig_idle(&rig);
+	mb = rig_open(&rig, "flags");
+	ok(store_recent(mb) == 4, "once, also if nothing was changed then");
 	store_close(&mb);
 }
 
