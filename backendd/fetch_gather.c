@@ -241,16 +241,21 @@ gather_batch(struct fetching *fe, unsigned *looks)
 static bool
 wants_batch(struct fetching *fe)
 {
-	size_t octets = 0;
+	size_t octets = 0, made = 0;
 
 	if (fe->all_gathered || fe->nbatches == BATCHES)
 		return false;
 	if (fe->nbatches > 0 && !(fe->needs & (FETCH_SUMMARY | FETCH_LAZY)))
 		return false;
-	for (unsigned i = 1; i < fe->nbatches; i++)
-		if (!batch_at(fe, i)->summarising)
+	/* Those that are being made are taken to be as large as the rest. */
+	for (unsigned i = 0; i < fe->nbatches; i++)
+		if (!batch_at(fe, i)->summarising) {
 			octets += arena_used(&batch_at(fe, i)->arena);
-	return octets < BATCHES_MAX;
+			made++;
+		}
+	if (made == 0)
+		return fe->nbatches < 2;
+	return octets / made * fe->nbatches < BATCHES_MAX;
 }
 
 void

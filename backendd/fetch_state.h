@@ -27,7 +27,7 @@ struct task;
 enum {
 	BATCH = SUMMARISE_MAX, /* messages whose summaries are got at once */
 	BATCHES = 3,           /* one is sent, the others come behind it, */
-	BATCHES_MAX = 1024 * 1024, /* ...unless they have so many octets */
+	BATCHES_MAX = 1024 * 1024, /* ...unless all have so many octets */
 	LOOKED_MAX = 4096,         /* messages looked at in one turn */
 	HEADERS_MAX = 256 * 1024,  /* octets of headers read at once */
 	WINDOW = 256 * 1024,       /* octets of messages read at once */

@@ -349,10 +349,12 @@ keyword_line(struct md_keywords *k, struct slice line)
 	    !ascii_number(slice_first(line, space), MD_LETTERS - 1, &i))
 		return;
 	line = slice_skip(line, space + 1);
-	if (!flag_is_keyword(line) || line.len > STORE_KEYWORD_MAX ||
-	    k->names[i] != NULL)
+	if (k->names[i] != NULL || k->foreign[i] != NULL)
 		return;
-	k->names[i] = xstrndup(line.ptr, line.len);
+	if (flag_is_keyword(line) && line.len <= STORE_KEYWORD_MAX)
+		k->names[i] = xstrndup(line.ptr, line.len);
+	else if (line.len > 0)
+		k->foreign[i] = xstrndup(line.ptr, line.len);
 }
 
 static int
@@ -424,7 +426,11 @@ md_keywords_write(int dirfd, struct md_keywords *k, struct err *err)
 	for (unsigned i = 0; i < MD_LETTERS; i++)
 		if (k->names[i] != NULL)
 			buf_printf(&b, "%u %s\n", i, k->names[i]);
-	result = md_replace(dirfd, "dovecot-keywords", buf_slice(&b), err);
+		else if (k->foreign[i] != NULL)
+			buf_printf(&b, "%u %s\n", i, k->foreign[i]);
+	result = buf_failed(&b) ? err_set(err, "too many names of keywords")
+	                        : md_replace(dirfd, "dovecot-keywords",
+	                              buf_slice(&b), err);
 	buf_fini(&b);
 	k->changed = false;
 	return result;
@@ -433,6 +439,8 @@ md_keywords_write(int dirfd, struct md_keywords *k, struct err *err)
 void
 md_keywords_free(struct md_keywords *k)
 {
-	for (unsigned i = 0; i < MD_LETTERS; i++)
+	for (unsigned i = 0; i < MD_LETTERS; i++) {
 		free(k->names[i]);
+		free(k->foreign[i]);
+	}
 }

@@ -132,8 +132,9 @@ void md_listing_free(struct md_listing *l);
  */
 struct index;
 struct md_keywords {
-	char *names[MD_LETTERS]; /* NULL: free */
-	bool changed;            /* to be written */
+	char *names[MD_LETTERS];   /* NULL: free */
+	char *foreign[MD_LETTERS]; /* or this, which is no keyword: stays */
+	bool changed;              /* to be written */
 };
 int md_keywords_read(int dirfd, const struct index *x, struct md_keywords *k,
     struct err *err) MUST_CHECK;

@@ -57,7 +57,7 @@ letter_of(struct md_keywords *k, const char *name, bool wanted)
 	int found = -1;
 
 	for (int i = 0; i < MD_LETTERS; i++) {
-		if (k->names[i] == NULL && found == -1)
+		if (k->names[i] == NULL && k->foreign[i] == NULL && found == -1)
 			found = i;
 		if (k->names[i] != NULL && strcasecmp(k->names[i], name) == 0)
 			return i;

@@ -203,7 +203,8 @@ append_refusal(const struct appending *ap)
 	if (ap->to->next.uidnext > UINT32_MAX - 2 * STORE_ITEMS_MAX ||
 	    ap->to->next.nslots > UINT32_MAX / 2)
 		return "The mailbox has no more UIDs";
-	return room_refusal(ap->sp, ap->octets);
+	return room_refusal(ap->sp,
+	    ap->octets + ap->n * (SPOOL_SLOT + SPOOL_FRAME_MIN));
 }
 
 /*
@@ -286,6 +287,8 @@ prepare_done(void *arg)
 		    NULL);
 	else if (ap->named > to->named)
 		to->named = ap->named;
+	if (ap->unsynced)
+		change_unsynced(ap->sp, ap->err.text);
 	append_put(ap);
 	leave_sources(ap);
 	if (ap->entered) /* refused */

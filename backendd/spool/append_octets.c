@@ -42,14 +42,35 @@ read_cache(struct appending *ap, struct piece *p)
 	close(fd);
 }
 
-/* The data file that frames are being written to: ap's to close. */
+/*
+ * By what it was written: a descriptor that is opened later is not told of an
+ * error that another has been told of.
+ */
+static int
+out_end(struct appending *ap)
+{
+	int fd = ap->out;
+
+	if (fd == -1)
+		return 0;
+	ap->out = -1;
+	if (!ap->failed && fdatasync(fd) == -1) {
+		err_sys(&ap->err, "syncing data file %lu",
+		    (unsigned long)ap->out_no);
+		ap->failed = ap->unsynced = true;
+	}
+	close(fd);
+	return ap->failed ? -1 : 0;
+}
+
+/* The data file that frames are being written to: out_end() closes it. */
 static int
 out_data(struct appending *ap, uint32_t no)
 {
 	if (ap->out != -1 && ap->out_no == no)
 		return ap->out;
-	if (ap->out != -1)
-		close(ap->out);
+	if (out_end(ap) == -1)
+		return -1;
 	ap->out = open_data(ap, ap->id, no, O_RDWR | O_CREAT);
 	ap->out_no = no;
 	return ap->out;
@@ -162,24 +183,17 @@ prepare_piece(struct appending *ap, struct piece *p)
 	return result;
 }
 
-/* The files, and the directories that lead to them if they may be new. */
+/* The directories that lead to the files, if those may be new. */
 static int
-sync_direct(struct appending *ap)
+sync_named(struct appending *ap)
 {
-	char path[SPOOL_PATH];
-	uint32_t last = UINT32_MAX, named = ap->named;
+	uint32_t named = ap->named;
 
 	for (size_t i = 0; i < ap->n; i++) {
-		struct piece *p = &ap->pieces[i];
+		const struct piece *p = &ap->pieces[i];
 
-		if (p->gone || !p->direct || p->no == last)
-			continue;
-		last = p->no;
-		if (last >= named)
-			named = last + 1;
-		spool_path(path, ap->id, SPOOL_DATA, p->no);
-		if (spool_sync(ap->dirfd, path, &ap->err) == -1)
-			return -1;
+		if (!p->gone && p->direct && p->no >= named)
+			named = p->no + 1;
 	}
 	if (named == ap->named)
 		return 0;
@@ -197,11 +211,8 @@ append_octets_run(void *arg)
 			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
 	if (!ap->failed)
 		ap->failed = row_write(ap) == -1;
-	if (ap->out != -1)
-		close(ap->out);
-	ap->out = -1;
-	if (ap->direct && !ap->failed)
-		ap->failed = sync_direct(ap) == -1;
+	if (out_end(ap) == 0 && !ap->failed)
+		ap->failed = sync_named(ap) == -1;
 }
 
 /* ---- in the loop: where they go, and what the record has ---- */

@@ -63,6 +63,7 @@ struct appending {
 	size_t cached;   /* octets of cache records in the pieces */
 	uint64_t octets; /* of all that is not written yet */
 	bool failed;
+	bool unsynced; /* a sync failed: what others wrote may be lost, too */
 	struct err err;
 	store_cb *cb;
 	void *arg;

@@ -59,6 +59,15 @@ trouble(struct spool *sp, const char *doing, const char *why)
 	sp->troubled = true;
 }
 
+void
+change_unsynced(struct spool *sp, const char *why)
+{
+	if (!sp->ailing)
+		log_err(sp->env.log, "spool: sync failed, restart needed",
+		    "dir", sp->dir, "why", why, NULL);
+	sp->ailing = true;
+}
+
 struct change *
 change_new(struct spool *sp, store_cb *cb, void *arg)
 {
@@ -287,12 +296,19 @@ change_refuse(struct change *ch, const char *why)
 	task_want(ch->sp->task);
 }
 
+/* What goes beside the record is a cache: it is no harm if it is missing. */
 static int
 apply_all(struct change *ch, struct err *err)
 {
+	struct err missing;
+
 	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->record), err) == -1)
 		return -1;
-	return redo_apply(ch->sp, ch->number, buf_slice(&ch->aside), err);
+	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->aside), &missing) ==
+	    -1)
+		log_debug(ch->sp->env.log, "spool: cache not written", "dir",
+		    ch->sp->dir, "why", missing.text, NULL);
+	return 0;
 }
 
 static int

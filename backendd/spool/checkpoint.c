@@ -139,7 +139,8 @@ write_number(struct checkpoint *c)
 	if (c->unnumbered)
 		return;
 	if (renameat(c->dirfd, "checkpoint.new", c->dirfd, "checkpoint") == -1)
-		c->failed = err_sys(&c->err, "renaming checkpoint.new") == -1;
+		c->unnumbered =
+		    err_sys(&c->err, "renaming checkpoint.new") == -1;
 	else
 		c->failed = spool_sync(c->dirfd, ".", &c->err) == -1;
 }

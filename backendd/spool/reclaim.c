@@ -72,6 +72,7 @@ struct reclaim {
 	uint32_t file; /* to be emptied */
 	uint64_t file_size;
 	bool chosen, failed;
+	bool unsynced; /* a sync failed: what others wrote may be lost, too */
 	uint64_t dead_before, dead; /* as counted; as seen */
 	int64_t first_held;         /* expunged then; INT64_MAX: none */
 	struct scan_file *files;
@@ -242,9 +243,25 @@ move_one(struct reclaim *rc, struct move *mv, int from)
 }
 
 static int
-sync_moved(struct reclaim *rc)
+sync_data(struct reclaim *rc, uint32_t no)
 {
 	char path[SPOOL_PATH];
+	int fd;
+
+	spool_path(path, rc->id, SPOOL_DATA, no);
+	fd = openat(rc->dirfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return err_sys(&rc->err, "opening %s", path);
+	rc->unsynced = fdatasync(fd) == -1;
+	if (rc->unsynced)
+		err_sys(&rc->err, "syncing %s", path);
+	close(fd);
+	return rc->unsynced ? -1 : 0;
+}
+
+static int
+sync_moved(struct reclaim *rc)
+{
 	uint32_t last = UINT32_MAX, named = rc->named;
 
 	for (size_t i = 0; i < rc->nmoves; i++) {
@@ -255,8 +272,7 @@ sync_moved(struct reclaim *rc)
 		last = mv->no;
 		if (last >= named)
 			named = last + 1;
-		spool_path(path, rc->id, SPOOL_DATA, last);
-		if (spool_sync(rc->dirfd, path, &rc->err) == -1)
+		if (sync_data(rc, last) == -1)
 			return -1;
 	}
 	if (named == rc->named)
@@ -533,6 +549,8 @@ copied(void *arg)
 	struct change *ch;
 	struct effect *e;
 
+	if (rc->unsynced)
+		change_unsynced(rc->sp, rc->err.text);
 	if (!goes_on(rc))
 		return;
 	if (rc->named > mb->named)

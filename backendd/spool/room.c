@@ -74,6 +74,8 @@ making_done(void *arg)
 	struct making *m = arg;
 
 	m->sp->ballast = m->made ? BALLAST_HELD : BALLAST_NONE;
+	if (m->sp->pinched) /* since it was begun */
+		(void)room_give(m->sp);
 	m->sp->busy--;
 	free(m);
 }

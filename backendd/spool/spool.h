@@ -753,6 +753,13 @@ struct change {
 /* Why the disk takes no changes, static; NULL: it does, as far as is known. */
 const char *change_trouble(const struct spool *sp);
 
+/*
+ * A sync failed.  The kernel tells one who asks, and drops what it has not
+ * written, of others as well: so no more changes until a restart, which has
+ * them from the log.
+ */
+void change_unsynced(struct spool *sp, const char *why);
+
 /* Why no change can be taken now, static; NULL: it can. */
 const char *change_refusal(struct spool *sp);
 

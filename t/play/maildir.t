@@ -11,7 +11,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
-from imap import has, hasnt, ok, plan  # noqa: E402
+from imap import equal, has, hasnt, ok, plan  # noqa: E402
 from maildirs import MESSAGE, Maildirs, doveadm, make, put  # noqa: E402
 
 PATIENCE = 60
@@ -33,7 +33,7 @@ def tree(spool):
         f.write("3 V1234567 N12 G0123456789abcdef0123456789abcdef\n"
                 "5 :1000000001.M1P1.host\n9 :1000000002.M2P1.host\n")
     with open(top + "/dovecot-keywords", "w") as f:
-        f.write("0 $Forwarded\n24 a(b\n25 \\Seen\n")
+        f.write("0 $Forwarded\n1 to do\n24 a(b\n25 \\Seen\n")
 
 
 def until(c, want, what):
@@ -90,17 +90,18 @@ def test_changes(sv):
     c = sv.client("joe")
     has(c.append("INBOX", b"Subject: five\r\n\r\ntext\r\n", "\\Flagged Junk"),
         r"APPENDUID 1234567 14\]", "a message is appended")
-    found = glob.glob(sv.box("joe") + "cur/*:2,Fb")
+    found = glob.glob(sv.box("joe") + "cur/*:2,Fc")
     ok(len(found) == 1, "its file has its flags in its name")
     ok(open(found[0], "rb").read() == b"Subject: five\n\ntext\n",
        "and lines as others have them")
-    ok("1 Junk" in open(sv.box("joe") + "dovecot-keywords").read(),
-       "the keyword is in dovecot-keywords")
+    equal(open(sv.box("joe") + "dovecot-keywords").read(),
+          "0 $Forwarded\n1 to do\n2 Junk\n24 a(b\n25 \\Seen\n",
+          "the keyword is in dovecot-keywords, with what can be none here")
     ok(re.search(r"^14 :", open(sv.box("joe") + "dovecot-uidlist").read(),
                  re.M), "the UID in dovecot-uidlist")
     c.must("SELECT INBOX")
     c.must("UID STORE 14 +FLAGS (\\Seen)")
-    ok(glob.glob(sv.box("joe") + "cur/*:2,FSb"), "flags change the name")
+    ok(glob.glob(sv.box("joe") + "cur/*:2,FSc"), "flags change the name")
     c.must("CREATE Lists")
     ok(os.path.isdir(sv.box("joe", ".Lists/cur")), "a mailbox is a directory")
     c.must("UID COPY 14 Lists")

@@ -85,10 +85,12 @@ test_large(void)
 	rig_create(&rig, "large", "");
 	mb = rig_open(&rig, "large");
 	rig_append_text(&rig, mb, "first", 0); /* its files stay open */
+	rig_idle(&rig);
 	before = lowest_descriptor();
 	ok(rig_append(&rig, mb, items, 3) == NULL &&
 	        store_numbers(mb)->size == 2 * n + 10,
 	    "large messages are taken");
+	rig_idle(&rig);
 	ok(lowest_descriptor() == before, "...and hold no descriptors");
 	store_close(&mb);
 	free(octets);
