@@ -348,8 +348,7 @@ def bad_input(b, r):
         s.close()
     s = b.raw()
     s.line()
-    for _ in range(30):
-        s.send("x FROB\r\n")
+    s.send("x FROB\r\n" * 30)
     tap.ok("* BYE" in "\n".join(s.until("*** ")), "too many bad commands")
     s.close()
 
