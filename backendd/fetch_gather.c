@@ -205,13 +205,14 @@ gather_batch(struct fetching *fe, unsigned *looks)
 		b->seeing = xcalloc(1, sizeof(*b->seeing));
 		b->seeing->fe = fe;
 	}
-	for (; b->n<BATCH && * looks> 0; --*looks) {
+	while (b->n<BATCH && * looks> 0) {
 		const struct store_msg *msg;
 
 		uid = msgset_next(fe->set, v);
 		fe->all_gathered = uid == 0;
 		if (fe->all_gathered)
 			break;
+		(*looks)--;
 		msg = view_message(v, uid);
 		if (fe->f->changed_since &&
 		    msg->modseq <= fe->f->changed_modseq)

@@ -62,7 +62,7 @@ look_at(struct desk *d, struct letter *l)
 	hash_sha256_of(l->octets, l->emailid);
 	l->has_nul = l->octets.len > 0 &&
 	             memchr(l->octets.ptr, '\0', l->octets.len) != NULL;
-	summary_make_in(d->room, &d->arena, l->octets, &s);
+	summary_make(d->room, &d->arena, l->octets, &s);
 	summary_encode(&d->encoded, &s);
 	if (!buf_failed(&d->encoded)) {
 		l->cache_len = buf_len(&d->encoded);

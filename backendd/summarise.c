@@ -86,7 +86,9 @@ make(void *arg)
 {
 	struct summary_room *room = summary_room_new();
 	struct share *s = arg;
+	struct buf encoded;
 
+	buf_init(&encoded, STORE_CACHE_MAX);
 	for (size_t i = 0; i < s->n; i++) {
 		struct summary *made;
 
@@ -94,13 +96,16 @@ make(void *arg)
 		if (s->parts[i].why != NULL)
 			continue;
 		made = arena_alloc(&s->arena, sizeof(*made));
-		summary_make_in(room, &s->arena, s->parts[i].octets, made);
+		summary_make(room, &s->arena, s->parts[i].octets, made);
 		s->items[i]->summary = made;
-		if (summary_encoded_len(made) <= STORE_CACHE_MAX)
-			summary_encode(&s->encoded, made);
+		summary_encode(&encoded, made);
+		if (!buf_failed(&encoded)) /* else too long for the cache */
+			buf_put_slice(&s->encoded, buf_slice(&encoded));
+		buf_clear(&encoded);
 		s->ends[i] = buf_len(&s->encoded);
 	}
 	MUST(!buf_failed(&s->encoded));
+	buf_fini(&encoded);
 	summary_room_free(&room);
 }
 

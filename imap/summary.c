@@ -17,8 +17,6 @@
 
 enum {
 	VERSION = 2,
-	RECORD_HEAD = 2 + 8 + 4 + 5 * 4 + SUMMARY_THREADID + 2,
-	RECORD_PART = 4 * 8 + 4 + 4 * 2 + 3,
 	TEXT_MAX = 2 * 1024 * 1024, /* one response text */
 	THREAD_MAX = 16 * 1024,     /* octets of a Message-ID that counts */
 	ROOM_MAX = 8 * 1024,        /* kept from one message to the next */
@@ -193,14 +191,6 @@ make_envelope(struct maker *m)
 }
 
 static void
-room_init(struct summary_room *r)
-{
-	arena_init(&r->scratch);
-	buf_init(&r->text, 2 * TEXT_MAX);
-	buf_init(&r->other, 2 * TEXT_MAX);
-}
-
-static void
 room_fini(struct summary_room *r)
 {
 	arena_reset(&r->scratch);
@@ -213,7 +203,9 @@ summary_room_new(void)
 {
 	struct summary_room *r = xcalloc(1, sizeof(*r));
 
-	room_init(r);
+	arena_init(&r->scratch);
+	buf_init(&r->text, 2 * TEXT_MAX);
+	buf_init(&r->other, 2 * TEXT_MAX);
 	return r;
 }
 
@@ -228,7 +220,7 @@ summary_room_free(struct summary_room **rp)
 }
 
 void
-summary_make_in(struct summary_room *r, struct arena *a, struct slice message,
+summary_make(struct summary_room *r, struct arena *a, struct slice message,
     struct summary *s)
 {
 	static const struct mime_limits unopened = { .depth = 0, .parts = 1 };
@@ -251,16 +243,6 @@ summary_make_in(struct summary_room *r, struct arena *a, struct slice message,
 	s->mime.said = NULL; /* goes with the room */
 	if (arena_used(&r->scratch) > ROOM_MAX || message.len > ROOM_MAX)
 		room_fini(r);
-}
-
-void
-summary_make(struct arena *a, struct slice message, struct summary *s)
-{
-	struct summary_room r;
-
-	room_init(&r);
-	summary_make_in(&r, a, message, s);
-	room_fini(&r);
 }
 
 static void
@@ -304,14 +286,6 @@ summary_encode(struct buf *out, const struct summary *s)
 	wire_put_u16(out, (uint16_t)s->mime.count);
 	for (unsigned i = 0; i < s->mime.count; i++)
 		put_part(out, &s->mime.parts[i]);
-}
-
-size_t
-summary_encoded_len(const struct summary *s)
-{
-	return RECORD_HEAD + s->envelope.len + s->body.len +
-	       s->bodystructure.len + s->headers.len + s->preview.len +
-	       s->mime.count * RECORD_PART;
 }
 
 /* Links lead forwards or nowhere, so that what follows them ends. */

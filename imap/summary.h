@@ -48,18 +48,16 @@ struct summary {
 	struct mime mime;
 };
 
-/* Everything lives in the arena. */
-void summary_make(struct arena *a, struct slice message, struct summary *s);
-
-/* What the making takes, for who makes many: it is kept for the next. */
+/* What the making takes: it is kept from one message to the next. */
 struct summary_room;
 struct summary_room *summary_room_new(void);
 void summary_room_free(struct summary_room **rp); /* NULL is fine */
-void summary_make_in(struct summary_room *r, struct arena *a,
-    struct slice message, struct summary *s);
+
+/* Everything lives in the arena. */
+void summary_make(struct summary_room *r, struct arena *a, struct slice message,
+    struct summary *s);
 
 void summary_encode(struct buf *out, const struct summary *s);
-size_t summary_encoded_len(const struct summary *s);
 
 /*
  * 0, or -1: not a record of this version.  Texts are borrowed from octets; the

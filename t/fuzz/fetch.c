@@ -12,6 +12,7 @@
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "t/summary_of.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
 
@@ -103,7 +104,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	arena_init(&a);
 	parse_init_text(&p, &a, line);
 	if (fetch_parse(&p, &f) == NULL) {
-		summary_make(&a, message, &s);
+		summary_of(&a, message, &s);
 		facts.summary = &s;
 		facts.size_octets = message.len;
 		decode(&f, &a, &facts, message);

@@ -18,6 +18,7 @@
 #include "lib/buf.h"
 #include "lib/must.h"
 #include "lib/utf8.h"
+#include "t/summary_of.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n);
 
@@ -161,7 +162,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 
 	arena_init(&a);
 	buf_init(&b, SUMMARY_MAX);
-	summary_make(&a, message, &s);
+	summary_of(&a, message, &s);
 	check_parts(&s.mime, message);
 	check_sections(&s.mime, message);
 	check_text(s.envelope);

@@ -10,6 +10,7 @@
 #include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/must.h"
+#include "t/summary_of.h"
 
 static struct seqrange saved_ranges[] = { { 5, 7 } };
 static const struct seqset saved = { .ranges = saved_ranges, .n = 1 };
@@ -35,7 +36,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 		search_bind(&s, &a, 1, 7, &saved);
 		facts.message = slice_skip(all, line.len);
 		slow = search_test(&s, &facts);
-		summary_make(&a, facts.message, &sum);
+		summary_of(&a, facts.message, &sum);
 		facts.summary = &sum;
 		fast = search_test(&s, &facts);
 		MUST(slow <= SEARCH_YES && slow == fast);

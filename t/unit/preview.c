@@ -9,6 +9,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/utf8.h"
+#include "t/summary_of.h"
 #include "t/tap.h"
 
 static const struct {
@@ -63,7 +64,7 @@ test_previews(void)
 
 	arena_init(&a);
 	for (size_t i = 0; i < NITEMS(cases); i++) {
-		summary_make(&a, slice_str(cases[i].message), &s);
+		summary_of(&a, slice_str(cases[i].message), &s);
 		is_str(arena_string(&a, s.preview), cases[i].preview,
 		    cases[i].what);
 	}
@@ -83,7 +84,7 @@ test_long(void)
 	buf_puts(&b, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
 	for (unsigned i = 0; i < 1000; i++)
 		buf_puts(&b, i % 10 == 9 ? " " : "\xf0\x9f\x98\x80");
-	summary_make(&a, buf_slice(&b), &s);
+	summary_of(&a, buf_slice(&b), &s);
 	ok(utf8_valid(s.preview), "long: whole characters");
 	for (struct slice rest = s.preview; rest.len > 0; n++)
 		(void)utf8_take(&rest);
@@ -92,7 +93,7 @@ test_long(void)
 	buf_puts(&b, "Content-Type: text/html\r\n\r\n<");
 	for (unsigned i = 0; i < 100000; i++)
 		buf_puts(&b, "<!-- <a href='");
-	summary_make(&a, buf_slice(&b), &s);
+	summary_of(&a, buf_slice(&b), &s);
 	ok(s.preview.len == 0, "long: nothing but markup");
 	buf_fini(&b);
 	arena_reset(&a);
@@ -103,8 +104,7 @@ thread_of(struct arena *a, const char *header)
 {
 	struct summary *s = arena_alloc(a, sizeof(*s));
 
-	summary_make(a, slice_str(arena_printf(a, "%s\r\n\r\nx\r\n", header)),
-	    s);
+	summary_of(a, slice_str(arena_printf(a, "%s\r\n\r\nx\r\n", header)), s);
 	return s->threadid;
 }
 

@@ -16,6 +16,7 @@
 #include "lib/buf.h"
 #include "lib/cdefs.h"
 #include "lib/must.h"
+#include "t/summary_of.h"
 #include "t/tap.h"
 
 static const char message[] =
@@ -156,7 +157,7 @@ test_keys(void)
 	struct arena a;
 
 	arena_init(&a);
-	summary_make(&a, slice_str(message), &sum);
+	summary_of(&a, slice_str(message), &sum);
 	for (size_t i = 0; i < NITEMS(cases); i++) {
 		struct search_facts facts = plain_facts;
 		enum search_answer first, slow, fast, want;
