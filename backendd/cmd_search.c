@@ -103,10 +103,13 @@ backendd_CANCELUPDATE(struct session *ss, struct cmd *cmd)
 	} while (parse_try(cmd->args, ' '));
 	parse_end(cmd->args);
 	for (size_t i = 0; i < n && parse_error(cmd->args) == NULL; i++)
-		if (!contexts_cancel(ss, tags[i]))
+		if (!context_tag_used(ss, tags[i]))
 			parse_fail(cmd->args, "There is no such context");
-	if (parse_error(cmd->args) != NULL)
+	if (parse_error(cmd->args) != NULL) {
 		session_bad_syntax(ss);
-	else
-		session_done(ss, SESSION_OK, NULL, "No further updates");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		contexts_cancel(ss, tags[i]);
+	session_done(ss, SESSION_OK, NULL, "No further updates");
 }

@@ -276,15 +276,13 @@ context_drop(struct context **cxp)
 		end(cx);
 }
 
-bool
+void
 contexts_cancel(struct session *ss, struct slice tag)
 {
 	struct context *cx = find(ss, tag);
 
-	if (cx == NULL)
-		return false;
-	end(cx);
-	return true;
+	if (cx != NULL)
+		end(cx);
 }
 
 void

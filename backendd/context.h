@@ -84,8 +84,8 @@ bool context_start(struct context **cxp, struct context_hits *hits) MUST_CHECK;
 /* The command has failed; NULL is fine. */
 void context_drop(struct context **cxp);
 
-/* False: there is none of that tag. */
-bool contexts_cancel(struct session *ss, struct slice tag) MUST_CHECK;
+/* It may be none of a context. */
+void contexts_cancel(struct session *ss, struct slice tag);
 
 /* The mailbox is not selected any more, or the session ends. */
 void contexts_free(struct contexts **csp);

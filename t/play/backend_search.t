@@ -342,7 +342,14 @@ def test_context(c):
     ok(lines.index([x for x in lines if "ADDTO" in x][0]) >
        lines.index([x for x in lines if "EXISTS" in x][0]),
        "behind the EXISTS")
-    has(c.must('CANCELUPDATE "%s"' % tag), "OK No further", "CANCELUPDATE")
+    has(c.do('CANCELUPDATE "%s" "none"' % tag), "BAD", "one of two is none")
+    d.must(r"UID STORE 4 +FLAGS (\Deleted $Junk)")
+    equal(updates(c.must("NOOP"), tag), ["UID ADDTO (0 4)"],
+          "then none is cancelled")
+    d.must(r"UID STORE 4 -FLAGS ($Junk)")
+    equal(updates(c.must("NOOP"), tag), ["UID REMOVEFROM (0 4)"], "as it was")
+    has(c.must('CANCELUPDATE "%s" "%s"' % (tag, tag)), "OK No further",
+        "CANCELUPDATE, of one twice")
     has(c.do('CANCELUPDATE "%s"' % tag), "BAD", "it is no more")
     has(c.do("CANCELUPDATE"), "BAD", "none is named")
     d.must(r"UID STORE 4 +FLAGS (\Deleted $Junk)")
