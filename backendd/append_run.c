@@ -398,15 +398,13 @@ struct append_no
 append_replaced(struct session *ss, struct msgset *set, uint32_t *uid)
 {
 	const struct view *v = session_view(ss);
-	struct append_no no = { .why = msgset_begin(set, ss), .bad = true };
+	struct append_no no = { .why = "One message at a time", .bad = true };
 
-	if (no.why == NULL) {
-		*uid = msgset_next(set, v);
-		if (*uid != 0 && msgset_next(set, v) != 0)
-			no.why = "One message at a time";
-	}
+	if (msgset_is_one(set))
+		no.why = msgset_begin(set, ss);
 	if (no.why != NULL)
 		return no;
+	*uid = msgset_next(set, v);
 	no = (struct append_no){ refuse_to_replace(v), "NOPERM", false };
 	if (no.why == NULL && *uid == 0)
 		no = (struct append_no){ .why = "No such message" };

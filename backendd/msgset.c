@@ -16,6 +16,13 @@ msgset_parse(struct msgset *s, struct parse *p, bool by_uid)
 	parse_seqset_saved(p, &s->set);
 }
 
+bool
+msgset_is_one(const struct msgset *s)
+{
+	return s->set.n == 1 && !s->set.saved &&
+	       s->set.ranges[0].first == s->set.ranges[0].last;
+}
+
 /* "1:*": all there are, which may be none. */
 static bool
 is_all(const struct seqset *set)

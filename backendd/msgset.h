@@ -39,6 +39,9 @@ struct msgset {
 
 void msgset_parse(struct msgset *s, struct parse *p, bool by_uid);
 
+/* Before it begins: is it one number or UID, or "*"? */
+bool msgset_is_one(const struct msgset *s);
+
 /*
  * Of a running command with a selected mailbox.  NULL, or what is wrong with
  * the numbers: text for a BAD.

@@ -267,7 +267,10 @@ def test_replace(c):
     for args, how, what in (
             (b"REPLACE 77", "BAD", "no such number"),
             (b"UID REPLACE 77", "NO", "no such UID"),
-            (b"REPLACE 1:2", "BAD", "one at a time")):
+            (b"REPLACE 1:2", "BAD", "one at a time"),
+            (b"UID REPLACE 8,99", "BAD", "nor one that is there and others"),
+            (b"UID REPLACE 99:100", "BAD", "nor several that are not"),
+            (b"REPLACE $", "BAD", "nor what was found")):
         has(sync(c, args + b" replaced ", (new, b""))[:1], r"^a\d+ " + how,
             what + ": no message is sent")
     has(sync(c, b"REPLACE 1 replaced ", (new, b" "), (new, b"")),
