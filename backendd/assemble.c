@@ -60,13 +60,6 @@ on_ended(void *arg, const char *why)
 }
 
 static void
-fail(struct assembling *as, const char *why)
-{
-	as->why = why;
-	finish(as);
-}
-
-static void
 on_turn(void *arg)
 {
 	advance(arg);
@@ -189,10 +182,7 @@ advance(struct assembling *as)
 		if (!put_octets(as, p))
 			return;
 	}
-	if (blob_len(as->blob) == 0)
-		fail(as, "The message is empty");
-	else
-		blob_end(as->blob, on_ended, as);
+	blob_end(as->blob, on_ended, as);
 }
 
 void

@@ -34,7 +34,7 @@ struct assemble_piece {
 /* Gives b, which has ended; or NULL and why not. */
 typedef void assemble_cb(void *arg, struct blob *b, const char *why);
 
-/* Never calls back from inside; pieces live until then. */
+/* Pieces have octets.  Never calls back from inside; they live until then. */
 void assemble(struct backendd *bd, const struct assemble_piece *pieces,
     size_t n, assemble_cb *cb, void *arg);
 

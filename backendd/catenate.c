@@ -283,11 +283,13 @@ on_turn(void *arg)
 {
 	struct catenating *c = arg;
 
-	if (c->next == c->n)
+	if (c->next < c->n)
+		advance(c);
+	else if (c->total == 0) /* as a literal of none is refused */
+		fail(c, "CLIENTBUG", "A message is empty");
+	else
 		assemble(session_server(c->ss), c->pieces, c->n, on_assembled,
 		    c);
-	else
-		advance(c);
 }
 
 void

@@ -213,8 +213,14 @@ def test_addresses(c):
     r = c.do(b"APPEND INBOX CATENATE (TEXT {0+}\r\n TEXT {1+}\r\nx TEXT "
              b"{0+}\r\n)")
     has(r, r"^a\d+ OK", "a part may be empty")
-    has(c.do(b"APPEND INBOX CATENATE (TEXT {0+}\r\n TEXT {0+}\r\n)"),
-        r"^a\d+ NO", "a message may not")
+    before = count(c, "INBOX")
+    for empty in (b"{0+}\r\n", b"CATENATE (TEXT {0+}\r\n TEXT {0+}\r\n)",
+                  b'CATENATE (URL "/Drafts/;UID=2/;SECTION=TEXT/'
+                  b';PARTIAL=100" TEXT {0+}\r\n)',
+                  b"{1+}\r\nx CATENATE (TEXT {0+}\r\n)"):
+        has(c.do(b"APPEND INBOX " + empty), r"^a\d+ NO \[CLIENTBUG\]",
+            "a message may not: %r" % empty)
+    ok(count(c, "INBOX") == before, "nor is one stored")
     r = c.do(b"APPEND INBOX CATENATE (URL {14+}\r\n/Drafts/;UID=2 TEXT "
              b"{1+}\r\nx)")
     has(r, r"^a\d+ OK", "an address as a literal")
