@@ -277,9 +277,10 @@ gather_slice(struct gathering *g)
 	mboxname_key(&prefix, name);
 	if (name.ptr[name.len - 1] != '!') {
 		buf_putc(&prefix, TREEDB_SEP);
-		own = mblist_get(list, r->name, &g->arena);
-		if (own != NULL && buf_len(&r->cursor) == 0)
+		own = r->own ? NULL : mblist_get(list, r->name, &g->arena);
+		if (own != NULL)
 			(void)gather_one(g, r->name, own); /* it goes on */
+		r->own = true;
 	}
 	all = buf_failed(&prefix) || mblist_slice_of(list, buf_slice(&prefix),
 	                                 &r->cursor, SLICE - 1, gather_one, g);
@@ -429,6 +430,7 @@ count_on(struct quota_root *r)
 	if (r->again) {
 		detach_all(r);
 		buf_clear(&r->cursor);
+		r->own = false;
 		(void)mblist_quota_get(q->bd->list, slice_str(r->name),
 		    &r->limits); /* or it is gone: then as it was */
 		r->again = false;

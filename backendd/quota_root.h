@@ -49,6 +49,7 @@ struct quota_root {
 	unsigned warned[QUOTA_RESOURCES]; /* percent */
 	TAILQ_HEAD(, ledger_page) members;
 	size_t nmembers;
+	bool own; /* its own mailbox has been gathered */
 	struct buf cursor;
 	size_t fetching; /* answers that are due */
 	TAILQ_HEAD(, quota_waiter) waiters;

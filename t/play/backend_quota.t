@@ -265,6 +265,30 @@ def test_restart(b, admin, c):
     return admin
 
 
+def test_damaged(b, admin):
+    """A mailbox that cannot be read does not keep the rest from being
+    counted."""
+    c = b.client("fred")
+    c.must("CREATE box")
+    c.append("INBOX", letter(5))
+    ids = {box: c.must("STATUS %s (MAILBOXID)" % box)[0].split("(")[2][:-2]
+           for box in ("INBOX", "box")}
+    admin.must("SETQUOTA user/fred (STORAGE 100)")
+    admin.must("SETQUOTA user/fred/box (STORAGE 100)")
+    b.stop()
+    b.start()
+    for top, names, _ in os.walk(b.path("spool")):
+        if ids["box"] in names:
+            os.rename(os.path.join(top, ids["box"]), b.path("box"))
+            back = os.path.join(top, ids["box"])
+    c = b.client("fred")
+    has(usage(c, "INBOX"), r"\(STORAGE 5 100\)$", "what can be read is counted")
+    has(usage(c, "box"), r"\(STORAGE 0 100\)$", "a root that cannot be read, too")
+    has(c.do("CREATE box/below"), " OK ", "and what is below it may be used")
+    os.rename(b.path("box"), back)
+    c.close()
+
+
 def test_defaults(b):
     c = b.client("ann")
     has(root_of(c, "INBOX"),
@@ -310,7 +334,8 @@ with Backend(users=["fred", "joe", "bert"],
     test_rename(admin, c)
     test_lmtp(b, admin, c)
     test_at_once(b, admin)
-    test_restart(b, admin, c)
+    admin = test_restart(b, admin, c)
+    test_damaged(b, admin)
 
 with Backend(users=["ann"], conf=[
         "quota_storage = 512k", "quota_messages = 9", "quota_mailboxes = 7",
