@@ -12,12 +12,12 @@
 #include "backendd/mblist.h"
 #include "backendd/mblist_deleted.h"
 #include "backendd/mblist_meta.h"
+#include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
 #include "backendd/mblist_quota.h"
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
 #include "backendd/notify.h"
-#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "backendd/users.h"
@@ -64,18 +64,19 @@ released(struct op *op, enum op_published how)
 }
 
 static void
-forget_data(struct op *op)
+release(struct op *op)
 {
-	struct backendd *bd = op->list->bd;
-	struct slice owner =
-	    mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
+	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+}
 
-	if (mboxname_is_inbox(slice_str(op->name)) && owner.len > 0)
-		users_forget(bd->users, op_str(&op->arena, owner));
-	if (deleted_is(slice_str(op->name)))
-		users_forget(bd->users, op->name);
-	for (size_t i = 0; i < op->nnames; i++)
-		metadata_forget(bd->users, op->names[i].rec.mailboxid);
+/* What is kept for a user goes too, or is kept under his INBOX's new name. */
+static void
+follow(struct op *op)
+{
+	if (op->user != NULL)
+		rename_follow(op, release);
+	else
+		release(op);
 }
 
 static void
@@ -97,29 +98,16 @@ removed(void *arg, const char *why)
 		op_commit_later(op->list);
 	if (--op->waiting > 0)
 		return;
-	forget_data(op);
-	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+	for (size_t i = 0; i < op->nnames; i++)
+		metadata_forget(op->list->bd->users,
+		    op->names[i].rec.mailboxid);
+	follow(op);
 }
 
 static bool
 is_kept(const struct op *op)
 {
 	return op->names[0].to != NULL;
-}
-
-/* What is kept for a user is kept under the name that his INBOX has now. */
-static void
-keep_data(struct op *op)
-{
-	struct backendd *bd = op->list->bd;
-	struct slice owner =
-	    mboxname_owner(&op->arena, &bd->layout, slice_str(op->name));
-	const char *user = op_str(&op->arena, owner);
-
-	if (!mboxname_is_inbox(slice_str(op->name)) || owner.len == 0)
-		return;
-	seens_move(bd->seens, user, op->names[0].to);
-	users_move(bd->users, user, op->names[0].to, NULL, NULL);
 }
 
 static void
@@ -136,8 +124,7 @@ kept(struct op *op)
 		deleted_add(l->deleted, n->to, n->rec.mailboxid);
 		meta_want(l->meta, n->to);
 	}
-	keep_data(op);
-	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
+	follow(op);
 }
 
 /* DELETE:commit, done */
@@ -189,6 +176,25 @@ drop_quotas(struct op *op)
 	quotas_moved(l->bd->quotas, op->name, op->names[0].to);
 }
 
+/* Of most mailboxes that were deleted long ago nothing is kept. */
+static void
+note_user(struct op *op)
+{
+	struct mblist *l = op->list;
+	struct rename_note n = { op->name, "", RENAME_GONE, false };
+	const char *user = rename_user(l, &op->arena, op->name);
+
+	if (user == NULL || (deleted_is(slice_str(op->name)) &&
+	                        !users_has_any(l->bd->users, user)))
+		return;
+	op->user = user;
+	if (is_kept(op)) {
+		op->user_to = n.to = op->names[0].to;
+		n.stage = RENAME_NEW;
+	}
+	rename_note_put(l, &n);
+}
+
 /* The first is the one that was named. */
 static void
 unlist(struct op_name *n)
@@ -220,6 +226,7 @@ evicted(void *arg)
 	for (size_t i = 0; i < op->nnames; i++)
 		unlist(&op->names[i]);
 	drop_quotas(op);
+	note_user(op);
 	op_commit(op, unlisted);
 }
 

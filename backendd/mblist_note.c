@@ -1,8 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backendd/mblist_deleted.h"
 #include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
+#include "backendd/seen.h"
 #include "backendd/server.h"
 #include "backendd/users.h"
 #include "imap/mboxname.h"
@@ -11,6 +13,7 @@
 #include "lib/err.h"
 #include "lib/keeper.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/treedb.h"
 #include "lib/wire.h"
@@ -18,7 +21,8 @@
 
 enum {
 	VERSION = 1,
-	NOTE_MAX = 4096
+	NOTE_MAX = 4096,
+	RETRY_MS = 2000
 };
 
 void
@@ -47,6 +51,71 @@ rename_note_drop(struct mblist *l, const char *from)
 	op_note_key(&key, OP_RENAMING, from);
 	keeper_delete(l->keeper, buf_slice(&key));
 	buf_fini(&key);
+}
+
+/* --- what is kept for a user ----------------------------------------------------- */
+
+const char *
+rename_user(struct mblist *l, struct arena *a, const char *name)
+{
+	struct slice owner;
+
+	if (deleted_is(slice_str(name)))
+		return name;
+	owner = mboxname_owner(a, &l->bd->layout, slice_str(name));
+	return mboxname_is_inbox(slice_str(name)) && owner.len > 0
+	           ? op_str(a, owner)
+	           : NULL;
+}
+
+static void
+move_user(struct mblist *l, const char *from, const char *to, users_cb *cb,
+    void *arg)
+{
+	if (to != NULL)
+		users_move(l->bd->users, from, to, cb, arg);
+	else
+		users_forget(l->bd->users, from, cb, arg);
+}
+
+static void follow(void *arg);
+
+static void
+user_moved(void *arg, bool failed)
+{
+	struct op *op = arg;
+
+	MUST(op->magic == OP_MAGIC);
+	if (!failed) {
+		timer_free(&op->deadline);
+		rename_note_drop(op->list, op->name);
+		op_commit_later(op->list);
+		op->followed(op);
+		return;
+	}
+	/* The old names are gone: there is no way but on. */
+	log_err(op->list->bd->log, "user's data not moved yet", "user",
+	    op->user, "to", op->user_to, NULL);
+	if (op->deadline == NULL)
+		op->deadline = timer_new(op->list->bd->loop, follow, op);
+	timer_set(op->deadline, RETRY_MS);
+}
+
+static void
+follow(void *arg)
+{
+	struct op *op = arg;
+
+	if (op->user_to != NULL)
+		seens_move(op->list->bd->seens, op->user, op->user_to);
+	move_user(op->list, op->user, op->user_to, user_moved, op);
+}
+
+void
+rename_follow(struct op *op, void (*step)(struct op *op))
+{
+	op->followed = step;
+	follow(op);
 }
 
 /* --- after a crash ------------------------------------------------------------ */
@@ -143,15 +212,18 @@ followed(void *arg, bool failed)
 static void
 go_on(struct recovery *r, const struct rename_note *n)
 {
-	struct backendd *bd = r->list->bd;
-	struct arena *a = &r->arena;
-	struct slice from = mboxname_owner(a, &bd->layout, slice_str(n->from));
-	struct slice to = mboxname_owner(a, &bd->layout, slice_str(n->to));
-	struct following *f = xcalloc(1, sizeof(*f));
+	const char *from = rename_user(r->list, &r->arena, n->from);
+	const char *to = n->stage == RENAME_GONE
+	                     ? NULL
+	                     : rename_user(r->list, &r->arena, n->to);
+	struct following *f;
 
+	if (from == NULL || (to == NULL && n->stage != RENAME_GONE))
+		return; /* names are other users' in this configuration */
+	f = xcalloc(1, sizeof(*f));
 	f->list = r->list;
 	f->from = xstrdup(n->from);
-	users_move(bd->users, op_str(a, from), op_str(a, to), followed, f);
+	move_user(r->list, from, to, followed, f);
 }
 
 void
@@ -170,6 +242,7 @@ rename_recover(struct mblist *l)
 			take_back(&r, &f->note);
 			break;
 		case RENAME_NEW:
+		case RENAME_GONE:
 			go_on(&r, &f->note);
 			break;
 		}

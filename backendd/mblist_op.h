@@ -105,10 +105,12 @@ struct op {
 	size_t nnames;
 	const char *partition;            /* CREATE: to be */
 	const struct quota_limits *quota; /* CREATE of a quota root; or NULL */
-	const char *new_id;           /* RENAME of an INBOX: the new one's */
-	const char *user, *user_to;   /* RENAME of a user; or NULL */
-	struct timer *deadline;       /* while it publishes; or NULL */
-	op_published_step *published; /* then; NULL: it does not */
+	const char *new_id;              /* RENAME of an INBOX: the new one's */
+	const char *user, *user_to;      /* of whom and to whom what is kept for
+	                                 a user goes (mblist_note); or NULL */
+	void (*followed)(struct op *op); /* when it has */
+	struct timer *deadline;          /* while it publishes; or NULL */
+	op_published_step *published;    /* then; NULL: it does not */
 	enum op_published how;
 };
 

@@ -19,7 +19,6 @@
 #include "backendd/mblist_quota.h"
 #include "backendd/metadata.h"
 #include "backendd/quota.h"
-#include "backendd/seen.h"
 #include "backendd/notify.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
@@ -150,43 +149,9 @@ released(struct op *op, enum op_published how)
 static void
 release(struct op *op)
 {
-	if (op->user != NULL) {
-		rename_note_drop(op->list, op->name);
-		op_commit_later(op->list);
-	}
 	for (size_t i = 0; i < op->nnames; i++)
 		meta_want(op->list->meta, op->names[i].to);
 	op_publish(op, OP_OLD, ANNOUNCE_HELD, released);
-}
-
-static void move_user(void *arg);
-
-static void
-user_moved(void *arg, bool failed)
-{
-	struct op *op = arg;
-
-	MUST(op->magic == OP_MAGIC);
-	if (!failed) {
-		timer_free(&op->deadline);
-		release(op);
-		return;
-	}
-	/* The old names are gone: there is no way but on. */
-	log_err(op->list->bd->log, "user's data not moved yet", "user",
-	    op->user, "to", op->user_to, NULL);
-	if (op->deadline == NULL)
-		op->deadline = timer_new(op->list->bd->loop, move_user, op);
-	timer_set(op->deadline, RETRY_MS);
-}
-
-static void
-move_user(void *arg)
-{
-	struct op *op = arg;
-
-	seens_move(op->list->bd->seens, op->user, op->user_to);
-	users_move(op->list->bd->users, op->user, op->user_to, user_moved, op);
 }
 
 static void
@@ -195,7 +160,7 @@ old_unlisted(struct op *op, bool failed)
 	if (failed)
 		take_back(op, ANNOUNCE_OK, "the list cannot be written");
 	else if (op->user != NULL)
-		move_user(op);
+		rename_follow(op, release);
 	else
 		release(op);
 }
@@ -434,25 +399,15 @@ new_inbox(struct op *op)
 static enum mblist_result
 find_users(struct op *op)
 {
-	struct backendd *bd = op->list->bd;
-	struct slice from, to;
+	const char *from = rename_user(op->list, &op->arena, op->name);
+	const char *to = rename_user(op->list, &op->arena, op->to);
 
-	if (!mboxname_is_inbox(slice_str(op->to)))
+	if (from == NULL || to == NULL)
 		return MBLIST_OK;
-	if (deleted_is(slice_str(op->name)))
-		from = slice_str(op->name); /* see mblist_delete.c */
-	else if (mboxname_is_inbox(slice_str(op->name)))
-		from = mboxname_owner(&op->arena, &bd->layout,
-		    slice_str(op->name));
-	else
-		return MBLIST_OK;
-	to = mboxname_owner(&op->arena, &bd->layout, slice_str(op->to));
-	if (from.len == 0 || to.len == 0)
-		return MBLIST_OK;
-	op->user = op_str(&op->arena, from);
-	op->user_to = op_str(&op->arena, to);
-	return users_has_any(bd->users, op->user_to) ? MBLIST_EXISTS
-	                                             : MBLIST_OK;
+	op->user = from;
+	op->user_to = to;
+	return users_has_any(op->list->bd->users, to) ? MBLIST_EXISTS
+	                                              : MBLIST_OK;
 }
 
 static enum mblist_result

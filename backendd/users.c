@@ -314,14 +314,11 @@ forget_one(void *arg, struct slice key, struct slice value)
 }
 
 void
-users_forget(struct users *u, const char *user)
+users_forget(struct users *u, const char *user, users_cb *cb, void *arg)
 {
-	struct err err;
-
 	each_record(u, user, forget_one, u);
-	if (keeper_commit(u->keeper, NULL, NULL, &err) == -1)
-		log_err(u->bd->log, "user data not removed", "user", user,
-		    "why", err.text, NULL);
+	userdata_commit(u, plain_finish,
+	    (struct userdata_call){ (void (*)(void))cb, arg, 0 });
 }
 
 static enum treedb_next

@@ -129,6 +129,6 @@ void users_move(struct users *u, const char *from, const char *to, users_cb *cb,
     void *arg);
 
 /* They go: the user's INBOX was deleted. */
-void users_forget(struct users *u, const char *user);
+void users_forget(struct users *u, const char *user, users_cb *cb, void *arg);
 
 #endif

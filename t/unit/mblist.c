@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "backendd/mblist.h"
+#include "backendd/mblist_note.h"
 #include "backendd/mblist_op.h"
+#include "backendd/userdata.h"
 #include "backendd/users.h"
 #include "imap/mboxname.h"
 #include "imap/mboxrec.h"
 #include "lib/arena.h"
 #include "lib/cdefs.h"
+#include "lib/keeper.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
@@ -393,6 +396,110 @@ test_doomed(void)
 	teardown(&t);
 }
 
+/* --- what is kept for a user --------------------------------------------------- */
+
+#define BACK "deleted.user.b.7"
+
+static void
+set_up_user(struct test *t, const char *user)
+{
+	users_subscribe(t->f.bd.users, user, "s.t", NULL, NULL);
+	fake_backend_turn(&t->f);
+}
+
+static bool
+has_kept(struct test *t, const char *user)
+{
+	return users_has_any(t->f.bd.users, user);
+}
+
+struct deleting {
+	struct change change;
+	bool durable; /* what became of the user's data, by the answer */
+};
+
+static void
+deleted(void *arg, enum mblist_result r, const char *text)
+{
+	struct deleting *d = arg;
+	const struct keeper *k = d->change.test->f.bd.users->keeper;
+
+	d->durable = keeper_durable(k) == keeper_last(k);
+	answered(&d->change, r, text);
+}
+
+static char *
+first_name(struct test *t)
+{
+	struct listed l = { .n = 0 };
+
+	mblist_each(t->f.bd.list, "", list_one, &l);
+	MUST(l.n == 1);
+	return l.names[0];
+}
+
+/* delay: of conf.delete_delay_ms. */
+static void
+test_delete_user(uint64_t delay)
+{
+	struct deleting d = { .durable = false };
+	struct test t;
+	char *name;
+
+	setup(&t, 1);
+	t.f.conf.delete_delay_ms = delay;
+	d.change.test = &t;
+	t.due = 1;
+	mblist_create(t.f.bd.list, "user.a", &how, answered, &d.change);
+	loop_run(t.f.bd.loop);
+	set_up_user(&t, "a");
+	t.due = 1;
+	mblist_delete_tree(t.f.bd.list, "user.a", deleted, &d);
+	loop_run(t.f.bd.loop);
+	ok(d.change.result == MBLIST_OK && !has_kept(&t, "a"),
+	    "DELETE of a user: nothing is kept under the name");
+	ok(d.durable, "and that is durable when it is answered");
+	if (delay > 0) {
+		name = first_name(&t);
+		ok(has_kept(&t, name), "but under the INBOX's new one");
+		free(name);
+	}
+	teardown(&t);
+}
+
+/* A crash came between the commit of the list and that of users' data. */
+static void
+test_followed(void)
+{
+	static const struct rename_note notes[] = {
+		{ "user.a", "user.c", RENAME_NEW, false },
+		{ "user.b", "deleted.user.b.8", RENAME_NEW, false },
+		{ BACK, "user.d", RENAME_NEW, false },
+		{ "user.e", "", RENAME_GONE, false },
+		{ "deleted.user.e.9", "", RENAME_GONE, false },
+	};
+	static const char *const before[] = { "a", "b", BACK, "e",
+		"deleted.user.e.9" };
+	static const char *const after[] = { "c", "deleted.user.b.8", "d" };
+	struct test t;
+
+	setup(&t, 1);
+	for (size_t i = 0; i < NITEMS(notes); i++) {
+		set_up_user(&t, before[i]);
+		rename_note_put(t.f.bd.list, &notes[i]);
+	}
+	op_commit_later(t.f.bd.list);
+	fake_backend_turn(&t.f);
+	fake_backend_close(&t.f);
+	fake_backend_open(&t.f);
+	fake_backend_turn(&t.f);
+	for (size_t i = 0; i < NITEMS(before); i++)
+		ok(!has_kept(&t, before[i]), "%s: nothing is left", before[i]);
+	for (size_t i = 0; i < NITEMS(after); i++)
+		ok(has_kept(&t, after[i]), "%s: it is there", after[i]);
+	teardown(&t);
+}
+
 static void
 made(void *arg, enum mblist_result r, const char *text)
 {
@@ -441,5 +548,8 @@ main(void)
 	}
 	test_make_user();
 	test_doomed();
+	test_delete_user(0);
+	test_delete_user(1000);
+	test_followed();
 	return done_testing();
 }
