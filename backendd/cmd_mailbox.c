@@ -149,6 +149,13 @@ new_acl(struct session *ss, const char *name)
 	return acl;
 }
 
+/* May it be told that there is this mailbox? */
+static bool
+may_know(struct session *ss, const char *name)
+{
+	return (rights_of(ss, name) & ACL_LOOKUP) != 0;
+}
+
 static bool
 may_create(struct session *ss, const char *name)
 {
@@ -213,16 +220,16 @@ create(struct create *c)
 	struct arena *a = session_cmd(ss)->arena;
 	struct slice name = slice_str(c->name), owner;
 
-	if (mblist_get(bd->list, c->name, a) != NULL) {
-		done(ss, MBLIST_EXISTS);
-		return;
-	}
 	if (mblist_is_aside(c->name)) {
 		refuse_aside(ss);
 		return;
 	}
-	if (!may_create(ss, c->name)) {
+	if (!may_create(ss, c->name) && !may_know(ss, c->name)) {
 		session_done(ss, SESSION_NO, "NOPERM", "Permission denied");
+		return;
+	}
+	if (mblist_get(bd->list, c->name, a) != NULL) {
+		done(ss, MBLIST_EXISTS);
 		return;
 	}
 	if (c->how.partition != NULL &&
@@ -447,7 +454,8 @@ backendd_SUBSCRIBE(struct session *ss, struct cmd *cmd)
 	if (name == NULL)
 		return;
 	/* In a murder it may exist elsewhere: then the frontend has looked. */
-	if (bd->announce == NULL && session_mailbox(ss, name, 0) == NULL)
+	if (bd->announce == NULL &&
+	    session_mailbox(ss, name, ACL_LOOKUP) == NULL)
 		return;
 	users_subscribe(bd->users, session_user(ss), name, subscribed, ss);
 }

@@ -3,6 +3,8 @@
  *
  * A root is shown as its mailbox is; that of a domain as "@example.org".
  */
+#include <string.h>
+
 #include "backendd/handlers.h"
 #include "backendd/mblist.h"
 #include "backendd/mblist_quota.h"
@@ -134,26 +136,47 @@ backendd_GETQUOTA(struct session *ss, struct cmd *cmd)
 
 /* --- GETQUOTAROOT ---------------------------------------------------------------------- */
 
+/* It or the nearest above it that this user may know of; NULL: there is none. */
+static const char *
+known(struct session *ss, const char *name)
+{
+	struct arena *a = session_cmd(ss)->arena;
+	struct slice s = slice_str(name);
+
+	for (; s.len > 0; s = mboxname_parent(s)) {
+		const char *n = arena_string(a, s);
+		const struct mboxrec *rec =
+		    mblist_get(session_server(ss)->list, n, a);
+
+		if (rec != NULL &&
+		    (session_rights(ss, n, arena_string(a, rec->acl)) &
+		        (ACL_LOOKUP | ACL_READ)))
+			return n;
+	}
+	return NULL;
+}
+
 /*
  * The mailbox, or the one it would be made below, has to be readable (RFC 9208,
- * 6): usage tells of what is in it.  False: all is said.
+ * 6): usage tells of what is in it.  One that the user may not know of is as if
+ * it were to be made.  The name to ask of; NULL: all is said.
  */
-static bool
+static const char *
 may_ask(struct session *ss, const char *name)
 {
-	struct backendd *bd = session_server(ss);
+	struct mblist *list = session_server(ss)->list;
 	struct arena *a = session_cmd(ss)->arena;
-	const char *parent;
+	const char *seen = known(ss, name), *nearest = name;
 
-	if (mblist_get(bd->list, name, a) != NULL)
-		return session_mailbox(ss, name, ACL_READ) != NULL;
-	parent = mblist_parent(bd->list, name, a);
-	if (parent != NULL)
-		return session_mailbox(ss, parent, ACL_READ) != NULL;
-	if (may_see(ss, name))
-		return true;
-	session_done(ss, SESSION_NO, "NONEXISTENT", "No such mailbox");
-	return false;
+	if (seen != NULL && session_mailbox(ss, seen, ACL_READ) == NULL)
+		return NULL;
+	if (seen == NULL && !may_see(ss, name)) {
+		session_done(ss, SESSION_NO, "NONEXISTENT", "No such mailbox");
+		return NULL;
+	}
+	if (mblist_get(list, name, a) == NULL)
+		nearest = mblist_parent(list, name, a);
+	return seen == NULL || strcmp(nearest, seen) == 0 ? name : seen;
 }
 
 void
@@ -173,7 +196,9 @@ backendd_GETQUOTAROOT(struct session *ss, struct cmd *cmd)
 	q->ss = ss;
 	q->text = "Getquotaroot completed";
 	name = session_mailbox_name(ss, external);
-	if (name == NULL || !may_ask(ss, name))
+	if (name != NULL)
+		name = may_ask(ss, name);
+	if (name == NULL)
 		return;
 	q->root = quota_root_of(quotas, name, cmd->arena);
 	session_write(ss, &w);

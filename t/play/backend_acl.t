@@ -147,6 +147,48 @@ def test_selected(b, c):
     c.must("RENAME Papers Drafts")
 
 
+HIDDEN = ("SELECT %s", "EXAMINE %s", "STATUS %s (MESSAGES)", "CREATE %s",
+          "DELETE %s", "RENAME %s mine", "RENAME own %s", "SUBSCRIBE %s",
+          "GETACL %s", "MYRIGHTS %s", "LISTRIGHTS %s john",
+          "SETACL %s john lr", "DELETEACL %s john", "GETQUOTAROOT %s",
+          "GETQUOTA %s", "SETQUOTA %s (STORAGE 1)",
+          "GETMETADATA %s /shared/comment",
+          'SETMETADATA %s (/private/comment "x")', "UID COPY 1 %s",
+          "UID MOVE 1 %s", 'LIST "" %s', 'LIST "" %s RETURN (CHILDREN)',
+          'LIST "" %s RETURN (STATUS (MESSAGES) SPECIAL-USE MYRIGHTS)',
+          'LIST (RECURSIVEMATCH SUBSCRIBED) "" %s RETURN (SUBSCRIBED)',
+          "ESEARCH IN (mailboxes %s) ALL", "ESEARCH IN (subtree %s) ALL",
+          "NOTIFY SET STATUS (mailboxes %s (MessageNew MessageExpunge))")
+
+
+def test_hidden(b, c, d):
+    """Who may not look a mailbox up hears what he would if there were none."""
+    admin = b.client("admin")
+    c.must("SETACL INBOX john lr")
+    c.must("CREATE secret")
+    c.must("SETACL secret john \"\"")
+    c.append("secret", simple("x"))
+    for root in ("smith", "smith/secret"):
+        admin.must('SETQUOTA "Other Users/%s" (STORAGE 100)' % root)
+    d.must("CREATE own")
+    d.append("INBOX", simple("x"))
+    d.must("SELECT INBOX")
+    for command in HIDDEN:
+        for below in "", "/below":
+            heard = []
+            for name in "secret", "nosuch":
+                name = "Other Users/smith/" + name
+                lines = d.do(command % ('"%s%s"' % (name, below)))
+                heard.append([x.replace(name, "NAME").split(" ", 1)[1]
+                              for x in lines])
+                if command.startswith(("SELECT", "EXAMINE")):
+                    d.must("SELECT INBOX")
+            ok(heard[0] == heard[1], command % ("hidden" + below))
+            if heard[0] != heard[1]:
+                print("# %s\n# %s" % tuple(heard))
+    admin.close()
+
+
 def test_stays(b, c):
     c.must("SETACL Drafts anyone lrs")
     before = c.said("GETACL Drafts")
@@ -163,5 +205,6 @@ with Backend(users=["smith", "john"]) as b:
     test_identifiers(c, d)
     test_each(c, d)
     test_selected(b, c)
+    test_hidden(b, c, b.client("john"))
     test_stays(b, c)
 plan()
