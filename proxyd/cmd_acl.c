@@ -65,7 +65,7 @@ found(void *arg, enum route_answer answer, const struct mboxrec *rec)
 	/* RFC 4314 8: who may not look must not learn that it exists. */
 	if (mine == 0)
 		session_done(ss, WRITE_NO, RESPCODE_NONEXISTENT,
-		    "There is no such mailbox");
+		    "No such mailbox");
 	else if ((mine & q->need) == 0)
 		session_done(ss, WRITE_NO, RESPCODE_NOPERM,
 		    "You have not the right to see this");

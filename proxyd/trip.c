@@ -52,7 +52,7 @@ trip_is_found(struct session *ss, enum route_answer answer, enum respcode none)
 	case ROUTE_FOUND:
 		return true;
 	case ROUTE_NONE:
-		session_done(ss, WRITE_NO, none, "There is no such mailbox");
+		session_done(ss, WRITE_NO, none, "No such mailbox");
 		return false;
 	case ROUTE_UNKNOWN:
 		session_unavailable(ss,

@@ -280,6 +280,13 @@ def rights(m):
     box, seen = "team", '"Other Users/user1/team"'
     a.want("CREATE " + box)
     starts(b.ask("SELECT " + seen), "NO [NONEXISTENT]", "not seen before")
+    for command in ("SELECT %s", "STATUS %s (MESSAGES)", "CREATE %s",
+                    "DELETE %s", "RENAME %s mine", "GETACL %s",
+                    "MYRIGHTS %s", "LISTRIGHTS %s user2",
+                    "SETACL %s user2 lr", "DELETEACL %s user2"):
+        tap.equal(b.ask(command % seen)[1],
+                  b.ask(command % seen.replace("team", "none"))[1],
+                  command % "hidden" + ": as if there were none")
     starts(a.ask("SETACL team user2 lrsw"), "OK", "SETACL")
     starts(b.ask("SELECT " + seen), "OK", "seen at the other frontend then")
     tap.ok(b" lrsw" in b.want("MYRIGHTS " + seen)[0], "MYRIGHTS")
