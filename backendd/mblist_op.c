@@ -226,6 +226,17 @@ op_finish(struct op *op, enum mblist_result r, const char *text)
 	loop_at_end(op->list->bd->loop, finished, op);
 }
 
+/*
+ * Is this name only now that of the mailbox?  One that is being renamed has two
+ * names, and is counted by the new one: what is put by the old one then, such
+ * as its ACL, is no reason to count it there.
+ */
+static bool
+is_new(const struct mboxrec *was, const struct mboxrec *rec)
+{
+	return was == NULL || !slice_equal(was->mailboxid, rec->mailboxid);
+}
+
 /* rec is what it will be; NULL: it goes. */
 static void
 tell_others(struct mblist *l, const char *name, const struct mboxrec *rec)
@@ -236,9 +247,9 @@ tell_others(struct mblist *l, const char *name, const struct mboxrec *rec)
 	arena_init(&a);
 	was = mblist_raw(l, name, &a);
 	tally_change(l->tally, name, was, rec);
-	if (rec != NULL)
+	if (rec != NULL && is_new(was, rec))
 		quotas_listed(l->bd->quotas, name, rec);
-	else if (was != NULL)
+	else if (rec == NULL && was != NULL)
 		quotas_unlisted(l->bd->quotas, name, was);
 	if (rec == NULL)
 		l->removals++;

@@ -134,7 +134,7 @@ void quota_put_warnings(struct quotas *q, const char *name, struct buf *out);
 
 /* --- for the list of mailboxes: gathered with its own changes --- */
 
-/* A record of that name is going to be put / to go. */
+/* A mailbox is going to get that name / to lose it. */
 void quotas_listed(struct quotas *q, const char *name,
     const struct mboxrec *rec);
 void quotas_unlisted(struct quotas *q, const char *name,

@@ -7,6 +7,7 @@
 
 #include "backendd/ledger.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_op.h"
 #include "backendd/quota.h"
 #include "backendd/quota_warning.h"
 #include "imap/mboxname.h"
@@ -514,9 +515,45 @@ test_coming(void)
 	fake_backend_fini(&t.f);
 }
 
+/* A mailbox with two names, for a RENAME, and news of it by the old one. */
+static void
+test_two_names(void)
+{
+	struct test t = { .seed = 1 };
+	struct quota_need need = { .mailboxes = 1 };
+	struct mblist *list;
+	struct mboxrec rec;
+	struct arena a;
+
+	arena_init(&a);
+	fake_backend_init(&t.f, "quota.t");
+	fake_backend_open(&t.f);
+	list = t.f.bd.list;
+	make(&t, "user.a");
+	make(&t, "s");
+	set(&t, "user.a", QUOTA_MAILBOX, 2);
+	ok(count(&t, "user.a") == 1, "one is counted");
+	t.due++;
+	mblist_rename(list, "s", "user.a.s", changed, &t);
+	rec = *mblist_get(list, "s", &a);
+	rec.acl = slice_str("a\tl\t");
+	op_put(list, "s", &rec);
+	op_commit_later(list);
+	ok(mblist_get(list, "user.a.s", &a) != NULL &&
+	        quota_check(t.f.bd.quotas, "user.a.x", &need, checked, &t) ==
+	            QUOTA_OVER,
+	    "it is counted where it comes to");
+	wait_all(&t);
+	ok(count(&t, "user.a") == 2, "and there it is");
+	fake_backend_close(&t.f);
+	fake_backend_fini(&t.f);
+	arena_reset(&a);
+}
+
 int
 main(void)
 {
+	test_two_names();
 	test_coming();
 	test_responses();
 	test_limits();
