@@ -180,14 +180,30 @@ root_free(struct quota_root *r)
 	free(r);
 }
 
+/* What was being told to those who wait has been overtaken. */
+static void
+root_leave_counted(struct quota_root *r)
+{
+	struct quotas *q = r->all;
+
+	r->state = ROOT_GATHERING;
+	r->again = true;
+	buf_init(&r->cursor, TREEDB_KEY_MAX + 1);
+	TAILQ_REMOVE(&q->counted, r, link);
+	TAILQ_INSERT_TAIL(&q->counting, r, link);
+	task_want(q->pump);
+}
+
 /* What is known of it may be wrong. */
 void
 quota_root_doubt(struct quota_root *r)
 {
-	if (r->state == ROOT_COUNTED)
+	if (r->state != ROOT_COUNTED)
+		r->again = true;
+	else if (TAILQ_EMPTY(&r->waiters))
 		root_free(r);
 	else
-		r->again = true;
+		root_leave_counted(r);
 }
 
 struct quota_root *
@@ -407,12 +423,14 @@ counted(struct quota_root *r)
 
 	root_enter_counted(r);
 	quota_warning_begin(q->bd, &r->limits, &r->usage, r->warned);
-	while ((w = TAILQ_FIRST(&r->waiters)) != NULL) {
-		TAILQ_REMOVE(&r->waiters, w, link);
+	/* One that is told may cause doubt; r stays while one is in the list */
+	while (r->state == ROOT_COUNTED &&
+	       (w = TAILQ_FIRST(&r->waiters)) != NULL) {
 		if (w->check != NULL)
 			w->check(w->arg, quota_root_decide(r, &w->need));
 		else
 			w->usage(w->arg, &r->usage);
+		TAILQ_REMOVE(&r->waiters, w, link);
 		free(w);
 	}
 	make_room(q);

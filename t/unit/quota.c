@@ -515,6 +515,41 @@ test_coming(void)
 	fake_backend_fini(&t.f);
 }
 
+/* As a list that could not be written does. */
+static void
+checked_in_doubt(void *arg, enum quota_verdict v)
+{
+	struct test *t = arg;
+
+	quotas_doubt(t->f.bd.quotas);
+	checked(t, v);
+	t->mailboxes += v == QUOTA_OVER;
+}
+
+/* Who is told does what makes all be counted anew. */
+static void
+test_doubt(void)
+{
+	struct test t = { .seed = 1 };
+	struct quota_need need = { .mailboxes = 2 };
+
+	fake_backend_init(&t.f, "quota.t");
+	fake_backend_open(&t.f);
+	make(&t, "user.a");
+	set(&t, "user.a", QUOTA_MAILBOX, 2);
+	while (t.due < 3) {
+		t.due++;
+		t.verdict = quota_check(t.f.bd.quotas, "user.a.x", &need,
+		    checked_in_doubt, &t);
+		ok(t.verdict == QUOTA_LATER, "some wait");
+	}
+	wait_all(&t);
+	ok(t.mailboxes == 3, "all are told");
+	ok(count(&t, "user.a") == 1, "and it is counted");
+	fake_backend_close(&t.f);
+	fake_backend_fini(&t.f);
+}
+
 /* A mailbox with two names, for a RENAME, and news of it by the old one. */
 static void
 test_two_names(void)
@@ -553,6 +588,7 @@ test_two_names(void)
 int
 main(void)
 {
+	test_doubt();
 	test_two_names();
 	test_coming();
 	test_responses();
