@@ -10,6 +10,7 @@
 #include "backendd/mblist_quarantine.h"
 #include "backendd/mblist_quota.h"
 #include "backendd/notify.h"
+#include "backendd/quota.h"
 #include "backendd/server.h"
 #include "backendd/store.h"
 #include "imap/mboxname.h"
@@ -172,8 +173,10 @@ made(void *arg, const char *why)
 	ledger_made(op->list->bd->ledger, store_for(op), op->rec.mailboxid,
 	    op->rec.uidvalidity);
 	op_put(op->list, op->name, &op->rec);
-	if (op->quota != NULL)
+	if (op->quota != NULL) {
 		mblist_quota_put(op->list, op->name, op->quota);
+		quotas_rooted(op->list->bd->quotas, op->name, &op->rec);
+	}
 	op_commit(op, listed);
 }
 

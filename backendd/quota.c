@@ -3,6 +3,7 @@
 
 #include "backendd/ledger.h"
 #include "backendd/mblist.h"
+#include "backendd/mblist_op.h"
 #include "backendd/mblist_quota.h"
 #include "backendd/quota.h"
 #include "backendd/quota_root.h"
@@ -13,8 +14,10 @@
 #include "imap/mboxrec.h"
 #include "imap/write.h"
 #include "lib/arena.h"
+#include "lib/buf.h"
 #include "lib/loop.h"
 #include "lib/must.h"
+#include "lib/treedb.h"
 #include "lib/xalloc.h"
 
 const char *
@@ -357,6 +360,45 @@ quotas_moved(struct quotas *q, const char *from, const char *to)
 		return;
 	doubt_below(q, to);
 	doubt_around(q, to);
+}
+
+static bool
+is_one(void *arg, const char *name, const struct mboxrec *rec)
+{
+	(void)name, (void)rec; /* that there is one is enough */
+	*(bool *)arg = true;
+	return false;
+}
+
+/* One that is being made, too. */
+static bool
+has_below(struct quotas *q, const char *name)
+{
+	struct buf prefix, cursor;
+	bool any = false;
+
+	buf_init(&prefix, TREEDB_KEY_MAX);
+	buf_init(&cursor, TREEDB_KEY_MAX + 1);
+	mboxname_key(&prefix, slice_str(name));
+	buf_putc(&prefix, TREEDB_SEP);
+	if (!buf_failed(&prefix))
+		(void)mblist_slice_of(q->bd->list, buf_slice(&prefix), &cursor,
+		    1, is_one, &any); /* one is enough */
+	buf_fini(&prefix);
+	buf_fini(&cursor);
+	return any;
+}
+
+/* Mostly it takes nothing from another but itself. */
+void
+quotas_rooted(struct quotas *q, const char *name, const struct mboxrec *rec)
+{
+	if (q == NULL || map_count(&q->roots) == 0)
+		return;
+	if (map_find(&q->roots, slice_str(name)) != NULL || has_below(q, name))
+		quotas_moved(q, name, NULL);
+	else
+		quotas_unlisted(q, name, rec);
 }
 
 const struct quota_counts *

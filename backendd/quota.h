@@ -3,8 +3,9 @@
  *
  * A root is a name: of a mailbox, of a level of the tree above some
  * ("shared"), or of a domain ("example.org!").  A mailbox belongs to the
- * nearest root at or above its own name, and to no other.  Limits are kept in
- * the list of mailboxes, so that a RENAME moves them in the same change.
+ * nearest root at or above its own name, and to no other; one that was deleted
+ * and is kept, or is set aside, to no domain.  Limits are kept in the list of
+ * mailboxes, so that a RENAME moves them in the same change.
  *
  * Usage is counted: when a root's is first asked for its mailboxes' numbers
  * are gathered (ledger), and from then on it follows the news of changes.
@@ -138,6 +139,10 @@ void quota_put_warnings(struct quotas *q, const char *name, struct buf *out);
 void quotas_listed(struct quotas *q, const char *name,
     const struct mboxrec *rec);
 void quotas_unlisted(struct quotas *q, const char *name,
+    const struct mboxrec *rec);
+
+/* One that has just been put is a root of its own from now on. */
+void quotas_rooted(struct quotas *q, const char *name,
     const struct mboxrec *rec);
 
 /* A change was taken back: count anew what was counted. */

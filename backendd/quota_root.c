@@ -35,7 +35,7 @@ quota_root_find(struct quotas *q, const char *name, struct arena *a,
 	for (; s.len > 0; s = mboxname_parent(s))
 		if (mblist_quota_get(q->bd->list, s, limits))
 			return arena_string(a, s);
-	if (domain.len == 0)
+	if (domain.len == 0 || mblist_is_aside(name))
 		return NULL;
 	s = slice_first(slice_str(name), domain.len + 1);
 	return mblist_quota_get(q->bd->list, s, limits) ? arena_string(a, s)

@@ -157,7 +157,13 @@ test_warnings(void)
 /* --- roots --------------------------------------------------------------------- */
 
 static const char *const names[] = { "user.a", "user.a.x", "user.a.x.y",
-	"user.a.xy", "user.b", "user.b.x", "s", "s.t", "s.t.u", "s-t" };
+	"user.a.xy", "user.b", "user.b.x", "s", "s.t", "s.t.u", "s-t",
+	"d!user.a", "d!user.a.x", "d!s", "d!" };
+
+enum {
+	ROOTS = NITEMS(names),
+	NAMES = ROOTS - 1 /* a domain is no mailbox */
+};
 
 struct test {
 	struct fake_backend f;
@@ -230,10 +236,12 @@ set(struct test *t, const char *root, enum quota_resource what, uint64_t most)
 static void
 change(struct test *t)
 {
-	static const struct mblist_new how = { .acl = "a\tlrswipkxtea\t",
-		.special_use = "" };
-	const char *name = names[roll(t, NITEMS(names))];
-	const char *other = names[roll(t, NITEMS(names))];
+	static const struct quota_limits limits = { { 100, 100, 5 } };
+	struct mblist_new how = { .acl = "a\tlrswipkxtea\t",
+		.special_use = "",
+		.quota = roll(t, 3) == 0 ? &limits : NULL };
+	const char *name = names[roll(t, NAMES)];
+	const char *other = names[roll(t, NAMES)];
 	struct mblist *list = t->f.bd.list;
 
 	t->due++;
@@ -282,7 +290,7 @@ recount_one(void *arg, const char *name, const struct mboxrec *rec)
 static bool
 all_right(struct test *t)
 {
-	for (size_t i = 0; i < NITEMS(names); i++) {
+	for (size_t i = 0; i < ROOTS; i++) {
 		struct recount r = { t, names[i], 0 };
 		struct quota_limits limits;
 
@@ -305,6 +313,7 @@ test_random(unsigned seed)
 	bool good = true;
 
 	fake_backend_init(&t.f, "quota.t");
+	t.f.conf.delete_delay_ms = seed % 2 == 0 ? 1000 : 0;
 	fake_backend_open(&t.f);
 	for (unsigned i = 0; i < 300 && good; i++) {
 		change(&t);
@@ -312,7 +321,7 @@ test_random(unsigned seed)
 			change(&t); /* at once */
 		wait_all(&t);
 		if (roll(&t, 5) == 0)
-			set(&t, names[roll(&t, NITEMS(names))], QUOTA_MAILBOX,
+			set(&t, names[roll(&t, ROOTS)], QUOTA_MAILBOX,
 			    roll(&t, 9));
 		good = all_right(&t);
 		if (roll(&t, 40) == 0) {
@@ -378,6 +387,32 @@ test_check(void)
 	set(&t, "user.a.x", QUOTA_MAILBOX, 1);
 	ok(count(&t, "user.a") == 1 && count(&t, "user.a.x") == 1,
 	    "a root below takes its mailboxes");
+	fake_backend_close(&t.f);
+	fake_backend_fini(&t.f);
+}
+
+/* What was deleted and is kept for a while takes nothing of a domain's. */
+static void
+test_deleted(void)
+{
+	struct test t = { .seed = 1 };
+	struct mblist_new how = { .acl = "", .special_use = "" };
+
+	fake_backend_init(&t.f, "quota.t");
+	t.f.conf.delete_delay_ms = 1000;
+	fake_backend_open(&t.f);
+	set(&t, "d!", QUOTA_MAILBOX, 1);
+	t.due++;
+	mblist_create(t.f.bd.list, "d!s", &how, changed, &t);
+	wait_all(&t);
+	ok(check(&t, "d!t", 1, NULL) == QUOTA_OVER, "a domain is full");
+	t.due++;
+	mblist_delete(t.f.bd.list, "d!s", changed, &t);
+	wait_all(&t);
+	ok(check(&t, "d!t", 1, NULL) != QUOTA_OVER,
+	    "DELETE makes room, whatever is kept");
+	set(&t, "d!", QUOTA_MAILBOX, 1);
+	ok(count(&t, "d!") == 0, "also when it is counted anew");
 	fake_backend_close(&t.f);
 	fake_backend_fini(&t.f);
 }
@@ -595,6 +630,7 @@ main(void)
 	test_limits();
 	test_warnings();
 	test_check();
+	test_deleted();
 	test_hold();
 	for (unsigned seed = 1; seed <= 4; seed++)
 		test_random(seed);
