@@ -273,14 +273,29 @@ lock_writer(struct db *db, struct err *err)
 	return 0;
 }
 
-/* The state while it is open. */
-static int
-begin_state(struct db *db, struct err *err)
+static bool
+state_is(const struct state *a, const struct state *b)
 {
-	struct state st = { .shards = db->nshards, .made = db->made };
+	return a->format == b->format && a->shards == b->shards &&
+	       a->clean == b->clean && a->made == b->made &&
+	       strcmp(a->boot, b->boot) == 0;
+}
+
+/*
+ * The state while it is open; had: what the file says, or NULL.  What it says
+ * already is not written: the disk may be full.
+ */
+static int
+begin_state(struct db *db, const struct state *had, struct err *err)
+{
+	struct state st = { .shards = db->nshards,
+		.made = db->made,
+		.format = DB_FORMAT };
 
 	if (db->mode == DB_CACHE)
 		boot_id(st.boot);
+	if (had != NULL && state_is(had, &st))
+		return 0;
 	return state_write(db, &st, err);
 }
 
@@ -330,13 +345,13 @@ open_for_writing(struct db *db, struct err *err)
 		remove_shards(db);
 	/* Before the shards: files of which the state knows nothing would be
 	 * taken for those of another number of shards. */
-	if (begin_state(db, err) == -1)
+	if (begin_state(db, had == 1 ? &st : NULL, err) == -1)
 		return -1;
 	if (open_shards(db, err) == -1) {
 		if (db->mode != DB_CACHE)
 			return -1;
 		remove_shards(db);
-		if (begin_state(db, err) == -1 || open_shards(db, err) == -1)
+		if (begin_state(db, NULL, err) == -1 || open_shards(db, err) == -1)
 			return -1;
 	}
 	if (db->made)
@@ -345,7 +360,7 @@ open_for_writing(struct db *db, struct err *err)
 	if (db->mode == DB_DURABLE && sync_shards(db, err) == -1)
 		return -1;
 	db->made = true;
-	return begin_state(db, err);
+	return begin_state(db, NULL, err);
 }
 
 static int

@@ -319,34 +319,64 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 	return fd == -1 ? -1 : spool_write(fd, octets.ptr, octets.len, at, err);
 }
 
+/* Twice, so that one of them survives a bad block. */
+static int
+put_names_file(int dirfd, const char *path, int flags, struct slice content,
+    struct err *err)
+{
+	uint64_t second = spool_names_second(content.len);
+	int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | flags, 0600);
+	int result;
+
+	if (fd == -1)
+		return err_sys(err, "making %s", path);
+	result = spool_write(fd, content.ptr, content.len, 0, err);
+	if (result == 0)
+		result =
+		    spool_write(fd, content.ptr, content.len, second, err);
+	if (result == 0 && ftruncate(fd, (off_t)(second + content.len)) == -1)
+		result = err_sys(err, "truncating");
+	close(fd);
+	return result;
+}
+
+/* By rename, so that a reader has the old ones or the new ones. */
+static int
+replace_names(int dirfd, const char *path, struct slice content,
+    struct err *err)
+{
+	char fresh[SPOOL_PATH + 4];
+
+	snprintf(fresh, sizeof fresh, "%s.new", path);
+	if (put_names_file(dirfd, fresh, O_CREAT | O_TRUNC, content, err) ==
+	    -1) {
+		unlinkat(dirfd, fresh, 0); /* or the next one is made of it */
+		return -1;
+	}
+	if (renameat(dirfd, fresh, dirfd, path) == -1)
+		return err_sys(err, "renaming %s", fresh);
+	return 0;
+}
+
 /*
- * By rename, so that a reader has the old ones or the new ones; twice, so that
- * one of them survives a bad block.
+ * At a replay there is no reader, and what is cut short is written again, since
+ * the log has it: so what is there will do if the disk has no room for another.
  */
 static int
 write_names(struct redo *r, struct slice content, struct err *err)
 {
-	char path[SPOOL_PATH], fresh[SPOOL_PATH + 4];
+	int dirfd = r->sp->dirfd;
+	char path[SPOOL_PATH];
 	struct dirty *d;
-	int fd, result;
+	struct err other;
 
 	if (r->missing)
 		return 0;
 	spool_path(path, r->id, SPOOL_NAMES, 0);
-	snprintf(fresh, sizeof fresh, "%s.new", path);
-	fd = openat(r->sp->dirfd, fresh,
-	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd == -1)
-		return err_sys(err, "making %s", fresh);
-	result = spool_write(fd, content.ptr, content.len, 0, err);
-	if (result == 0)
-		result = spool_write(fd, content.ptr, content.len,
-		    spool_names_second(content.len), err);
-	close(fd);
-	if (result == -1)
+	if (replace_names(dirfd, path, content, err) == -1 &&
+	    (!r->replay ||
+	        put_names_file(dirfd, path, 0, content, &other) == -1))
 		return -1;
-	if (renameat(r->sp->dirfd, fresh, r->sp->dirfd, path) == -1)
-		return err_sys(err, "renaming %s", fresh);
 	d = dirty_mark(r->sp, r->id);
 	d->names = d->dirs = true;
 	return 0;

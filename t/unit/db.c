@@ -2,6 +2,7 @@
  * db: what the modes promise, and transactions over shards.
  */
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
@@ -107,6 +108,36 @@ test_cache(void)
 	}
 }
 
+static ino_t
+inode_of_state(const char *dir)
+{
+	char path[80];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/state", dir);
+	MUST(stat(path, &st) == 0);
+	return st.st_ino;
+}
+
+/* Opening one that is there takes no room on the disk. */
+static void
+test_reopened(void)
+{
+	char dir[64];
+	struct err err;
+	struct db *db;
+	ino_t was;
+
+	tempdir_make(dir);
+	MUST(db_open(&db, dir, 2, DB_DURABLE, &err) == 0);
+	db_close(&db);
+	was = inode_of_state(dir);
+	MUST(db_open(&db, dir, 2, DB_DURABLE, &err) == 0);
+	db_close(&db);
+	ok(inode_of_state(dir) == was, "its state is not written again");
+	tempdir_remove(dir);
+}
+
 /* What cannot be fetched again is not thrown away. */
 static void
 test_format(void)
@@ -197,6 +228,7 @@ main(int argc, char **argv)
 	test_transactions(DB_CACHE, "cache");
 	test_cache();
 	test_format();
+	test_reopened();
 	test_damage(DB_CACHE);
 	test_damage(DB_DURABLE);
 	test_refusals(argv[0]);

@@ -423,6 +423,50 @@ test_others(uint64_t but)
 	MUST(mkdir(top, 0700) == 0);
 }
 
+static void
+set_meta(struct store_mailbox *mb, const char *meta)
+{
+	rig_ask(&rig);
+	store_set_meta(mb, slice_str(meta), rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
+}
+
+/* While it is down others take all there is, and there is no ballast. */
+static void
+test_start(void)
+{
+	struct store_mailbox *mb;
+
+	disk_size = UINT64_MAX;
+	start(0);
+	rig_create(&rig, "box", "one");
+	mb = rig_open(&rig, "box");
+	MUST(append(mb, 1) == NULL && append(mb, 2) == NULL);
+	set_meta(mb, "another");
+	set_meta(mb, "two");
+	MUST(flag(mb, 3) == 0);
+	store_close(&mb);
+	rig_idle(&rig);
+	MUST(room_give(spool_of(rig.store)));
+	stop();
+
+	disk_fill(0);
+	start(0);
+	mb = rig_open(&rig, "box");
+	ok(mb != NULL && is_right(mb, 2) &&
+	        slice_is(store_meta(mb), "two") &&
+	        (store_find(mb, 1)->flags & STORE_FLAGGED),
+	    "started on a disk without any room, all is there");
+	ok(append(mb, 3) != NULL, "and no more is taken");
+	disk_size = UINT64_MAX;
+	pass_time();
+	ok(append(mb, 3) == NULL && is_right(mb, 3), "until there is room");
+	store_close(&mb);
+	stop();
+	tempdir_remove(top);
+	MUST(mkdir(top, 0700) == 0);
+}
+
 /* A checkpoint that finds no room for its number is made later. */
 static void
 test_checkpoint(void)
@@ -458,6 +502,7 @@ main(void)
 	test_own(64 * 1024);
 	for (uint64_t but = 0; but < 100000; but += 52000)
 		test_others(but);
+	test_start();
 	test_checkpoint();
 	tempdir_remove(top);
 	return done_testing();
