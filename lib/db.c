@@ -351,7 +351,8 @@ open_for_writing(struct db *db, struct err *err)
 		if (db->mode != DB_CACHE)
 			return -1;
 		remove_shards(db);
-		if (begin_state(db, NULL, err) == -1 || open_shards(db, err) == -1)
+		if (begin_state(db, NULL, err) == -1 ||
+		    open_shards(db, err) == -1)
 			return -1;
 	}
 	if (db->made)

@@ -332,8 +332,7 @@ put_names_file(int dirfd, const char *path, int flags, struct slice content,
 		return err_sys(err, "making %s", path);
 	result = spool_write(fd, content.ptr, content.len, 0, err);
 	if (result == 0)
-		result =
-		    spool_write(fd, content.ptr, content.len, second, err);
+		result = spool_write(fd, content.ptr, content.len, second, err);
 	if (result == 0 && ftruncate(fd, (off_t)(second + content.len)) == -1)
 		result = err_sys(err, "truncating");
 	close(fd);

@@ -453,8 +453,7 @@ test_start(void)
 	disk_fill(0);
 	start(0);
 	mb = rig_open(&rig, "box");
-	ok(mb != NULL && is_right(mb, 2) &&
-	        slice_is(store_meta(mb), "two") &&
+	ok(mb != NULL && is_right(mb, 2) && slice_is(store_meta(mb), "two") &&
 	        (store_find(mb, 1)->flags & STORE_FLAGGED),
 	    "started on a disk without any room, all is there");
 	ok(append(mb, 3) != NULL, "and no more is taken");
