@@ -285,10 +285,7 @@ prepare_done(void *arg)
 		log_err(ap->sp->env.log, "spool: message not taken", "dir",
 		    ap->sp->dir, "mailboxid", ap->id, "why", ap->err.text,
 		    NULL);
-	else if (ap->named > to->named)
-		to->named = ap->named;
-	if (ap->unsynced)
-		change_unsynced(ap->sp, ap->err.text);
+	data_out_done(&ap->out, to, ap->err.text);
 	append_put(ap);
 	leave_sources(ap);
 	if (ap->entered) /* refused */
@@ -412,7 +409,6 @@ start(struct appending *ap)
 		allocate_direct(ap);
 		ap->side = epoch_enter(&ap->to->epoch);
 		ap->entered = true;
-		ap->named = ap->to->named;
 		box_hold(ap->to);
 		if (ap->from != NULL)
 			box_hold(ap->from);
@@ -434,9 +430,9 @@ appending_new(struct store_mailbox *to, struct store_append *a, size_t n,
 	ap->to = spool_mailbox_of(to);
 	ap->sp = ap->to->sp;
 	ap->dirfd = ap->sp->dirfd;
-	ap->out = -1;
 	buf_init(&ap->row, APPEND_ROW);
 	memcpy(ap->id, to->id, sizeof ap->id);
+	data_out_init(&ap->out, ap->dirfd, ap->id, ap->to->named);
 	ap->items = a;
 	ap->n = n;
 	ap->pieces = xcalloc(n + 1, sizeof *ap->pieces);

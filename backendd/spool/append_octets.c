@@ -9,13 +9,13 @@
 /* ---- in the job ---- */
 
 static int
-open_data(struct appending *ap, const char *id, uint32_t no, int flags)
+open_source(struct appending *ap, const struct spool_place *p)
 {
 	char path[SPOOL_PATH];
 	int fd;
 
-	spool_path(path, id, SPOOL_DATA, no);
-	fd = openat(ap->dirfd, path, flags | O_CLOEXEC, 0600);
+	spool_path(path, p->id, SPOOL_DATA, p->no);
+	fd = openat(ap->dirfd, path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
 		err_sys(&ap->err, "opening %s", path);
 	return fd;
@@ -42,40 +42,6 @@ read_cache(struct appending *ap, struct piece *p)
 	close(fd);
 }
 
-/*
- * By what it was written: a descriptor that is opened later is not told of an
- * error that another has been told of.
- */
-static int
-out_end(struct appending *ap)
-{
-	int fd = ap->out;
-
-	if (fd == -1)
-		return 0;
-	ap->out = -1;
-	if (!ap->failed && fdatasync(fd) == -1) {
-		err_sys(&ap->err, "syncing data file %lu",
-		    (unsigned long)ap->out_no);
-		ap->failed = ap->unsynced = true;
-	}
-	close(fd);
-	return ap->failed ? -1 : 0;
-}
-
-/* The data file that frames are being written to: out_end() closes it. */
-static int
-out_data(struct appending *ap, uint32_t no)
-{
-	if (ap->out != -1 && ap->out_no == no)
-		return ap->out;
-	if (out_end(ap) == -1)
-		return -1;
-	ap->out = open_data(ap, ap->id, no, O_RDWR | O_CREAT);
-	ap->out_no = no;
-	return ap->out;
-}
-
 static int
 row_write(struct appending *ap)
 {
@@ -84,7 +50,7 @@ row_write(struct appending *ap)
 
 	if (s.len == 0)
 		return 0;
-	fd = out_data(ap, ap->row_no);
+	fd = data_out_file(&ap->out, ap->row_no, &ap->err);
 	result =
 	    fd == -1 ? -1 : spool_write(fd, s.ptr, s.len, ap->row_at, &ap->err);
 	if (result == 0)
@@ -146,7 +112,7 @@ write_direct(struct appending *ap, struct piece *p, int source)
 	if (small)
 		return p->from ? copy_small(ap, p, source)
 		               : row_put(ap, p, p->octets);
-	fd = out_data(ap, p->no);
+	fd = data_out_file(&ap->out, p->no, &ap->err);
 	if (fd == -1)
 		return -1;
 	if (p->from)
@@ -166,7 +132,7 @@ prepare_piece(struct appending *ap, struct piece *p)
 	p->frame = xmalloc(whole ? (size_t)spool_frame_len(p->size)
 	                         : spool_frame_head(p->size));
 	if (p->from) {
-		source = open_data(ap, p->place.id, p->place.no, O_RDONLY);
+		source = open_source(ap, &p->place);
 		if (source == -1)
 			return -1;
 		read_cache(ap, p);
@@ -183,24 +149,6 @@ prepare_piece(struct appending *ap, struct piece *p)
 	return result;
 }
 
-/* The directories that lead to the files, if those may be new. */
-static int
-sync_named(struct appending *ap)
-{
-	uint32_t named = ap->named;
-
-	for (size_t i = 0; i < ap->n; i++) {
-		const struct piece *p = &ap->pieces[i];
-
-		if (!p->gone && p->direct && p->no >= named)
-			named = p->no + 1;
-	}
-	if (named == ap->named)
-		return 0;
-	ap->named = named;
-	return spool_sync_dirs(ap->dirfd, ap->id, &ap->err);
-}
-
 void
 append_octets_run(void *arg)
 {
@@ -211,8 +159,9 @@ append_octets_run(void *arg)
 			ap->failed = prepare_piece(ap, &ap->pieces[i]) == -1;
 	if (!ap->failed)
 		ap->failed = row_write(ap) == -1;
-	if (out_end(ap) == 0 && !ap->failed)
-		ap->failed = sync_named(ap) == -1;
+	if (!ap->failed)
+		ap->failed = data_out_end(&ap->out, &ap->err) == -1;
+	data_out_close(&ap->out);
 }
 
 /* ---- in the loop: where they go, and what the record has ---- */

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backendd/spool/data_out.h"
 #include "backendd/spool/spool.h"
 #include "lib/buf.h"
 #include "lib/err.h"
@@ -48,9 +49,8 @@ struct appending {
 	char id[STORE_ID_MAX + 1];       /* of to */
 	struct store_append *items;
 	size_t n;
-	int out; /* in the job: a data file, or -1 */
-	uint32_t out_no;
-	struct buf row; /* in the job: octets to be written to row_no... */
+	struct data_out out; /* what the job writes */
+	struct buf row;      /* in the job: octets to be written to row_no... */
 	uint32_t row_no;
 	uint64_t row_at; /* ...here */
 	uint8_t *copy;   /* in the job: a message on its way to a row */
@@ -59,11 +59,9 @@ struct appending {
 	bool undelete;   /* one of them at least */
 	unsigned side;   /* of to's epoch, if entered */
 	bool entered;    /* from the job on, until the change has it */
-	uint32_t named;  /* of to; then, what it is when the job is done */
 	size_t cached;   /* octets of cache records in the pieces */
 	uint64_t octets; /* of all that is not written yet */
 	bool failed;
-	bool unsynced; /* a sync failed: what others wrote may be lost, too */
 	struct err err;
 	store_cb *cb;
 	void *arg;

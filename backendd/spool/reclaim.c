@@ -5,13 +5,10 @@
  * whole, and when it is empty the file may go.  Whatever is cut short leaves
  * octets of no use, never a message without octets.
  */
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "backendd/spool/reclaim_job.h"
 #include "backendd/spool/spool.h"
 #include "lib/jobs.h"
 #include "lib/log.h"
@@ -21,15 +18,11 @@
 #include "lib/xalloc.h"
 
 enum {
-	BATCH = 1024,                   /* messages moved at a time */
-	BATCH_OCTETS = 4 * 1024 * 1024, /* about; one message may be more */
-	WAIT_MS = 5,                    /* for those who use the file */
-	AGAIN_MS = 10 * 1000,           /* after what went wrong */
-	STUCK_SECONDS = 86400,          /* when a message is damaged */
-	BUCKETS = 65536,                /* directories m/xx/yy */
-	WALK_MS = 24 * 60 * 60 * 1000 / BUCKETS,
-	WALK_STEPS = 256, /* of those, that need not be there, at once */
-	WALK_FOUND = 64   /* mailboxes, at once */
+	WAIT_MS = 5,           /* for those who use the file */
+	AGAIN_MS = 10 * 1000,  /* after what went wrong */
+	STUCK_SECONDS = 86400, /* when a message is damaged */
+	DAY_MS = 24 * 60 * 60 * 1000,
+	WALK_MS = RECLAIM_STEPS * (DAY_MS / RECLAIM_BUCKETS) /* to the next */
 };
 
 enum state {
@@ -46,259 +39,19 @@ enum state {
 	STATE_DROPPING
 };
 
-struct move {
-	struct store_msg msg; /* as listed */
-	uint32_t no;          /* where it goes */
-	uint64_t at;
-	bool bare;   /* it stays, but its octets are given up */
-	bool failed; /* damaged: it stays where it is */
-};
-
 struct reclaim {
+	struct reclaim_job job; /* first: arg of jobs is both */
 	struct spool *sp;
 	struct timer *timer;
 	enum state state;
 	struct spool_mailbox *mb; /* pinned, from CHOOSING on */
 	bool flipped;             /* of the epoch, while waiting */
 	bool stuck;               /* a message could not be moved */
-
-	/* What a job gets, and what it gives. */
-	int dirfd;
-	char id[STORE_ID_MAX + 1];
-	int64_t now, held_since;
-	unsigned percent;
-	uint64_t least;
-	uint32_t last; /* the file that grows */
-	uint32_t file; /* to be emptied */
-	uint64_t file_size;
-	bool chosen, failed;
-	bool unsynced; /* a sync failed: what others wrote may be lost, too */
-	uint64_t dead_before, dead; /* as counted; as seen */
-	int64_t first_held;         /* expunged then; INT64_MAX: none */
-	struct scan_file *files;
-	size_t nfiles;
-	struct move *moves;
-	size_t nmoves, nmoved;
-	uint64_t octets;
-	uint32_t named;
-	struct err err;
-
-	/* The walk. */
-	uint32_t bucket;
-	char (*found)[STORE_ID_MAX + 1];
-	size_t nfound;
+	uint64_t dead_before;     /* octets, as counted */
 };
 
 static void look(struct reclaim *rc);
 static void begin_list(struct reclaim *rc);
-
-/* ---- jobs ---- */
-
-static int
-open_index(struct reclaim *rc, struct spool_header *h)
-{
-	char path[SPOOL_PATH];
-	int fd;
-
-	spool_path(path, rc->id, SPOOL_INDEX, 0);
-	fd = openat(rc->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(&rc->err, "opening %s", path);
-	if (peek_header(fd, h, &rc->err) == -1) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int
-scan(struct reclaim *rc, scan_visit *visit)
-{
-	struct spool_header h;
-	int fd = open_index(rc, &h), result;
-
-	if (fd == -1)
-		return -1;
-	result = scan_index(fd, &h, visit, rc, &rc->err);
-	close(fd);
-	return result;
-}
-
-static bool
-is_kept(const struct reclaim *rc, const struct store_msg *m)
-{
-	return (m->flags & SPOOL_GONE) == 0 || scan_is_held(m, rc->held_since);
-}
-
-static int
-weigh(void *arg, uint32_t s, const struct store_msg *m, struct err *err)
-{
-	struct reclaim *rc = arg;
-
-	(void)s, (void)err;
-	if (!is_kept(rc, m))
-		return 0;
-	if ((m->flags & SPOOL_GONE) && m->savedate < rc->first_held)
-		rc->first_held = m->savedate;
-	if (m->flags & SPOOL_GONE)
-		rc->dead += spool_frame_room(m->size);
-	for (size_t i = 0; i < rc->nfiles; i++)
-		if (rc->files[i].no == m->place[1])
-			rc->files[i].live += spool_frame_room(m->size);
-	return 0;
-}
-
-/* The one with the most to gain. */
-static void
-choose(struct reclaim *rc)
-{
-	uint64_t best = 0;
-
-	for (size_t i = 0; i < rc->nfiles; i++) {
-		struct scan_file *f = &rc->files[i];
-		uint64_t dead = f->size > f->live ? f->size - f->live : 0;
-
-		rc->dead += dead;
-		if (f->no > rc->last || dead < rc->least ||
-		    dead / rc->percent < f->size / 100 || dead <= best)
-			continue;
-		best = dead;
-		rc->chosen = true;
-		rc->file = f->no;
-		rc->file_size = f->size;
-	}
-}
-
-static void
-choose_run(void *arg)
-{
-	struct reclaim *rc = arg;
-
-	rc->chosen = false;
-	rc->dead = 0;
-	rc->first_held = INT64_MAX;
-	rc->failed = scan_files(rc->dirfd, rc->id, &rc->files, &rc->nfiles,
-	                 &rc->err) == -1 ||
-	             scan(rc, weigh) == -1;
-	if (!rc->failed)
-		choose(rc);
-	free(rc->files);
-	rc->files = NULL;
-	rc->nfiles = 0;
-}
-
-static int
-list_one(void *arg, uint32_t s, const struct store_msg *m, struct err *err)
-{
-	struct reclaim *rc = arg;
-
-	(void)s, (void)err;
-	if ((m->flags & SPOOL_BARE) || m->place[1] != rc->file ||
-	    rc->nmoves == BATCH || rc->octets >= BATCH_OCTETS)
-		return 0;
-	rc->moves[rc->nmoves++] =
-	    (struct move){ .msg = *m, .bare = !is_kept(rc, m) };
-	if (is_kept(rc, m))
-		rc->octets += spool_frame_room(m->size);
-	return 0;
-}
-
-static void
-list_run(void *arg)
-{
-	struct reclaim *rc = arg;
-
-	rc->nmoves = 0;
-	rc->octets = 0;
-	rc->failed = scan(rc, list_one) == -1;
-}
-
-static int
-move_one(struct reclaim *rc, struct move *mv, int from)
-{
-	uint8_t *head = xmalloc(spool_frame_head(mv->msg.size));
-	struct spool_place p;
-	char path[SPOOL_PATH];
-	int to, result;
-
-	spool_place_of(&p, rc->id, &mv->msg);
-	spool_path(path, rc->id, SPOOL_DATA, mv->no);
-	to = openat(rc->dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (to == -1) {
-		free(head);
-		return err_sys(&rc->err, "opening %s", path);
-	}
-	if (spool_frame_copy(from, &p, head, to, mv->at, &rc->err) == -1) {
-		mv->failed = true;
-		err_add(&rc->err, "uid %lu", (unsigned long)mv->msg.uid);
-	}
-	spool_frame_seal(head, &mv->msg, rc->mb->now.uidvalidity);
-	result = mv->failed
-	             ? 0
-	             : spool_write(to, head, spool_frame_head(mv->msg.size),
-	                   mv->at, &rc->err);
-	close(to);
-	free(head);
-	return result;
-}
-
-static int
-sync_data(struct reclaim *rc, uint32_t no)
-{
-	char path[SPOOL_PATH];
-	int fd;
-
-	spool_path(path, rc->id, SPOOL_DATA, no);
-	fd = openat(rc->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(&rc->err, "opening %s", path);
-	rc->unsynced = fdatasync(fd) == -1;
-	if (rc->unsynced)
-		err_sys(&rc->err, "syncing %s", path);
-	close(fd);
-	return rc->unsynced ? -1 : 0;
-}
-
-static int
-sync_moved(struct reclaim *rc)
-{
-	uint32_t last = UINT32_MAX, named = rc->named;
-
-	for (size_t i = 0; i < rc->nmoves; i++) {
-		struct move *mv = &rc->moves[i];
-
-		if (mv->bare || mv->failed || mv->no == last)
-			continue;
-		last = mv->no;
-		if (last >= named)
-			named = last + 1;
-		if (sync_data(rc, last) == -1)
-			return -1;
-	}
-	if (named == rc->named)
-		return 0;
-	rc->named = named;
-	return spool_sync_dirs(rc->dirfd, rc->id, &rc->err);
-}
-
-static void
-move_run(void *arg)
-{
-	struct reclaim *rc = arg;
-	char path[SPOOL_PATH];
-	int from, result = 0;
-
-	spool_path(path, rc->id, SPOOL_DATA, rc->file);
-	from = openat(rc->dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (from == -1)
-		result = err_sys(&rc->err, "opening %s", path);
-	for (size_t i = 0; result == 0 && i < rc->nmoves; i++)
-		if (!rc->moves[i].bare)
-			result = move_one(rc, &rc->moves[i], from);
-	if (from != -1)
-		close(from);
-	rc->failed = result == -1 || sync_moved(rc) == -1;
-}
 
 /* ---- the loop's side ---- */
 
@@ -308,11 +61,11 @@ put_job(struct reclaim *rc, enum state state, job_run *run, job_done *done)
 	struct spool *sp = rc->sp;
 
 	rc->state = state;
-	rc->dirfd = sp->dirfd;
-	rc->now = loop_wall(sp->env.loop).ms / 1000;
-	rc->held_since = scan_held_since(sp);
-	rc->percent = sp->options.compact_percent;
-	rc->least = sp->reclaim_min;
+	rc->job.dirfd = sp->dirfd;
+	rc->job.now = loop_wall(sp->env.loop).ms / 1000;
+	rc->job.held_since = scan_held_since(sp);
+	rc->job.percent = sp->options.compact_percent;
+	rc->job.least = sp->reclaim_min;
 	jobs_put(sp->env.jobs, run, done, rc);
 }
 
@@ -323,8 +76,8 @@ rest(struct reclaim *rc, int64_t ms)
 
 	rc->state = STATE_IDLE;
 	rc->mb = NULL;
-	free(rc->moves);
-	rc->moves = NULL;
+	free(rc->job.moves);
+	rc->job.moves = NULL;
 	timer_set(rc->timer, ms);
 	if (mb != NULL)
 		box_unpin(mb);
@@ -340,12 +93,12 @@ goes_on(struct reclaim *rc)
 		rest(rc, 0);
 		return false;
 	}
-	if (rc->failed || change_refusal(rc->sp) != NULL ||
+	if (rc->job.failed || change_refusal(rc->sp) != NULL ||
 	    rc->sp->options.compact_percent == 0) {
-		if (rc->failed)
+		if (rc->job.failed)
 			log_err(rc->sp->env.log, "spool: octets not reclaimed",
-			    "dir", rc->sp->dir, "mailboxid", rc->id, "why",
-			    rc->err.text, NULL);
+			    "dir", rc->sp->dir, "mailboxid", rc->job.id, "why",
+			    rc->job.err.text, NULL);
 		rest(rc, AGAIN_MS);
 		return false;
 	}
@@ -381,13 +134,14 @@ end(struct reclaim *rc)
 	since = mb->next.dead_octets > rc->dead_before
 	            ? mb->next.dead_octets - rc->dead_before
 	            : 0;
-	mb->next.dead_octets = rc->dead + since;
-	mb->next.reclaim_after = rc->now + rc->sp->reclaim_again;
+	mb->next.dead_octets = rc->job.dead + since;
+	mb->next.reclaim_after = rc->job.now + rc->sp->reclaim_again;
 	if (rc->stuck)
-		mb->next.reclaim_after = rc->now + STUCK_SECONDS;
-	else if (rc->first_held != INT64_MAX &&
-	         rc->first_held >= rc->held_since)
-		mb->next.reclaim_after += rc->first_held - rc->held_since;
+		mb->next.reclaim_after = rc->job.now + STUCK_SECONDS;
+	else if (rc->job.first_held != INT64_MAX &&
+	         rc->job.first_held >= rc->job.held_since)
+		mb->next.reclaim_after +=
+		    rc->job.first_held - rc->job.held_since;
 	change_end(ch, e);
 	change_put(ch);
 }
@@ -422,33 +176,33 @@ chosen(void *arg)
 
 	if (!goes_on(rc))
 		return;
-	if (!rc->chosen || rc->stuck) {
+	if (!rc->job.chosen || rc->stuck) {
 		end(rc);
 		return;
 	}
-	if (rc->file == mb->data_no) {
+	if (rc->job.file == mb->data_no) {
 		mb->data_no++;
 		mb->data_end = 0;
 	}
-	if (rc->moves == NULL)
-		rc->moves = xcalloc(BATCH, sizeof *rc->moves);
+	if (rc->job.moves == NULL)
+		rc->job.moves = xcalloc(RECLAIM_BATCH, sizeof *rc->job.moves);
 	wait_for_users(rc, STATE_EMPTYING);
 }
 
 static void
 begin_choose(struct reclaim *rc)
 {
-	rc->last = rc->mb->data_no;
+	rc->job.last = rc->mb->data_no;
 	rc->dead_before = rc->mb->now.dead_octets;
-	put_job(rc, STATE_CHOOSING, choose_run, chosen);
+	put_job(rc, STATE_CHOOSING, reclaim_job_choose, chosen);
 }
 
 static void
 begin(struct reclaim *rc, struct spool_mailbox *mb)
 {
 	rc->mb = mb;
-	rc->stuck = rc->failed = false;
-	memcpy(rc->id, mb->store.id, sizeof rc->id);
+	rc->stuck = rc->job.failed = false;
+	memcpy(rc->job.id, mb->store.id, sizeof rc->job.id);
 	if (goes_on(rc)) /* it may have been forbidden since it was wanted */
 		begin_choose(rc);
 }
@@ -458,12 +212,12 @@ dropped(void *arg, const char *why)
 {
 	struct reclaim *rc = arg;
 
-	rc->failed = false;
+	rc->job.failed = false;
 	if (why != NULL) {
 		rest(rc, AGAIN_MS);
 		return;
 	}
-	rc->sp->store.counts.freed_octets += rc->file_size;
+	rc->sp->store.counts.freed_octets += rc->job.file_size;
 	if (goes_on(rc))
 		begin_choose(rc);
 }
@@ -487,8 +241,8 @@ drop(struct reclaim *rc)
 		return;
 	e->quiet = true;
 	change_begin(ch, e);
-	redo_drop(&ch->record, rc->file);
-	redo_trash(ch->trash, rc->id, rc->file);
+	redo_drop(&ch->record, rc->job.file);
+	redo_trash(ch->trash, rc->job.id, rc->job.file);
 	change_end(ch, e);
 	change_put(ch);
 }
@@ -499,7 +253,7 @@ moved(void *arg, const char *why)
 	struct reclaim *rc = arg;
 	uint64_t rate = rc->sp->options.compact_rate;
 
-	rc->failed = false;
+	rc->job.failed = false;
 	if (why != NULL) {
 		rest(rc, AGAIN_MS);
 		return;
@@ -513,7 +267,7 @@ moved(void *arg, const char *why)
 	}
 	rc->state = STATE_PAUSING;
 	timer_set(rc->timer,
-	    rate == 0 ? 0 : (int64_t)(rc->octets * 1000 / rate));
+	    rate == 0 ? 0 : (int64_t)(rc->job.octets * 1000 / rate));
 }
 
 /* Only what is still where it was. */
@@ -549,26 +303,23 @@ copied(void *arg)
 	struct change *ch;
 	struct effect *e;
 
-	if (rc->unsynced)
-		change_unsynced(rc->sp, rc->err.text);
+	data_out_done(&rc->job.out, mb, rc->job.err.text);
 	if (!goes_on(rc))
 		return;
-	if (rc->named > mb->named)
-		mb->named = rc->named;
 	rc->state = STATE_PUTTING;
 	ch = change_new(rc->sp, moved, rc);
 	e = change_join(ch, 0, mb, 0, 0);
 	if (e == NULL)
 		return;
 	e->quiet = true;
-	for (size_t i = 0; i < rc->nmoves; i++) {
-		put_move(ch, e, &rc->moves[i]);
-		rc->stuck |= rc->moves[i].failed;
+	for (size_t i = 0; i < rc->job.nmoves; i++) {
+		put_move(ch, e, &rc->job.moves[i]);
+		rc->stuck |= rc->job.moves[i].failed;
 	}
 	if (rc->stuck)
 		log_err(rc->sp->env.log, "spool: message is damaged", "dir",
-		    rc->sp->dir, "mailboxid", rc->id, "why", rc->err.text,
-		    NULL);
+		    rc->sp->dir, "mailboxid", rc->job.id, "why",
+		    rc->job.err.text, NULL);
 	change_end(ch, e);
 	change_put(ch);
 }
@@ -581,25 +332,26 @@ listed(void *arg)
 
 	if (!goes_on(rc))
 		return;
-	if (rc->nmoves == 0) {
+	if (rc->job.nmoves == 0) {
 		wait_for_users(rc, STATE_LEAVING);
 		return;
 	}
-	for (size_t i = 0; i < rc->nmoves; i++) {
-		struct move *mv = &rc->moves[i];
+	for (size_t i = 0; i < rc->job.nmoves; i++) {
+		struct move *mv = &rc->job.moves[i];
 
 		if (!mv->bare)
 			append_allocate(mb, mv->msg.size, &mv->no, &mv->at);
 	}
-	rc->named = mb->named;
-	put_job(rc, STATE_MOVING, move_run, copied);
+	data_out_init(&rc->job.out, rc->sp->dirfd, rc->job.id, mb->named);
+	rc->job.uidvalidity = mb->now.uidvalidity;
+	put_job(rc, STATE_MOVING, reclaim_job_move, copied);
 }
 
 static void
 begin_list(struct reclaim *rc)
 {
 	if (goes_on(rc))
-		put_job(rc, STATE_LISTING, list_run, listed);
+		put_job(rc, STATE_LISTING, reclaim_job_list, listed);
 }
 
 /* ---- which mailbox ---- */
@@ -620,9 +372,9 @@ take_found(struct reclaim *rc)
 {
 	const char *id;
 
-	if (rc->nfound == 0)
+	if (rc->job.nfound == 0)
 		return false;
-	id = rc->found[--rc->nfound];
+	id = rc->job.found[--rc->job.nfound];
 	rc->state = STATE_OPENING;
 	open_pin(rc->sp, id, pinned, rc);
 	return true;
@@ -659,66 +411,25 @@ reclaim_want(struct spool *sp, struct spool_mailbox *mb)
 /* ---- the walk through all mailboxes ---- */
 
 static void
-look_at(struct reclaim *rc, const char *id, const struct store_options *o)
-{
-	struct spool_header h;
-	int fd;
-
-	memcpy(rc->id, id, strlen(id) + 1);
-	fd = open_index(rc, &h);
-	if (fd == -1)
-		return; /* whoever opens it will tell */
-	close(fd);
-	if (scan_is_worth(&h, o, rc->least, rc->now))
-		memcpy(rc->found[rc->nfound++], rc->id, sizeof rc->id);
-}
-
-static void
-look_run(void *arg)
-{
-	struct reclaim *rc = arg;
-	struct store_options o = { .compact_percent = rc->percent };
-	struct err err;
-
-	for (unsigned i = 0; i < WALK_STEPS && rc->nfound == 0; i++) {
-		char path[SPOOL_PATH];
-		struct dirent *e;
-		DIR *d;
-
-		rc->bucket = (rc->bucket + 1) % BUCKETS;
-		snprintf(path, sizeof path, "m/%02x/%02x", rc->bucket >> 8,
-		    rc->bucket & 0xff);
-		d = spool_opendir(rc->dirfd, path, &err);
-		if (d == NULL)
-			continue; /* most are not there */
-		while ((e = readdir(d)) != NULL && rc->nfound < WALK_FOUND)
-			if (e->d_name[0] != '.' &&
-			    strlen(e->d_name) <= STORE_ID_MAX)
-				look_at(rc, e->d_name, &o);
-		closedir(d);
-	}
-}
-
-static void
 looked(void *arg)
 {
 	struct reclaim *rc = arg;
 
-	bool more = rc->nfound > 0 || !TAILQ_EMPTY(&rc->sp->want);
+	bool more = rc->job.nfound > 0 || !TAILQ_EMPTY(&rc->sp->want);
 
-	rest(rc, more ? 0 : (int64_t)WALK_STEPS * WALK_MS);
+	rest(rc, more ? 0 : WALK_MS);
 }
 
 static void
 look(struct reclaim *rc)
 {
 	if (rc->sp->options.compact_percent == 0) {
-		timer_set(rc->timer, (int64_t)WALK_STEPS * WALK_MS);
+		timer_set(rc->timer, WALK_MS);
 		return;
 	}
-	if (rc->found == NULL)
-		rc->found = xcalloc(WALK_FOUND, sizeof *rc->found);
-	put_job(rc, STATE_LOOKING, look_run, looked);
+	if (rc->job.found == NULL)
+		rc->job.found = xcalloc(RECLAIM_FOUND, sizeof *rc->job.found);
+	put_job(rc, STATE_LOOKING, reclaim_job_look, looked);
 }
 
 static void
@@ -764,8 +475,8 @@ reclaim_new(struct spool *sp)
 
 	rc->sp = sp;
 	rc->timer = timer_new(sp->env.loop, on_timer, rc);
-	rc->bucket = (uint32_t)rand_below(BUCKETS);
-	timer_set(rc->timer, (int64_t)WALK_STEPS * WALK_MS);
+	rc->job.bucket = (uint32_t)rand_below(RECLAIM_BUCKETS);
+	timer_set(rc->timer, WALK_MS);
 	return rc;
 }
 
@@ -781,7 +492,7 @@ reclaim_free(struct reclaim **rp)
 	timer_free(&rc->timer);
 	if (rc->mb != NULL)
 		box_unpin(rc->mb);
-	free(rc->moves);
-	free(rc->found);
+	free(rc->job.moves);
+	free(rc->job.found);
 	free(rc);
 }

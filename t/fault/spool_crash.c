@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +18,8 @@
 enum {
 	OPS = 60,
 	CHECKPOINT = 40000,
-	INLINE_MAX = 6000 /* octets of messages that go to the log */
+	INLINE_MAX = 6000, /* octets of messages that go to the log */
+	WAIT_MS = 60000    /* only a failing run waits so long */
 };
 
 static size_t checkpoint = CHECKPOINT; /* octets of log before one */
@@ -149,6 +151,69 @@ test_compaction(const char *top)
 	ok(has_uids(p.lost), "nor is one whose name was lost half");
 }
 
+/* ---- octets that move ---- */
+
+static unsigned data_syncs, blind_syncs;
+
+/* By a descriptor that cannot have written, others' errors are not heard of. */
+static void
+look_at_sync(int fd)
+{
+	char self[64], path[CRASH_PATH];
+	ssize_t n;
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	n = readlink(self, path, sizeof path - 1);
+	MUST(n > 0);
+	path[n] = '\0';
+	if (strstr(path, "/data.") == NULL)
+		return;
+	__atomic_add_fetch(&data_syncs, 1, __ATOMIC_SEQ_CST);
+	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		__atomic_add_fetch(&blind_syncs, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool
+goes(struct rig *r)
+{
+	struct timer *t = timer_new(r->loop, rig_poll, r->loop);
+	uint64_t freed = 0;
+
+	for (int i = 0; freed == 0 && i < WAIT_MS; i++) {
+		timer_set(t, 1);
+		loop_run(r->loop);
+		freed = store_counts(r->store)->freed_octets;
+	}
+	timer_free(&t);
+	return freed > 0;
+}
+
+static void
+test_moved(const char *top)
+{
+	static const struct store_options eager = { .compact_percent = 20 };
+	static const uint32_t some[] = { 1, 2, 3, 5, 6 };
+	struct store_append a[8] = { 0 };
+	struct store_mailbox *mb;
+	struct places p;
+	struct rig r;
+
+	places_clean(top, &p);
+	MUST(rig_start_with(&r, &spool_module, &eager, NULL, p.disk) == 0);
+	spool_of(r.store)->reclaim_min = 1;
+	MUST(rig_create(&r, "box", "") == NULL);
+	mb = rig_open(&r, "box");
+	MUST(rig_append(&r, mb, a, NITEMS(a)) == NULL);
+	crash_on_sync(look_at_sync);
+	MUST(rig_expunge(&r, mb, some, NITEMS(some)) == NULL);
+	ok(goes(&r), "a file goes");
+	ok(data_syncs > 0 && blind_syncs == 0,
+	    "what was in it is synced by who wrote it");
+	store_close(&mb);
+	rig_stop(&r);
+	crash_on_sync(NULL);
+}
+
 /* ---- the log cut ---- */
 
 static void
@@ -255,6 +320,7 @@ main(int argc, char **argv)
 		ok(store_crash_kills(&crash, top, 7, 146, 29, 7),
 		    "killed at a compaction of a new mailbox");
 		test_compaction(top);
+		test_moved(top);
 		test_cuts(top, 3);
 		for (size_t i = 0; i < NITEMS(failures); i++)
 			ok(store_crash_failures(&crash, top, &failures[i]),
