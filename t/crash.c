@@ -744,6 +744,30 @@ crash_hush(void)
 	close(fd);
 }
 
+static FILE *
+open_said(void)
+{
+	FILE *f;
+
+	MUST(lseek(quiet_fd, 0, SEEK_SET) == 0);
+	f = fdopen(dup(quiet_fd), "r");
+	MUST(f != NULL);
+	return f;
+}
+
+bool
+crash_said(const char *text)
+{
+	FILE *f = open_said();
+	bool said = false;
+	char line[300];
+
+	while (!said && fgets(line, sizeof line, f) != NULL)
+		said = strstr(line, text) != NULL;
+	fclose(f);
+	return said;
+}
+
 void
 crash_say(void)
 {
@@ -752,9 +776,7 @@ crash_say(void)
 
 	if (quiet_fd == -1)
 		return;
-	MUST(lseek(quiet_fd, 0, SEEK_SET) == 0);
-	f = fdopen(dup(quiet_fd), "r");
-	MUST(f != NULL);
+	f = open_said();
 	for (int i = 0; i < SAY_MAX && fgets(line, sizeof line, f) != NULL; i++)
 		printf("#   %.*s\n", (int)strcspn(line, "\n"), line);
 	fclose(f);

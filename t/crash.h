@@ -74,11 +74,13 @@ bool crash_wait(struct crash_child *c);
 /*
  * Standard error goes to a file in dir until crash_loud(), since the log's lines
  * about what we break are of no use; crash_say() prints what came since the
- * last crash_hush() as comments.  If the process aborts, all of it is shown.
+ * last crash_hush() as comments, and crash_said() whether a line of it has this
+ * text.  If the process aborts, all of it is shown.
  */
 void crash_quiet(const char *dir);
 void crash_hush(void);
 void crash_say(void);
+bool crash_said(const char *text);
 void crash_loud(void);
 
 #endif

@@ -224,7 +224,8 @@ checkpoint_end(struct checkpoint *c, struct err *err)
 
 	if (result == -1) {
 		*err = c->err;
-		sp->ailing |= c->failed;
+		if (c->failed)
+			change_unsynced(sp, err->text);
 	} else {
 		sp->checkpointed = c->number;
 		journal_drop(sp->journal, c->number);
@@ -246,10 +247,7 @@ checkpoint_done(void *arg)
 	open_checkpointed(sp);
 	if (checkpoint_end(c, &err) == 0) {
 		checkpoint_want(sp);
-	} else if (sp->ailing) {
-		log_err(sp->env.log, "spool: sync failed, restart needed",
-		    "dir", sp->dir, "why", err.text, NULL);
-	} else {
+	} else if (!sp->ailing) {
 		log_err(sp->env.log, "spool: no checkpoint", "dir", sp->dir,
 		    "why", err.text, NULL);
 		(void)room_give(sp);

@@ -302,7 +302,7 @@ end_compaction(struct opening *o, struct spool *sp)
 
 	sp->compacting -= o->counted;
 	if (o->unsure || o->rebuilding.unsure)
-		sp->ailing = true;
+		change_unsynced(sp, o->err.text);
 	if (o->compacted || o->rebuilt) {
 		d = dirty_mark(sp, o->id);
 		d->index = d->dirs = true;

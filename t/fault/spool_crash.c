@@ -151,6 +151,94 @@ test_compaction(const char *top)
 	ok(has_uids(p.lost), "nor is one whose name was lost half");
 }
 
+/* ---- syncs that fail ---- */
+
+static bool
+has_given_up(struct rig *r)
+{
+	return spool_of(r->store)->ailing &&
+	       crash_said("sync failed, restart needed");
+}
+
+/* Of what a job writes, and of a checkpoint. */
+static void
+test_unsynced(const char *top)
+{
+	struct store_mailbox *mb;
+	struct places p;
+	const char *why;
+	struct err err;
+	struct rig r;
+	int at = 0;
+
+	places_clean(top, &p);
+	crash_hush();
+	MUST(rig_start(&r, &spool_module, p.disk) == 0);
+	MUST(rig_create(&r, "box", "") == NULL);
+	mb = rig_open(&r, "box");
+	spool_of(r.store)->inline_max = 0;
+	do {
+		rig_idle(&r);
+		crash_arm(++at, EIO);
+		why = rig_append_text(&r, mb, "octets", 0);
+	} while (why != NULL && !spool_of(r.store)->ailing);
+	crash_arm(0, 0);
+	ok(why != NULL && has_given_up(&r),
+	    "after call %d of an append no changes are taken", at);
+	store_close(&mb);
+	rig_stop(&r);
+	crash_hush();
+	MUST(rig_start(&r, &spool_module, p.disk) == 0);
+	mb = rig_open(&r, "box");
+	ok(rig_append_text(&r, mb, "octets", 0) == NULL,
+	    "until the next start");
+	rig_idle(&r);
+	crash_arm(1, EIO);
+	ok(checkpoint_now(spool_of(r.store), &err) == -1 && has_given_up(&r),
+	    "nor after a checkpoint that failed");
+	ok(rig_append_text(&r, mb, "octets", 0) != NULL, "none");
+	store_close(&mb);
+	rig_stop(&r);
+}
+
+/* Of a compaction's name: each call on the way fails in its turn. */
+static void
+test_unsure(const char *top)
+{
+	static const uint32_t some[] = { 1, 2, 3, 6 };
+	struct store_append a[8] = { 0 };
+	struct store_mailbox *mb;
+	struct places p;
+	struct rig r;
+	int at = 0;
+
+	places_clean(top, &p);
+	MUST(rig_start(&r, &spool_module, p.disk) == 0);
+	MUST(rig_create(&r, "box", "") == NULL);
+	mb = rig_open(&r, "box");
+	MUST(rig_append(&r, mb, a, NITEMS(a)) == NULL);
+	MUST(rig_expunge(&r, mb, some, NITEMS(some)) == NULL);
+	spool_of(r.store)->compact_dead = 2;
+	crash_hush();
+	do {
+		store_close(&mb);
+		rig_idle(&r);
+		crash_arm(++at, EIO);
+		mb = rig_open(&r, "box");
+		MUST(crash_fired());
+	} while (mb != NULL);
+	crash_arm(0, 0);
+	ok(has_given_up(&r),
+	    "after call %d of a compaction no changes are taken", at);
+	rig_stop(&r);
+	MUST(rig_start(&r, &spool_module, p.disk) == 0);
+	mb = rig_open(&r, "box");
+	ok(mb != NULL && store_numbers(mb)->exists == 4,
+	    "until the next start");
+	store_close(&mb);
+	rig_stop(&r);
+}
+
 /* ---- octets that move ---- */
 
 static unsigned data_syncs, blind_syncs;
@@ -320,6 +408,8 @@ main(int argc, char **argv)
 		ok(store_crash_kills(&crash, top, 7, 146, 29, 7),
 		    "killed at a compaction of a new mailbox");
 		test_compaction(top);
+		test_unsynced(top);
+		test_unsure(top);
 		test_moved(top);
 		test_cuts(top, 3);
 		for (size_t i = 0; i < NITEMS(failures); i++)
