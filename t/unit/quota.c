@@ -345,31 +345,63 @@ checked(void *arg, enum quota_verdict v)
 }
 
 static enum quota_verdict
-check(struct test *t, const char *name, uint64_t mailboxes, const char *from)
+verdict(struct test *t, const char *name, const struct quota_need *need)
 {
-	struct quota_need need = { .mailboxes = mailboxes, .from = from };
-
-	t->verdict = quota_check(t->f.bd.quotas, name, &need, checked, t);
+	t->verdict = quota_check(t->f.bd.quotas, name, need, checked, t);
 	if (t->verdict == QUOTA_LATER)
 		t->due++;
 	wait_all(t);
 	return t->verdict;
 }
 
+static enum quota_verdict
+check(struct test *t, const char *name, uint64_t mailboxes, const char *from)
+{
+	struct quota_need need = { .mailboxes = mailboxes, .from = from };
+
+	return verdict(t, name, &need);
+}
+
+static bool
+fits(struct test *t, const char *name, uint64_t messages, struct quota_hold *h)
+{
+	struct quota_need need = { .messages = messages, .hold = h };
+
+	return verdict(t, name, &need) != QUOTA_OVER;
+}
+
+/* Mailboxes that are on their way to a name. */
+static bool
+may_come(struct test *t, const char *name, uint64_t octets,
+    struct quota_hold *h)
+{
+	struct quota_need need = { .octets = octets,
+		.mailboxes = 2,
+		.hold = h };
+
+	return verdict(t, name, &need) != QUOTA_OVER;
+}
+
+static void
+make(struct test *t, const char *name)
+{
+	static const struct mblist_new how = { .acl = "", .special_use = "" };
+
+	t->due++;
+	mblist_create(t->f.bd.list, name, &how, changed, t);
+	wait_all(t);
+}
+
 static void
 test_check(void)
 {
 	struct test t = { .seed = 1 };
-	struct mblist_new how = { .acl = "", .special_use = "" };
 	static const char *const made[] = { "user.a", "user.a.x", "s", "s.t" };
 
 	fake_backend_init(&t.f, "quota.t");
 	fake_backend_open(&t.f);
-	for (size_t i = 0; i < NITEMS(made); i++) {
-		t.due++;
-		mblist_create(t.f.bd.list, made[i], &how, changed, &t);
-	}
-	wait_all(&t);
+	for (size_t i = 0; i < NITEMS(made); i++)
+		make(&t, made[i]);
 	ok(check(&t, "user.a", 1000, NULL) == QUOTA_FITS, "no root, no limit");
 	set(&t, "user.a", QUOTA_MAILBOX, 10);
 	ok(check(&t, "user.a.y", 5, NULL) == QUOTA_FITS, "some");
@@ -396,15 +428,12 @@ static void
 test_deleted(void)
 {
 	struct test t = { .seed = 1 };
-	struct mblist_new how = { .acl = "", .special_use = "" };
 
 	fake_backend_init(&t.f, "quota.t");
 	t.f.conf.delete_delay_ms = 1000;
 	fake_backend_open(&t.f);
 	set(&t, "d!", QUOTA_MAILBOX, 1);
-	t.due++;
-	mblist_create(t.f.bd.list, "d!s", &how, changed, &t);
-	wait_all(&t);
+	make(&t, "d!s");
 	ok(check(&t, "d!t", 1, NULL) == QUOTA_OVER, "a domain is full");
 	t.due++;
 	mblist_delete(t.f.bd.list, "d!s", changed, &t);
@@ -415,18 +444,6 @@ test_deleted(void)
 	ok(count(&t, "d!") == 0, "also when it is counted anew");
 	fake_backend_close(&t.f);
 	fake_backend_fini(&t.f);
-}
-
-static bool
-fits(struct test *t, const char *name, uint64_t messages, struct quota_hold *h)
-{
-	struct quota_need need = { .messages = messages, .hold = h };
-
-	t->verdict = quota_check(t->f.bd.quotas, name, &need, checked, t);
-	if (t->verdict == QUOTA_LATER)
-		t->due++;
-	wait_all(t);
-	return t->verdict != QUOTA_OVER;
 }
 
 static void
@@ -442,7 +459,6 @@ static void
 test_hold(void)
 {
 	struct test t = { .seed = 1 };
-	struct mblist_new how = { .acl = "", .special_use = "" };
 	static const char *const made[] = { "user.a", "user.a.x", "s" };
 	struct quota_hold one = { 0 }, two = { 0 };
 	struct quotas *q;
@@ -450,11 +466,8 @@ test_hold(void)
 	fake_backend_init(&t.f, "quota.t");
 	fake_backend_open(&t.f);
 	q = t.f.bd.quotas;
-	for (size_t i = 0; i < NITEMS(made); i++) {
-		t.due++;
-		mblist_create(t.f.bd.list, made[i], &how, changed, &t);
-	}
-	wait_all(&t);
+	for (size_t i = 0; i < NITEMS(made); i++)
+		make(&t, made[i]);
 	ok(fits(&t, "user.a", 6, &one) && one.page == NULL,
 	    "without a root nothing is held");
 	set(&t, "user.a", QUOTA_MESSAGE, 10);
@@ -483,32 +496,6 @@ test_hold(void)
 	ok(fits(&t, "user.a", 5, NULL) && fits(&t, "s", 3, NULL), "all over");
 	fake_backend_close(&t.f);
 	fake_backend_fini(&t.f);
-}
-
-/* Mailboxes that are on their way to a name. */
-static bool
-may_come(struct test *t, const char *name, uint64_t octets,
-    struct quota_hold *h)
-{
-	struct quota_need need = { .octets = octets,
-		.mailboxes = 2,
-		.hold = h };
-
-	t->verdict = quota_check(t->f.bd.quotas, name, &need, checked, t);
-	if (t->verdict == QUOTA_LATER)
-		t->due++;
-	wait_all(t);
-	return t->verdict != QUOTA_OVER;
-}
-
-static void
-make(struct test *t, const char *name)
-{
-	static const struct mblist_new how = { .acl = "", .special_use = "" };
-
-	t->due++;
-	mblist_create(t->f.bd.list, name, &how, changed, t);
-	wait_all(t);
 }
 
 static void
