@@ -293,8 +293,10 @@ may_delete(struct op *op, enum op_extent extent)
 	if (rec == NULL)
 		return MBLIST_NONE;
 	op->rec = *rec;
+	op->text = "there are too many below it";
 	if (!op_gather(op, extent))
 		return MBLIST_FAILED;
+	op->text = "its partition is not configured";
 	for (size_t i = 0; i < op->nnames; i++)
 		if (store_for(&op->names[i]) == NULL)
 			return MBLIST_FAILED;
@@ -308,7 +310,7 @@ start(struct op *op)
 	    may_delete(op, op->subtree ? OP_SUBTREE : OP_NAME);
 
 	if (r != MBLIST_OK) {
-		op_finish(op, r, "");
+		op_finish(op, r, op->text);
 		return;
 	}
 	op_begin(op);
@@ -320,6 +322,7 @@ static void delete (struct mblist *l, const char *name, enum op_extent extent,
 {
 	struct op *op = op_new(l, name, cb, arg);
 
+	op->text = "";
 	op->subtree = extent == OP_SUBTREE;
 	op_start(op, op->name, start);
 }

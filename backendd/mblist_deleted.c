@@ -19,13 +19,15 @@
 
 enum {
 	TICK_MS = 60 * 1000,
-	AT_ONCE = 16 /* that go for good */
+	RETRY_S = 10 * 60, /* one that cannot go */
+	AT_ONCE = 16       /* that go for good */
 };
 
 struct one {
 	TAILQ_ENTRY(one) link;
 	struct deleted *deleted;
 	uint64_t since; /* seconds */
+	uint64_t again; /* not before: it could not go */
 	bool going;     /* asked for */
 	char *name, *id;
 };
@@ -150,12 +152,14 @@ gone(void *arg, enum mblist_result r, const char *text)
 {
 	struct one *o = arg;
 	struct log *log = o->deleted->list->bd->log;
+	const char *why = text[0] != '\0' ? text : mblist_text(r);
 
 	o->deleted->going--;
 	o->going = false;
 	if (r != MBLIST_OK && r != MBLIST_NONE) {
 		log_err(log, "deleted mailbox not removed", "name", o->name,
-		    "why", text, NULL);
+		    "why", why, NULL);
+		o->again = now_seconds(o->deleted->list) + RETRY_S;
 		return;
 	}
 	if (r == MBLIST_OK) /* else it was brought back */
@@ -172,7 +176,7 @@ tick(void *arg)
 	struct one *o;
 
 	TAILQ_FOREACH (o, &d->all, link) {
-		if (o->going || o->since + delay > now)
+		if (o->going || o->since + delay > now || o->again > now)
 			continue;
 		if (d->going == AT_ONCE)
 			break;

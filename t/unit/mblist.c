@@ -467,6 +467,65 @@ test_delete_user(uint64_t delay)
 	teardown(&t);
 }
 
+static void
+put_deleted(struct test *t, const char *name, const char *location)
+{
+	struct mboxrec rec = { .state = MBOXREC_ACTIVE,
+		.location = slice_str(location),
+		.mailboxid = slice_first(slice_skip(slice_str(name),
+		                             sizeof("deleted.") - 1),
+		    2) };
+
+	op_put(t->f.bd.list, name, &rec);
+	op_commit_later(t->f.bd.list);
+}
+
+static void
+give_up(void *arg)
+{
+	struct test *t = arg;
+
+	loop_stop(t->f.bd.loop);
+}
+
+/* Some cannot go, since their partition is not there: the others do. */
+static void
+test_reaped(void)
+{
+	static const char good[] = "deleted.y1.1";
+	struct arena a;
+	struct test t;
+	char name[32];
+	struct timer *end;
+
+	setup(&t, 1);
+	t.f.conf.delete_delay_ms = 1000;
+	for (unsigned i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "deleted.x%c.1", (int)('a' + i));
+		put_deleted(&t, name, "test!none");
+	}
+	snprintf(name, sizeof(name), "test!%s", t.f.partition.name);
+	put_deleted(&t, good, name);
+	fake_backend_turn(&t.f);
+	fake_backend_close(&t.f);
+	fake_backend_open(&t.f);
+	end = timer_new(t.f.bd.loop, give_up, &t);
+	arena_init(&a);
+	for (int i = 0; i < 20; i++) {
+		if (mblist_raw(t.f.bd.list, good, &a) == NULL)
+			break;
+		timer_set(end, 1000);
+		loop_run(t.f.bd.loop);
+	}
+	ok(mblist_raw(t.f.bd.list, good, &a) == NULL,
+	    "what was deleted long ago goes, also if other ones cannot");
+	ok(mblist_raw(t.f.bd.list, "deleted.xc.1", &a) != NULL,
+	    "and those stay");
+	arena_reset(&a);
+	timer_free(&end);
+	teardown(&t);
+}
+
 /* A crash came between the commit of the list and that of users' data. */
 static void
 test_followed(void)
@@ -551,5 +610,6 @@ main(void)
 	test_delete_user(0);
 	test_delete_user(1000);
 	test_followed();
+	test_reaped();
 	return done_testing();
 }
