@@ -44,20 +44,23 @@ put_attributes(struct session *ss, struct arena *a, struct write *w,
 	struct backendd *bd = session_server(ss);
 	const struct mboxrec *rec = mblist_get(bd->list, l->name, a);
 	struct listing_attributes to = { w, false };
+	bool there = rec != NULL && !l->not_there, children;
 
 	if (l->no_access)
 		listing_put_attribute(&to, slice_str("\\NoAccess"));
-	else if (rec == NULL || l->not_there)
+	else if (!there)
 		listing_put_attribute(&to, slice_str("\\NonExistent"));
 	if (l->with_subscribed &&
 	    users_is_subscribed(bd->users, session_user(ss), l->name))
 		listing_put_attribute(&to, slice_str("\\Subscribed"));
-	if (l->no_access || l->not_there || rec == NULL)
+	if (l->no_access)
 		return;
-	listing_put_attribute(&to,
-	    slice_str(has_children(ss, a, l->name) ? "\\HasChildren"
-	                                           : "\\HasNoChildren"));
-	listing_put_special_uses(&to, rec->special_uses);
+	children = has_children(ss, a, l->name);
+	if (there || children)
+		listing_put_attribute(&to,
+		    slice_str(children ? "\\HasChildren" : "\\HasNoChildren"));
+	if (there)
+		listing_put_special_uses(&to, rec->special_uses);
 }
 
 void

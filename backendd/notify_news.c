@@ -114,7 +114,7 @@ stands_beside(struct session *ss, const char *parent)
 	       notify_is_personal(ss, parent);
 }
 
-/* The level above has got a child, or has lost one. */
+/* The level above, a mailbox or not, has got a child, or has lost one. */
 static void
 tell_parent(struct notify *n, const char *name)
 {
@@ -124,9 +124,10 @@ tell_parent(struct notify *n, const char *name)
 	arena_init(&a);
 	parent = arena_string(&a, mboxname_parent(slice_str(name)));
 	if (parent[0] != '\0' && !stands_beside(n->ss, parent) &&
-	    wants_name(n, parent) && sees_now(n->ss, parent))
+	    wants_name(n, parent))
 		put_line(n, &(struct listline){ .name = parent,
-		                .with_subscribed = true });
+		                .with_subscribed = true,
+		                .not_there = !sees_now(n->ss, parent) });
 	arena_reset(&a);
 }
 
@@ -224,7 +225,8 @@ notify_subscribed(struct backendd *bd, const char *user, const char *name)
 		if ((notify_events_of(n, name) & NOTIFY_SUBSCRIPTION_CHANGE) &&
 		    !is_own(n, name))
 			put_line(n, &(struct listline){ .name = name,
-			                .with_subscribed = true });
+			                .with_subscribed = true,
+			                .not_there = !sees_now(n->ss, name) });
 		if (has_subscribed(n))
 			resolve_again(n);
 	}

@@ -280,6 +280,13 @@ def test_names(c, d):
     d.must("DELETE newer/below")
     hears(c, r'^\* LIST \(\\NonExistent\) "/" newer/below$', "DELETE")
     hears(c, r'^\* LIST \(\\HasNoChildren\) "/" newer$', "and its parent")
+    d.must("CREATE above/one")
+    hears(c, r'^\* LIST \(\\HasNoChildren\) "/" above/one$', "below no mailbox")
+    hears(c, r'^\* LIST \(\\NonExistent \\HasChildren\) "/" above$',
+          "that is affected, too")
+    d.must("DELETE above/one")
+    hears(c, r'^\* LIST \(\\NonExistent\) "/" above/one$', "DELETE")
+    hears(c, r'^\* LIST \(\\NonExistent\) "/" above$', "nothing is left of it")
     c.must("CREATE mine")
     c.must("DELETE mine")
     silent(c, "one's own changes are no news")
@@ -320,6 +327,12 @@ def test_rights(c, d):
     d.append("common", simple("x"))
     settle(d)
     silent(a, "and nothing more")
+    a.must("NOTIFY SET (mailboxes %s (SubscriptionChange))" % name)
+    other = server.client("ann")
+    other.must("UNSUBSCRIBE " + name)
+    hears(a, r'^\* LIST \(\\NonExistent\) "/" %s$' % name,
+          "UNSUBSCRIBE does not tell what it is")
+    other.close()
     a.close()
 
 
