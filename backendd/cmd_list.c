@@ -234,45 +234,57 @@ put_line(struct list *l, const struct line *line)
 	           l->status_items, status_done, l);
 }
 
-/* Of the entries that are due as many as one response has. */
+/* Of the entries that are due as many as one response has; in the arena. */
 static size_t
-next_annotations(struct list *l, struct metadata_item items[METADATA_ITEMS_MAX],
-    size_t *octets)
+next_annotations(struct list *l, struct arena *a,
+    struct metadata_item items[METADATA_ITEMS_MAX], size_t *octets)
 {
 	const struct known *k = l->annotated->known;
 	struct listed m = { k->name, &k->rec, k->rights };
 	size_t n = 0, left = l->nentries - l->entry;
 
 	for (*octets = 0; n < left && *octets < ANNOTATIONS_ROOM; n++) {
-		listed_metadata(l->ss, &m, l->entries[l->entry + n],
-		    session_cmd(l->ss)->arena, &items[n]);
+		listed_metadata(l->ss, &m, l->entries[l->entry + n], a,
+		    &items[n]);
 		*octets += items[n].entry.len + items[n].value.len;
 	}
 	return n;
+}
+
+/* A response; false: there is no room for it. */
+static bool
+put_some_annotations(struct list *l, struct arena *a)
+{
+	struct metadata_item items[METADATA_ITEMS_MAX];
+	size_t octets, n = next_annotations(l, a, items, &octets);
+	struct write w;
+
+	if (session_room(l->ss) < LINE_ROOM + octets) {
+		session_flush(l->ss);
+		session_wait_room(l->ss, LINE_ROOM + octets, list_go_on, l);
+		return false;
+	}
+	session_write(l->ss, &w);
+	metadata_write(&w, l->annotated->item.external, items, n);
+	l->entry += n;
+	return true;
 }
 
 /* RFC 9590: all entries, NIL too.  False: there is no room for the next. */
 static bool
 put_annotations(struct list *l)
 {
-	struct metadata_item items[METADATA_ITEMS_MAX];
+	bool more = true;
+	struct arena a;
 
-	while (l->entry < l->nentries) {
-		size_t octets, n = next_annotations(l, items, &octets);
-		struct write w;
-
-		if (session_room(l->ss) < LINE_ROOM + octets) {
-			session_flush(l->ss);
-			session_wait_room(l->ss, LINE_ROOM + octets, list_go_on,
-			    l);
-			return false;
-		}
-		session_write(l->ss, &w);
-		metadata_write(&w, l->annotated->item.external, items, n);
-		l->entry += n;
+	arena_init(&a);
+	while (more && l->entry < l->nentries) {
+		more = put_some_annotations(l, &a);
+		arena_reset(&a);
 	}
-	l->annotated = NULL;
-	return true;
+	if (more)
+		l->annotated = NULL;
+	return more;
 }
 
 static void

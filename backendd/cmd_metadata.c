@@ -53,8 +53,7 @@ struct getting {
 	struct subject subject;
 	const struct freespace *space; /* NULL: not known, not to be told */
 	struct result *first, **last;
-	uint64_t longest;   /* of those above MAXSIZE */
-	struct slice entry; /* the one that is looked for */
+	uint64_t longest; /* of those above MAXSIZE */
 };
 
 /* --- what is known ------------------------------------------------------------------- */
@@ -148,13 +147,23 @@ add_result(struct getting *g, struct slice entry, struct slice value)
 	g->last = &r->next;
 }
 
+/* Does one of the first n entries mean it? */
+static bool
+is_asked(const struct getting *g, struct slice name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (metadata_matches(name, g->get.entries[i], g->get.depth))
+			return true;
+	return false;
+}
+
 static bool
 add_matching(void *arg, struct slice name, struct slice value)
 {
 	struct getting *g = arg;
 	struct arena *a = session_cmd(g->ss)->arena;
 
-	if (!metadata_matches(name, g->entry, g->get.depth))
+	if (!is_asked(g, name, g->get.n))
 		return true;
 	value = value.len > 0 ? arena_copy(a, value) : slice_of("", 0);
 	add_result(g, arena_copy(a, name), value);
@@ -170,34 +179,43 @@ add_computed(struct getting *g)
 	struct slice value;
 
 	for (size_t i = 0; i < NITEMS(names); i++)
-		if (metadata_matches(slice_str(names[i]), g->entry,
-		        g->get.depth) &&
+		if (is_asked(g, slice_str(names[i]), g->get.n) &&
 		    computed(g->ss, &g->subject, slice_str(names[i]), a,
 		        &value) &&
 		    value.ptr != NULL)
 			add_result(g, slice_str(names[i]), value);
 }
 
-/* With a DEPTH what is there; without, NIL for what is not. */
+/* With a DEPTH what is there is added after; without, NIL for what is not. */
 static void
 add_entry(struct getting *g, struct slice entry)
 {
-	struct backendd *bd = session_server(g->ss);
 	struct arena *a = session_cmd(g->ss)->arena;
 
-	g->entry = entry;
 	if (g->subject.name == NULL && freespace_is(entry)) {
 		if (g->space != NULL)
 			add_result(g, entry,
 			    freespace_value(a, g->space, entry));
 	} else if (g->get.depth == METADATA_ONLY) {
 		add_result(g, entry, value_of(g->ss, &g->subject, entry, a));
-	} else {
-		metadata_each(bd->users, session_user(g->ss), g->subject.id,
-		    slice_starts(entry, slice_str("/private")), add_matching,
-		    g);
-		add_computed(g);
 	}
+}
+
+/* However often it is asked for, an entry is answered once. */
+static void
+add_all(struct getting *g)
+{
+	struct users *u = session_server(g->ss)->users;
+	const char *user = session_user(g->ss);
+
+	for (size_t i = 0; i < g->get.n; i++)
+		if (!is_asked(g, g->get.entries[i], i))
+			add_entry(g, g->get.entries[i]);
+	if (g->get.depth == METADATA_ONLY)
+		return;
+	metadata_each(u, user, g->subject.id, true, add_matching, g);
+	metadata_each(u, user, g->subject.id, false, add_matching, g);
+	add_computed(g);
 }
 
 static void
@@ -233,8 +251,7 @@ static void
 answer(struct getting *g)
 {
 	g->last = &g->first;
-	for (size_t i = 0; i < g->get.n; i++)
-		add_entry(g, g->get.entries[i]);
+	add_all(g);
 	put_results(g->ss, g);
 }
 

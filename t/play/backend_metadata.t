@@ -67,6 +67,12 @@ def test_examples(c):
     c.must('SETMETADATA INBOX (/private/filters/values/small "SMALLER 5000" '
            '/private/filters/values/boss "FROM \\"boss@example.com\\"" '
            '/private/filters/values/boss/old "x" /private/filters/valuesx y)')
+    ok(len(c.said("GETMETADATA INBOX (%s)" %
+                  " ".join(["/private/filters/values/small"] * 100))) == 1,
+       "what is asked for often is answered once")
+    r = c.said("GETMETADATA INBOX (DEPTH infinity) (%s)" %
+               " ".join(["/private/filters/values", "/private"] * 50))
+    ok(len(r) > 3 and len(set(r)) == len(r), "by its parents, too")
     r = c.said("GETMETADATA (DEPTH 1) INBOX (/private/filters/values)")
     ok(sorted(r) == [
         '* METADATA INBOX (/private/filters/values/boss '
