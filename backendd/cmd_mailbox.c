@@ -279,16 +279,15 @@ backendd_CREATE(struct session *ss, struct cmd *cmd)
 
 /* A session that deletes what it has selected has nothing selected then. */
 static void
-leave(struct session *ss, const char *name)
+leave(struct session *ss, const struct mboxrec *rec)
 {
-	if (session_view(ss) != NULL &&
-	    strcmp(view_name(session_view(ss)), name) == 0)
+	if (session_has_selected(ss, rec->mailboxid))
 		session_set_view(ss, NULL);
 }
 
 /* With all that belongs to it. */
 static void
-delete_inbox(struct session *ss, const char *name)
+delete_inbox(struct session *ss, const char *name, const struct mboxrec *rec)
 {
 	struct view *view = session_view(ss);
 
@@ -300,7 +299,7 @@ delete_inbox(struct session *ss, const char *name)
 	if (view != NULL &&
 	    mboxname_is_below(slice_str(view_name(view)), slice_str(name)))
 		session_set_view(ss, NULL);
-	leave(ss, name);
+	leave(ss, rec);
 	mblist_delete_tree(session_server(ss)->list, name, changed, ss);
 }
 
@@ -308,6 +307,7 @@ void
 backendd_DELETE(struct session *ss, struct cmd *cmd)
 {
 	struct slice external = parse_mailbox(cmd->args);
+	const struct mboxrec *rec;
 	const char *name;
 
 	parse_end(cmd->args);
@@ -316,15 +316,17 @@ backendd_DELETE(struct session *ss, struct cmd *cmd)
 		return;
 	}
 	name = session_mailbox_name(ss, external);
-	if (name == NULL ||
-	    session_mailbox(ss, name, ACL_DELETE_MAILBOX) == NULL)
+	if (name == NULL)
+		return;
+	rec = session_mailbox(ss, name, ACL_DELETE_MAILBOX);
+	if (rec == NULL)
 		return;
 	notify_own(ss, name);
 	if (mboxname_is_inbox(slice_str(name))) {
-		delete_inbox(ss, name);
+		delete_inbox(ss, name, rec);
 		return;
 	}
-	leave(ss, name);
+	leave(ss, rec);
 	mblist_delete(session_server(ss)->list, name, changed, ss);
 }
 

@@ -11,7 +11,6 @@
 #include "backendd/server.h"
 #include "backendd/session.h"
 #include "backendd/status.h"
-#include "backendd/view.h"
 #include "imap/acl.h"
 #include "imap/fetch.h"
 #include "imap/mboxname.h"
@@ -229,6 +228,7 @@ put_one(struct notifying *no, const char *name, unsigned items)
 	of->external = mboxname_to_external(a, &names, slice_str(name));
 	of->rec = mblist_get(session_server(ss)->list, name, a);
 	return of->rec == NULL || of->external.ptr == NULL ||
+	       session_has_selected(ss, of->rec->mailboxid) ||
 	       status_put(ss, of, items, on_status, no);
 }
 
@@ -257,11 +257,8 @@ static bool
 gather(void *arg, const char *name, unsigned of)
 {
 	struct notifying *no = arg;
-	const struct view *v = session_view(no->ss);
 	unsigned items = 0;
 
-	if (v != NULL && slice_is(slice_str(name), view_name(v)))
-		return true;
 	if (of & NOTIFY_MESSAGE_NEW)
 		items |= STATUS_MESSAGES | STATUS_UIDNEXT | STATUS_UIDVALIDITY;
 	if (of & NOTIFY_FLAG_CHANGE)

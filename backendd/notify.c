@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <string.h>
 
 #include "backendd/ledger.h"
 #include "backendd/notices.h"
@@ -196,12 +195,6 @@ put_status(struct session *ss, const struct watch *w, struct slice external,
 	write_end(&wr);
 }
 
-static bool
-is_selected(const struct session *ss, const char *name)
-{
-	return ss->view != NULL && strcmp(view_name(ss->view), name) == 0;
-}
-
 /* What is not known any more was asked for by nobody for long. */
 static void
 tell_one(struct session *ss, struct watch *w, struct buf *out)
@@ -212,7 +205,7 @@ tell_one(struct session *ss, struct watch *w, struct buf *out)
 	struct slice external;
 	struct arena a;
 
-	if (p == NULL || !p->known || is_selected(ss, w->name))
+	if (p == NULL || !p->known || session_has_selected(ss, w->id))
 		return;
 	arena_init(&a);
 	external = mboxname_to_external(&a, &names, slice_str(w->name));

@@ -222,6 +222,9 @@ void session_end(struct session *ss);
 struct view *session_view(struct session *ss);
 void session_set_view(struct session *ss, struct view *v);
 
+/* Is it this one?  Its name may have changed since it was selected. */
+bool session_has_selected(const struct session *ss, struct slice mailboxid);
+
 /*
  * The saved result of a search, "$" (RFC 5182): UIDs, ascending, of which some
  * may be gone.  It is emptied with every change of the selected mailbox.  save

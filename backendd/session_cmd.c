@@ -6,6 +6,7 @@
 
 #include "backendd/conf.h"
 #include "backendd/context.h"
+#include "backendd/mailbox.h"
 #include "backendd/mblist.h"
 #include "backendd/notices.h"
 #include "backendd/notify.h"
@@ -251,6 +252,13 @@ struct view *
 session_view(struct session *ss)
 {
 	return ss->view;
+}
+
+bool
+session_has_selected(const struct session *ss, struct slice mailboxid)
+{
+	return ss->view != NULL && !view_lost(ss->view) &&
+	       slice_is(mailboxid, mailbox_id(view_mailbox(ss->view)));
 }
 
 static void

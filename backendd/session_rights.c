@@ -78,8 +78,7 @@ check(struct session *ss, const char *name, const struct mboxrec *rec,
 {
 	unsigned rights;
 
-	if (ss->view == NULL || view_lost(ss->view) ||
-	    !slice_is(rec->mailboxid, mailbox_id(view_mailbox(ss->view))))
+	if (!session_has_selected(ss, rec->mailboxid))
 		return;
 	rights = session_rights(ss, name, acl);
 	if (rights & ACL_READ)

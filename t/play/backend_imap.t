@@ -485,6 +485,18 @@ def test_delete_selected(c):
     d.close()
 
 
+def test_delete_renamed(c):
+    """One's own session goes on, whatever the mailbox was called."""
+    c.must("CREATE first")
+    c.must("SELECT first")
+    c.must("RENAME first second")
+    c.must("CREATE first")
+    c.must("DELETE first")
+    has(c.must("FETCH 1:* UID"), " OK ", "another of the old name goes")
+    c.must("DELETE second")
+    has(c.do("CLOSE"), r"^a\d+ BAD", "then none is selected")
+
+
 def test_restart(c):
     r = c.must("STATUS box (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ SIZE)")
     c.close()
@@ -508,7 +520,8 @@ with server:
     joe, = run([test_append, test_select, test_sections, test_fetch,
                 test_store, test_search, test_copy, test_partitions,
                 test_expunge, test_status, test_idle, test_pipelining,
-                test_large, test_shared, test_delete_selected],
+                test_large, test_shared, test_delete_selected,
+                test_delete_renamed],
                lambda: [server.client("joe")])
     joe = test_restart(joe)
     joe.must("LOGOUT")

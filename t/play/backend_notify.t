@@ -243,6 +243,13 @@ def test_others(c, d):
     d.append("misc", simple("z"))
     settle(d)
     silent(c, "of the selected one only what SELECTED says: nothing")
+    c.must("RENAME misc rest")
+    d.append("rest", simple("z"))
+    settle(d)
+    silent(c, "nor by another name")
+    hasnt(c.must("NOTIFY SET STATUS (personal (MessageNew MessageExpunge))"),
+          r"^\* STATUS (misc|rest) ", "nor STATUS")
+    c.must("RENAME rest misc")
     c.must("UNSELECT")
     c.must("NOTIFY SET (personal (MessageNew MessageExpunge))")
     d.must("CREATE fresh")
