@@ -20,6 +20,7 @@ LETTERS = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R",
            "\\Seen": "S", "\\Deleted": "T"}
 PATIENCE = 60
 BUSY = 1
+AGAIN = 3
 
 
 def seen_by_imap(c, keywords=False):
@@ -159,12 +160,20 @@ def mutt(sv, box, keys):
 
 
 class Child:
-    """What a process on a terminal says is thrown away."""
+    """
+    What a process on a terminal says is thrown away.  mutt gives up writing,
+    and forgets the other keys, if a file has another name meanwhile: then it
+    is asked to write again, and to end.
+    """
 
     def __init__(self, pid, fd):
         self.pid, self.fd, self.status = pid, fd, None
+        self.again = time.monotonic() + AGAIN
 
     def poll(self):
+        if self.status is None and time.monotonic() > self.again:
+            self.again += AGAIN
+            os.write(self.fd, b"$q")
         while self.status is None and select.select([self.fd], [], [], 0)[0]:
             try:
                 if not os.read(self.fd, 65536):
