@@ -126,6 +126,16 @@ md_box_hurt(struct box *b)
 		b->store.observer(b->store.observer_arg, &news);
 }
 
+void
+md_box_say_unread(struct box *b, size_t n, const struct err *err)
+{
+	if (n > 0)
+		log_err(b->md->env.log,
+		    "maildir: files cannot be read and are no messages yet",
+		    "dir", b->md->dir, "mailboxid", b->store.id, "files",
+		    LOG_NUM(n), "why", err->text, NULL);
+}
+
 /* ---- opening ---- */
 
 struct opening {
@@ -189,6 +199,7 @@ opening_done(void *arg)
 		b->closed = true;
 	} else if (!o->again) {
 		take_over(b, &o->load);
+		md_box_say_unread(b, o->load.nunread, &o->load.unread);
 	}
 	if (o->load.rebuilt) {
 		md->store.counts.rebuilt++;

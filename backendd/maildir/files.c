@@ -41,17 +41,24 @@ read_fd(int fd, struct buf *b, struct err *err)
 	}
 }
 
+/* To open a FIFO, or to read it, could take for ever. */
 int
 md_read_file(int dirfd, const char *path, size_t max, struct buf *b,
     bool *missing, struct err *err)
 {
-	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC), result;
+	int fd = openat(dirfd, path,
+	        O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC),
+	    result;
+	struct stat st;
 
 	buf_init(b, max + 1);
 	*missing = fd == -1 && errno == ENOENT;
 	if (fd == -1)
 		return err_sys(err, "opening %s", path);
-	result = read_fd(fd, b, err);
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		result = err_set(err, "it is no file");
+	else
+		result = read_fd(fd, b, err);
 	close(fd);
 	if (result == 0)
 		return 0;
@@ -233,24 +240,34 @@ md_file_in(char path[MD_FILE], const char *dir, const char *name)
 	MUST(snprintf(path, MD_FILE, "%s/%s", dir, name) < MD_FILE);
 }
 
+/* A name that others take for two, or with which there is no room for flags. */
 static bool
-parse_name(const char *file, bool is_new, struct md_entry *e)
+is_odd(struct slice name)
+{
+	return name.len > MD_NAME || slice_find(name, '\n') < name.len;
+}
+
+static void
+put_entry(struct md_listing *l, const char *file, bool is_new)
 {
 	struct slice s = slice_str(file), name;
+	struct md_entry *e;
 
-	if (s.len == 0 || s.ptr[0] == '.')
-		return false;
 	name = slice_first(s, slice_find(s, ':'));
-	if (name.len == 0 || name.len > MD_NAME ||
-	    slice_find(name, '\n') < name.len)
-		return false;
-	s = slice_skip(s, name.len);
-	*e = (struct md_entry){ .is_new = is_new };
+	if (name.len == 0 || file[0] == '.')
+		return;
+	if (l->n == l->size) {
+		l->size = l->size * 2 + 64;
+		l->at = xreallocarray(l->at, l->size, sizeof *l->at);
+	}
+	e = &l->at[l->n++];
+	*e = (struct md_entry){ .is_new = is_new, .is_odd = is_odd(name) };
+	l->nodd += e->is_odd;
+	e->name = xstrndup(name.ptr, e->is_odd ? s.len : name.len);
 	/* In new none have flags, but mbsync writes such. */
+	s = slice_skip(s, name.len);
 	if (slice_starts(s, slice_str(":2,")))
 		e->letters = md_letters_of(slice_skip(s, 3));
-	e->name = xstrndup(name.ptr, name.len);
-	return true;
 }
 
 static int
@@ -258,7 +275,6 @@ list_in(int dirfd, const char *path, bool is_new, struct md_listing *l,
     struct err *err)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct md_entry found;
 	struct dirent *e;
 	DIR *d;
 
@@ -266,16 +282,9 @@ list_in(int dirfd, const char *path, bool is_new, struct md_listing *l,
 		return err_sys(err, "opening %s", path);
 	d = fdopendir(fd);
 	MUST(d != NULL);
-	while ((errno = 0, e = readdir(d)) != NULL) {
-		if ((e->d_type != DT_REG && e->d_type != DT_UNKNOWN) ||
-		    !parse_name(e->d_name, is_new, &found))
-			continue;
-		if (l->n == l->size) {
-			l->size = l->size * 2 + 64;
-			l->at = xreallocarray(l->at, l->size, sizeof *l->at);
-		}
-		l->at[l->n++] = found;
-	}
+	while ((errno = 0, e = readdir(d)) != NULL)
+		if (e->d_type == DT_REG || e->d_type == DT_UNKNOWN)
+			put_entry(l, e->d_name, is_new);
 	if (errno != 0)
 		err_sys(err, "reading %s", path);
 	if (errno != 0) {
@@ -332,12 +341,25 @@ bool
 md_locate(int dirfd, const char *name, char path[MD_FILE])
 {
 	md_file_in(path, "new", name);
+	if (faccessat(dirfd, path, F_OK, 0) == 0)
+		return true;
+	/* Some programs put none of ":2," there, and that in every name. */
+	md_file_in(path, "cur", name);
 	return faccessat(dirfd, path, F_OK, 0) == 0 ||
 	       locate_in(dirfd, "cur", name, path) ||
 	       locate_in(dirfd, "new", name, path);
 }
 
 /* ---- dovecot-keywords: "0 Junk" for the letter a, and so on ---- */
+
+static bool
+is_named(const struct md_keywords *k, struct slice name)
+{
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		if (k->names[i] != NULL && slice_is_nocase(name, k->names[i]))
+			return true;
+	return false;
+}
 
 static void
 keyword_line(struct md_keywords *k, struct slice line)
@@ -351,7 +373,8 @@ keyword_line(struct md_keywords *k, struct slice line)
 	line = slice_skip(line, space + 1);
 	if (k->names[i] != NULL || k->foreign[i] != NULL)
 		return;
-	if (flag_is_keyword(line) && line.len <= STORE_KEYWORD_MAX)
+	if (flag_is_keyword(line) && line.len <= STORE_KEYWORD_MAX &&
+	    !is_named(k, line))
 		k->names[i] = xstrndup(line.ptr, line.len);
 	else if (line.len > 0)
 		k->foreign[i] = xstrndup(line.ptr, line.len);
@@ -362,8 +385,13 @@ read_keywords(int dirfd, struct md_keywords *k, struct err *err)
 {
 	struct buf b;
 	struct slice s;
+	struct stat st;
 	bool missing;
 
+	/* No such file has the names of 26 letters. */
+	if (fstatat(dirfd, "dovecot-keywords", &st, 0) == 0 &&
+	    st.st_size > KEYWORDS_MAX)
+		return 0;
 	if (md_read_file(dirfd, "dovecot-keywords", KEYWORDS_MAX, &b, &missing,
 	        err) == -1)
 		return missing ? 0 : -1;

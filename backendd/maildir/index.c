@@ -296,22 +296,59 @@ md_index_find(const struct index *x, uint32_t uid)
 	return i < x->n && x->msgs[i].m.uid == uid ? &x->msgs[i] : NULL;
 }
 
-/* UIDs of messages ascend in every log; of what has gone, nearly. */
+/* To its place by end_gone(). */
 static void
 add_gone(struct index *x, const struct md_gone *g)
 {
-	size_t at = x->ngone;
-
 	if (x->ngone == x->gone_size) {
 		x->gone_size = x->gone_size * 2 + 16;
 		x->gone = xreallocarray(x->gone, x->gone_size, sizeof *x->gone);
 	}
-	while (at > 0 && x->gone[at - 1].uid > g->uid)
-		at--;
-	memmove(&x->gone[at + 1], &x->gone[at],
-	    (x->ngone - at) * sizeof *x->gone);
-	x->gone[at] = *g;
-	x->ngone++;
+	x->gone[x->ngone++] = *g;
+}
+
+static int
+compare_gone(const void *a, const void *b)
+{
+	const struct md_gone *x = a, *y = b;
+
+	return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+/* Those from old on are new, and go between the others. */
+static void
+end_gone(struct index *x, size_t old)
+{
+	size_t n = x->ngone - old, to = x->ngone;
+	struct md_gone *added;
+
+	if (n > 1)
+		qsort(&x->gone[old], n, sizeof *x->gone, compare_gone);
+	if (n == 0 || old == 0 || x->gone[old - 1].uid <= x->gone[old].uid)
+		return;
+	added = xcalloc(n, sizeof *added);
+	memcpy(added, &x->gone[old], n * sizeof *added);
+	while (n > 0)
+		if (old > 0 && x->gone[old - 1].uid > added[n - 1].uid)
+			x->gone[--to] = x->gone[--old];
+		else
+			x->gone[--to] = added[--n];
+	free(added);
+}
+
+/* Expunged messages, which have no name any more, are taken out. */
+static void
+close_holes(struct index *x)
+{
+	size_t n = x->hole - 1;
+
+	if (x->hole == 0)
+		return;
+	for (size_t i = n; i < x->n; i++)
+		if (x->msgs[i].name != NULL)
+			x->msgs[n++] = x->msgs[i];
+	x->n = n;
+	x->hole = 0;
 }
 
 static int
@@ -351,16 +388,17 @@ apply_expunge(struct index *x, const struct md_item *item)
 	struct md_msg *m = md_index_find(x, item->msg.m.uid);
 	struct md_gone g = { .uid = item->msg.m.uid,
 		.modseq = item->msg.m.modseq };
-	size_t i;
+	size_t at;
 
-	if (m == NULL)
+	if (m == NULL || m->name == NULL)
 		return;
-	i = (size_t)(m - x->msgs);
+	at = (size_t)(m - x->msgs) + 1;
 	g.added = m->m.added;
 	memcpy(g.key, m->m.key, 16);
 	free(m->name);
-	x->n--;
-	memmove(&x->msgs[i], &x->msgs[i + 1], (x->n - i) * sizeof *x->msgs);
+	m->name = NULL;
+	if (x->hole == 0 || x->hole > at)
+		x->hole = at;
 	add_gone(x, &g);
 }
 
@@ -427,14 +465,20 @@ apply_item(struct index *x, const struct md_item *item, struct err *err)
 int
 md_index_apply(struct index *x, struct slice record, struct err *err)
 {
+	size_t ngone = x->ngone;
 	struct md_item item;
+	int result = 0;
 	struct wire w;
 
 	wire_init(&w, record);
-	while (md_item(&w, &item))
-		if (apply_item(x, &item, err) == -1)
-			return -1;
-	return w.failed ? err_set(err, "a record is damaged") : 0;
+	while (result == 0 && md_item(&w, &item))
+		result = apply_item(x, &item, err);
+	/* At once: thousands go in a record, and this is the loop's, too. */
+	close_holes(x);
+	end_gone(x, ngone);
+	if (result == 0 && w.failed)
+		return err_set(err, "a record is damaged");
+	return result;
 }
 
 struct store_numbers

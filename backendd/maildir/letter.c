@@ -189,8 +189,8 @@ without_cr(struct slice s, size_t *len)
 	return NULL;
 }
 
-static void
-make_name(struct md_draft *d, int64_t now)
+void
+md_make_name(char name[MD_NAME + 1], int64_t now)
 {
 	char host[65] = "localhost";
 
@@ -198,8 +198,17 @@ make_name(struct md_draft *d, int64_t now)
 	for (char *p = host; *p != '\0'; p++)
 		if (*p == '/' || *p == ':' || *p == ',')
 			*p = '_';
-	MUST(snprintf(d->name, sizeof d->name, "%lld.R%016llx.%s,S=%llu,W=%llu",
-	         (long long)now, (unsigned long long)rand_u64(), host,
+	MUST(snprintf(name, MD_NAME + 1, "%lld.R%016llx.%s", (long long)now,
+	         (unsigned long long)rand_u64(), host) <= MD_NAME);
+}
+
+static void
+make_name(struct md_draft *d, int64_t now)
+{
+	char name[MD_NAME + 1];
+
+	md_make_name(name, now);
+	MUST(snprintf(d->name, sizeof d->name, "%s,S=%llu,W=%llu", name,
 	         (unsigned long long)d->file,
 	         (unsigned long long)d->size) < (int)sizeof d->name);
 }

@@ -117,6 +117,7 @@ scan_once(struct md_load *l, struct buf *record, bool *again, struct err *err)
 		.x = &l->x,
 		.keywords = l->x.keywords,
 		.nkeywords = l->x.nkeywords,
+		.look = l->look,
 		.now = l->now,
 		/* Above what a log had that has lost its end. */
 		.modseq = (uint64_t)l->now * MODSEQ_STEP,
@@ -125,6 +126,8 @@ scan_once(struct md_load *l, struct buf *record, bool *again, struct err *err)
 
 	*again = s.nwanted > 0;
 	l->times = s.times;
+	l->nunread = s.nunread;
+	l->unread = s.unread;
 	if (result == 0 && s.nwanted > 0) {
 		buf_clear(record);
 		for (unsigned i = 0; i < s.nwanted; i++)

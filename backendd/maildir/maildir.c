@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "lib/xalloc.h"
 
 #define STORE_MAGIC 0x6d644469u
+#define LOCK        ".lock"
 
 enum {
 	POLL_MS = 1000, /* between looks at what others did */
@@ -392,6 +394,28 @@ mend_note(struct maildir *md, int dirfd, const char *path, struct md_note *note,
 	return 0;
 }
 
+/* One that has no note; what cannot be done about it is said, and left. */
+static void
+find_nameless(struct maildir *md, const char *path, const char *name)
+{
+	struct err err;
+	int result;
+
+	if (name[0] != '\0')
+		result = md_place_is_half_made(md->dirfd, path)
+		             ? md_place_clear(md->dirfd, path, &err)
+		             : adopt(md, path, name, &err);
+	else if (md_place_is_empty(md->dirfd, path))
+		result = md_remove(md->dirfd, path, &err); /* half made */
+	else
+		result = err_set(&err, "its " MD_MAILBOX " is lost");
+	if (result == 0)
+		return;
+	log_err(md->env.log, "maildir: directory not taken", "dir", md->dir,
+	    "path", path, "why", err.text, NULL);
+	md->damaged++;
+}
+
 /* One that is damaged is known by the id it had, if that can be read. */
 static int
 find_one(void *arg, const char *path, const char *name, struct err *err)
@@ -409,12 +433,10 @@ find_one(void *arg, const char *path, const char *name, struct err *err)
 	if (mended && !md->options.look_only)
 		result = mend_note(md, dirfd, path, &note, err);
 	close(dirfd);
-	if (result == -1 && missing && name[0] == '\0')
-		return md_remove(md->dirfd, path, err); /* half made */
-	if (result == -1 && missing)
-		return md_place_is_half_made(md->dirfd, path)
-		           ? md_place_clear(md->dirfd, path, err)
-		           : adopt(md, path, name, err);
+	if (result == -1 && missing) {
+		find_nameless(md, path, name);
+		return 0;
+	}
 	if (result == -1) {
 		log_err(md->env.log, "maildir: mailbox is damaged", "dir",
 		    md->dir, "path", path, "why", err->text, NULL);
@@ -499,6 +521,20 @@ each_in(struct maildir *md, const char *dir, start_visit *visit,
 	return result;
 }
 
+/* Others may have the mail, but this state is one process's at a time. */
+static int
+lock(struct maildir *md, struct err *err)
+{
+	md->lockfd = openat(md->dirfd, LOCK,
+	    O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (md->lockfd == -1)
+		return err_sys(err, "opening " LOCK);
+	/* A disk that has no locks goes without. */
+	if (flock(md->lockfd, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK)
+		return err_set(err, "%s: another process has it", md->dir);
+	return 0;
+}
+
 static int
 prepare(struct maildir *md, struct err *err)
 {
@@ -507,9 +543,13 @@ prepare(struct maildir *md, struct err *err)
 	md->dirfd = open(md->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (md->dirfd == -1)
 		return err_sys(err, "opening %s", md->dir);
-	if (each_in(md, ".trash", finish_destroying, err) == -1 ||
-	    md_remove(md->dirfd, ".trash", err) == -1 ||
-	    md_mkdir(md->dirfd, ".trash", err) == -1 ||
+	if (lock(md, err) == -1 ||
+	    each_in(md, ".trash", finish_destroying, err) == -1)
+		return -1;
+	if (md_remove(md->dirfd, ".trash", err) == -1)
+		log_err(md->env.log, "maildir: mailboxes not removed", "dir",
+		    md->dir, "why", err->text, NULL);
+	if (md_mkdir(md->dirfd, ".trash", err) == -1 ||
 	    md_mkdir(md->dirfd, ".moving", err) == -1 ||
 	    md_mkdir(md->dirfd, ".public", err) == -1 ||
 	    md_mkdir(md->dirfd, ".by-id", err) == -1 ||
@@ -549,6 +589,8 @@ maildir_free(struct maildir *md)
 	md_watch_free(&md->watch);
 	if (md->dirfd != -1)
 		close(md->dirfd);
+	if (md->lockfd != -1)
+		close(md->lockfd);
 	free(md->dir);
 	free(md->pattern);
 	free(md);
@@ -566,7 +608,7 @@ start(struct store **stp, const struct store_env *env, const char *dir,
 	md->options = env->options;
 	md->dir = xstrdup(dir);
 	md->pattern = xstrdup(env->layout != NULL ? env->layout : MD_LAYOUT);
-	md->dirfd = -1;
+	md->dirfd = md->lockfd = -1;
 	md->compact_min = MD_COMPACT_MIN;
 	map_init(&md->paths);
 	map_init(&md->open);

@@ -9,6 +9,7 @@
  *	                             is another's
  *	DIR/.moving/ID               a move out of that mailbox, under way
  *	DIR/.trash/ID/               destroyed, being removed
+ *	DIR/.lock                    held by the one process that has it open
  *
  * In the directory of a mailbox, beside tmp, new and cur:
  *
@@ -55,6 +56,9 @@
 #define MD_INDEX   "backendd-index"
 #define MD_CACHE   "backendd-cache"
 #define MD_LAYOUT  "%u/Maildir"
+
+/* What is above it in a list of others is damage, and leaves no UIDs. */
+#define MD_UID_MAX (UINT32_MAX - 16 * 1024 * 1024)
 
 enum {
 	MD_NAME = 224,  /* octets of a message's name without flags */
@@ -113,15 +117,16 @@ bool md_locate(int dirfd, const char *name, char path[MD_FILE]);
 
 /* One entry of new or cur. */
 struct md_entry {
-	char *name; /* without the flags */
+	char *name; /* without the flags; if is_odd with them */
 	uint64_t letters;
 	bool is_new;
+	bool is_odd; /* no name that a message can have here: odd.c */
 };
 
 /* Adds to the list, which is the caller's. */
 struct md_listing {
 	struct md_entry *at;
-	size_t n, size;
+	size_t n, size, nodd;
 };
 int md_list(int dirfd, struct md_listing *l, struct err *err) MUST_CHECK;
 void md_listing_free(struct md_listing *l);
@@ -184,6 +189,7 @@ struct index {
 	uint64_t highestmodseq;
 	struct md_msg *msgs; /* by UID */
 	size_t n, size;
+	size_t hole; /* 1 + the first that a record being applied expunges */
 	struct md_gone *gone; /* by UID */
 	size_t ngone, gone_size;
 	unsigned nkeywords; /* that the log has */
@@ -303,6 +309,19 @@ void md_uids_fix(int dirfd, const struct index *x);
 int md_index_settle(int dirfd, const struct index *x, struct slice record,
     struct err *err) MUST_CHECK;
 
+/* --------------------------------------------------------------- odd.c */
+
+/*
+ * Files whose names no message can have here, and another of the same name as
+ * one, get names that they can have.  true: one has got one, so that the list,
+ * which is in order, is not right any more.
+ */
+bool md_odd_mend(int dirfd, const struct index *x, const struct md_listing *l,
+    int64_t now);
+
+/* In order: by name, those in new first. */
+int md_odd_compare(const void *a, const void *b);
+
 /* -------------------------------------------------------------- scan.c */
 
 struct md_times {
@@ -317,6 +336,7 @@ struct md_scan {
 	const struct index *x;
 	char *const *keywords; /* of the loop */
 	unsigned nkeywords;
+	bool look; /* nothing is written */
 	int64_t now;
 	uint64_t modseq; /* of what has changed, at least */
 
@@ -326,6 +346,8 @@ struct md_scan {
 	                             caller's to free */
 	unsigned nwanted;
 	struct md_times times; /* before it looked */
+	size_t nunread;        /* files that are left out: why, of one */
+	struct err unread;
 	uint32_t first_uid, last_uid;
 	uint32_t *changed, *expunged; /* the caller's to free */
 	size_t nchanged, nexpunged;
@@ -368,6 +390,9 @@ bool md_place_is_inbox(const char *path);
  * it?  Then it is cleared away, but for others within.
  */
 bool md_place_is_half_made(int rootfd, const char *path);
+
+/* Nothing in new and cur. */
+bool md_place_is_empty(int rootfd, const char *path);
 int md_place_clear(int rootfd, const char *path, struct err *err) MUST_CHECK;
 
 /*
@@ -392,6 +417,9 @@ int md_read(int fd, bool raw, uint64_t offset, size_t len, uint8_t *out,
 /* Sizes on the disk and as served. */
 int md_measure(int fd, uint64_t *file, uint64_t *size,
     struct err *err) MUST_CHECK;
+
+/* A name that there is not yet. */
+void md_make_name(char name[MD_NAME + 1], int64_t now);
 
 /* Writes octets to tmp/NAME, where NAME is made for it, and syncs. */
 struct md_draft {
@@ -520,7 +548,7 @@ struct maildir {
 	struct store_env env;
 	struct store_options options;
 	char *dir, *pattern;
-	int dirfd;
+	int dirfd, lockfd;
 	struct map paths; /* ID: its path, allocated */
 	struct map open;  /* ID: struct box */
 	struct boxes boxes;
@@ -559,6 +587,8 @@ void md_box_evict(struct maildir *md, const char *id, store_cb *cb, void *arg);
 
 /* Its files are not as its index is: to be closed and opened again. */
 void md_box_hurt(struct box *b);
+
+void md_box_say_unread(struct box *b, size_t n, const struct err *err);
 
 /*
  * Have others changed them?  Looks at all that are open and not watched, or
@@ -606,6 +636,8 @@ struct md_load {
 	uint64_t cache_end;
 	int wd[2];
 	bool rebuilt;
+	size_t nunread; /* as of the scan */
+	struct err unread;
 };
 int md_load(struct md_load *l, struct err *err) MUST_CHECK;
 void md_load_fini(struct md_load *l);

@@ -96,6 +96,7 @@ scan_done(struct md_op *op)
 
 	if (op->failed)
 		return;
+	md_box_say_unread(b, s->nunread, &s->unread);
 	b->times = s->times;
 	/* Once more, if what came just after would not be seen. */
 	if (b->wd[0] != -1)

@@ -4,6 +4,7 @@
  * That it is to go is written down before, so that it goes whole or not at
  * all.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "backendd/maildir/maildir.h"
+#include "lib/must.h"
 
 #define ROOT "root" /* there: the path it comes from */
 
@@ -151,6 +153,34 @@ md_place_is_half_made(int rootfd, const char *path)
 	if (fd != -1)
 		close(fd);
 	return half;
+}
+
+static bool
+is_dir_empty(int rootfd, const char *path, const char *sub)
+{
+	char at[MD_PATH + 8];
+	struct dirent *e;
+	unsigned n = 0;
+	int fd;
+	DIR *d;
+
+	snprintf(at, sizeof at, "%s/%s", path, sub);
+	fd = openat(rootfd, at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return errno == ENOENT;
+	d = fdopendir(fd);
+	MUST(d != NULL);
+	while (n <= 2 && (e = readdir(d)) != NULL)
+		n++; /* itself, and the one above */
+	closedir(d);
+	return n <= 2;
+}
+
+bool
+md_place_is_empty(int rootfd, const char *path)
+{
+	return is_dir_empty(rootfd, path, "new") &&
+	       is_dir_empty(rootfd, path, "cur");
 }
 
 int

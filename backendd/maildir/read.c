@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,8 +192,14 @@ read_octets(struct reading *r, struct store_part *part, struct reading_part *rp)
 	size_t got = 0;
 	int fd = md_open(r->box->dirfd, rp->name, rp->letters, path);
 
-	if (fd == -1) {
+	if (fd == -1 && errno == ENOENT) {
 		part->why = "Message is gone";
+		return;
+	}
+	if (fd == -1) {
+		part->why = "Message cannot be read";
+		err_sys(&r->err, "opening %s", path);
+		r->failed = true;
 		return;
 	}
 	if (md_read(fd, rp->raw, part->offset, rp->len, area, &got, &r->err) ==

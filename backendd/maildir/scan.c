@@ -159,16 +159,8 @@ struct scanning {
 	uint32_t *missing;
 	size_t nmissing;
 	uint64_t modseq;
+	uint64_t learned; /* letters that were not known to be keywords */
 };
-
-static int
-compare_entries(const void *a, const void *b)
-{
-	const struct md_entry *x = a, *y = b;
-	int c = strcmp(x->name, y->name);
-
-	return c != 0 ? c : (int)y->is_new - (int)x->is_new;
-}
 
 static int
 compare_msgs(const void *a, const void *b)
@@ -210,7 +202,8 @@ take_change(struct scanning *sc, const struct md_msg *was,
 	struct store_msg m;
 
 	/* One in new has no flags yet, and keeps what it had. */
-	if (e->is_new || e->letters == was->m.place[0])
+	if (e->is_new ||
+	    (e->letters == was->m.place[0] && (e->letters & sc->learned) == 0))
 		return;
 	m = (struct store_msg){ .uid = was->m.uid,
 		.flags = was->m.flags,
@@ -250,8 +243,9 @@ compare(struct scanning *sc)
 		                  : strcmp(l->at[i].name, sc->msgs[j]->name);
 
 		/* The same in new and cur, or twice: one of them counts. */
-		if (i > 0 && i < l->n &&
-		    strcmp(l->at[i].name, l->at[i - 1].name) == 0)
+		if (i < l->n &&
+		    (l->at[i].is_odd || (i > 0 && strcmp(l->at[i].name,
+		                                      l->at[i - 1].name) == 0)))
 			i++;
 		else if (c < 0)
 			take_fresh(sc, &l->at[i++]);
@@ -264,7 +258,10 @@ compare(struct scanning *sc)
 
 /* ---- what is new ---- */
 
-/* ",W=1394": the size as served, if the other program knew it. */
+/*
+ * ",S=1355,W=1394": the size as served, if the other program knew it.  It did
+ * if it knew that of the file, and nobody has edited that since.
+ */
 static bool
 size_in_name(const char *name, char letter, uint64_t *n)
 {
@@ -276,6 +273,17 @@ size_in_name(const char *name, char letter, uint64_t *n)
 	           UINT64_MAX / 4, n);
 }
 
+static bool
+is_size_known(const char *name, struct store_msg *m)
+{
+	uint64_t file;
+
+	return size_in_name(name, 'S', &file) && file == m->place[1] &&
+	       size_in_name(name, 'W', &m->size) && m->size >= file &&
+	       m->size <= 2 * file;
+}
+
+/* 1: there is none that can be read; of that is said if it is there. */
 static int
 measure(struct md_scan *s, struct md_msg *m, const struct md_entry *e,
     struct stat *st, struct err *err)
@@ -283,15 +291,24 @@ measure(struct md_scan *s, struct md_msg *m, const struct md_entry *e,
 	char path[MD_FILE];
 	int fd = md_open(s->dirfd, e->name, e->letters, path), result = 0;
 
-	if (fd == -1)
-		return errno == ENOENT ? 1 : err_sys(err, "opening %s", path);
+	if (fd == -1 && errno == ENOENT)
+		return 1;
+	if (fd == -1 && errno != EACCES && errno != EPERM && errno != EIO)
+		return err_sys(err, "opening %s", path);
+	if (fd == -1) {
+		s->nunread++;
+		err_sys(&s->unread, "opening %s", path);
+		return 1;
+	}
 	if (fstat(fd, st) == -1)
 		result = err_sys(err, "looking at %s", path);
 	m->m.place[1] = (uint64_t)st->st_size;
-	if (result == 0 &&
-	    (!size_in_name(e->name, 'W', &m->m.size) ||
-	        m->m.size < m->m.place[1] || m->m.size > 2 * m->m.place[1]))
-		result = md_measure(fd, &m->m.place[1], &m->m.size, err);
+	if (result == 0 && !is_size_known(e->name, &m->m) &&
+	    md_measure(fd, &m->m.place[1], &m->m.size, &s->unread) == -1) {
+		s->nunread++;
+		err_add(&s->unread, "%s", path);
+		result = 1;
+	}
 	close(fd);
 	return result;
 }
@@ -380,6 +397,8 @@ put_fresh(struct scanning *sc, uint32_t *uidnext, struct err *err)
 	for (size_t i = 0; i < n; i++) {
 		struct fresh *f = &sc->fresh[i];
 
+		if (*uidnext > MD_UID_MAX)
+			break; /* there are no more */
 		if (f->uid == 0 && *uidnext < next_uid(sc))
 			*uidnext = next_uid(sc);
 		f->m.m.uid = f->uid != 0 ? f->uid : *uidnext;
@@ -396,6 +415,17 @@ put_fresh(struct scanning *sc, uint32_t *uidnext, struct err *err)
 
 /* ---- all together ---- */
 
+static int
+list_once(struct scanning *sc, struct err *err)
+{
+	if (md_list(sc->s->dirfd, &sc->list, err) == -1)
+		return -1;
+	if (sc->list.n > 0)
+		qsort(sc->list.at, sc->list.n, sizeof *sc->list.at,
+		    md_odd_compare);
+	return 0;
+}
+
 /*
  * A listing may miss what is renamed meanwhile.  So what is not in the first
  * is looked for once more, and is gone only if it is in neither.
@@ -406,11 +436,13 @@ list(struct scanning *sc, struct err *err)
 	struct md_scan *s = sc->s;
 	size_t known = 0;
 
-	if (md_list(s->dirfd, &sc->list, err) == -1)
+	if (list_once(sc, err) == -1)
 		return -1;
-	if (sc->list.n > 0)
-		qsort(sc->list.at, sc->list.n, sizeof *sc->list.at,
-		    compare_entries);
+	if (!s->look && md_odd_mend(s->dirfd, s->x, &sc->list, s->now)) {
+		md_listing_free(&sc->list);
+		if (list_once(sc, err) == -1)
+			return -1;
+	}
 	for (size_t i = 0; i < s->x->n; i++) {
 		struct md_entry key = { .name = s->x->msgs[i].name,
 			.is_new = true };
@@ -419,7 +451,7 @@ list(struct scanning *sc, struct err *err)
 		while (low < high) {
 			size_t mid = low + (high - low) / 2;
 
-			if (compare_entries(&sc->list.at[mid], &key) < 0)
+			if (md_odd_compare(&sc->list.at[mid], &key) < 0)
 				low = mid + 1;
 			else
 				high = mid;
@@ -427,14 +459,7 @@ list(struct scanning *sc, struct err *err)
 		known += low < sc->list.n &&
 		         strcmp(sc->list.at[low].name, key.name) == 0;
 	}
-	if (known == s->x->n)
-		return 0;
-	if (md_list(s->dirfd, &sc->list, err) == -1)
-		return -1;
-	if (sc->list.n > 0)
-		qsort(sc->list.at, sc->list.n, sizeof *sc->list.at,
-		    compare_entries);
-	return 0;
+	return known == s->x->n ? 0 : list_once(sc, err);
 }
 
 static int
@@ -443,6 +468,9 @@ put_all(struct scanning *sc, struct err *err)
 	struct md_scan *s = sc->s;
 	uint32_t uidnext = s->x->uidnext;
 
+	for (unsigned i = 0; i < MD_LETTERS; i++)
+		if (sc->letters.names[i] != NULL && s->x->letters[i] == NULL)
+			sc->learned |= keyword_bit(i);
 	compare(sc);
 	if (sc->nfresh > 0) {
 		sc->has_uids = true;

@@ -9,20 +9,36 @@
 
 #include "backendd/maildir/maildir.h"
 
-/* Gone from where it was: then another program has it renamed, or removed. */
+enum {
+	TRIES = 3 /* of what another program renames meanwhile */
+};
+
+/* Over nothing: another of that name gets one of its own (odd.c). */
+static int
+rename_over_none(int dirfd, const char *from, const char *to)
+{
+	if (faccessat(dirfd, to, F_OK, 0) == 0)
+		return 0;
+	return renameat(dirfd, from, dirfd, to);
+}
+
+/*
+ * Gone from where it was: then another program has it removed, or taken to cur
+ * with flags of its own, which the next look sees.
+ */
 static int
 move_file(int dirfd, const char *from, const char *name, const char *to,
     struct err *err)
 {
 	char other[MD_FILE];
 
-	if (strcmp(from, to) == 0 || renameat(dirfd, from, dirfd, to) == 0)
+	if (rename_over_none(dirfd, from, to) == 0)
 		return 0;
 	if (errno != ENOENT)
 		return err_sys(err, "renaming %s", from);
-	if (!md_locate(dirfd, name, other) || strcmp(other, to) == 0)
+	if (!md_locate(dirfd, name, other) || strncmp(other, "cur/", 4) == 0)
 		return 0;
-	if (renameat(dirfd, other, dirfd, to) == -1 && errno != ENOENT)
+	if (rename_over_none(dirfd, other, to) == -1 && errno != ENOENT)
 		return err_sys(err, "renaming %s", other);
 	return 0;
 }
@@ -80,15 +96,17 @@ merge_flags(int dirfd, const char *name, const struct md_item *item,
 	char from[MD_FILE], to[MD_FILE];
 	const char *info;
 
-	if (!md_locate(dirfd, name, from))
-		return 0;
-	info = strstr(from, ":2,");
-	letters = info != NULL ? md_letters_of(slice_str(info + 3)) : 0;
-	letters = (letters | (now & ~item->was)) & ~(item->was & ~now);
-	md_file(to, name, letters);
-	if (strcmp(from, to) != 0 && renameat(dirfd, from, dirfd, to) == -1 &&
-	    errno != ENOENT)
-		return err_sys(err, "renaming %s", from);
+	for (unsigned i = 0; i < TRIES && md_locate(dirfd, name, from); i++) {
+		info = strstr(from, ":2,");
+		letters = info != NULL ? md_letters_of(slice_str(info + 3)) : 0;
+		letters = (letters | (now & ~item->was)) & ~(item->was & ~now);
+		md_file(to, name, letters);
+		if (strcmp(from, to) == 0 ||
+		    renameat(dirfd, from, dirfd, to) == 0)
+			return 0;
+		if (errno != ENOENT)
+			return err_sys(err, "renaming %s", from);
+	}
 	return 0;
 }
 
@@ -119,13 +137,14 @@ settle_expunge(int dirfd, const struct index *x, const struct md_item *item,
 	if (m == NULL || !item->unlink)
 		return 0;
 	md_file(path, m->name, m->m.place[0]);
-	if (unlinkat(dirfd, path, 0) == 0)
-		return 0;
-	if (errno != ENOENT)
-		return err_sys(err, "removing %s", path);
-	if (md_locate(dirfd, m->name, path) && unlinkat(dirfd, path, 0) == -1 &&
-	    errno != ENOENT)
-		return err_sys(err, "removing %s", path);
+	for (unsigned i = 0; i < TRIES; i++) {
+		if (unlinkat(dirfd, path, 0) == 0)
+			return 0;
+		if (errno != ENOENT)
+			return err_sys(err, "removing %s", path);
+		if (!md_locate(dirfd, m->name, path))
+			return 0;
+	}
 	return 0;
 }
 

@@ -53,7 +53,7 @@ parse_header(struct md_uids *u, struct slice line)
 		else if (w.ptr[0] == 'G' && v.len == 32)
 			memcpy(u->guid, v.ptr, 32);
 	}
-	return u->uidvalidity != 0;
+	return u->uidvalidity != 0 && u->uidnext <= MD_UID_MAX;
 }
 
 /* "25006 W1394 :1276528487.M364837P9451.host,S=1355:2,S"; 0: it is none. */
@@ -63,7 +63,7 @@ parse_line(struct slice line, struct slice *name)
 	uint32_t uid = number(slice_word(&line));
 	size_t colon = slice_find(line, ':');
 
-	if (uid == 0 || uid == UINT32_MAX || colon == line.len)
+	if (uid == 0 || uid >= MD_UID_MAX || colon == line.len)
 		return 0;
 	line = slice_skip(line, colon + 1);
 	*name = slice_first(line, slice_find(line, ':'));
@@ -252,10 +252,12 @@ md_uids_add(int dirfd, const struct index *x, struct slice record)
 		buf_fini(&b);
 		return;
 	}
-	fd = openat(dirfd, UIDLIST, O_WRONLY | O_APPEND | O_CLOEXEC);
+	fd = openat(dirfd, UIDLIST,
+	    O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
 	if (fd != -1 && read_list(dirfd, &u, false, &err)) {
 		if (u.there && u.uidvalidity == x->uidvalidity &&
-		    write(fd, buf_data(&b), buf_len(&b)) == -1)
+		    write(fd, buf_data(&b), buf_len(&b)) !=
+		        (ssize_t)buf_len(&b))
 			unlinkat(dirfd, UIDLIST, 0); /* half a line, perhaps */
 		md_uids_free(&u);
 	}

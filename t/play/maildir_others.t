@@ -173,7 +173,10 @@ class Child:
     def poll(self):
         if self.status is None and time.monotonic() > self.again:
             self.again += AGAIN
-            os.write(self.fd, b"$q")
+            try:
+                os.write(self.fd, b"$q")
+            except OSError:
+                pass  # it has just ended
         while self.status is None and select.select([self.fd], [], [], 0)[0]:
             try:
                 if not os.read(self.fd, 65536):
