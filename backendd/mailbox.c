@@ -556,11 +556,13 @@ mailbox_evict(struct mailboxes *ms, struct store *st, struct slice id,
 
 	if (m == NULL)
 		m = add(ms, st, id);
-	MUST(!m->evicted);
-	linger_end(m);
-	m->evicted = true;
+	MUST(!m->evicted || m->evict_done == on_repairable);
 	m->evict_done = done;
 	m->evict_arg = arg;
+	if (m->evicted)
+		return; /* it is being closed: it is not to be repaired */
+	linger_end(m);
+	m->evicted = true;
 	m->holds++; /* so that it settles once, below */
 	while ((w = TAILQ_FIRST(&m->watchers)) != NULL) {
 		TAILQ_REMOVE(&m->watchers, w, link);

@@ -166,6 +166,29 @@ test_evicted_late(void)
 	mailbox_forgive(boxes, rig.store, slice_str("box"));
 }
 
+/* It has been found to be damaged, and is destroyed before it is repaired. */
+static void
+test_evicted_damaged(bool held)
+{
+	const struct store_news damaged = { .damaged = true };
+	struct store_mailbox *mb;
+	struct asker a, gone;
+
+	ask(&a);
+	rig_wait(&rig);
+	mb = mailbox_store(a.m);
+	if (!held)
+		mailbox_release(&a.m);
+	mb->observer(mb->observer_arg, &damaged);
+	evict(&gone);
+	turn();
+	ok(gone.calls == !held, "a damaged one: not before nobody has it");
+	mailbox_release(&a.m);
+	rig_wait(&rig);
+	ok(gone.calls == 1, "then, once");
+	mailbox_forgive(boxes, rig.store, slice_str("box"));
+}
+
 static void
 test_failing_delivery(void)
 {
@@ -207,6 +230,8 @@ main(void)
 	test_late_open();
 	test_failing_open();
 	test_evicted_late();
+	test_evicted_damaged(true);
+	test_evicted_damaged(false);
 	test_failing_delivery();
 	mailboxes_free(&boxes);
 	rig_stop(&rig);
