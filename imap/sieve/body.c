@@ -6,7 +6,8 @@
 #include "lib/buf.h"
 
 enum {
-	BODY_MAX = 1024 * 1024
+	BODY_MAX = 1024 * 1024,
+	PART_STEPS = 100 /* of a part, beside its octets */
 };
 
 /* Text gathered until the limit, then no more. */
@@ -57,6 +58,8 @@ match_parts(struct match *m, struct sieve_strings types)
 		const struct mime_part *p = &mime.parts[i];
 		struct mime_value v;
 
+		if (!sieve_spend(st, PART_STEPS + types.count))
+			break;
 		mime_type_of(&st->scratch, mime_header(p, message), p->fallback,
 		    &v);
 		if (p->kind != MIME_LEAF || !is_type(types, &v))

@@ -8,13 +8,18 @@ enum {
 	LIST_MAX = FLAG_KEYWORDS_MAX * (FLAG_KEYWORD_MAX + 1)
 };
 
-/* The flags among the words; what is none is left out. */
+/*
+ * The flags among the words; what is none is left out.  Each word is compared
+ * with those before it.
+ */
 static void
 parse_words(struct sieve_state *st, struct slice words, struct flags *f)
 {
 	while (words.len > 0) {
 		size_t n = slice_find(words, ' ');
 
+		if (!sieve_spend(st, n + 1 + f->n))
+			return;
 		/* RFC 5232 2: what cannot be a flag is ignored. */
 		if (n > 0)
 			(void)flags_add(&st->scratch, f, slice_first(words, n));
@@ -25,12 +30,8 @@ parse_words(struct sieve_state *st, struct slice words, struct flags *f)
 static void
 parse_list(struct sieve_state *st, struct sieve_strings list, struct flags *f)
 {
-	for (unsigned i = 0; i < list.count; i++) {
-		struct slice s = sieve_expand(st, list.at[i]);
-
-		if (sieve_spend(st, s.len))
-			parse_words(st, s, f);
-	}
+	for (unsigned i = 0; i < list.count; i++)
+		parse_words(st, sieve_expand(st, list.at[i]), f);
 }
 
 /* Back into words, for a variable. */

@@ -6,7 +6,8 @@
 #include "lib/buf.h"
 
 enum {
-	FIELD_MAX = 256 * 1024 /* octets of one field looked at */
+	FIELD_MAX = 256 * 1024, /* octets of one field looked at */
+	WORD_STEPS = 100        /* of an encoded word, beside its octets */
 };
 
 static bool
@@ -24,7 +25,7 @@ next_field(struct sieve_state *st, struct header_iter *it,
     struct sieve_strings names, struct header_field *f)
 {
 	while (header_next(it, f)) {
-		if (!sieve_spend(st, f->whole.len))
+		if (!sieve_spend(st, f->whole.len + names.count))
 			return false;
 		if (f->value.len > FIELD_MAX)
 			f->value.len = FIELD_MAX;
@@ -32,6 +33,16 @@ next_field(struct sieve_state *st, struct header_iter *it,
 			return true;
 	}
 	return false;
+}
+
+static size_t
+encoded_words(struct slice value)
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i < value.len; i++)
+		n += value.ptr[i] == '?' && value.ptr[i - 1] == '=';
+	return n;
 }
 
 void
@@ -46,7 +57,8 @@ sieve_header(struct sieve_state *st, const struct sieve_instr *in)
 	buf_init(&b, 16 * FIELD_MAX);
 	match_begin(&m, st, in, in->args[1]);
 	header_init(&it, st->message->octets);
-	while (!m.found && next_field(st, &it, names, &f)) {
+	while (!m.found && next_field(st, &it, names, &f) &&
+	       sieve_spend(st, WORD_STEPS * encoded_words(f.value))) {
 		charset_header(&b, f.value);
 		match_value(&m, slice_trim(buf_slice(&b)));
 		buf_clear(&b);

@@ -470,6 +470,64 @@ test_time(void)
 	buf_fini(&out);
 }
 
+/* What costs more than its octets is paid for, too. */
+static void
+test_work(void)
+{
+	static const struct {
+		const char *head, *middle;
+		unsigned n;
+		const char *tail; /* of the script */
+		const char *field;
+		unsigned fields; /* of the message */
+		const char *what;
+	} works[] = {
+		{ "if header [\"x\"", ",\"x\"", 9000, "] \"z\" {}", "a:\r\n",
+		    16000, "many names, many fields" },
+		{ "", "if header \"x\" \"z\" {}", 20, "",
+		    "X: =?big5?q?a?= =?big5?q?a?=\r\n", 7500, "encoded words" },
+		{ "require [\"variables\", \"imap4flags\"]; "
+		  "set \"v\" \""
+		  "a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 "
+		  "b0 b1 b2 b3 b4 b5 b6 b7 b8 b9 "
+		  "c0 c1 c2 c3 c4 c5 c6 c7 c8 c9 "
+		  "d0 d1 d2 d3 d4 d5 d6 d7 d8 d9 "
+		  "e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 "
+		  "f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 "
+		  "g0 g1 g2 g3 g4 g5 g6 g7 g8 g9 "
+		  "h0 h1 h2 h3 h4 h5 h6 h7 h8 h9 "
+		  "\"; "
+		  "if hasflag [\"v\"",
+		    ",\"v\"", 9000, "] \"z\" {}", "a: b\r\n", 1,
+		    "many lists of flags" },
+		{ "require \"body\"; ", "if body \"z\" {}", 300, "",
+		    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+		    "--b\r\n\r\n--b\r\n\r\n--b\r\n\r\n--b\r\n\r\n",
+		    200, "many parts" },
+	};
+
+	for (size_t i = 0; i < NITEMS(works); i++) {
+		struct sieve_error error;
+		struct buf b, m, out;
+		struct sieve *s;
+
+		buf_init(&b, 1 << 20);
+		buf_init(&m, 1 << 20);
+		buf_init(&out, 1 << 16);
+		long_script(&b, works[i].head, works[i].middle, works[i].n,
+		    works[i].tail);
+		long_script(&m, "", works[i].field, works[i].fields, "\r\n");
+		s = sieve_compile(buf_slice(&b), &sieve_limits_default, &error);
+		ok(s != NULL && run(s, buf_slice(&m), &out, &error) == -1, "%s",
+		    works[i].what);
+		is_str(error.text, "the script takes too long", "why");
+		sieve_free(&s);
+		buf_fini(&b);
+		buf_fini(&m);
+		buf_fini(&out);
+	}
+}
+
 /* Doubling a variable over and over ends at the limit on one. */
 static void
 test_memory(void)
@@ -514,6 +572,7 @@ main(void)
 	test_cases();
 	test_limits();
 	test_time();
+	test_work();
 	test_memory();
 	test_needs();
 	return done_testing();
