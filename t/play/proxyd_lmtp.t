@@ -147,6 +147,43 @@ def scripts(m):
     tap.equal(count(m, "user1", one), 1, "keeps in INBOX")
 
 
+def hostile_scripts(m):
+    """Whatever a script does, it ends soon and the message is kept, once."""
+    names = '["x"%s]' % (', "x"' * 9000)
+    many = {"X%d" % i: "a" * 20 for i in range(2000)}
+    long = {"X": "a" * 30000}
+    for what, text, headers in (
+            ("more actions than may be", 'require "fileinto"; ' + "".join(
+                'fileinto "No/Such%d"; ' % i for i in range(3000)), {}),
+            ("many mailboxes that are not there", 'require "fileinto"; ' +
+             "".join('fileinto "No/Such%d"; ' % i for i in range(30)), {}),
+            ("INBOX by all its names", 'require ["fileinto", "copy"]; '
+             'keep; fileinto "INBOX"; fileinto :copy "inbox"; '
+             'fileinto "Other Users/user1"; keep;', {}),
+            ("more redirects than may be", "".join(
+                'redirect "u%d@z"; ' % i for i in range(100)), {}),
+            ("reject and keep", 'require "reject"; reject "no"; keep;', {}),
+            ("keep and reject", 'require "reject"; keep; reject "no";', {}),
+            ("many names", 'if header %s "z" { discard; }' % names, many),
+            ("many addresses", 'if address %s "z" { discard; }' % names,
+             many),
+            ("a pattern that does not match", 'if header :matches "x" '
+             '"%s*b" { discard; }' % ("*a" * 5000), long),
+            ("many of them", 'if header :matches "x" "*a*a*a*b" '
+             "{ discard; }\n" * 900, long),
+            ("variables that grow", 'require ["variables", "fileinto"]; '
+             'set "a" "${a}x"; ' + 'set "a" "%s"; ' % ("${a}" * 50) * 900 +
+             'if string :matches "${a}" "*a*a*b" { discard; }', {}),
+            ("deep nesting", "if true { " * 30 + "keep; " + "} " * 30, {}),
+            ("tests of tests", "if %sfalse { discard; }" % ("not " * 60),
+             {})):
+        tap.ok(script(m, "user1", text), what)
+        one = message(what, **headers)
+        tap.equal(send(m, ["user1@x"], one), [250], "it is accepted")
+        tap.equal(count(m, "user1", one), 1, "and kept, once")
+    tap.ok(not script(m, "user1", "if not " * 5000), "no script at all")
+
+
 def flags_and_detail(m):
     tap.ok(script(m, "user1", 'require ["imap4flags", "envelope", '
                   '"subaddress", "fileinto"];\n'
@@ -328,6 +365,7 @@ with Murder(users=3, settings=["proxyd:smtp_relay = " + sink.address,
     to_both(m)
     sessions(m)
     scripts(m)
+    hostile_scripts(m)
     flags_and_detail(m)
     refusals(m, sink)
     redirects(m, sink)
