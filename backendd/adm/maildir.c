@@ -145,6 +145,19 @@ adm_maildir_put(struct adm_maildir *d, const struct adm_message *m,
 	return result;
 }
 
+static int
+sync_dir(int dirfd, const char *path)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result;
+
+	if (fd == -1)
+		return -1;
+	result = fsync(fd);
+	close(fd);
+	return result;
+}
+
 int
 adm_maildir_end(struct adm_maildir **dp, struct err *err)
 {
@@ -161,6 +174,8 @@ adm_maildir_end(struct adm_maildir **dp, struct err *err)
 	if (d->nkeywords > 0)
 		result = write_file(d->dirfd, "dovecot-keywords", buf_slice(&b),
 		    0, err);
+	if (result == 0 && sync_dir(d->dirfd, "cur") == -1)
+		result = err_sys(err, "syncing cur");
 	if (result == 0 && fsync(d->dirfd) == -1)
 		result = err_sys(err, "syncing it");
 	buf_fini(&b);
@@ -210,11 +225,19 @@ list_dir(int dirfd, const char *sub, struct names *names, struct err *err)
 	return 0;
 }
 
+/* Even a FIFO, which nobody need ever write to. */
+static int
+open_now(int dirfd, const char *path)
+{
+	return openat(dirfd, path,
+	    O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /* "0 $Forwarded": index and name, a line each. */
 static void
 read_keywords(int dirfd, struct arena *a, const char *keywords[LETTERS])
 {
-	int fd = openat(dirfd, "dovecot-keywords", O_RDONLY | O_CLOEXEC);
+	int fd = open_now(dirfd, "dovecot-keywords");
 	uint8_t *octets;
 	ssize_t n;
 	struct slice s;
@@ -289,7 +312,7 @@ read_one(struct reading *r, const char *path, adm_take *take, void *arg,
     struct err *err)
 {
 	struct adm_message m = { .flags = 0 };
-	int fd = openat(r->dirfd, path, O_RDONLY | O_CLOEXEC), result = -1;
+	int fd = open_now(r->dirfd, path), result = -1;
 	uint8_t *octets = NULL;
 	struct stat st;
 

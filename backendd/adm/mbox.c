@@ -116,7 +116,7 @@ adm_mbox_put(FILE *f, const struct adm_message *m)
 
 struct reading {
 	struct arena arena; /* of a message */
-	struct buf octets;
+	struct buf line, octets;
 	const char *keywords[KEYWORDS_MAX];
 	struct adm_message m;
 };
@@ -215,28 +215,47 @@ begin(struct reading *r, struct slice line)
 	r->m.internaldate = date_of(&r->arena, line);
 }
 
+static bool
+ends_in(struct slice s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return s.len >= n && slice_is(slice_skip(s, s.len - n), text);
+}
+
 /* The empty line before the next "From " is not the message's. */
 static bool
 end(struct reading *r, adm_take *take, void *arg)
 {
 	struct slice s = buf_slice(&r->octets);
 
-	if (s.len > 1 && s.ptr[s.len - 1] == '\n' && s.ptr[s.len - 2] == '\n')
+	if (ends_in(s, "\n\n"))
 		s = slice_first(s, s.len - 1);
+	else if (ends_in(s, "\n\r\n"))
+		s = slice_first(s, s.len - 2);
 	r->m.octets = s;
 	return take(arg, &r->m);
+}
+
+/* The next line; false: there is none, or (buf_failed()) it is too long. */
+static bool
+read_line(struct buf *line, FILE *f)
+{
+	int c = EOF;
+
+	buf_clear(line);
+	while (c != '\n' && (c = getc_unlocked(f)) != EOF && !buf_failed(line))
+		buf_putc(line, (uint8_t)c);
+	return buf_len(line) > 0 && !buf_failed(line);
 }
 
 static int
 read_all(struct reading *r, FILE *f, adm_take *take, void *arg, struct err *err)
 {
 	bool inside = false, header = false, blank = true, more = true;
-	size_t room = 0;
-	char *text = NULL;
-	ssize_t n;
 
-	while (more && (n = getline(&text, &room, f)) != -1) {
-		struct slice line = slice_of(text, (size_t)n);
+	while (more && read_line(&r->line, f)) {
+		struct slice line = buf_slice(&r->line);
 
 		if (blank && slice_starts(line, from_line)) {
 			if (inside)
@@ -246,11 +265,9 @@ read_all(struct reading *r, FILE *f, adm_take *take, void *arg, struct err *err)
 			blank = false;
 			continue;
 		}
-		if (!inside) {
-			free(text);
+		if (!inside)
 			return err_set(err, "it does not begin with \"From \": "
 			                    "is it an mbox?");
-		}
 		blank = slice_trim(line).len == 0;
 		header = header && !blank;
 		if (header && take_field(r, line))
@@ -258,13 +275,11 @@ read_all(struct reading *r, FILE *f, adm_take *take, void *arg, struct err *err)
 		buf_put_slice(&r->octets, is_quoted(line) && line.ptr[0] == '>'
 		                              ? slice_skip(line, 1)
 		                              : line);
-		if (buf_failed(&r->octets)) {
-			free(text);
-			return err_set(err, "a message is longer than "
-			                    "max_message");
-		}
+		if (buf_failed(&r->octets))
+			break;
 	}
-	free(text);
+	if (buf_failed(&r->octets) || buf_failed(&r->line))
+		return err_set(err, "a message is longer than max_message");
 	if (ferror(f))
 		return err_sys(err, "reading");
 	if (inside && more)
@@ -284,8 +299,10 @@ adm_mbox_each(const char *file, uint64_t most, adm_take *take, void *arg,
 		return err_sys(err, "opening %s", file);
 	arena_init(&r.arena);
 	buf_init(&r.octets, (size_t)most);
+	buf_init(&r.line, (size_t)most);
 	result = read_all(&r, f, take, arg, err);
 	buf_fini(&r.octets);
+	buf_fini(&r.line);
 	arena_reset(&r.arena);
 	fclose(f);
 	return result == -1 ? err_add(err, "%s", file) : 0;

@@ -78,6 +78,11 @@ adm_open_box(struct adm *a, const struct adm_box *box)
 {
 	const char *why;
 
+	if (box->id[0] == '\0') {
+		(void)adm_fail("a mailbox of partition %s: %s",
+		    box->partition->name, box->damage);
+		return NULL; /* the caller fails */
+	}
 	adm_ask(a);
 	store_open(box->partition->store, box->id, on_open, a);
 	why = adm_wait(a);

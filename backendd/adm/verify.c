@@ -233,7 +233,8 @@ rebuild_one(struct adm *a, const struct adm_box *box)
 {
 	struct store_mailbox *mb;
 
-	store_distrust(box->partition->store, box->id);
+	if (box->id[0] != '\0')
+		store_distrust(box->partition->store, box->id);
 	mb = adm_open_box(a, box);
 	if (mb == NULL)
 		return false;

@@ -7,6 +7,7 @@ import glob
 import json
 import mailbox
 import os
+import resource
 import subprocess
 import sys
 
@@ -14,19 +15,22 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend  # noqa: E402
 from daemon import BIN  # noqa: E402
+from maildirs import Maildirs  # noqa: E402
 from tap import tap  # noqa: E402
 
 BODIES = [b"Subject: one\r\nFrom: a@example.org\r\n\r\nFrom here\r\n>From"
           b" there\r\nto\r\n",
           b"Subject: two\r\n\r\n" + b"x" * 70000 + b"\r\n",
           b"Subject: three\r\n\r\nlast\r\n"]
+LITTLE = 512 * 1024 * 1024  # octets of memory
 DATE = '"01-Feb-2003 04:05:06 +0000"'
 
 
-def adm(b, *words):
+def adm(b, *words, **options):
     p = subprocess.run([os.path.join(BIN, "backendadm"), "-f",
                         b.path("conf"), *words], capture_output=True,
-                       text=True, stdin=subprocess.DEVNULL, timeout=120)
+                       text=True, stdin=subprocess.DEVNULL, timeout=120,
+                       **options)
     return p.returncode, p.stdout, p.stderr
 
 
@@ -120,9 +124,53 @@ def play_out_and_in(b):
               "nor is anything else an mbox")
 
 
+def play_odd(b):
+    """Files as others leave them."""
+    source = b.path("odd-maildir")
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(os.path.join(source, sub))
+    for name in ("cur/fifo", "dovecot-keywords"):
+        os.mkfifo(os.path.join(source, name))
+    with open(os.path.join(source, "cur/1.a.b"), "w") as f:
+        f.write("Subject: plain\n\ntext\n")
+    code, out, err = adm(b, "import", "user.fred", source)
+    tap.equal((code, out), (0, "1 messages\n"), "a FIFO is no message" + err)
+    with open(b.path("crlf"), "wb") as f:
+        f.write(b"From a Mon Jan  1 00:00:00 2001\r\nSubject: crlf\r\n\r\n"
+                b"text\r\n\r\nFrom a\r\nSubject: crlf\r\n\r\ntext\r\n\r\n"
+                b"From a\nSubject: crlf\n\ntext\n")
+    code, out, err = adm(b, "import", "--mbox", "user.fred", b.path("crlf"))
+    tap.equal((code, out), (0, "3 messages\n"), "lines that end in CRLF" + err)
+    with open(b.path("long"), "wb") as f:
+        f.write(b"From a Mon Jan  1 00:00:00 2001\n\n")
+        f.truncate(1 << 30)
+    code, out, err = adm(b, "import", "--mbox", "user.fred", b.path("long"),
+                         preexec_fn=lambda: resource.setrlimit(
+                             resource.RLIMIT_AS, (LITTLE, LITTLE)))
+    tap.ok(code == 1 and "max_message" in err, "a line without end: " + err)
+
+
+def play_unknown():
+    """A mailbox of which nothing but its directory is known."""
+    with Maildirs() as b:
+        b.imap("joe").create("Work")
+        b.stop()
+        for name in ("index", "mailbox"):
+            os.truncate(b.path("spool/joe/Maildir/.Work/backendd-" + name), 9)
+        code, out, err = adm(b, "rebuild", "--all")
+        tap.ok(code == 1 and "damaged" in err and "user.joe" in out,
+               "the others are rebuilt: %s%s" % (out, err))
+        code, out, err = adm(b, "export", "", b.path("out"))
+        tap.ok(code == 1 and "damaged" in err, "it cannot be named: " + err)
+
+
 def play_back(b):
     b.start()
     c = b.imap("fred")
+    c.select("INBOX")
+    got = c.fetch("4:*", "(BODY.PEEK[])")[1][::2]
+    tap.equal([m[1] for m in got], [b"Subject: plain\r\n\r\ntext\r\n"] +
+              3 * [b"Subject: crlf\r\n\r\ntext\r\n"], "odd ones, too")
     tap.equal(c.select("Work")[1], [b"9"], "all are there")
     tap.ok(b"(good \\Recent)" in c.fetch("9", "(FLAGS)")[1][0] or
            b"(\\Recent good)" in c.fetch("9", "(FLAGS)")[1][0],
@@ -164,7 +212,7 @@ def play_damage(b):
     ids = [os.path.basename(os.path.dirname(f))
            for f in glob.glob(b.path("spool/m/*/*/*/names"))]
     got = rows(b, "rebuild", *ids)
-    tap.equal(sorted(r["messages"] for r in got), [3, 11],
+    tap.equal(sorted(r["messages"] for r in got), [7, 11],
               "rebuilt, with what had been expunged, not knowing of it")
     names = [r["mailbox"] for r in rows(b, "list")]
     tap.equal(names, ["user.fred", "user.fred.Work"], "names are there")
@@ -180,6 +228,8 @@ with Backend() as b:
     play_verify(b)
     play_undelete(b)
     play_out_and_in(b)
+    play_odd(b)
     play_back(b)
     play_damage(b)
+play_unknown()
 tap.done()
