@@ -20,7 +20,9 @@ enum {
 	UIDS_AWAY = 1000,    /* UIDNEXT goes up by that if it is guessed */
 	MODSEQS_AWAY = 1 << 20,
 	LOST_MAX = 1000000, /* records of what was lost */
-	FRAME_MAX = 1 << 30 /* octets of a message that is believed */
+	MODSEQ_BITS = 62,
+	UIDS_LEFT = 16 * 1024 * 1024, /* above any UID that is believed */
+	FRAME_MAX = 1 << 30           /* octets of a message that is believed */
 };
 
 struct salvage {
@@ -34,6 +36,7 @@ struct salvage {
 	struct spool_expunged *gone; /* by UID */
 	size_t ngone, gone_room;
 	uint32_t uidvalidity; /* as frames have it; 0: none */
+	uint32_t only;        /* UIDVALIDITY that frames must have; 0: any */
 	uint32_t last_uid, last_no;
 	uint64_t last_modseq, cache_end;
 	uint64_t stamp;        /* MODSEQ of what differs from before */
@@ -134,6 +137,70 @@ read_gone(struct salvage *v)
 	free(p);
 }
 
+/*
+ * Behind a head that is lost, or that an append that failed never got, come the
+ * octets of a message, and whoever sent it may have put frames there.  They are
+ * not to be messages, and their numbers not to be the mailbox's.  That the
+ * header, and the frames that data files begin with, where nothing else can be,
+ * have one UIDVALIDITY is what its frames are known by.
+ */
+static bool
+is_own(const struct salvage *v, const struct store_msg *m, uint32_t uidvalidity)
+{
+	return (v->only == 0 || uidvalidity == v->only) && m->uid != 0 &&
+	       m->uid <= UINT32_MAX - UIDS_LEFT &&
+	       m->modseq >> MODSEQ_BITS == 0 &&
+	       (m->flags & ~(uint32_t)STORE_FLAGS) == 0;
+}
+
+/* Of the frame that a file begins with; 0: there is none. */
+static uint32_t
+first_uidvalidity(int fd, uint64_t file)
+{
+	uint32_t uidvalidity = 0;
+	uint8_t begin[SPOOL_FRAME_MIN], *head;
+	struct store_msg m;
+	struct err err;
+	uint64_t size;
+
+	if (file < sizeof begin ||
+	    spool_read(fd, begin, sizeof begin, 0, &err) == -1 ||
+	    !spool_frame_begins(begin, &size) || size > FRAME_MAX ||
+	    spool_frame_len(size) > file)
+		return 0;
+	head = xmalloc(spool_frame_head(size));
+	if (spool_read(fd, head, spool_frame_head(size), 0, &err) == -1 ||
+	    !spool_frame_parse(head, &m, &uidvalidity))
+		uidvalidity = 0;
+	free(head);
+	return uidvalidity;
+}
+
+/* If they do not agree it says nothing. */
+static uint32_t
+common_uidvalidity(const struct salvage *v, const struct scan_file *files,
+    size_t n)
+{
+	uint32_t common = v->header_good ? v->header.uidvalidity : 0;
+	char path[SPOOL_PATH];
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t u;
+		int fd;
+
+		spool_path(path, v->r->id, SPOOL_DATA, files[i].no);
+		fd = openat(v->r->dirfd, path, O_RDONLY | O_CLOEXEC);
+		if (fd == -1)
+			continue;
+		u = first_uidvalidity(fd, files[i].size);
+		close(fd);
+		if (u != 0 && common != 0 && u != common)
+			return 0;
+		common = u != 0 ? u : common;
+	}
+	return common;
+}
+
 /* Octets to the next frame; 0: none begins here. */
 static uint64_t
 take_frame(struct salvage *v, int fd, uint32_t no, uint64_t at, uint64_t file,
@@ -150,7 +217,8 @@ take_frame(struct salvage *v, int fd, uint32_t no, uint64_t at, uint64_t file,
 		return 0;
 	head = xmalloc(spool_frame_head(size));
 	if (spool_read(fd, head, spool_frame_head(size), at, &err) == 0 &&
-	    spool_frame_parse(head, &m, &uidvalidity) && m.uid != 0) {
+	    spool_frame_parse(head, &m, &uidvalidity) &&
+	    is_own(v, &m, uidvalidity)) {
 		m.place[0] = at;
 		m.place[1] = no;
 		put_msg(&v->frames, &v->nframes, &v->frames_room, &m);
@@ -201,6 +269,7 @@ read_data(struct salvage *v, struct err *err)
 
 	if (scan_files(v->r->dirfd, v->r->id, &files, &n, err) == -1)
 		return -1;
+	v->only = common_uidvalidity(v, files, n);
 	for (size_t i = 0; i < n; i++) {
 		spool_path(path, v->r->id, SPOOL_DATA, files[i].no);
 		v->last_no = files[i].no;

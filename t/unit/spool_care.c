@@ -806,6 +806,102 @@ test_cache_torn(void)
 	store_close(&mb);
 }
 
+/* ---- frames that a sender has put into a message ---- */
+
+enum {
+	PLANTED = 24, /* octets of such a message */
+	COPIES = 16   /* so that one is where a frame can be */
+};
+
+/* Octets that hold frames of another UIDVALIDITY, or with other nonsense. */
+static void
+plant(struct buf *b, const struct store_msg *m, uint32_t uidvalidity)
+{
+	uint8_t head[256];
+	struct slice octets = slice_str("Subject: from nobody\r\n\r\n");
+
+	MUST(octets.len == PLANTED && m->size == PLANTED);
+	spool_frame_sum(head, octets);
+	spool_frame_seal(head, m, uidvalidity);
+	for (unsigned i = 0; i < COPIES; i++) {
+		buf_put(b, head, spool_frame_head(PLANTED));
+		buf_put_slice(b, octets);
+		buf_putc(b, 'x');
+	}
+}
+
+static void
+write_zeros(const char *id, enum spool_file file, off_t at, size_t n)
+{
+	static const uint8_t zeros[1024];
+	char path[SPOOL_FILE_ROOM];
+	int fd;
+
+	MUST(n <= sizeof zeros);
+	spool_file(path, dir, id, file);
+	fd = open(path, O_WRONLY);
+	MUST(fd != -1 && pwrite(fd, zeros, n, at) == (ssize_t)n);
+	close(fd);
+}
+
+/* A message, one with that in it, and another: the second loses its head. */
+static void
+make_planted(const char *id, struct buf *planted)
+{
+	struct store_append a = { .octets = buf_slice(planted) };
+	struct store_mailbox *mb;
+	const struct store_msg *m;
+	struct err err;
+
+	MUST(rig_create(&rig, id, "") == NULL);
+	mb = rig_open(&rig, id);
+	fill(mb, 1);
+	MUST(rig_append(&rig, mb, &a, 1) == NULL);
+	fill(mb, 1);
+	m = store_at(mb, 1);
+	MUST(m->place[1] == 0);
+	write_zeros(id, SPOOL_DATA, (off_t)m->place[0], SPOOL_FRAME_MIN);
+	store_close(&mb);
+	rig_idle(&rig);
+	MUST(checkpoint_now(sp(), &err) == 0);
+}
+
+static bool
+is_unplanted(const char *id)
+{
+	struct store_mailbox *mb;
+	bool good;
+
+	store_distrust(rig.store, id);
+	mb = rig_open(&rig, id);
+	good = mb != NULL && is_right(mb, 2) &&
+	       store_numbers(mb)->uidvalidity == 77 &&
+	       store_numbers(mb)->uidnext < 10000 &&
+	       store_numbers(mb)->highestmodseq < UINT64_MAX / 4;
+	store_close(&mb);
+	return good;
+}
+
+static void
+test_planted(const char *what, struct store_msg m, uint32_t uidvalidity)
+{
+	char lost[40], slots[40];
+	struct buf b;
+
+	m.size = PLANTED;
+	buf_init(&b, 64 * 1024);
+	plant(&b, &m, uidvalidity);
+	snprintf(lost, sizeof lost, "planted-%s-1", what);
+	snprintf(slots, sizeof slots, "planted-%s-2", what);
+	make_planted(lost, &b);
+	write_zeros(lost, SPOOL_INDEX, 0, 4 * SPOOL_SLOT);
+	ok(is_unplanted(lost), "%s: no message, when all is lost", what);
+	make_planted(slots, &b);
+	write_zeros(slots, SPOOL_INDEX, SPOOL_SLOT, 3 * SPOOL_SLOT);
+	ok(is_unplanted(slots), "%s: nor when messages are", what);
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -827,6 +923,10 @@ main(void)
 	test_cache_lost();
 	test_cache_end();
 	test_cache_torn();
+	test_planted("another", (struct store_msg){ .uid = 500 }, 78);
+	test_planted("uid", (struct store_msg){ .uid = UINT32_MAX }, 77);
+	test_planted("modseq",
+	    (struct store_msg){ .uid = 500, .modseq = UINT64_MAX }, 77);
 	test_full();
 	rig_stop(&rig);
 	tempdir_remove(dir);
