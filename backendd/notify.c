@@ -61,6 +61,7 @@ notify_set(struct session *ss, const struct notify_wish *w)
 	if (notify_watches_messages(n) && !notify_resolve(n)) {
 		notify_end(ss);
 		session_extras(ss)->notify = old;
+		show_all(ss);
 		return "These are too many mailboxes";
 	}
 	session_extras(ss)->notify = old;

@@ -374,6 +374,24 @@ def test_overflow(c, d):
     silent(c, "and then no more is told")
 
 
+def test_too_many(c, d):
+    """What is refused changes nothing."""
+    for n in range(2001):
+        tag = d.begin("CREATE many/%d" % n)
+    d.end(tag)
+    d.append("misc", simple("x"))
+    c.must("SELECT misc")
+    c.must("NOTIFY SET (selected (MessageNew MessageExpunge))")
+    has(c.do("NOTIFY SET (personal (MessageNew MessageExpunge))"),
+        r"^a\d+ NO \[NOTIFICATIONOVERFLOW\]", "too many mailboxes")
+    d.must("SELECT misc")
+    d.must(r"STORE 1 +FLAGS (\Flagged)")
+    settle(d)
+    silent(c, "flags are not told of, as before")
+    d.append("misc", simple("y"))
+    hears(c, r"^\* \d+ EXISTS$", "new messages are")
+
+
 def clients():
     return server.client("joe"), server.client("joe")
 
@@ -383,7 +401,8 @@ with server:
     joe, other = run(
         [lambda c, d: test_syntax(c), test_selected, test_delayed, test_update,
          test_none,
-         test_others, test_names, test_rights, test_metadata, test_overflow],
+         test_others, test_names, test_rights, test_metadata, test_overflow,
+         test_too_many],
         clients)
     joe.must("UNAUTHENTICATE")
 plan()
