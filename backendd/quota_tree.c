@@ -98,17 +98,17 @@ fetch(struct tree *t)
 	fetched(t);
 }
 
-/* Does a root move, or is it the same? */
+/* Is it the same root, or one that moves? */
 static bool
-changes(const char *from, const char *root, const char *to_root)
+stays(const char *from, bool leaves_inbox, const char *root,
+    const char *to_root)
 {
-	struct slice name = slice_str(from);
-
 	if (to_root == NULL)
+		return true;
+	if (root == NULL)
 		return false;
-	return root == NULL ||
-	       (strcmp(root, to_root) != 0 && strcmp(root, from) != 0 &&
-	           !mboxname_is_below(slice_str(root), name));
+	return strcmp(root, to_root) == 0 ||
+	       (!leaves_inbox && strcmp(root, from) == 0);
 }
 
 void
@@ -118,7 +118,11 @@ quota_admit_rename(struct session *ss, const char *from, const char *to,
 	struct backendd *bd = session_server(ss);
 	struct arena *a = session_cmd(ss)->arena;
 	const struct mboxrec *rec = mblist_get(bd->list, from, a);
+	struct quota_need inbox = { .mailboxes = 1, .hold = hold };
 	struct tree *t = arena_alloc(a, sizeof(*t));
+	/* Empty, with what is below it; unless another's it becomes. */
+	bool leaves_inbox = mboxname_is_inbox(slice_str(from)) &&
+	                    !mboxname_is_inbox(slice_str(to));
 
 	*t = (struct tree){ .ss = ss,
 		.to = to,
@@ -126,16 +130,17 @@ quota_admit_rename(struct session *ss, const char *from, const char *to,
 		.cb = cb,
 		.arg = arg };
 	t->root = quota_root_of(bd->quotas, from, a);
-	if (rec == NULL ||
-	    !changes(from, t->root, quota_root_of(bd->quotas, to, a))) {
-		cb(arg, true);
+	if (rec == NULL || stays(from, leaves_inbox, t->root,
+	                       quota_root_of(bd->quotas, to, a))) {
+		if (rec != NULL && leaves_inbox)
+			quota_admit(ss, to, &inbox, cb, arg);
+		else
+			cb(arg, true);
 		return;
 	}
 	t->stores = arena_array(a, NAMES_MAX, sizeof(*t->stores));
 	t->ids = arena_array(a, NAMES_MAX, sizeof(*t->ids));
-	/* An INBOX leaves what is below it, unless another's it becomes. */
-	if (take_one(t, from, rec) && (!mboxname_is_inbox(slice_str(from)) ||
-	                                  mboxname_is_inbox(slice_str(to))))
+	if (take_one(t, from, rec) && !leaves_inbox)
 		mblist_each(bd->list, arena_printf(a, "%s.", from), take_one,
 		    t);
 	fetch(t);

@@ -164,6 +164,29 @@ def test_rename(admin, c):
     admin.must("SETQUOTA user/fred (STORAGE 100)")
 
 
+def test_rename_inbox(b, admin):
+    """An INBOX that is renamed leaves another in its place."""
+    c = b.client("bert")
+    admin.must("SETQUOTA user/bert (MAILBOX 2)")
+    c.append("INBOX", letter(20))
+    c.must("RENAME INBOX old")
+    has(usage(c, "INBOX"), r"\(MAILBOX 2 2\)$", "RENAME INBOX makes a mailbox")
+    has(c.do("RENAME INBOX older"), r"^a\d+ NO \[OVERQUOTA\]", "that counts")
+    c.append("INBOX", letter(20))
+    admin.must("CREATE shared/bert")
+    admin.must("SETACL shared/bert bert lrswipkxte")
+    admin.must("SETQUOTA shared/bert (STORAGE 19)")
+    has(c.do('RENAME INBOX "Shared Folders/shared/bert/old"'),
+        r"^a\d+ NO \[OVERQUOTA\]", "elsewhere its messages are counted")
+    admin.must("SETQUOTA shared/bert (STORAGE 20)")
+    c.must('RENAME INBOX "Shared Folders/shared/bert/old"')
+    has(usage(admin, "shared/bert"), r"\(STORAGE 20 20\)$", "if they fit")
+    has(usage(c, "INBOX"), r"\(MAILBOX 2 2\)$", "and none is more here")
+    c.close()
+    admin.must("SETACL user/bert admin x")
+    admin.must("DELETE user/bert")
+
+
 def deliver(b, kib, to="fred@test", size=""):
     m = b.lmtp()
     m.docmd("MAIL FROM:<a@example.org>" + size)
@@ -332,6 +355,7 @@ with Backend(users=["fred", "joe", "bert"],
     test_usage(b, admin, c)
     test_mailboxes(admin, c)
     test_rename(admin, c)
+    test_rename_inbox(b, admin)
     test_lmtp(b, admin, c)
     test_at_once(b, admin)
     admin = test_restart(b, admin, c)
