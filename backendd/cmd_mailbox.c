@@ -382,7 +382,8 @@ rename_to(struct session *ss, const char *from, const char *to)
 		    "That name is a user's INBOX");
 		return;
 	}
-	if (mblist_is_aside(to)) {
+	/* Nor may what is below come there. */
+	if (mblist_is_aside(arena_printf(session_cmd(ss)->arena, "%s.", to))) {
 		refuse_aside(ss);
 		return;
 	}

@@ -375,7 +375,7 @@ new_names(struct op *op)
 		n->to = op_str(&op->arena, to);
 		if (op->user != NULL)
 			n->rec.acl = acl_for(op, n->rec.acl);
-		if (mboxname_invalid(to) != NULL)
+		if (mboxname_invalid(to) != NULL || quarantine_is(to))
 			r = MBLIST_FAILED;
 		else if (mblist_raw(op->list, n->to, &op->arena) != NULL)
 			r = MBLIST_EXISTS;

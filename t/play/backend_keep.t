@@ -48,7 +48,24 @@ def play_deleted(b):
     tap.equal(ok, "OK", "and brings it back: %s" % text)
     tap.equal(fred.select("Work")[1], [b"1"], "with its message")
     tap.ok(b"\\Flagged" in fred.fetch("1", "(FLAGS)")[1][0], "and its flags")
-    play_user(b, admin)
+    play_user(b, play_names(b, admin))
+
+
+def play_names(b, admin):
+    """Nothing gets below the names of what is deleted or set aside."""
+    tree = ["Shared Folders/tree", "Shared Folders/tree/abc"]
+    for name in tree:
+        tap.equal(admin.create('"%s"' % name)[0], "OK", "CREATE")
+    for name in "deleted", "quarantine":
+        ok, text = admin.rename('"Shared Folders/tree"',
+                                '"Shared Folders/%s"' % name)
+        tap.ok(ok == "NO" and b"[CANNOT]" in text[0],
+               "RENAME to %s: %s" % (name, text))
+    b.stop()
+    b.start()
+    admin = b.imap("admin")
+    tap.ok(set(tree) <= set(names(admin)), "they stay")
+    return admin
 
 
 def play_user(b, admin):
