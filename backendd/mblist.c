@@ -463,6 +463,8 @@ mblist_code(enum mblist_result r)
 		return "NONEXISTENT";
 	case MBLIST_BUSY:
 		return "INUSE";
+	case MBLIST_LIMIT:
+		return "LIMIT";
 	case MBLIST_UNAVAILABLE:
 	case MBLIST_FAILED:
 		return "UNAVAILABLE";
@@ -486,6 +488,9 @@ mblist_text(enum mblist_result r)
 		return "Mailbox is being changed, try again";
 	case MBLIST_UNAVAILABLE:
 		return "The update server cannot be reached, try again later";
+	case MBLIST_LIMIT:
+		return "These are too many mailboxes for one change, or a "
+		       "name would be too long";
 	case MBLIST_FAILED:
 		return "Cannot be stored now, try again later";
 	}

@@ -80,7 +80,8 @@ enum mblist_result {
 	MBLIST_NONE,        /* there is no such mailbox */
 	MBLIST_BUSY,        /* another change of it is under way */
 	MBLIST_UNAVAILABLE, /* the update server cannot be asked, or heard */
-	MBLIST_FAILED       /* the disk, or a limit */
+	MBLIST_LIMIT,       /* too many at once, or too long a name */
+	MBLIST_FAILED       /* the disk */
 };
 
 /* Borrowed for the call; text is for the log. */

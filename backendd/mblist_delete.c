@@ -293,9 +293,8 @@ may_delete(struct op *op, enum op_extent extent)
 	if (rec == NULL)
 		return MBLIST_NONE;
 	op->rec = *rec;
-	op->text = "there are too many below it";
 	if (!op_gather(op, extent))
-		return MBLIST_FAILED;
+		return MBLIST_LIMIT;
 	op->text = "its partition is not configured";
 	for (size_t i = 0; i < op->nnames; i++)
 		if (store_for(&op->names[i]) == NULL)

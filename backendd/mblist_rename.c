@@ -375,8 +375,10 @@ new_names(struct op *op)
 		n->to = op_str(&op->arena, to);
 		if (op->user != NULL)
 			n->rec.acl = acl_for(op, n->rec.acl);
-		if (mboxname_invalid(to) != NULL || quarantine_is(to))
-			r = MBLIST_FAILED;
+		if (mboxname_invalid(to) != NULL)
+			r = MBLIST_LIMIT; /* as both were valid */
+		else if (quarantine_is(to))
+			r = MBLIST_NONE;
 		else if (mblist_raw(op->list, n->to, &op->arena) != NULL)
 			r = MBLIST_EXISTS;
 	}
@@ -431,7 +433,7 @@ may_rename(struct op *op, enum op_extent extent)
 	r = find_users(op);
 	if (r != MBLIST_OK)
 		return r;
-	return op_gather(op, extent) ? new_names(op) : MBLIST_FAILED;
+	return op_gather(op, extent) ? new_names(op) : MBLIST_LIMIT;
 }
 
 static void

@@ -143,6 +143,13 @@ def rename_and_delete(b, r):
            .startswith("a NO [ALREADYEXISTS]"), "not onto another")
     tap.ok(r.ask("a", "RENAME gone x")[-1].startswith("a NO [NONEXISTENT]"),
            "not what is not there")
+    long = "n" * 300
+    r.ask("a", "CREATE deep/" + long)
+    r.ask("a", "CREATE deep")
+    tap.ok(r.ask("a", "RENAME deep " + long)[-1].startswith("a NO [LIMIT]"),
+           "not if a name below becomes too long")
+    for name in "deep/" + long, "deep":
+        tap.ok(r.ask("a", "DELETE " + name)[-1].startswith("a OK"), "goes")
     r.ask("a", "SELECT new/bar")
     tap.ok(r.ask("a", "DELETE new/bar")[-1].startswith("a OK"), "DELETE")
     tap.ok(r.ask("a", "CLOSE")[-1].startswith("a BAD"),
