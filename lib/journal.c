@@ -19,7 +19,8 @@ enum {
 	SEGMENT_OCTETS = 16 << 20, /* then a new file is begun */
 	RECORD_MAX = 64 << 20,
 	TELL = 2, /* call backs in one turn, if there is no reason for more */
-	KEEP_OCTETS = 1 << 20 /* of a batch's storage, for the next one */
+	KEEP_OCTETS = 1 << 20, /* of a batch's storage, for the next one */
+	GATHER = 2000000       /* ns, that it waits for more at most */
 };
 
 enum state {
@@ -31,6 +32,7 @@ enum state {
 
 struct waiter {
 	uint64_t number;
+	journal_then *then;
 	journal_cb *cb;
 	void *arg;
 };
@@ -42,8 +44,6 @@ struct batch {
 	struct waiter *waiters; /* one a record */
 	size_t count, max;
 	size_t told; /* so many of them */
-	int *also;   /* descriptors to sync first */
-	size_t nalso, maxalso;
 };
 
 /* What a job works on, and nobody else while it runs. */
@@ -52,6 +52,7 @@ struct work {
 	bool create;
 	char spare[JOURNAL_NAME_MAX]; /* to be written again, or "" */
 	uint64_t first, prev, durable;
+	uint64_t took; /* ns */
 	bool created, failed;
 	struct err err;
 };
@@ -69,6 +70,15 @@ struct dropper {
 	int dirfd;
 };
 
+/* When a batch is begun, by who gathers; times in ns. */
+struct pace {
+	size_t share;    /* not with fewer... */
+	uint64_t until;  /* ...before this moment */
+	uint64_t ended;  /* the sync before */
+	uint64_t latest; /* record put after it */
+	size_t puts;     /* so many */
+};
+
 struct journal {
 	unsigned magic;
 	enum state state;
@@ -83,8 +93,7 @@ struct journal {
 	struct journal_disk disk;
 	struct batch waiting, flight, told;
 	bool gathers;
-	size_t share; /* a batch is not begun with fewer, if more may come */
-	size_t seen;  /* of waiting, in the turn before */
+	struct pace pace;
 	struct work work;
 	struct dropper dropper;
 	struct spares spares;
@@ -130,27 +139,14 @@ batch_put(struct batch *b, uint64_t number, uint64_t prev, struct slice record)
 }
 
 static void
-batch_wait(struct batch *b, uint64_t number, journal_cb *cb, void *arg)
+batch_wait(struct batch *b, const struct waiter *w)
 {
 	if (b->count == b->max) {
 		b->max = b->max == 0 ? 16 : b->max * 2;
 		b->waiters =
 		    xreallocarray(b->waiters, b->max, sizeof(b->waiters[0]));
 	}
-	b->waiters[b->count++] = (struct waiter){ number, cb, arg };
-}
-
-static void
-batch_also(struct batch *b, int fd)
-{
-	for (size_t i = 0; i < b->nalso; i++)
-		if (b->also[i] == fd)
-			return;
-	if (b->nalso == b->maxalso) {
-		b->maxalso = b->maxalso == 0 ? 4 : b->maxalso * 2;
-		b->also = xreallocarray(b->also, b->maxalso, sizeof(int));
-	}
-	b->also[b->nalso++] = fd;
+	b->waiters[b->count++] = *w;
 }
 
 static void
@@ -158,7 +154,6 @@ batch_fini(struct batch *b)
 {
 	free(b->octets);
 	free(b->waiters);
-	free(b->also);
 	*b = (struct batch){ .octets = NULL };
 }
 
@@ -167,7 +162,7 @@ batch_clear(struct batch *b)
 {
 	if (b->size > KEEP_OCTETS)
 		batch_fini(b);
-	b->len = b->count = b->nalso = b->told = 0;
+	b->len = b->count = b->told = 0;
 }
 
 /* A call back may put records, but they wait in another batch. */
@@ -288,27 +283,30 @@ work_create(struct work *w, int dirfd, struct err *err)
 	return 0;
 }
 
-/* On a pool thread; or in the loop's when closing. */
+static void
+commit_write(struct journal *j)
+{
+	struct work *w = &j->work;
+	struct batch *b = &j->flight;
+	uint64_t began = loop_clock();
+
+	w->failed = (w->create && work_create(w, j->dirfd, &w->err) == -1) ||
+	            journal_file_append(&w->file, b->octets, b->len, w->durable,
+	                &w->err) == -1;
+	w->took = loop_clock() - began;
+}
+
+/* On a pool thread. */
 static void
 commit_run(void *arg)
 {
 	struct journal *j = arg;
-	struct work *w = &j->work;
-	struct batch *b = &j->flight;
+	const struct batch *b = &j->flight;
 
-	w->failed = true;
-	for (size_t i = 0; i < b->nalso; i++) {
-		if (fdatasync(b->also[i]) == -1) {
-			err_sys(&w->err, "syncing a file beside the journal");
-			return;
-		}
-	}
-	if (w->create && work_create(w, j->dirfd, &w->err) == -1)
-		return;
-	if (journal_file_append(&w->file, b->octets, b->len, w->durable,
-	        &w->err) == -1)
-		return;
-	w->failed = false;
+	commit_write(j);
+	for (size_t i = 0; i < b->count && !j->work.failed; i++)
+		if (b->waiters[i].then != NULL)
+			b->waiters[i].then(b->waiters[i].arg);
 }
 
 static void
@@ -364,7 +362,6 @@ commit_begin(struct journal *j)
 
 	j->flight = j->waiting;
 	j->waiting = b;
-	j->seen = 0;
 	w->create = w->file.fd == -1 || w->file.end >= SEGMENT_OCTETS ||
 	            (s->last <= j->dropped && s->last > s->prev);
 	w->created = false;
@@ -382,22 +379,35 @@ commit_start(struct journal *j)
 	jobs_put(j->jobs, commit_run, commit_done, j);
 }
 
-/*
- * At once, or if it gathers: when half of those are there that have lately been
- * under way, so that loop and disk both have something to do, or when a turn
- * has brought no more.
- */
+/* At once, or if it gathers: when enough are there or have not come soon. */
 static void
 commit_want(struct journal *j)
 {
-	size_t n = j->waiting.count;
-
-	if (n >= j->share || (n == j->seen && j->told.count == 0)) {
+	if (!j->gathers || j->waiting.count >= j->pace.share ||
+	    loop_clock() >= j->pace.until)
 		commit_start(j);
-		return;
-	}
-	j->seen = n;
-	task_want(j->task);
+	else
+		task_want(j->task);
+}
+
+/*
+ * Those that are told now and those that wait are all who are there, n, and
+ * each of them may put another one.  If that has taken them less time than a
+ * sync takes, all shall share the next: then nobody waits for two.  Else half
+ * of them, so that loop and disk both have something to do.  None waits long
+ * for one who has no more to put.
+ */
+static void
+pace_set(struct journal *j, size_t n)
+{
+	struct pace *p = &j->pace;
+	uint64_t now = loop_clock(), took = j->work.took;
+	bool all = p->puts > 0 && (p->latest - p->ended) / p->puts * n < took;
+
+	p->share = all ? n : (n + 1) / 2;
+	p->until = now + (took / 2 < GATHER ? took / 2 : GATHER);
+	p->ended = p->latest = now;
+	p->puts = 0;
 }
 
 /*
@@ -422,8 +432,9 @@ commit_done(void *arg)
 	j->told = j->flight;
 	j->flight = b;
 	if (j->gathers)
-		j->share = (j->told.count + j->waiting.count + 1) / 2;
-	if (!failed && j->waiting.count > 0 && j->waiting.count >= j->share)
+		pace_set(j, j->told.count + j->waiting.count);
+	if (!failed && j->waiting.count > 0 &&
+	    j->waiting.count >= j->pace.share)
 		commit_start(j);
 	batch_tell_some(j, &j->told, failed, failed ? SIZE_MAX : TELL);
 	if (!j->closed)
@@ -467,19 +478,30 @@ journal_advance(void *arg)
 }
 
 uint64_t
-journal_put(struct journal *j, struct slice record, journal_cb *cb, void *arg)
+journal_put_then(struct journal *j, struct slice record, journal_then *then,
+    journal_cb *cb, void *arg)
 {
 	uint64_t number = ++j->last;
 
 	MUST(!j->closed && record.len <= RECORD_MAX);
-	batch_wait(&j->waiting, number, cb, arg);
+	batch_wait(&j->waiting, &(struct waiter){ number, then, cb, arg });
 	if (!journal_failed(j)) {
 		batch_put(&j->waiting, number, j->prev, record);
 		j->prev = number;
 		j->octets += JOURNAL_RECORD + record.len;
 	}
+	if (j->gathers) {
+		j->pace.latest = loop_clock();
+		j->pace.puts++;
+	}
 	task_want(j->task);
 	return number;
+}
+
+uint64_t
+journal_put(struct journal *j, struct slice record, journal_cb *cb, void *arg)
+{
+	return journal_put_then(j, record, NULL, cb, arg);
 }
 
 void
@@ -494,13 +516,6 @@ void
 journal_gather(struct journal *j)
 {
 	j->gathers = true;
-}
-
-void
-journal_sync_also(struct journal *j, int fd)
-{
-	MUST(fd >= 0);
-	batch_also(&j->waiting, fd);
 }
 
 /* --- failing and trying again --------------------------------------------- */
@@ -654,7 +669,7 @@ journal_close(struct journal **jp)
 		commit_end(j);
 	if (j->state == STATE_IDLE && j->waiting.len > 0) {
 		commit_begin(j);
-		commit_run(j);
+		commit_write(j);
 	}
 	jobs_settle(j->jobs, &j->dropper);
 	dropper_clear(&j->dropper);

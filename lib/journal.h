@@ -54,10 +54,13 @@ uint64_t journal_put(struct journal *j, struct slice record, journal_cb *cb,
     void *arg);
 
 /*
- * A file that the record refers to is synced in the same job, before the
- * records that wait: fd is borrowed until the next record put is durable.
+ * The same; then(arg) is called before cb, in the job, when the record is
+ * durable: for what follows from it and may take its time.  It touches nothing
+ * that the loop can see meanwhile.
  */
-void journal_sync_also(struct journal *j, int fd);
+typedef void journal_then(void *arg);
+uint64_t journal_put_then(struct journal *j, struct slice record,
+    journal_then *then, journal_cb *cb, void *arg);
 
 uint64_t journal_last(const struct journal *j);    /* put */
 uint64_t journal_durable(const struct journal *j); /* synced */
@@ -70,9 +73,9 @@ void journal_retry(struct journal *j);
 void journal_drop(struct journal *j, uint64_t number);
 
 /*
- * From now on more records share a sync: it waits some turns of the loop, while
- * they bring more, for half of those whose call backs have just come.  For who
- * has many clients of whom each waits for an answer before the next change.
+ * From now on more records share a sync: it waits a little, not longer than a
+ * sync takes, for those whose call backs have just come.  For who has many
+ * clients of whom each waits for an answer before the next change.
  */
 void journal_gather(struct journal *j);
 

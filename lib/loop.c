@@ -69,13 +69,19 @@ struct loop {
 	bool runs;
 };
 
-static int64_t
-clock_ms(clockid_t id)
+static uint64_t
+clock_ns(clockid_t id)
 {
 	struct timespec ts;
 
 	MUST(clock_gettime(id, &ts) == 0);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static int64_t
+clock_ms(clockid_t id)
+{
+	return (int64_t)(clock_ns(id) / 1000000);
 }
 
 static void
@@ -227,6 +233,12 @@ struct wall
 loop_wall(const struct loop *l)
 {
 	return l->wall;
+}
+
+uint64_t
+loop_clock(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 void

@@ -33,6 +33,9 @@ void loop_stop(struct loop *l);
 struct mono loop_now(const struct loop *l);
 struct wall loop_wall(const struct loop *l);
 
+/* Now, in ns since some moment in the past: to measure; of any thread. */
+uint64_t loop_clock(void);
+
 /* A descriptor to watch; it stays the caller's to close, after io_free(). */
 struct io;
 enum io_want { /* bits */

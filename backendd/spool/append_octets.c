@@ -211,7 +211,7 @@ put_frames(struct change *ch, const struct appending *ap, size_t first)
 {
 	const struct piece *p = &ap->pieces[first], *last = p;
 	uint64_t end = p->at + spool_frame_len(p->size);
-	size_t behind = next_done(ap, first + 1);
+	size_t behind = next_done(ap, first + 1), from;
 
 	for (; behind < ap->n; behind = next_done(ap, behind + 1)) {
 		const struct piece *q = &ap->pieces[behind];
@@ -223,6 +223,7 @@ put_frames(struct change *ch, const struct appending *ap, size_t first)
 		last = q;
 	}
 	redo_write_begin(&ch->record, SPOOL_DATA, p->no, p->at, end - p->at);
+	from = buf_len(&ch->record);
 	for (size_t i = first; i < behind; i = next_done(ap, i + 1)) {
 		const struct piece *q = &ap->pieces[i];
 		size_t head_len = spool_frame_head(q->size);
@@ -237,6 +238,7 @@ put_frames(struct change *ch, const struct appending *ap, size_t first)
 		if (q != last)
 			put_padding(&ch->record, spool_frame_len(q->size));
 	}
+	ahead_note(&ch->ahead, &ch->record, from, SPOOL_DATA, p->no, p->at);
 	return behind;
 }
 
@@ -249,12 +251,14 @@ put_caches(struct change *ch, const struct appending *ap, uint64_t cache_at)
 	struct buf *out = ap->direct ? &ch->aside : &ch->record;
 	uint64_t end = ap->to->cache_end;
 	uint8_t head[SPOOL_CACHE_HEAD];
+	size_t from;
 
 	if (end == cache_at)
 		return;
 	if (ap->direct)
 		redo_mailbox(out, ap->to->store.id);
 	redo_write_begin(out, SPOOL_CACHE, 0, cache_at, end - cache_at);
+	from = buf_len(out);
 	for (size_t i = next_done(ap, 0); i < ap->n; i = next_done(ap, i + 1)) {
 		const struct piece *p = &ap->pieces[i];
 
@@ -265,6 +269,8 @@ put_caches(struct change *ch, const struct appending *ap, uint64_t cache_at)
 		buf_put_slice(out, p->cache);
 		put_padding(out, p->cache.len);
 	}
+	if (!ap->direct)
+		ahead_note(&ch->ahead, out, from, SPOOL_CACHE, 0, cache_at);
 }
 
 void

@@ -179,6 +179,7 @@ finish(struct change *ch)
 		ch->sp->pending -= octets_of(ch);
 	buf_fini(&ch->record);
 	buf_fini(&ch->aside);
+	ahead_end(&ch->ahead);
 	free(ch);
 	if (cb != NULL)
 		cb(arg, why);
@@ -263,6 +264,15 @@ logged(void *arg, uint64_t number, bool failed)
 	change_advance(sp);
 }
 
+/* In the job. */
+static void
+write_ahead(void *arg)
+{
+	struct change *ch = arg;
+
+	ahead_write(&ch->ahead, buf_slice(&ch->record));
+}
+
 void
 change_put(struct change *ch)
 {
@@ -278,8 +288,9 @@ change_put(struct change *ch)
 		return;
 	}
 	ch->state = CHANGE_PUT;
-	ch->number =
-	    journal_put(sp->journal, buf_slice(&ch->record), logged, ch);
+	ch->number = journal_put_then(sp->journal, buf_slice(&ch->record),
+	    ahead_take(&ch->ahead, ch->effects[0].mb) ? write_ahead : NULL,
+	    logged, ch);
 }
 
 void
@@ -302,10 +313,11 @@ apply_all(struct change *ch, struct err *err)
 {
 	struct err missing;
 
-	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->record), err) == -1)
+	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->record), &ch->ahead,
+	        err) == -1)
 		return -1;
-	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->aside), &missing) ==
-	    -1)
+	if (redo_apply(ch->sp, ch->number, buf_slice(&ch->aside), NULL,
+	        &missing) == -1)
 		log_debug(ch->sp->env.log, "spool: cache not written", "dir",
 		    ch->sp->dir, "why", missing.text, NULL);
 	return 0;

@@ -110,21 +110,19 @@ struct redo {
 	struct dirty *dirty;      /* NULL: not looked up yet */
 	bool missing;             /* the mailbox is not there (any more) */
 	bool newer; /* replay: its index has this record's slots already */
-	struct spool_files files; /* one of each kind is open at a time */
+	const struct ahead *ahead; /* or NULL */
+	const uint8_t *record;     /* its first octet */
+	struct spool_files files;  /* one of each kind is open at a time */
 };
 
 static void
 close_files(struct spool_files *f)
 {
-	for (unsigned i = 0; i < SPOOL_FILES; i++) {
-		if (f->open[i].fd != -1)
-			close(f->open[i].fd);
-		f->open[i].fd = -1;
-	}
+	for (unsigned i = 0; i < SPOOL_FILES; i++)
+		ahead_leave(&f->open[i]);
 }
 
-static const struct spool_files no_files = { .open = { { .fd = -1 },
-	                                         { .fd = -1 }, { .fd = -1 } } };
+static const struct spool_files no_files = { .open = { NULL } };
 
 void
 redo_close_files(struct spool_mailbox *mb)
@@ -195,18 +193,20 @@ open_file(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 static int
 redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 {
-	int *fd = &r->files.open[file].fd;
+	struct ahead_file **fp = &r->files.open[file];
 	struct dirty *d;
+	int fd;
 
 	if (r->dirty == NULL)
 		r->dirty = dirty_mark(r->sp, r->id);
-	if (*fd != -1 && r->files.open[file].no != no) {
-		close(*fd);
-		*fd = -1;
+	if (*fp != NULL && (*fp)->no != no)
+		ahead_leave(fp);
+	if (*fp == NULL) {
+		fd = open_file(r, file, no, err);
+		if (fd == -1)
+			return -1;
+		*fp = ahead_open(fd, no);
 	}
-	if (*fd == -1)
-		*fd = open_file(r, file, no, err);
-	r->files.open[file].no = no;
 	d = r->dirty;
 	d->index |= file == SPOOL_INDEX;
 	d->cache |= file == SPOOL_CACHE;
@@ -216,7 +216,7 @@ redo_open(struct redo *r, enum spool_file file, uint32_t no, struct err *err)
 		if (no > d->data_high)
 			d->data_high = no;
 	}
-	return *fd;
+	return (*fp)->fd;
 }
 
 /* What the disk has of a mailbox, at a replay; looked up once. */
@@ -316,7 +316,12 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 	if (r->missing || (r->newer && file != SPOOL_DATA))
 		return 0;
 	fd = redo_open(r, (enum spool_file)file, no, err);
-	return fd == -1 ? -1 : spool_write(fd, octets.ptr, octets.len, at, err);
+	if (fd == -1)
+		return -1;
+	if (r->ahead != NULL &&
+	    ahead_has(r->ahead, (size_t)(octets.ptr - r->record)))
+		return 0;
+	return spool_write(fd, octets.ptr, octets.len, at, err);
 }
 
 /* Twice, so that one of them survives a bad block. */
@@ -499,9 +504,13 @@ redo_run(struct redo *r, struct slice record, struct err *err)
 
 int
 redo_apply(struct spool *sp, uint64_t number, struct slice record,
-    struct err *err)
+    const struct ahead *a, struct err *err)
 {
-	struct redo r = { .sp = sp, .number = number, .files = no_files };
+	struct redo r = { .sp = sp,
+		.number = number,
+		.ahead = a,
+		.record = record.ptr,
+		.files = no_files };
 
 	return redo_run(&r, record, err);
 }

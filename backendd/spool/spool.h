@@ -97,12 +97,12 @@ enum {
 	SPOOL_FILES = SPOOL_CACHE + 1 /* that a record may write to */
 };
 
-/* Descriptors, by enum spool_file; -1: it is not open. */
+struct ahead;
+struct ahead_file;
+
+/* Kept open, by enum spool_file; NULL: it is not. */
 struct spool_files {
-	struct {
-		int fd;
-		uint32_t no;
-	} open[SPOOL_FILES];
+	struct ahead_file *open[SPOOL_FILES];
 };
 
 /* The first slot of an index. */
@@ -424,13 +424,63 @@ void redo_destroy(struct buf *b);
 
 /*
  * Applies a record: to the files as this process sees them, marked dirty for
- * the next checkpoint.  On -1 some of it has been done; do it again.
+ * the next checkpoint.  On -1 some of it has been done; do it again.  a: what
+ * of it is written already.
  */
 int redo_apply(struct spool *sp, uint64_t number, struct slice record,
-    struct err *err) MUST_CHECK;
+    const struct ahead *a, struct err *err) MUST_CHECK;
 
 /* Files that mb keeps open for the next record. */
 void redo_close_files(struct spool_mailbox *mb);
+
+/* --------------------------------------------------------------- ahead.c */
+
+/*
+ * What a message brings, its octets and its cache record, is most of what a
+ * record writes, and nobody looks at it before the index has the message.  So
+ * the job that synced the log writes it, if the files are open, while the loop
+ * is busy with others.
+ */
+struct ahead_file {
+	int fd;
+	uint32_t no;
+	unsigned users; /* the loop's: who keeps it open, and changes put */
+};
+
+struct ahead_file *ahead_open(int fd, uint32_t no); /* one user; takes fd */
+void ahead_leave(
+    struct ahead_file **fp); /* the last one closes; NULL is fine */
+
+enum {
+	AHEAD_WRITES = 2
+};
+
+struct ahead {
+	struct {
+		enum spool_file file;
+		uint32_t no;
+		uint64_t at;
+		size_t from, len;        /* its octets in the record */
+		struct ahead_file *open; /* NULL: the loop's to write */
+		bool done;
+	} writes[AHEAD_WRITES];
+	unsigned n;
+};
+
+/* All that is in the record b from "from" on goes to the file, at "at". */
+void ahead_note(struct ahead *a, const struct buf *b, size_t from,
+    enum spool_file file, uint32_t no, uint64_t at);
+
+/* Of the files that mb keeps open: are there any for the job to write to? */
+bool ahead_take(struct ahead *a, const struct spool_mailbox *mb);
+
+/* In the job. */
+void ahead_write(struct ahead *a, struct slice record);
+
+/* Has it been written, what stands there in the record? */
+bool ahead_has(const struct ahead *a, size_t from);
+
+void ahead_end(struct ahead *a);
 
 /* What a replay has remembered goes. */
 void redo_forget(struct spool *sp);
@@ -740,8 +790,9 @@ struct change {
 	struct spool *sp;
 	enum change_state state;
 	struct buf record;
-	struct buf aside; /* as that, but not for the log: what a crash may
+	struct buf aside;   /* as that, but not for the log: what a crash may
 	                     lose */
+	struct ahead ahead; /* of record */
 	uint64_t number;
 	struct effect effects[2];
 	char trash[SPOOL_PATH]; /* to be emptied when it is applied, or "" */

@@ -17,6 +17,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/xalloc.h"
+#include "t/refusal.h"
 #include "t/tap.h"
 #include "t/tempdir.h"
 
@@ -697,32 +698,73 @@ retried(struct world *w)
 	timer_free(&w->timer);
 }
 
+/* What is done in the job when a record is durable. */
+struct follower {
+	struct world *w;
+	bool followed, failed;
+};
+
 static void
-test_sync_also(void)
+follow(void *arg)
+{
+	struct follower *f = arg;
+
+	f->followed = true;
+}
+
+static void
+followed(void *arg, uint64_t number, bool failed)
+{
+	struct follower *f = arg;
+
+	(void)number;
+	f->failed = failed;
+	loop_stop(f->w->loop);
+}
+
+static void
+test_then(void)
 {
 	struct world w;
-	int fd, none;
+	struct follower f = { .w = &w };
+	uint8_t room[256];
 
 	world_init(&w);
 	MUST(opens(&w, 0));
-	fd = open(w.dir, O_RDONLY);
-	none = fcntl(fd, F_DUPFD, 500);
-	close(none); /* and nobody will get it again */
-	journal_sync_also(w.journal, fd);
-	journal_sync_also(w.journal, fd);
+	journal_put_then(w.journal, content(1, room), follow, followed, &f);
+	loop_run(w.loop);
+	ok(f.followed && !f.failed,
+	    "what follows is done before the call back");
+	f = (struct follower){ .w = &w };
+	atomic_store(&disk_refuses, true);
+	journal_put_then(w.journal, content(2, room), follow, followed, &f);
+	loop_run(w.loop);
+	atomic_store(&disk_refuses, false);
+	ok(!f.followed && f.failed, "and not if the record is not there");
+	journal_close(&w.journal);
+	world_fini(&w);
+}
+
+static void
+test_failed(void)
+{
+	struct world w;
+
+	world_init(&w);
+	MUST(opens(&w, 0));
 	commit(&w, 2);
-	ok(w.order, "other files are synced too");
-	journal_sync_also(w.journal, none);
+	ok(w.order, "two are there");
+	atomic_store(&disk_refuses, true);
 	commit(&w, 1);
 	ok(!w.order && journal_failed(w.journal),
-	    "and if that fails the record is not there: %s",
+	    "if the sync fails the record is not there: %s",
 	    journal_error(w.journal));
+	atomic_store(&disk_refuses, false);
 	w.order = true;
 	commit(&w, 2);
 	ok(!w.order, "nor is one put now");
 	journal_retry(w.journal);
 	retried(&w);
-	close(fd);
 	journal_close(&w.journal);
 	ok(opens(&w, 0) && w.count == 2 && w.right, "none of them is");
 	ok(journal_last(w.journal) == 5,
@@ -747,6 +789,7 @@ main(void)
 	test_lost();
 	test_gather();
 	test_close_inside();
-	test_sync_also();
+	test_then();
+	test_failed();
 	return done_testing();
 }
