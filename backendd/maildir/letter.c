@@ -106,13 +106,15 @@ serve(struct serving *s, uint8_t c)
 }
 
 static int
-read_lines(int fd, struct serving *s, struct err *err)
+read_lines(int fd, struct serving *s, struct md_finger *f, struct err *err)
 {
-	uint8_t *piece = xmalloc(PIECE), last = 0;
-	uint64_t at = 0;
+	uint8_t *piece = xmalloc(PIECE), last = f->last;
+	uint64_t at = f->file;
 	ssize_t n = 1;
 
+	s->at = f->served;
 	while (s->got < s->len && n > 0) {
+		*f = (struct md_finger){ at, s->at, last };
 		n = read_some(fd, piece, PIECE, at);
 		if (n == -1)
 			err_sys(err, "reading");
@@ -128,8 +130,8 @@ read_lines(int fd, struct serving *s, struct err *err)
 }
 
 int
-md_read(int fd, bool raw, uint64_t offset, size_t len, uint8_t *out,
-    size_t *got, struct err *err)
+md_read(int fd, bool raw, struct md_finger *finger, uint64_t offset, size_t len,
+    uint8_t *out, size_t *got, struct err *err)
 {
 	struct serving s = { .offset = offset, .len = len, .out = out };
 	int result;
@@ -137,7 +139,9 @@ md_read(int fd, bool raw, uint64_t offset, size_t len, uint8_t *out,
 	*got = 0;
 	if (raw)
 		return read_raw(fd, offset, len, out, got, err);
-	result = read_lines(fd, &s, err);
+	if (finger->served > offset)
+		*finger = (struct md_finger){ 0 };
+	result = read_lines(fd, &s, finger, err);
 	*got = s.got;
 	return result;
 }

@@ -424,9 +424,17 @@ find_one(void *arg, const char *path, const char *name, struct err *err)
 	struct md_note note;
 	bool missing, mended;
 	char *other;
-	int dirfd, result;
+	int dirfd = -1, result;
 
-	dirfd = openat(md->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (name != NULL)
+		dirfd =
+		    openat(md->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Such as lost+found. */
+	if (name == NULL || (dirfd == -1 && errno == EACCES)) {
+		log_warn(md->env.log, "maildir: directory may not be read",
+		    "dir", md->dir, "path", path, NULL);
+		return 0;
+	}
 	if (dirfd == -1)
 		return err_sys(err, "opening %s", path);
 	result = md_note_find(dirfd, &note, &missing, &mended, err);

@@ -374,7 +374,10 @@ uint64_t md_letters_for(const struct store_msg *m, char *const *keywords,
 int md_path_of(const char *pattern, struct slice name, char path[MD_PATH]);
 int md_pattern_check(const char *pattern, struct err *err) MUST_CHECK;
 
-/* Every directory that can be a mailbox; name is "" in .by-id. */
+/*
+ * Every directory that can be a mailbox; name is "" in .by-id.  And each that
+ * may not be read: name is NULL.
+ */
 typedef int md_walk_visit(void *arg, const char *path, const char *name,
     struct err *err);
 int md_walk(int rootfd, const char *pattern, md_walk_visit *visit, void *arg,
@@ -410,9 +413,19 @@ int md_place_finish(int rootfd, const char *dir, const char *id,
 /* A message's file, as it is to be served. */
 int md_open(int dirfd, const char *name, uint64_t letters, char path[MD_FILE]);
 
-/* Octets [offset, offset + len) of it to out; those there are. */
-int md_read(int fd, bool raw, uint64_t offset, size_t len, uint8_t *out,
-    size_t *got, struct err *err) MUST_CHECK;
+/* Where in the file, behind which octet, so many were served. */
+struct md_finger {
+	uint64_t file, served;
+	uint8_t last;
+};
+
+/*
+ * Octets [offset, offset + len) of it to out; those there are.  finger: where
+ * an earlier read of that message ended, or zeros, and where this one does; for
+ * what is not served as it is must be read from a place that is known.
+ */
+int md_read(int fd, bool raw, struct md_finger *finger, uint64_t offset,
+    size_t len, uint8_t *out, size_t *got, struct err *err) MUST_CHECK;
 
 /* Sizes on the disk and as served. */
 int md_measure(int fd, uint64_t *file, uint64_t *size,
@@ -526,10 +539,12 @@ struct box {
 	struct slots ops;
 	bool running; /* the first of ops */
 	bool closed, hurt;
-	unsigned busy;         /* reads, an opening, a look under way */
-	struct md_times times; /* as of the last scan */
-	int64_t scan_after_ms; /* not before */
-	int64_t own_ms;        /* when a change of ours was made */
+	unsigned busy;           /* reads, an opening, a look under way */
+	struct md_times times;   /* as of the last scan */
+	struct md_finger finger; /* where the last read ended... */
+	uint32_t finger_uid;     /* ...of this message; 0: of none */
+	int64_t scan_after_ms;   /* not before */
+	int64_t own_ms;          /* when a change of ours was made */
 	int64_t looked_ms;
 	int wd[2]; /* watches of new and cur, or -1 */
 	bool dirty;

@@ -142,7 +142,7 @@ is_mailbox(int rootfd, const char *path)
 typedef int each_entry(struct walk *w, const char *path, const char *entry,
     const char *rest, struct err *err);
 
-/* What is not there has no entries. */
+/* What is not there has no entries; what may not be read is not ours. */
 static int
 each(struct walk *w, const char *path, bool dots, each_entry *fn,
     const char *rest, struct err *err)
@@ -152,6 +152,8 @@ each(struct walk *w, const char *path, bool dots, each_entry *fn,
 	int result = 0;
 	DIR *d;
 
+	if (fd == -1 && errno == EACCES)
+		return w->visit(w->arg, path, NULL, err);
 	if (fd == -1)
 		return errno == ENOENT || errno == ENOTDIR
 		           ? 0

@@ -44,8 +44,8 @@ md_cache_read(int fd, uint64_t place, uint32_t uid, uint8_t *area)
 	uint8_t head[MD_CACHE_HEAD];
 	struct err err;
 
-	if (md_read(fd, true, place >> 20, MD_CACHE_HEAD + len, area, &got,
-	        &err) == -1 ||
+	if (md_read(fd, true, NULL, place >> 20, MD_CACHE_HEAD + len, area,
+	        &got, &err) == -1 ||
 	    got != MD_CACHE_HEAD + len)
 		return 0;
 	put_u32(head, uid);
@@ -158,6 +158,7 @@ struct reading_part {
 	bool skip, raw;
 	char *name;
 	uint64_t letters, cache, size;
+	struct md_finger finger;
 	size_t area, len;
 };
 
@@ -202,8 +203,8 @@ read_octets(struct reading *r, struct store_part *part, struct reading_part *rp)
 		r->failed = true;
 		return;
 	}
-	if (md_read(fd, rp->raw, part->offset, rp->len, area, &got, &r->err) ==
-	        -1 ||
+	if (md_read(fd, rp->raw, &rp->finger, part->offset, rp->len, area, &got,
+	        &r->err) == -1 ||
 	    got != rp->len) {
 		/* What is shorter than it was is not served as what it was. */
 		if (got == rp->len)
@@ -258,6 +259,11 @@ reading_done(void *arg)
 		    md->dir, "mailboxid", r->box->store.id, "why", r->err.text,
 		    NULL);
 	}
+	for (size_t i = 0; i < r->n; i++)
+		if (r->places[i].finger.served > 0) {
+			r->box->finger = r->places[i].finger;
+			r->box->finger_uid = r->parts[i].uid;
+		}
 	r->cb(r->arg, r->chunk);
 	for (size_t i = 0; i < r->n; i++)
 		free(r->places[i].name);
@@ -288,6 +294,8 @@ plan_part(struct box *b, struct store_part *part, struct reading_part *rp)
 	rp->name = xstrdup(m->name);
 	rp->letters = m->m.place[0];
 	rp->raw = m->m.size == m->m.place[1];
+	if (b->finger_uid == part->uid)
+		rp->finger = b->finger;
 	left = part->offset < m->m.size ? m->m.size - part->offset : 0;
 	rp->len = (size_t)(part->len < left ? part->len : left);
 	return rp->len;

@@ -16,6 +16,8 @@ enum {
 	ROOM = 400,
 	MANY = 200 * 1000, /* of which half are expunged at once */
 	PLAIN = 30 * 1000,
+	LONG = 64 * 1024 * 1024,
+	PIECE = 16 * 1024,
 	HANG = 100, /* seconds: it takes far less than one */
 	NOBODY = 65534
 };
@@ -223,6 +225,46 @@ test_unreadable(void)
 	shut(&mb);
 }
 
+/* In pieces it was read from its first octet for each of them. */
+static void
+test_long(void)
+{
+	struct store_part p = { .uid = 1, .len = PIECE };
+	struct store_mailbox *mb;
+	char path[ROOM];
+	bool right = true;
+	uint64_t size;
+	int fd;
+
+	make("long");
+	put("long", "cur/1.a.host:2,", "text\n\r\n\n");
+	path_of(path, "long", "cur/1.a.host:2,");
+	fd = open(path, O_WRONLY);
+	MUST(fd != -1 && ftruncate(fd, LONG) == 0);
+	close(fd);
+	mb = rig_open(&rig, "long");
+	size = store_at(mb, 0)->size;
+	MUST(size == LONG + 2);
+	alarm(HANG);
+	for (; p.offset < size && right; p.offset += PIECE)
+		right =
+		    rig_read(&rig, mb, &p).len ==
+		        (size - p.offset < PIECE ? size - p.offset : PIECE) &&
+		    p.why == NULL;
+	alarm(0);
+	ok(right, "a long one is read in pieces");
+	for (p.offset = 0, p.len = 1; p.offset < 12; p.offset++)
+		right &= slice_equal(rig_read(&rig, mb, &p),
+		    slice_of((const uint8_t *)"text\r\n\r\n\r\n\0\0" + p.offset,
+		        1));
+	for (p.offset = 12; p.offset-- > 0;)
+		right &= slice_equal(rig_read(&rig, mb, &p),
+		    slice_of((const uint8_t *)"text\r\n\r\n\r\n\0\0" + p.offset,
+		        1));
+	ok(right, "and octet by octet, forwards and backwards");
+	shut(&mb);
+}
+
 static void
 test_fifo(void)
 {
@@ -396,6 +438,7 @@ static void
 test_found(void)
 {
 	unsigned n = 0;
+	char path[ROOM];
 	struct err err;
 
 	make_dir("fred");
@@ -405,6 +448,9 @@ test_found(void)
 	make_dir("fred/Maildir/.Bad/dovecot-uidlist");
 	make_dir("fred/Maildir/.Good");
 	make_dir("fred/Maildir/.Good/cur");
+	make_dir("lost+found");
+	snprintf(path, sizeof path, "%s/lost+found", dir);
+	MUST(chmod(path, 0) == 0);
 	MUST(restart() == 0);
 	ok(store_each(rig.store, count, &n, &err) == 0 && n == 1,
 	    "a directory that cannot be a mailbox does not stop the others");
@@ -481,6 +527,7 @@ main(void)
 	test_sizes();
 	if (nobody)
 		test_unreadable();
+	test_long();
 	test_fifo();
 	test_uids();
 	test_keywords();
