@@ -11,15 +11,6 @@
 #include "lib/wire.h"
 #include "lib/xalloc.h"
 
-enum part {
-	PART_MAILBOX = 1,
-	PART_WRITE,
-	PART_CREATE,
-	PART_NAMES,
-	PART_DESTROY,
-	PART_DROP
-};
-
 void
 redo_mailbox(struct buf *b, const char *id)
 {
@@ -109,6 +100,7 @@ struct redo {
 	struct spool_mailbox *mb; /* if it is open; else NULL */
 	struct dirty *dirty;      /* NULL: not looked up yet */
 	bool missing;             /* the mailbox is not there (any more) */
+	bool gone;                /* replay: ...at the log's end */
 	bool newer; /* replay: its index has this record's slots already */
 	const struct ahead *ahead; /* or NULL */
 	const uint8_t *record;     /* its first octet */
@@ -257,7 +249,8 @@ look(struct redo *r)
 		map_put(&r->sp->looks, slice_str(r->id), l);
 	}
 	r->look = l;
-	r->missing = l->missing;
+	r->gone = gone_has(r->sp, r->id);
+	r->missing = l->missing || r->gone;
 	r->newer = l->base >= r->number;
 }
 
@@ -296,6 +289,7 @@ part_mailbox(struct redo *r, struct wire *w, struct err *err)
 	memcpy(r->id, id.ptr, id.len);
 	r->id[id.len] = '\0';
 	r->dirty = NULL;
+	r->gone = false;
 	take_files(r);
 	if (r->replay)
 		look(r);
@@ -313,7 +307,8 @@ part_write(struct redo *r, struct wire *w, struct err *err)
 
 	if (w->failed || file > SPOOL_CACHE)
 		return err_set(err, "bad write");
-	if (r->missing || (r->newer && file != SPOOL_DATA))
+	if (r->missing || (r->newer && file != SPOOL_DATA) ||
+	    (file == SPOOL_DATA && gone_has_data(r->sp, r->id, no)))
 		return 0;
 	fd = redo_open(r, (enum spool_file)file, no, err);
 	if (fd == -1)
@@ -413,6 +408,8 @@ part_create(struct redo *r, struct wire *w, struct err *err)
 	memcpy(&h, header.ptr, sizeof h);
 	if (h.uidvalidity > r->sp->store.uidvalidity)
 		r->sp->store.uidvalidity = h.uidvalidity;
+	if (r->gone)
+		return 0;
 	set_missing(r, false);
 	close_files(&r->files); /* of one of this name that is gone */
 	if (spool_make_dirs(r->sp->dirfd, r->id, err) == -1 ||
@@ -468,7 +465,7 @@ part_destroy(struct redo *r, struct err *err)
 static int
 redo_part(struct redo *r, struct wire *w, struct err *err)
 {
-	enum part part = (enum part)wire_u8(w);
+	enum redo_part part = (enum redo_part)wire_u8(w);
 
 	if (part != PART_MAILBOX && r->id[0] == '\0')
 		return err_set(err, "part of no mailbox");

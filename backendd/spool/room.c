@@ -117,6 +117,15 @@ room_forget(struct spool *sp)
 	(void)unlinkat(sp->dirfd, "ballast", 0);
 }
 
+bool
+room_is_none(const struct spool *sp)
+{
+	struct statvfs v;
+
+	return fstatvfs(sp->dirfd, &v) == 0 &&
+	       (uint64_t)v.f_bavail * v.f_frsize < LAST_OCTETS;
+}
+
 /* --- looking ---------------------------------------------------------------- */
 
 /* So much is left: what may appends take of it? */

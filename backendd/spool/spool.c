@@ -53,6 +53,41 @@ replay(void *arg, uint64_t number, struct slice record, struct err *err)
 	return 0;
 }
 
+static int
+learn(void *arg, uint64_t number, struct slice record, struct err *err)
+{
+	(void)number, (void)err;
+	gone_learn(arg, record);
+	return 0;
+}
+
+/* If there is no room for all of it, without what is gone at its end. */
+static int
+replay_log(struct spool *sp, const char *log, uint64_t after, struct err *err)
+{
+	struct loop *loop = sp->env.loop;
+	struct jobs *jobs = sp->env.jobs;
+	int result =
+	    journal_open(&sp->journal, loop, jobs, log, after, replay, sp, err);
+
+	if (result == -1 && room_is_none(sp)) {
+		result = journal_open(&sp->journal, loop, jobs, log, after,
+		    learn, sp, err);
+		if (result == -1)
+			return -1;
+		journal_close(&sp->journal);
+		redo_forget(sp);
+		sp->applied = after;
+		result = journal_open(&sp->journal, loop, jobs, log, after,
+		    replay, sp, err);
+		gone_forget(sp);
+		if (result == -1)
+			err_add(err, "the disk is full");
+	}
+	redo_forget(sp);
+	return result;
+}
+
 /* Before the replay, which may fill it again. */
 static int
 clear_trash(struct spool *sp, struct err *err)
@@ -108,10 +143,8 @@ spool_prepare(struct spool *sp, struct err *err)
 	log = xmalloc(strlen(sp->dir) + 5);
 	memcpy(log, sp->dir, strlen(sp->dir));
 	memcpy(log + strlen(sp->dir), "/log", 5);
-	result = journal_open(&sp->journal, sp->env.loop, sp->env.jobs, log,
-	    after, replay, sp, err);
+	result = replay_log(sp, log, after, err);
 	free(log);
-	redo_forget(sp);
 	if (result == 0) {
 		journal_keep_spares(sp->journal, SPOOL_SPARES);
 		journal_gather(sp->journal);
@@ -139,6 +172,7 @@ spool_free(struct spool *sp)
 	map_fini(&sp->ill);
 	redo_forget(sp);
 	map_fini(&sp->looks);
+	map_fini(&sp->gone);
 	map_fini(&sp->open);
 	timer_free(&sp->timer);
 	task_free(&sp->task);
@@ -188,6 +222,7 @@ spool_start(struct store **stp, const struct store_env *env, const char *dir,
 	map_init(&sp->dirty);
 	map_init(&sp->ill);
 	map_init(&sp->looks);
+	map_init(&sp->gone);
 	TAILQ_INIT(&sp->hurt);
 	TAILQ_INIT(&sp->want);
 	TAILQ_INIT(&sp->filed);

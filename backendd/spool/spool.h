@@ -207,6 +207,7 @@ struct spool {
 	struct map open;  /* ID to struct spool_mailbox, opening ones too */
 	struct map dirty; /* ID to struct dirty: since the last checkpoint */
 	struct map looks; /* at a replay: ID to struct look */
+	struct map gone;  /* at a replay: gone.c */
 	struct map ill;   /* IDs of what is to be rebuilt when it is opened */
 	struct boxlist hurt;      /* damaged, and its user does not know */
 	struct boxlist want;      /* to be reclaimed */
@@ -411,6 +412,16 @@ size_t spool_cache_check(const struct spool_place *p, const uint8_t *area);
 
 /* -------------------------------------------------------------- redo.c */
 
+/* What a record is made of. */
+enum redo_part {
+	PART_MAILBOX = 1, /* ID */
+	PART_WRITE,       /* file, number, offset, octets */
+	PART_CREATE,      /* header, names */
+	PART_NAMES,       /* names */
+	PART_DESTROY,
+	PART_DROP /* number */
+};
+
 /* Building a record.  The mailbox holds for what follows it. */
 void redo_mailbox(struct buf *b, const char *id);
 void redo_write(struct buf *b, enum spool_file file, uint32_t no, uint64_t at,
@@ -495,6 +506,18 @@ void redo_drop(struct buf *b, uint32_t no);
 /* Where that puts it, and where a mailbox destroyed goes. */
 void redo_trash(char path[SPOOL_PATH], const char *id, uint32_t no);
 void redo_trash_box(char path[SPOOL_PATH], const char *id);
+
+/* -------------------------------------------------------------- gone.c */
+
+/*
+ * Mailboxes and data files that the log makes or writes to, and removes behind
+ * that: a replay can leave them out, if the disk has no room for them.  Only
+ * a log that was looked through has any.
+ */
+void gone_learn(struct spool *sp, struct slice record);
+void gone_forget(struct spool *sp);
+bool gone_has(const struct spool *sp, const char *id);
+bool gone_has_data(const struct spool *sp, const char *id, uint32_t no);
 
 /* -------------------------------------------------------------- scan.c */
 
@@ -856,6 +879,9 @@ bool room_give(struct spool *sp);
 
 /* At a start, before anything is written: what a replay takes may be it. */
 void room_forget(struct spool *sp);
+
+/* There is hardly any left. */
+bool room_is_none(const struct spool *sp);
 
 /* ----------------------------------------------- append.c, flags.c, read.c */
 

@@ -424,6 +424,48 @@ test_others(uint64_t but)
 }
 
 static void
+learn(struct spool *sp, struct buf *record)
+{
+	MUST(!buf_failed(record));
+	gone_learn(sp, buf_slice(record));
+	buf_clear(record);
+}
+
+/* What a replay may leave out: what is gone when the log ends. */
+static void
+test_gone(void)
+{
+	struct slice octets = slice_str("octets");
+	struct spool sp = { .magic = 0 };
+	struct buf b;
+
+	map_init(&sp.gone);
+	buf_init(&b, 4096);
+	redo_mailbox(&b, "a");
+	redo_write(&b, SPOOL_DATA, 1, 0, octets);
+	redo_drop(&b, 1);
+	redo_write(&b, SPOOL_DATA, 2, 0, octets);
+	redo_mailbox(&b, "b");
+	redo_destroy(&b);
+	learn(&sp, &b);
+	ok(gone_has_data(&sp, "a", 1) && !gone_has_data(&sp, "a", 2) &&
+	        !gone_has_data(&sp, "b", 1),
+	    "a data file");
+	ok(gone_has(&sp, "b") && !gone_has(&sp, "a"), "a mailbox");
+	redo_mailbox(&b, "a");
+	redo_write(&b, SPOOL_DATA, 1, 0, octets);
+	learn(&sp, &b);
+	ok(!gone_has_data(&sp, "a", 1), "not if it is written to again");
+	gone_learn(&sp, slice_str("\x01nonsense"));
+	gone_learn(&sp, slice_str("\xff"));
+	ok(gone_has(&sp, "b"), "nonsense is none");
+	gone_forget(&sp);
+	ok(!gone_has(&sp, "b"), "forgotten");
+	map_fini(&sp.gone);
+	buf_fini(&b);
+}
+
+static void
 set_meta(struct store_mailbox *mb, const char *meta)
 {
 	rig_ask(&rig);
@@ -446,6 +488,13 @@ test_start(void)
 	set_meta(mb, "two");
 	MUST(flag(mb, 3) == 0);
 	store_close(&mb);
+	rig_create(&rig, "other", "which goes");
+	mb = rig_open(&rig, "other");
+	MUST(append(mb, 1) == NULL);
+	store_close(&mb);
+	rig_ask(&rig);
+	store_destroy(rig.store, "other", rig_cb, &rig);
+	MUST(rig_wait(&rig) == NULL);
 	rig_idle(&rig);
 	MUST(room_give(spool_of(rig.store)));
 	stop();
@@ -456,6 +505,7 @@ test_start(void)
 	ok(mb != NULL && is_right(mb, 2) && slice_is(store_meta(mb), "two") &&
 	        (store_find(mb, 1)->flags & STORE_FLAGGED),
 	    "started on a disk without any room, all is there");
+	ok(rig_open(&rig, "other") == NULL, "and not what is gone");
 	ok(append(mb, 3) != NULL, "and no more is taken");
 	disk_size = UINT64_MAX;
 	pass_time();
@@ -501,6 +551,7 @@ main(void)
 	test_own(64 * 1024);
 	for (uint64_t but = 0; but < 100000; but += 52000)
 		test_others(but);
+	test_gone();
 	test_start();
 	test_checkpoint();
 	tempdir_remove(top);
