@@ -96,7 +96,7 @@ looked_into(void *arg, struct store_mailbox *mb, const char *why)
 	}
 	op_delete(op->list, op->name);
 	if (op->quota != NULL)
-		mblist_quota_drop(op->list, op->name);
+		(void)mblist_quota_move(op->list, op->name, NULL); /* its own */
 	op_doom(op->list, id_of(op),
 	    op_str(&op->arena, mboxrec_partition(op->rec.location)),
 	    OP_REMOVING);

@@ -169,11 +169,8 @@ drop_quotas(struct op *op)
 		    &below);
 	if (below)
 		return;
-	if (is_kept(op))
-		mblist_quota_move(l, op->name, op->names[0].to);
-	else
-		mblist_quota_drop(l, op->name);
-	quotas_moved(l->bd->quotas, op->name, op->names[0].to);
+	if (mblist_quota_move(l, op->name, op->names[0].to))
+		quotas_moved(l->bd->quotas, op->name, op->names[0].to);
 }
 
 /* Of most mailboxes that were deleted long ago nothing is kept. */

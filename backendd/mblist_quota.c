@@ -18,6 +18,7 @@ struct move {
 	struct mblist *list;
 	struct arena arena;
 	struct slice from, to; /* to.ptr NULL: they go */
+	bool any;
 };
 
 static void
@@ -126,6 +127,7 @@ move_one(void *arg, struct slice key, struct slice value)
 
 	if (!slice_equal(name, m->from) && !mboxname_is_below(name, m->from))
 		return TREEDB_NEXT;
+	m->any = true;
 	keeper_delete(m->list->keeper, key);
 	if (m->to.ptr == NULL)
 		return TREEDB_NEXT;
@@ -137,13 +139,15 @@ move_one(void *arg, struct slice key, struct slice value)
 	return TREEDB_NEXT;
 }
 
-static void
-move(struct mblist *l, const char *from, struct slice to)
+bool
+mblist_quota_move(struct mblist *l, const char *from, const char *to)
 {
-	struct move m = { .list = l, .from = slice_str(from), .to = to };
+	struct move m = { .list = l, .from = slice_str(from) };
 	struct buf key;
 	struct err err;
 
+	if (to != NULL)
+		m.to = slice_str(to);
 	arena_init(&m.arena);
 	root_key(&key, m.from);
 	if (!buf_failed(&key))
@@ -151,16 +155,5 @@ move(struct mblist *l, const char *from, struct slice to)
 		         buf_slice(&key), move_one, &m, &err) == 0);
 	buf_fini(&key);
 	arena_reset(&m.arena);
-}
-
-void
-mblist_quota_drop(struct mblist *l, const char *name)
-{
-	move(l, name, slice_of(NULL, 0));
-}
-
-void
-mblist_quota_move(struct mblist *l, const char *from, const char *to)
-{
-	move(l, from, slice_str(to));
+	return m.any;
 }

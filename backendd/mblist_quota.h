@@ -31,8 +31,10 @@ void mblist_quota_set(struct mblist *l, const char *root,
 void mblist_quota_put(struct mblist *l, const char *root,
     const struct quota_limits *limits);
 
-/* The roots at and below a name: they go, or get another's place. */
-void mblist_quota_drop(struct mblist *l, const char *name);
-void mblist_quota_move(struct mblist *l, const char *from, const char *to);
+/*
+ * The roots at and below a name: they go (to is NULL), or get another's place.
+ * False: there are none.
+ */
+bool mblist_quota_move(struct mblist *l, const char *from, const char *to);
 
 #endif

@@ -185,8 +185,7 @@ unlist_old(struct op *op)
 	if (keeps_inbox(op)) {
 		op_put(l, op->name, &op->rec);
 		op_spare(l, op->new_id);
-	} else {
-		mblist_quota_move(l, op->name, op->to);
+	} else if (mblist_quota_move(l, op->name, op->to)) {
 		quotas_moved(l->bd->quotas, op->name, op->to);
 	}
 	if (op->user != NULL)
