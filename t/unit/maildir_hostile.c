@@ -263,6 +263,7 @@ test_long(void)
 		    slice_of((const uint8_t *)"text\r\n\r\n\r\n\0\0" + p.offset,
 		        1));
 	ok(right, "and octet by octet, forwards and backwards");
+	store_chunk_free(&rig.chunk);
 	shut(&mb);
 }
 
@@ -537,7 +538,6 @@ main(void)
 	test_trash();
 	test_lost();
 	test_lock();
-	store_chunk_free(&rig.chunk);
 	rig_stop(&rig);
 	tempdir_remove(dir);
 	/* For who looks for leaks, from outside. */
