@@ -23,7 +23,8 @@
 enum {
 	EXPIRE_MS = 10 * 60 * 1000,
 	EXPIRE_BATCH = 2000, /* records a commit */
-	MEMORY_KEY_MAX = 512
+	MEMORY_KEY_MAX = 512,
+	MOVE_OCTETS = 4 * 1024 * 1024 /* a commit; and a record more */
 };
 
 struct names {
@@ -304,24 +305,6 @@ each_record(struct users *u, const char *user, treedb_visit *visit, void *arg)
 }
 
 static enum treedb_next
-forget_one(void *arg, struct slice key, struct slice value)
-{
-	struct users *u = arg;
-
-	(void)value; /* whatever it is */
-	keeper_delete(u->keeper, key);
-	return TREEDB_NEXT;
-}
-
-void
-users_forget(struct users *u, const char *user, users_cb *cb, void *arg)
-{
-	each_record(u, user, forget_one, u);
-	userdata_commit(u, plain_finish,
-	    (struct userdata_call){ (void (*)(void))cb, arg, 0 });
-}
-
-static enum treedb_next
 find_any(void *arg, struct slice key, struct slice value)
 {
 	(void)key; /* that there is one is enough */
@@ -342,9 +325,12 @@ users_has_any(struct users *u, const char *user)
 struct move {
 	struct users *u;
 	struct arena arena;
-	const char *to;
+	const char *from, *to; /* to NULL: they go */
+	users_cb *cb;
+	void *arg;
 	size_t prefix;                     /* octets before the kind */
 	struct slice from_inbox, to_inbox; /* .len 0: no such names */
+	size_t gathered;                   /* octets, about */
 };
 
 /* What was subscribed to by one's own name is by the new one. */
@@ -363,10 +349,9 @@ new_item(struct move *m, struct slice kind, struct slice item)
 	return renamed.len <= USERDATA_ITEM_MAX ? renamed : item;
 }
 
-static enum treedb_next
-move_one(void *arg, struct slice key, struct slice value)
+static void
+put_moved(struct move *m, struct slice key, struct slice value)
 {
-	struct move *m = arg;
 	struct slice rest = slice_skip(key, m->prefix), kind, item;
 	size_t end = slice_find(rest, TREEDB_SEP);
 
@@ -375,32 +360,84 @@ move_one(void *arg, struct slice key, struct slice value)
 	item = slice_skip(rest, end + 1);
 	userdata_put(m->u, m->to, arena_string(&m->arena, kind),
 	    new_item(m, kind, item), value);
+	m->gathered += key.len + value.len;
+}
+
+static enum treedb_next
+move_one(void *arg, struct slice key, struct slice value)
+{
+	struct move *m = arg;
+
+	if (m->to != NULL)
+		put_moved(m, key, value);
 	keeper_delete(m->u->keeper, key);
-	return TREEDB_NEXT;
+	m->gathered += key.len + 16;
+	return m->gathered < MOVE_OCTETS ? TREEDB_NEXT : TREEDB_STOP;
+}
+
+static void moved(const struct userdata_call *c, bool failed);
+
+static void
+move_some(struct move *m)
+{
+	m->gathered = 0;
+	each_record(m->u, m->from, move_one, m);
+	userdata_commit(m->u, moved, (struct userdata_call){ .arg = m });
+}
+
+static void
+moved(const struct userdata_call *c, bool failed)
+{
+	struct move *m = c->arg;
+
+	if (!failed && m->gathered >= MOVE_OCTETS) {
+		move_some(m);
+		return;
+	}
+	if (m->cb != NULL)
+		m->cb(m->arg, failed);
+	arena_reset(&m->arena);
+	free(m);
+}
+
+static struct move *
+move_new(struct users *u, const char *from, users_cb *cb, void *arg)
+{
+	struct move *m = xcalloc(1, sizeof(*m));
+
+	m->u = u;
+	m->cb = cb;
+	m->arg = arg;
+	arena_init(&m->arena);
+	m->from = arena_string(&m->arena, slice_str(from));
+	return m;
 }
 
 void
 users_move(struct users *u, const char *from, const char *to, users_cb *cb,
     void *arg)
 {
-	struct userdata_call call = { (void (*)(void))cb, arg, 0 };
-	struct move m = { .u = u, .to = to };
 	const struct mboxname_layout *layout = &u->bd->layout;
+	struct move *m = move_new(u, from, cb, arg);
 	struct buf prefix;
 
-	arena_init(&m.arena);
-	if (mboxname_of_user(&m.arena, layout, slice_str(from),
-	        &m.from_inbox) != NULL ||
-	    mboxname_of_user(&m.arena, layout, slice_str(to), &m.to_inbox) !=
-	        NULL)
-		m.from_inbox = m.to_inbox = slice_of(NULL, 0);
+	m->to = arena_string(&m->arena, slice_str(to));
+	if (mboxname_of_user(&m->arena, layout, slice_str(m->from),
+	        &m->from_inbox) != NULL ||
+	    mboxname_of_user(&m->arena, layout, slice_str(m->to),
+	        &m->to_inbox) != NULL)
+		m->from_inbox = m->to_inbox = slice_of(NULL, 0);
 	buf_init(&prefix, TREEDB_KEY_MAX);
 	userdata_user_key(&prefix, from);
-	m.prefix = buf_len(&prefix);
+	m->prefix = buf_len(&prefix);
 	buf_fini(&prefix);
-	each_record(u, from, move_one, &m);
-	arena_reset(&m.arena);
-	userdata_commit(u, plain_finish, call);
+	move_some(m);
+}
+
+void
+users_forget(struct users *u, const char *user, users_cb *cb, void *arg)
+{
+	move_some(move_new(u, user, cb, arg));
 }
 
 int

@@ -121,9 +121,11 @@ void users_remember(struct users *u, struct slice key, users_memory_cb *cb,
 bool users_has_any(struct users *u, const char *user);
 
 /*
- * They go to another, in one change; subscriptions to one's own mailboxes are
- * to those of the new name.  What the other has of the same kind and name is
- * replaced.  Nothing to move is fine; cb may be NULL.
+ * They go to another; subscriptions to one's own mailboxes are to those of the
+ * new name.  What the other has of the same kind and name is replaced.  Nothing
+ * to move is fine; cb may be NULL.  It is one change, but for who has very
+ * much: of a move that failed or was cut short a part may have been made, and
+ * asked for again it is completed.
  */
 void users_move(struct users *u, const char *from, const char *to, users_cb *cb,
     void *arg);

@@ -468,6 +468,63 @@ test_delete_user(uint64_t delay)
 }
 
 static void
+moved(void *arg, bool failed)
+{
+	struct test *t = arg;
+
+	ok(!failed, "what is kept for a user may be very much");
+	loop_stop(t->f.bd.loop);
+}
+
+static void
+stored_much(const struct userdata_call *c, bool failed)
+{
+	struct test *t = c->arg;
+
+	MUST(!failed);
+	loop_stop(t->f.bd.loop);
+}
+
+/* More than a keeper takes at once. */
+static void
+test_much(void)
+{
+	const size_t len = 1024 * 1024;
+	uint8_t *octets = xcalloc(len, 1);
+	struct slice value;
+	struct arena a;
+	struct test t;
+	char item[8];
+	bool all = true;
+
+	setup(&t, 1);
+	arena_init(&a);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(item, sizeof(item), "%u", i);
+		userdata_put(t.f.bd.users, "a", "kind", slice_str(item),
+		    slice_of(octets, len));
+		userdata_commit(t.f.bd.users, stored_much,
+		    (struct userdata_call){ .arg = &t });
+		loop_run(t.f.bd.loop);
+	}
+	users_move(t.f.bd.users, "a", "b", moved, &t);
+	loop_run(t.f.bd.loop);
+	ok(!has_kept(&t, "a"), "all of it is moved");
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(item, sizeof(item), "%u", i);
+		all = all && userdata_get(t.f.bd.users, "b", "kind",
+		                 slice_str(item), &a, &value);
+	}
+	ok(all, "and is there");
+	users_forget(t.f.bd.users, "b", moved, &t);
+	loop_run(t.f.bd.loop);
+	ok(!has_kept(&t, "b"), "till it goes");
+	arena_reset(&a);
+	free(octets);
+	teardown(&t);
+}
+
+static void
 put_deleted(struct test *t, const char *name, const char *location)
 {
 	struct mboxrec rec = { .state = MBOXREC_ACTIVE,
@@ -610,6 +667,7 @@ main(void)
 	test_delete_user(0);
 	test_delete_user(1000);
 	test_followed();
+	test_much();
 	test_reaped();
 	return done_testing();
 }
