@@ -460,7 +460,11 @@ backendd_SUBSCRIBE(struct session *ss, struct cmd *cmd)
 	if (bd->announce == NULL &&
 	    session_mailbox(ss, name, ACL_LOOKUP) == NULL)
 		return;
-	users_subscribe(bd->users, session_user(ss), name, subscribed, ss);
+	if (users_may_subscribe(bd->users, session_user(ss), name))
+		users_subscribe(bd->users, session_user(ss), name, subscribed,
+		    ss);
+	else
+		session_done(ss, SESSION_NO, "LIMIT", "Too many subscriptions");
 }
 
 void

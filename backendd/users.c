@@ -208,6 +208,25 @@ users_some_subscriptions(struct users *u, const char *user, struct buf *cursor,
 	    visit_name, &n);
 }
 
+static bool
+count_one(void *arg, const char *name)
+{
+	size_t *n = arg;
+
+	(void)name; /* how many they are */
+	return ++*n < USERS_SUBSCRIPTIONS_MAX;
+}
+
+bool
+users_may_subscribe(struct users *u, const char *user, const char *name)
+{
+	size_t n = 0;
+
+	users_each_subscription(u, user, count_one, &n);
+	return n < USERS_SUBSCRIPTIONS_MAX ||
+	       users_is_subscribed(u, user, name);
+}
+
 struct subscribing {
 	struct users *u;
 	users_cb *cb;

@@ -33,6 +33,12 @@ typedef void users_cb(void *arg, bool failed);
 
 bool users_is_subscribed(struct users *u, const char *user, const char *name);
 
+/* Is it subscribed to, or is there room for one more? */
+enum {
+	USERS_SUBSCRIPTIONS_MAX = 20000
+};
+bool users_may_subscribe(struct users *u, const char *user, const char *name);
+
 /* In order; returning false stops. */
 typedef bool users_name_visit(void *arg, const char *name);
 void users_each_subscription(struct users *u, const char *user,

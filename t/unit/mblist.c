@@ -525,6 +525,25 @@ test_much(void)
 }
 
 static void
+test_subscriptions(void)
+{
+	struct test t;
+	char name[32];
+
+	setup(&t, 1);
+	for (unsigned i = 1; i < USERS_SUBSCRIPTIONS_MAX; i++) {
+		snprintf(name, sizeof(name), "s.%u", i);
+		users_subscribe(t.f.bd.users, "a", name, NULL, NULL);
+	}
+	ok(users_may_subscribe(t.f.bd.users, "a", "s.0"), "one more");
+	users_subscribe(t.f.bd.users, "a", "s.0", NULL, NULL);
+	ok(!users_may_subscribe(t.f.bd.users, "a", "t"), "and no more");
+	ok(users_may_subscribe(t.f.bd.users, "a", "s.1"), "but what is there");
+	ok(users_may_subscribe(t.f.bd.users, "b", "t"), "each his own");
+	teardown(&t);
+}
+
+static void
 put_deleted(struct test *t, const char *name, const char *location)
 {
 	struct mboxrec rec = { .state = MBOXREC_ACTIVE,
@@ -668,6 +687,7 @@ main(void)
 	test_delete_user(1000);
 	test_followed();
 	test_much();
+	test_subscriptions();
 	test_reaped();
 	return done_testing();
 }
