@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* syncfs() */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -175,15 +174,15 @@ checkpoint_read(int dirfd, uint64_t *number, uint32_t *uidvalidity,
 
 /*
  * One by one costs a flush of the disk for each file; all at once costs one,
- * whatever else there is to be written.  It tells of errors since Linux 5.8.
+ * whatever else there is to be written.
  */
 static void
 sync_all(struct checkpoint *c)
 {
 	if (map_count(&c->dirty) <= c->few)
 		map_each(&c->dirty, sync_entry, c);
-	else if (syncfs(c->dirfd) == -1)
-		c->failed = err_sys(&c->err, "syncing the disk") == -1;
+	else
+		c->failed = spool_sync_disk(c->dirfd, &c->err) == -1;
 }
 
 static void

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* sync_file_range() */
+#define _GNU_SOURCE /* sync_file_range(), syncfs() */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -122,6 +122,12 @@ spool_read_file(int dirfd, const char *path, size_t max, uint8_t **p, size_t *n,
 }
 
 int
+spool_sync_disk(int dirfd, struct err *err)
+{
+	return syncfs(dirfd) == -1 ? err_sys(err, "syncing the disk") : 0;
+}
+
+int
 spool_sync(int dirfd, const char *path, struct err *err)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
@@ -129,8 +135,9 @@ spool_sync(int dirfd, const char *path, struct err *err)
 
 	if (fd == -1 && errno == ENOENT)
 		return 0;
+	/* Many connections may have taken all descriptors. */
 	if (fd == -1)
-		return err_sys(err, "opening %s", path);
+		return spool_sync_disk(dirfd, err);
 	if (fdatasync(fd) == -1)
 		result = err_sys(err, "syncing %s", path);
 	close(fd);

@@ -280,7 +280,13 @@ int spool_read(int fd, void *p, size_t n, uint64_t at,
 int spool_read_file(int dirfd, const char *path, size_t max, uint8_t **p,
     size_t *n, struct err *err) MUST_CHECK;
 
-/* A missing one is no error: nothing is left to be synced. */
+/* All that has been written.  It tells of errors since Linux 5.8. */
+int spool_sync_disk(int dirfd, struct err *err) MUST_CHECK;
+
+/*
+ * A missing one is no error: nothing is left to be synced.  One that cannot be
+ * opened is synced with all of the disk.
+ */
 int spool_sync(int dirfd, const char *path, struct err *err) MUST_CHECK;
 
 /* The directory of a mailbox and those above it, as far as they may be new. */

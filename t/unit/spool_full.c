@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -543,6 +544,34 @@ test_checkpoint(void)
 	stop();
 }
 
+/* No descriptor is to be had: only what is lost would be a reason to stop. */
+static void
+test_descriptors(void)
+{
+	struct rlimit all, few;
+	struct store_mailbox *mb;
+	struct spool *sp;
+	struct err err;
+
+	start(0);
+	sp = spool_of(rig.store);
+	rig_create(&rig, "box", "");
+	mb = rig_open(&rig, "box");
+	MUST(append(mb, 1) == NULL && getrlimit(RLIMIT_NOFILE, &all) == 0);
+	rig_idle(&rig);
+	few = all;
+	few.rlim_cur = 3;
+	MUST(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	ok(checkpoint_now(sp, &err) == -1 && !sp->ailing,
+	    "no descriptor for a checkpoint: %s", err.text);
+	MUST(setrlimit(RLIMIT_NOFILE, &all) == 0);
+	pass_time();
+	ok(checkpoint_now(sp, &err) == 0 && append(mb, 2) == NULL,
+	    "and the next one has it");
+	store_close(&mb);
+	stop();
+}
+
 int
 main(void)
 {
@@ -554,6 +583,7 @@ main(void)
 	test_gone();
 	test_start();
 	test_checkpoint();
+	test_descriptors();
 	tempdir_remove(top);
 	return done_testing();
 }
