@@ -53,6 +53,9 @@ damage_make(struct rig *r, const char *id, damage_between *between)
 		between(r, true);
 	MUST(rig_expunge(r, mb, third, 1) == NULL);
 	store_close(&mb);
+	/* A look at what others do may still have it: then it would not be
+	 * read again. */
+	rig_idle(r);
 }
 
 /* ---- what is served of it ---- */
