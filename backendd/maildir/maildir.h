@@ -61,9 +61,10 @@
 #define MD_UID_MAX (UINT32_MAX - 16 * 1024 * 1024)
 
 enum {
-	MD_NAME = 224,  /* octets of a message's name without flags */
-	MD_FILE = 320,  /* room for DIR/NAME:2,FLAGS */
-	MD_PATH = 1024, /* room for a mailbox's path below the partition */
+	MD_NAME = 224,      /* octets of a message's name without flags */
+	MD_FILE_NAME = 255, /* octets of a name with flags */
+	MD_FILE = 320,      /* room for DIR/NAME:2,FLAGS */
+	MD_PATH = 1024,     /* room for a mailbox's path below the partition */
 	MD_LOST_MAX = 1024 * 1024, /* UIDs taken for expunged */
 	MD_LETTERS = 26,           /* keywords that file names can hold */
 	MD_CACHE_HEAD = 12,        /* before a cache record */
@@ -362,8 +363,8 @@ void md_put_lost(struct buf *b, const struct index *x, uint32_t from,
     uint32_t to, uint64_t modseq);
 
 /* Letters for flags and keywords; those that mean nothing here stay. */
-uint64_t md_letters_for(const struct store_msg *m, char *const *keywords,
-    unsigned nkeywords, struct md_keywords *k);
+uint64_t md_letters_for(const struct store_msg *m, const char *name,
+    char *const *keywords, unsigned nkeywords, struct md_keywords *k);
 
 /* -------------------------------------------------------------- names.c */
 

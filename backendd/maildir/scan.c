@@ -69,9 +69,24 @@ letter_of(struct md_keywords *k, const char *name, bool wanted)
 	return found;
 }
 
+/* Keywords that a name has no room for are in the index alone. */
+static uint64_t
+letters_with_room(uint64_t letters, const char *name)
+{
+	size_t len = strlen(name) + 3;
+
+	for (unsigned i = 0; i < 52; i++)
+		len += letters >> i & 1;
+	for (unsigned i = MD_LETTERS; i-- > 0 && len > MD_FILE_NAME;) {
+		len -= (letters & keyword_bit(i)) != 0;
+		letters &= ~keyword_bit(i);
+	}
+	return letters;
+}
+
 uint64_t
-md_letters_for(const struct store_msg *m, char *const *keywords,
-    unsigned nkeywords, struct md_keywords *k)
+md_letters_for(const struct store_msg *m, const char *name,
+    char *const *keywords, unsigned nkeywords, struct md_keywords *k)
 {
 	uint64_t letters = m->place[0];
 
@@ -90,7 +105,7 @@ md_letters_for(const struct store_msg *m, char *const *keywords,
 		else if (letter != -1)
 			letters &= ~keyword_bit((unsigned)letter);
 	}
-	return letters;
+	return letters_with_room(letters, name);
 }
 
 static int

@@ -104,6 +104,8 @@ merge_flags(int dirfd, const char *name, const struct md_item *item,
 		if (strcmp(from, to) == 0 ||
 		    renameat(dirfd, from, dirfd, to) == 0)
 			return 0;
+		if (errno == ENAMETOOLONG)
+			return 0; /* theirs are too many */
 		if (errno != ENOENT)
 			return err_sys(err, "renaming %s", from);
 	}
@@ -123,8 +125,9 @@ settle_flags(int dirfd, const struct index *x, const struct md_item *item,
 	md_file(to, m->name, item->msg.m.place[0]);
 	if (renameat(dirfd, from, dirfd, to) == 0)
 		return 0;
-	return errno == ENOENT ? merge_flags(dirfd, m->name, item, err)
-	                       : err_sys(err, "renaming %s", from);
+	return errno == ENOENT || errno == ENAMETOOLONG
+	           ? merge_flags(dirfd, m->name, item, err)
+	           : err_sys(err, "renaming %s", from);
 }
 
 static int

@@ -210,8 +210,8 @@ put_message(struct md_op *op, size_t i, int64_t internaldate,
 	if (memcmp(m.m.emailid, zeros, 16) == 0)
 		rand_bytes(m.m.emailid, 16);
 	memcpy(m.m.key, a->key, 16);
-	m.m.place[0] =
-	    md_letters_for(&m.m, e->box->keywords, e->nkeywords, letters);
+	m.m.place[0] = md_letters_for(&m.m, m.name, e->box->keywords,
+	    e->nkeywords, letters);
 	if (p->cache_to != 0)
 		write_cache(op, a, p, m.m.uid);
 	m.cache = p->cache_to;
@@ -383,8 +383,8 @@ change_one(struct md_op *op, const struct store_change *c,
 	    memcmp(m.keywords, was->m.keywords, sizeof m.keywords) == 0)
 		return STORE_SAME;
 	m.modseq = e->modseq;
-	m.place[0] =
-	    md_letters_for(&m, op->box->keywords, e->nkeywords, letters);
+	m.place[0] = md_letters_for(&m, was->name, op->box->keywords,
+	    e->nkeywords, letters);
 	md_put_flags(&e->record, &m, was->m.place[0]);
 	e->changed[e->nchanged++] = m.uid;
 	effect_modseq(e, m.modseq);

@@ -116,6 +116,35 @@ test_names(void)
 	shut(&mb);
 }
 
+/* All flags and keywords there can be, where the name has no room for them. */
+static void
+test_no_room(void)
+{
+	struct store_change c = { .uid = 1, .set = STORE_FLAGS };
+	struct store_mailbox *mb;
+	char name[300];
+
+	make("room");
+	snprintf(name, sizeof name, "cur/%0224d:2,", 1);
+	put("room", name, "text\n");
+	mb = rig_open(&rig, "room");
+	for (unsigned i = 0; i < MD_LETTERS; i++) {
+		snprintf(name, sizeof name, "keyword%u", i);
+		MUST(store_keyword_add(mb, slice_str(name)) == (int)i);
+		c.set_keywords[0] |= (uint64_t)1 << i;
+	}
+	MUST(store_numbers(mb)->exists == 1);
+	MUST(rig_change(&rig, mb, &c, 1) == NULL);
+	shut(&mb);
+	mb = rig_open(&rig, "room");
+	ok(mb != NULL && reads(mb, 0, "text\r\n") &&
+	        store_at(mb, 0)->flags == STORE_FLAGS &&
+	        store_at(mb, 0)->keywords[0] == c.set_keywords[0],
+	    "more flags than a name has room for");
+	if (mb != NULL)
+		shut(&mb);
+}
+
 static void
 test_one_name(void)
 {
@@ -523,6 +552,7 @@ main(void)
 	nobody = is_nobody();
 	MUST(rig_start(&rig, &maildir_module, dir) == 0);
 	test_names();
+	test_no_room();
 	test_one_name();
 	test_taken();
 	test_plain();
