@@ -72,9 +72,15 @@ static void next_missing(struct search_run *r);
 
 /*
  * Half of the threads read and test for searches, so that those are never in
- * the way of who fetches or delivers.  Who finds no place goes on with resume,
- * in turn.
+ * the way of who fetches or delivers.
  */
+static bool
+has_place(const struct backendd *bd)
+{
+	return bd->nreading < (bd->conf->job_threads + 1) / 2;
+}
+
+/* Who finds no place goes on with resume, in turn. */
 static bool
 take_place(struct search_run *r, void (*resume)(struct search_run *r))
 {
@@ -82,7 +88,7 @@ take_place(struct search_run *r, void (*resume)(struct search_run *r))
 
 	if (r->resume != NULL)
 		return false;
-	if (bd->nreading < (bd->conf->job_threads + 1) / 2) {
+	if (has_place(bd)) {
 		bd->nreading++;
 		return true;
 	}
@@ -92,21 +98,29 @@ take_place(struct search_run *r, void (*resume)(struct search_run *r))
 }
 
 static void
+stop_waiting(struct search_run *r)
+{
+	if (r->resume != NULL)
+		TAILQ_REMOVE(&r->ask.bd->waiting, r, waiting);
+	r->resume = NULL;
+}
+
+/* Whoever is next may not want the place any more: then it is the one's after. */
+static void
 give_place(struct search_run *r)
 {
 	struct backendd *bd = r->ask.bd;
-	struct search_run *next = TAILQ_FIRST(&bd->waiting);
-	void (*resume)(struct search_run * r);
+	struct search_run *next;
 
 	MUST(bd->nreading > 0);
 	bd->nreading--;
-	if (next == NULL)
-		return;
-	resume = next->resume;
-	next->resume = NULL;
-	TAILQ_REMOVE(&bd->waiting, next, waiting);
-	if (next != r) /* who gives it goes on by himself */
-		resume(next);
+	while (has_place(bd) && (next = TAILQ_FIRST(&bd->waiting)) != NULL) {
+		void (*resume)(struct search_run * run) = next->resume;
+
+		stop_waiting(next);
+		if (next != r) /* who gives it goes on by himself */
+			resume(next);
+	}
 }
 
 /* --- found ------------------------------------------------------------------ */
@@ -275,15 +289,17 @@ next_messages(struct search_run *r)
 		if (b->n == 0)
 			fill_batch(r, b);
 		if (b->n == 0)
-			break;
+			continue; /* one behind it may wait for a place */
 		if (!take_place(r, next_messages))
 			return;
 		b->under_way = true;
 		rd->busy++;
 		store_read(mailbox_store(r->m), b->parts, b->n, on_messages, b);
 	}
-	if (rd->busy == 0)
-		all_tested(r);
+	if (rd->busy > 0)
+		return;
+	stop_waiting(r);
+	all_tested(r);
 }
 
 /* --- summaries --------------------------------------------------------------- */

@@ -629,6 +629,35 @@ def test_progress(c):
     d.close()
 
 
+def test_places(_):
+    """More to read than there is room for at once: nothing is left out."""
+    c = server.client("joe")
+    c.must("CREATE texts")
+    for i in range(200):
+        c.append("texts", simple("text", "word"))
+    c.must("SELECT texts")
+    clients = [server.client("joe") for i in range(4)]
+    for d in clients:
+        d.must("SELECT texts")
+    for n in (64, 65, 128, 129, 200):
+        command = "SEARCH RETURN (COUNT) 1:%d BODY word" % n
+        has(c.must(command), "COUNT %d$" % n, "all of %d are read" % n)
+        tags = [d.begin(command) for d in clients]
+        for d, tag in zip(clients, tags):
+            has(d.end(tag), "COUNT %d$" % n, "of many searches, too")
+    # One that is called off lets who waits behind it have its place.
+    d = clients[0]
+    d.must("SEARCH RETURN (UPDATE) BODY nowhere")
+    c.append("texts", simple("text", "word"))
+    tags = [d.begin("SEARCH BODY nowhere") for d in clients[1:]]
+    d.begin("NOOP")
+    d.close()
+    for d, tag in zip(clients[1:], tags):
+        ok(" OK" in d.end(tag)[-1], "it ends")
+        d.close()
+    c.close()
+
+
 def test_damaged(_):
     """An octet of the index is wrong, in a part that is not yet checked."""
     index = max((os.path.join(d, "index") for d, _, names in
@@ -667,5 +696,5 @@ if __name__ == "__main__":
                      test_partial, test_context, test_context_random,
                      test_multisearch))
     with_server(["progress_interval = 1ms", "job_threads = 2"],
-                (test_progress, test_damaged))
+                (test_progress, test_damaged, test_places))
     plan()
