@@ -104,7 +104,7 @@ copy_small(struct appending *ap, const struct piece *p, int source)
 static int
 write_direct(struct appending *ap, struct piece *p, int source)
 {
-	bool small = p->size <= STORE_INLINE_MAX;
+	bool small = p->size <= STORE_INLINE_MAX, unread;
 	int fd;
 
 	if (!p->from)
@@ -117,7 +117,7 @@ write_direct(struct appending *ap, struct piece *p, int source)
 		return -1;
 	if (p->from)
 		return spool_frame_copy(source, &p->place, p->frame, fd, p->at,
-		    &ap->err);
+		    &unread, &ap->err);
 	return spool_write(fd, p->octets.ptr, p->octets.len,
 	    p->at + spool_frame_head(p->size), &ap->err);
 }

@@ -235,12 +235,13 @@ spool_frame_read(int fd, const struct spool_place *p, uint64_t offset,
 
 int
 spool_frame_copy(int from, const struct spool_place *p, uint8_t *head, int to,
-    uint64_t at, struct err *err)
+    uint64_t at, bool *unread, struct err *err)
 {
 	size_t head_len = spool_frame_head(p->size);
 	uint8_t *block = xmalloc(SPOOL_BLOCK);
 	int result = -1;
 
+	*unread = true;
 	if (spool_read(from, head, head_len, p->at, err) == -1 ||
 	    check_head(head, p, err) == -1)
 		goto out;
@@ -249,10 +250,14 @@ spool_frame_copy(int from, const struct spool_place *p, uint8_t *head, int to,
 		size_t len = block_len(p->size, i);
 
 		if (spool_read(from, block, len, p->at + start, err) == -1 ||
-		    check_block(head, i, block, len, err) == -1 ||
-		    spool_write(to, block, len, at + start, err) == -1)
+		    check_block(head, i, block, len, err) == -1)
 			goto out;
+		if (spool_write(to, block, len, at + start, err) == -1) {
+			*unread = false;
+			goto out;
+		}
 	}
+	*unread = false;
 	result = 0;
 out:
 	free(block);

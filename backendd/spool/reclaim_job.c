@@ -148,12 +148,14 @@ move_one(struct reclaim_job *rj, struct move *mv, int from)
 		return -1;
 	head = xmalloc(head_len);
 	spool_place_of(&p, rj->id, &mv->msg);
-	if (spool_frame_copy(from, &p, head, to, mv->at, &rj->err) == -1) {
-		mv->failed = true;
-		err_add(&rj->err, "uid %lu", (unsigned long)mv->msg.uid);
-	} else {
+	result =
+	    spool_frame_copy(from, &p, head, to, mv->at, &mv->failed, &rj->err);
+	if (result == 0) {
 		spool_frame_seal(head, &mv->msg, rj->uidvalidity);
 		result = spool_write(to, head, head_len, mv->at, &rj->err);
+	} else if (mv->failed) { /* it stays where it is */
+		err_add(&rj->err, "uid %lu", (unsigned long)mv->msg.uid);
+		result = 0;
 	}
 	free(head);
 	return result;

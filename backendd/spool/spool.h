@@ -390,10 +390,11 @@ int spool_frame_check(const struct spool_place *p, uint8_t *area,
 
 /*
  * The octets to a frame that is to be at "at", all verified on the way; its
- * head, not written, to be sealed.
+ * head, not written, to be sealed.  If it fails, *unread: they cannot be read,
+ * or are damaged.
  */
 int spool_frame_copy(int from, const struct spool_place *p, uint8_t *head,
-    int to, uint64_t at, struct err *err) MUST_CHECK;
+    int to, uint64_t at, bool *unread, struct err *err) MUST_CHECK;
 
 enum {
 	SPOOL_CACHE_HEAD = 16

@@ -806,6 +806,42 @@ test_cache_torn(void)
 	store_close(&mb);
 }
 
+/* What cannot be read and what cannot be written are not the same. */
+static void
+test_copy(void)
+{
+	struct spool_place p = { .size = 5, .uid = 1 };
+	struct store_msg m = { .uid = 1, .size = p.size };
+	uint8_t frame[256];
+	size_t head = spool_frame_head(p.size);
+	char path[SPOOL_FILE_ROOM];
+	bool unread = true;
+	struct err err;
+	int fd, none;
+
+	snprintf(path, sizeof path, "%s/frame", dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	none = open(path, O_RDONLY);
+	MUST(fd != -1 && none != -1);
+	spool_frame_sum(frame, slice_str("12345"));
+	spool_frame_seal(frame, &m, 1);
+	MUST(pwrite(fd, frame, head, 0) == (ssize_t)head &&
+	     pwrite(fd, "12345", 5, (off_t)head) == 5);
+	ok(spool_frame_copy(fd, &p, frame, none, 512, &unread, &err) == -1 &&
+	        !unread,
+	    "a copy that cannot be written: %s", err.text);
+	ok(spool_frame_copy(fd, &p, frame, fd, 512, &unread, &err) == 0 &&
+	        !unread,
+	    "one that can be");
+	MUST(pwrite(fd, "6", 1, (off_t)head) == 1);
+	ok(spool_frame_copy(fd, &p, frame, fd, 512, &unread, &err) == -1 &&
+	        unread,
+	    "one that cannot be read: %s", err.text);
+	close(fd);
+	close(none);
+	unlink(path);
+}
+
 /* ---- frames that a sender has put into a message ---- */
 
 enum {
@@ -919,6 +955,7 @@ main(void)
 	test_gone_data();
 	test_reclaim_damaged();
 	test_lost_pages();
+	test_copy();
 	test_cache();
 	test_cache_lost();
 	test_cache_end();
