@@ -314,14 +314,26 @@ charset_put(struct charset *c, struct slice in, struct buf *out)
 	memcpy(c->held, in.ptr + used, c->nheld);
 }
 
+/* Some keep a letter back, as an accent may follow: windows-1255, TCVN. */
+static void
+end_iconv(struct charset *c, struct buf *out)
+{
+	char area[64], *to = area;
+	size_t room = sizeof(area);
+
+	iconv(c->cd, NULL, NULL, &to, &room);
+	buf_put(out, area, sizeof(area) - room);
+	iconv(c->cd, NULL, NULL, NULL, NULL);
+}
+
 void
 charset_end(struct charset *c, struct buf *out)
 {
+	if (c->kind == KIND_ICONV)
+		end_iconv(c, out);
 	if (c->nheld > 0)
 		put_replacement(c, out);
 	c->nheld = 0;
-	if (c->kind == KIND_ICONV)
-		iconv(c->cd, NULL, NULL, NULL, NULL);
 }
 
 int

@@ -32,6 +32,11 @@ static const struct {
 	{ "iso-2022-jp", "\x1b$B$\"\x1b(Bx", "\xe3\x81\x82x" },
 	{ "shift_jis", "\x82\xa0", "\xe3\x81\x82" },
 	{ "gb2312", "\xc4\xe3", "\xe4\xbd\xa0" },
+	{ "windows-1255", "\xf9\xec\xe5\xed",
+	    "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d" },
+	{ "windows-1255", "\xf9\xd1", "\xef\xac\xaa" },
+	{ "windows-1255", "\xe9", "\xd7\x99" },
+	{ "windows-1258", "xa", "xa" },
 };
 
 /* In two pieces, cut here. */
