@@ -21,6 +21,9 @@ enum {
 	NUMBER_OCTETS = 14 /* a number, a space, a pair of parentheses */
 };
 
+/* Up from parents, in search of loops: no mail needs so many. */
+#define STEPS_MAX UINT64_C(100000000)
+
 struct digest {
 	uint64_t a, b;
 };
@@ -51,6 +54,7 @@ struct thread {
 	uint32_t *table; /* of ids: open addressing, a power of two */
 	size_t table_size;
 	uint32_t *order; /* messages by sent date */
+	uint64_t steps;  /* so far, of STEPS_MAX */
 };
 
 struct thread *
@@ -144,9 +148,9 @@ node_of(struct thread *t, struct digest id)
 }
 
 static bool
-descends(const struct thread *t, uint32_t node, uint32_t from)
+descends(struct thread *t, uint32_t node, uint32_t from)
 {
-	while (node != NONE && node != from)
+	for (; node != NONE && node != from; t->steps++)
 		node = t->nodes[node].parent;
 	return node != NONE;
 }
@@ -154,7 +158,7 @@ descends(const struct thread *t, uint32_t node, uint32_t from)
 static void
 link_to(struct thread *t, uint32_t child, uint32_t parent)
 {
-	if (child == parent ||
+	if (child == parent || t->steps > STEPS_MAX ||
 	    (t->nodes[child].was_parent && descends(t, parent, child)))
 		return;
 	t->nodes[child].parent = parent;
@@ -294,7 +298,7 @@ thread_add(struct thread *t, const struct thread_message *m)
 		t->nodes[to->node].message = number;
 	}
 	arena_reset(&r.arena);
-	return true;
+	return t->steps <= STEPS_MAX;
 }
 
 /* --- all have come ---------------------------------------------------------- */

@@ -44,7 +44,7 @@ struct thread_message {
 struct thread *thread_new(enum thread_algorithm how, const uint64_t key[4]);
 void thread_free(struct thread **tp);
 
-/* False: too many ids, and the message is not taken in. */
+/* False: too many ids, or too long chains of them; free it then. */
 bool thread_add(struct thread *t, const struct thread_message *m) MUST_CHECK;
 
 /* "* THREAD (1)(2 3)" and CR LF.  Once, and the last thing done with it. */

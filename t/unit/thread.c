@@ -280,11 +280,53 @@ test_large(void)
 	}
 }
 
+/*
+ * One long chain, and messages that all hang on its end but have a child
+ * already: whether that makes a loop takes as many steps as the chain is long.
+ */
+static void
+test_far(void)
+{
+	enum {
+		DEEP = 50000,
+		TRIES = 10000
+	};
+	struct thread *t = thread_new(THREAD_REFERENCES, key);
+	struct thread_message m = { 1, 1, { 0 } };
+	uint32_t taken = 0;
+	struct arena a;
+	struct buf b;
+	bool good;
+
+	arena_init(&a);
+	buf_init(&b, 16 * DEEP);
+	buf_puts(&b, "References:");
+	for (unsigned i = 1; i <= DEEP; i++)
+		buf_printf(&b, " <%u@x>", i);
+	buf_puts(&b, "\r\n");
+	m.headers = buf_slice(&b);
+	good = thread_add(t, &m);
+	while (good && taken < TRIES) {
+		m.number++;
+		m.headers = slice_str(arena_printf(&a,
+		    "Message-ID: <%u@y>\r\n"
+		    "References: <%u@y> <%u@z> <%u@x>\r\n",
+		    (unsigned)taken, (unsigned)taken, (unsigned)taken, DEEP));
+		good = thread_add(t, &m);
+		taken++;
+	}
+	ok(taken > 100 && taken < TRIES, "it gives up after %u", taken);
+	thread_free(&t);
+	buf_fini(&b);
+	arena_reset(&a);
+}
+
 int
 main(void)
 {
 	test_cases();
 	test_random();
 	test_large();
+	test_far();
 	return done_testing();
 }
