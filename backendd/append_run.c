@@ -2,6 +2,7 @@
 
 #include "backendd/append_run.h"
 #include "backendd/catenate.h"
+#include "backendd/conf.h"
 #include "backendd/letter.h"
 #include "backendd/letter_binary.h"
 #include "backendd/mailbox.h"
@@ -25,6 +26,7 @@
 
 enum {
 	FIRST_MESSAGES = 8,
+	FIRST_PARTS = 4,
 	TAGGED_MAX = 4 * 1024,     /* of an APPENDUID in the tagged reply */
 	APPENDUID_MAX = 64 * 1024, /* of one at all */
 };
@@ -33,7 +35,7 @@ enum {
 struct message {
 	size_t literal;              /* of cmd->blobs */
 	struct catenate_part *parts; /* or NULL */
-	size_t nparts;
+	size_t nparts, room;
 	bool binary; /* a literal8 is in it: it may have NULs */
 	bool seen_by_him;
 	struct letter *letter; /* NULL: to be made */
@@ -46,6 +48,7 @@ struct append_run {
 	struct mailbox_append *items;
 	size_t n, room, made;
 	size_t literals; /* parsed, of cmd->blobs */
+	uint64_t octets; /* of those made */
 	bool empty;      /* a literal of no octets: it cancels all */
 	bool utf8;       /* UTF8 (...) */
 
@@ -170,6 +173,7 @@ keep_letter(struct append_run *ap, struct letter *l)
 {
 	ap->messages[ap->made].letter = l;
 	ap->items[ap->made].letter = l;
+	ap->octets += letter_octets(l).len;
 	ap->made++;
 }
 
@@ -214,13 +218,22 @@ make_letter(struct append_run *ap, struct blob *b)
 	letter_make(bd->loop, bd->jobs, b, on_letter, ap);
 }
 
+/* What it is made of was not all sent, so nobody has counted it yet. */
 static void
 on_catenated(void *arg, const struct catenate_result *r)
 {
-	if (r->blob == NULL)
-		refuse(arg, r->code, r->why);
-	else
-		make_letter(arg, r->blob);
+	struct append_run *ap = arg;
+	uint64_t most = session_server(ap->ss)->conf->append_size;
+	struct blob *b = r->blob;
+
+	if (b == NULL) {
+		refuse(ap, r->code, r->why);
+	} else if (ap->octets + blob_slice(b).len > most) {
+		blob_free(&b);
+		refuse(ap, "LIMIT", "Too many octets at once");
+	} else {
+		make_letter(ap, b);
+	}
 }
 
 static void
@@ -534,20 +547,34 @@ parse_part(struct append_run *ap, struct message *m, struct catenate_part *part)
 		part->text = ap->cmd->blobs[literal];
 }
 
+/* Few have many: there may be thousands of messages. */
+static struct catenate_part *
+add_part(struct append_run *ap, struct message *m)
+{
+	struct catenate_part *parts;
+
+	if (m->nparts == m->room) {
+		m->room = m->room == 0 ? FIRST_PARTS : 2 * m->room;
+		parts = arena_array(ap->cmd->arena, m->room, sizeof(*parts));
+		if (m->nparts > 0)
+			memcpy(parts, m->parts, m->nparts * sizeof(*parts));
+		m->parts = parts;
+	}
+	return &m->parts[m->nparts++];
+}
+
 static void
 parse_catenate(struct append_run *ap, struct message *m)
 {
 	struct parse *p = ap->cmd->args;
 
-	m->parts =
-	    arena_array(ap->cmd->arena, CATENATE_PARTS_MAX, sizeof(*m->parts));
 	parse_sp(p);
 	parse_open(p);
 	while (parse_more(p)) {
 		if (m->nparts == CATENATE_PARTS_MAX)
 			parse_fail(p, "Too many parts");
 		else
-			parse_part(ap, m, &m->parts[m->nparts++]);
+			parse_part(ap, m, add_part(ap, m));
 	}
 	if (m->nparts == 0)
 		parse_fail(p, "Nothing to catenate");

@@ -187,7 +187,7 @@ advance(struct assembling *as)
 
 void
 assemble(struct backendd *bd, const struct assemble_piece *pieces, size_t n,
-    assemble_cb *cb, void *arg)
+    size_t memory, assemble_cb *cb, void *arg)
 {
 	struct assembling *as = xcalloc(1, sizeof(*as));
 
@@ -196,8 +196,7 @@ assemble(struct backendd *bd, const struct assemble_piece *pieces, size_t n,
 	as->n = n;
 	as->cb = cb;
 	as->arg = arg;
-	as->blob = blob_new(bd->jobs, bd->conf->temp_directory,
-	    (size_t)bd->conf->message_memory);
+	as->blob = blob_new(bd->jobs, bd->conf->temp_directory, memory);
 	buf_init(&as->made, 2 * WINDOW);
 	as->turn = task_new(bd->loop, on_turn, as);
 	task_want(as->turn);

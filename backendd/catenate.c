@@ -288,8 +288,8 @@ on_turn(void *arg)
 	else if (c->total == 0) /* as a literal of none is refused */
 		fail(c, "CLIENTBUG", "A message is empty");
 	else
-		assemble(session_server(c->ss), c->pieces, c->n, on_assembled,
-		    c);
+		assemble(session_server(c->ss), c->pieces, c->n,
+		    session_memory_for(c->ss, c->total), on_assembled, c);
 }
 
 void

@@ -79,7 +79,8 @@ looked(void *arg)
 {
 	struct encoding *en = arg;
 
-	assemble(en->bd, en->pieces, en->n, on_assembled, en);
+	assemble(en->bd, en->pieces, en->n,
+	    (size_t)en->bd->conf->message_memory, on_assembled, en);
 }
 
 void

@@ -173,6 +173,12 @@ struct session_refusal {
 const struct mboxrec *session_find_mailbox(struct session *ss,
     const char *internal, unsigned need, struct session_refusal *no);
 
+/*
+ * For the running command: how much of a message of so many octets may be in
+ * memory before it goes to a file.
+ */
+size_t session_memory_for(struct session *ss, uint64_t octets);
+
 /* Output. */
 struct buf *session_out(struct session *ss);
 void session_flush(struct session *ss);

@@ -200,8 +200,8 @@ refuse_message(struct session *ss, uint64_t size)
 }
 
 /* Many small ones may not fill the memory either. */
-static size_t
-memory_for(struct session *ss, uint64_t size)
+size_t
+session_memory_for(struct session *ss, uint64_t size)
 {
 	const struct backendd_conf *conf = ss->bd->conf;
 	struct backendd *bd = ss->bd;
@@ -230,8 +230,8 @@ add_blob(struct session *ss, uint64_t size)
 			memcpy(more, cmd->blobs, n * sizeof(*more));
 		cmd->blobs = more;
 	}
-	cmd->blobs[n] =
-	    blob_new(ss->bd->jobs, conf->temp_directory, memory_for(ss, size));
+	cmd->blobs[n] = blob_new(ss->bd->jobs, conf->temp_directory,
+	    session_memory_for(ss, size));
 	blob_expect(cmd->blobs[n], size);
 	cmd->nblobs++;
 }

@@ -5,11 +5,13 @@ MULTIAPPEND (RFC 3502), CATENATE (RFC 4469), REPLACE (RFC 8508), APPENDLIMIT
 import os
 import re
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend  # noqa: E402
+from daemon import children, resident  # noqa: E402
 from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
 
 FIRST = (b"Date: Mon, 7 Feb 1994 21:52:25 -0800 (PST)\r\n"
@@ -389,9 +391,33 @@ def test_literal_minus():
         r = c.do(b'APPEND INBOX CATENATE (URL "/INBOX/;UID=1" URL '
                  b'"/INBOX/;UID=1" URL "/INBOX/;UID=1" URL "/INBOX/;UID=1")')
         has(r, r"^a\d+ NO \[TOOBIG\]", "max_message, of a CATENATE")
+        r = c.do(b"APPEND INBOX" + b" CATENATE (URL /INBOX/;UID=1)" * 7)
+        has(r, r"^a\d+ NO \[LIMIT\]", "max_append, of many CATENATEs")
         ok(count(c, "INBOX") == 2, "nothing of these was kept")
+        r = c.do(b"APPEND INBOX" + b" CATENATE (URL /INBOX/;UID=1)" * 5)
+        has(r, r"^a\d+ OK \[APPENDUID \d+ 3:7\]", "nor is less refused")
         c.send(b"b CREATE {5000+}\r\n")
         has([c.line()], r"^\* BYE \[TOOBIG\]", "another command ends it")
+        c.close()
+
+
+def test_memory():
+    temp = tempfile.mkdtemp(prefix="backendd.")
+    with Backend(users=["joe"], conf=["max_append_memory = 0",
+                                      "temp_directory = " + temp]) as small:
+        c = small.client("joe")
+        ok("OK" in c.append("INBOX", simple("x", "y"))[-1], "a message")
+        store = dict(children(small.child.pid))["store"]
+        before = resident(store)
+        r = c.do(b"APPEND INBOX" + b" CATENATE (URL /)" * 3500)
+        has(r, r"^a\d+ NO \[BADURL", "very many CATENATEs")
+        grown = resident(store) - before
+        ok(grown < 48 * 1024, "cost little memory (%d kB)" % grown)
+        os.rmdir(temp)
+        has(c.append("INBOX", simple("x", "y")), r"^a\d+ NO",
+            "what may not be in memory needs a file")
+        has(c.do(b"APPEND INBOX CATENATE (URL /INBOX/;UID=1)"), r"^a\d+ NO",
+            "and so does what is catenated")
         c.close()
 
 
@@ -401,4 +427,5 @@ with server:
          test_replace, test_replace_lost, test_appendlimit, test_literal8],
         lambda: [server.client("joe")])
 test_literal_minus()
+test_memory()
 plan()
