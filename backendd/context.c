@@ -489,8 +489,9 @@ tell_looked(struct context *cx)
 			continue;
 		hit = cx->found.at[j++];
 		MUST(hit.uid == cx->asked[i]);
-		if (was[i] || view_seq_of(session_view(cx->ss), hit.uid) == 0)
-			free(hit.key); /* or its EXPUNGE was said meanwhile */
+		if (was[i] ||
+		    view_message(session_view(cx->ss), hit.uid) == NULL)
+			free(hit.key); /* or it was expunged meanwhile */
 		else
 			cx->found.at[k++] = hit;
 	}

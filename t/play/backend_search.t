@@ -658,6 +658,28 @@ def test_places(_):
     c.close()
 
 
+def test_context_gone(_):
+    """What is expunged while a context looks at it is not added."""
+    c = server.client("joe")
+    d = server.client("joe")
+    c.must("CREATE gone")
+    c.append("gone", simple("first", "nothing"))
+    c.must("SELECT gone")
+    d.must("SELECT gone")
+    tag = "a%d" % (c.n + 1)
+    c.must("UID SEARCH RETURN (UPDATE) BODY word")
+    d.append("gone", simple("second", "some " * 3000000 + "word"),
+             "\\Deleted")
+    looks = c.begin("FETCH 1 FLAGS")
+    d.must("EXPUNGE")
+    lines = c.end(looks) + c.must("NOOP")
+    told = updates(lines, tag)
+    equal(["ADDTO" in x for x in told], [True, False] if told else [],
+          "what is added is removed when it is expunged")
+    c.close()
+    d.close()
+
+
 def test_damaged(_):
     """An octet of the index is wrong, in a part that is not yet checked."""
     index = max((os.path.join(d, "index") for d, _, names in
@@ -696,5 +718,6 @@ if __name__ == "__main__":
                      test_partial, test_context, test_context_random,
                      test_multisearch))
     with_server(["progress_interval = 1ms", "job_threads = 2"],
-                (test_progress, test_damaged, test_places))
+                (test_progress, test_damaged, test_places,
+                 test_context_gone))
     plan()
