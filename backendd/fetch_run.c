@@ -9,6 +9,7 @@
 #include "backendd/view.h"
 #include "imap/acl.h"
 #include "imap/fetch.h"
+#include "imap/summary.h"
 #include "lib/arena.h"
 #include "lib/buf.h"
 #include "lib/loop.h"
@@ -37,13 +38,23 @@ on_headers(void *arg, struct store_chunk *chunk)
 	fetch_advance(fe);
 }
 
+/* Octets of fields, at most about: asked for often they are many. */
+static uint64_t
+fields_of(const struct fetching *fe, const struct item *item, uint64_t read)
+{
+	const struct summary *s = item->facts.summary;
+
+	return fe->nfields * (read + (s != NULL ? s->headers.len : 0));
+}
+
 /* Makes a group of the items from group_end on, and reads what it needs. */
 static void
 read_headers(struct fetching *fe)
 {
-	uint64_t octets = 0;
+	uint64_t octets = 0, fields = 0;
 
 	store_chunk_free(&fe->headers);
+	arena_again(&fe->plans);
 	fe->group = fe->group_end;
 	fe->win->n = 0;
 	for (; fe->group_end < fe->b->n; fe->group_end++) {
@@ -53,6 +64,9 @@ read_headers(struct fetching *fe)
 		if (!item->failed && (fe->needs & FETCH_SUMMARY))
 			r = fetch_header_needed(fe->f, &item->facts);
 		item->facts.header_range = r;
+		fields += fields_of(fe, item, r.len);
+		if (fe->group_end > fe->group && fields > FIELDS_MAX)
+			break;
 		if (r.len == 0)
 			continue;
 		if (octets > 0 && octets + r.len > HEADERS_MAX)
@@ -141,7 +155,7 @@ plan(struct fetching *fe)
 {
 	for (size_t i = fe->group; i < fe->group_end; i++)
 		if (!fe->b->items[i].failed)
-			fetch_plan(fe->f, &fe->b->arena, &fe->b->items[i].facts,
+			fetch_plan(fe->f, &fe->plans, &fe->b->items[i].facts,
 			    &fe->b->items[i].plan);
 	fe->pos = (struct piece_at){ .item = fe->group };
 	fe->state = STATE_SEND;
@@ -161,6 +175,7 @@ finish(struct fetching *fe)
 	task_free(&fe->turn);
 	mailbox_release(&fe->m);
 	buf_fini(&fe->flags);
+	arena_reset(&fe->plans);
 	free(fe);
 	if (gone)
 		session_done(ss, SESSION_NO, "EXPUNGEISSUED",
@@ -233,6 +248,9 @@ fetch_run(struct session *ss, const struct fetch *f, struct msgset *set)
 	fe->needs = fetch_needs(f);
 	fe->sets_seen = f->sets_seen && view_access(v) == VIEW_READ_WRITE &&
 	                (view_rights(v) & ACL_SEEN);
+	for (unsigned i = 0; i < f->count; i++)
+		fe->nfields += f->items[i].section.nfields > 0;
+	arena_init(&fe->plans);
 	buf_init(&fe->flags, FLAGS_MAX);
 	fetch_advance(fe);
 }

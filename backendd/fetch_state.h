@@ -30,6 +30,7 @@ enum {
 	BATCHES_MAX = 1024 * 1024, /* ...unless all have so many octets */
 	LOOKED_MAX = 4096,         /* messages looked at in one turn */
 	HEADERS_MAX = 256 * 1024,  /* octets of headers read at once */
+	FIELDS_MAX = 1024 * 1024,  /* octets of fields planned at once */
 	WINDOW = 256 * 1024,       /* octets of messages read at once */
 	WINDOW_PARTS = 128,
 	ROOM = 32 * 1024, /* to wait for when there is none */
@@ -109,6 +110,8 @@ struct fetching {
 	bool all_gathered;
 	struct buf flags;        /* of one message, while it is gathered */
 	size_t group, group_end; /* items planned and sent together */
+	struct arena plans;      /* ...and their plans */
+	unsigned nfields;        /* items that are fields of a header */
 
 	/* What is sent next, and what is at hand of the messages. */
 	struct piece_at pos;

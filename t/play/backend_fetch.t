@@ -13,7 +13,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "lib"))
 from backend import Backend  # noqa: E402
-from imap import has, hasnt, ok, plan, run, simple  # noqa: E402
+from daemon import BIN, children, resident  # noqa: E402
+from imap import equal, has, hasnt, ok, plan, run, simple  # noqa: E402
 from murder import await_that  # noqa: E402
 
 LOREM = ("Lorem ipsum dolor sit amet, consectetur adipiscing elit.\r\n"
@@ -242,8 +243,34 @@ def test_append_binary(c):
     ok(literal(r[0], "BINARY[1]") == (b"a\0b", True), "octet for octet")
 
 
+def test_fields(c):
+    """Long fields of many messages, asked for often: not all made at once."""
+    subject = " ".join("word%04d" % i for i in range(3000))
+    octets = ("From: a@example.org\r\nSubject: %s\r\n\r\nhello\r\n" %
+              subject).encode()
+    field = "BODY.PEEK[HEADER.FIELDS (SUBJECT)]"
+    c.must("CREATE fields")
+    for i in range(100):
+        c.append("fields", octets)
+    c.must("SELECT fields")
+    r = c.must("FETCH 1:* (%s %s)" % (field, field))
+    equal([x.split()[1] for x in r[:-1]], [str(i + 1) for i in range(100)],
+          "each message")
+    ok(all(x.count(subject) == 2 for x in r[:-1]), "has its fields")
+    store = next(pid for title, pid in children(server.child.pid)
+                 if title == "store")
+    before = resident(store)
+    c.begin("FETCH 1:* (%s)" % " ".join([field] * 40))
+    has([c.line()], r"^\* 1 FETCH ", "forty times")
+    grown = resident(store) - before
+    with open(os.path.join(BIN, "backendd"), "rb") as f:
+        if b"__asan_init" not in f.read():  # its own memory would count
+            ok(grown < 40000, "that takes no more memory (%d kB)" % grown)
+    c.close()
+
+
 server = Backend(users=["joe"])
 with server:
     run([test_preview, test_objectid, test_savedate, test_binary,
-         test_append_binary, test_lazy], lambda: [server.client("joe")])
+         test_append_binary, test_lazy, test_fields], lambda: [server.client("joe")])
 plan()
