@@ -277,18 +277,37 @@ backendd_CREATE(struct session *ss, struct cmd *cmd)
 
 /* --- DELETE ---------------------------------------------------------------------- */
 
-/* A session that deletes what it has selected has nothing selected then. */
+/* In the command's arena. */
+struct deleting {
+	struct session *ss;
+	bool own; /* what is selected is to go */
+};
+
+/*
+ * A session that has deleted what it had selected has nothing selected then,
+ * and one that could not has it still.
+ */
 static void
-leave(struct session *ss, const struct mboxrec *rec)
+deleted(void *arg, enum mblist_result r, const char *text)
 {
-	if (session_has_selected(ss, rec->mailboxid))
-		session_set_view(ss, NULL);
+	struct deleting *de = arg;
+	struct view *view = session_view(de->ss);
+
+	if (view != NULL && view_lost(view)) {
+		if (de->own && r == MBLIST_OK)
+			session_set_view(de->ss, NULL);
+		else
+			session_bye(de->ss, "NONEXISTENT",
+			    "The mailbox was deleted");
+	}
+	changed(de->ss, r, text);
 }
 
 /* With all that belongs to it. */
 static void
-delete_inbox(struct session *ss, const char *name, const struct mboxrec *rec)
+delete_inbox(struct deleting *de, const char *name)
 {
+	struct session *ss = de->ss;
 	struct view *view = session_view(ss);
 
 	if (!session_is_admin(ss)) {
@@ -298,15 +317,15 @@ delete_inbox(struct session *ss, const char *name, const struct mboxrec *rec)
 	}
 	if (view != NULL &&
 	    mboxname_is_below(slice_str(view_name(view)), slice_str(name)))
-		session_set_view(ss, NULL);
-	leave(ss, rec);
-	mblist_delete_tree(session_server(ss)->list, name, changed, ss);
+		de->own = true;
+	mblist_delete_tree(session_server(ss)->list, name, deleted, de);
 }
 
 void
 backendd_DELETE(struct session *ss, struct cmd *cmd)
 {
 	struct slice external = parse_mailbox(cmd->args);
+	struct deleting *de;
 	const struct mboxrec *rec;
 	const char *name;
 
@@ -322,12 +341,13 @@ backendd_DELETE(struct session *ss, struct cmd *cmd)
 	if (rec == NULL)
 		return;
 	notify_own(ss, name);
-	if (mboxname_is_inbox(slice_str(name))) {
-		delete_inbox(ss, name, rec);
-		return;
-	}
-	leave(ss, rec);
-	mblist_delete(session_server(ss)->list, name, changed, ss);
+	de = arena_alloc(cmd->arena, sizeof(*de));
+	de->ss = ss;
+	de->own = session_has_selected(ss, rec->mailboxid);
+	if (mboxname_is_inbox(slice_str(name)))
+		delete_inbox(de, name);
+	else
+		mblist_delete(session_server(ss)->list, name, deleted, de);
 }
 
 /* --- RENAME ---------------------------------------------------------------------- */

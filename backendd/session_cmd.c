@@ -261,9 +261,19 @@ session_has_selected(const struct session *ss, struct slice mailboxid)
 	       slice_is(mailboxid, mailbox_id(view_mailbox(ss->view)));
 }
 
+/* It sees to that itself, when it knows what has become of it. */
+static bool
+is_deleting(const struct session *ss)
+{
+	return ss->state == SESSION_RUNNING &&
+	       ss->w->cmd->what->id == COMMAND_DELETE;
+}
+
 static void
 view_was_lost(struct session *ss)
 {
+	if (is_deleting(ss))
+		return;
 	if (ss->end == END_NONE && (ss->w == NULL || ss->w->bye_text == NULL))
 		session_bye(ss, "NONEXISTENT", "The mailbox was deleted");
 }

@@ -200,6 +200,7 @@ def await_less():
 
 def parted(a):
     await_less()
+    a.ask("a", 'SELECT "Shared Folders/h2"')
     murder("down", "mupdate")
     for command in ('CREATE "Shared Folders/x"',
                     'DELETE "Shared Folders/h2"',
@@ -208,6 +209,9 @@ def parted(a):
         last = a.ask("a", command)[-1]
         tap.ok(last.startswith("a NO [UNAVAILABLE]"),
                "without update server %s: %s" % (command, last))
+    tap.ok(a.ask("a", "UID FETCH 1:* UID")[-1].startswith("a OK"),
+           "and what is selected stays so")
+    a.ask("a", "UNSELECT")
     tap.ok(a.ask("a", 'LIST "" "*"')[0].endswith('"Shared Folders/h2"'),
            "nothing has changed")
     a.ask("a", 'SETACL "Shared Folders/h2" admin lrswipkxtea')
