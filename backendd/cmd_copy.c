@@ -12,6 +12,7 @@
 #include "backendd/target.h"
 #include "backendd/view.h"
 #include "imap/acl.h"
+#include "imap/mboxrec.h"
 #include "imap/parse.h"
 #include "lib/arena.h"
 
@@ -70,7 +71,9 @@ on_open(void *arg, struct target *t)
 		admitted(na, true);
 		return;
 	}
-	if (na->kind == COPY_AND_REMOVE)
+	/* Into itself it is not one change, so others may do the same. */
+	if (na->kind == COPY_AND_REMOVE &&
+	    !session_has_selected(na->ss, t->rec->mailboxid))
 		need.from = view_name(v);
 	quota_admit(na->ss, t->name, &need, admitted, na);
 }

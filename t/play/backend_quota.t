@@ -106,6 +106,8 @@ def test_usage(b, admin, c):
     has(c.do("COPY 1 box"), r"^a\d+ NO \[OVERQUOTA\]", "COPY over the limit")
     has(c.do("MOVE 3 box"), r" OK .*Move completed",
         "MOVE within the root takes nothing")
+    has(c.do("MOVE 1 INBOX"), r"^a\d+ NO \[OVERQUOTA\]",
+        "but into the mailbox itself it may be many at once")
     c.must("UNSELECT")
     has(usage(c, "INBOX"), r"\(STORAGE 92 100\)$", "so nothing has changed")
     admin.must("CREATE shared")
