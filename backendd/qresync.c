@@ -45,6 +45,9 @@ resync_new(struct session *ss, uint64_t since, const struct seqset *uids,
 static void
 finish(struct resync *re, const char *why)
 {
+	/* While it was read, or the client did not read. */
+	if (why == NULL && view_lost(session_view(re->ss)))
+		why = "The mailbox was deleted";
 	mailbox_release(&re->m);
 	task_free(&re->turn);
 	session_flush(re->ss);
