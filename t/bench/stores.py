@@ -17,6 +17,7 @@ import storework
 from servers import TOP, Alone, Dovecot, DovecotStore, Failed, forget, text_of
 
 LOAD = os.path.join(TOP, os.environ.get("B", "build"), "t", "bench", "load")
+MAKING_MS = "5000"  # deliveries, until all users have a mailbox
 LITTLE = 600       # octets of the messages of long mailboxes
 USER = "user1"
 STATUS = "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)"
@@ -150,8 +151,9 @@ class Stores:
 
     def deliver(self):
         people = 20 if self.opt.quick else 1000
-        for s in self.stores:  # who has no mailbox yet gets one
-            s.load("lmtp", "-c", "16", "-n", str(people), "-t", self.ms())
+        for s in self.stores:  # who has no mailbox yet gets one, all of them
+            s.load("lmtp", "-c", "16", "-n", str(people), "-t",
+                   self.ms() if self.opt.quick else MAKING_MS)
         for clients, expected in ((1, 2), (16, 5), (64, 10)):
             self.beside("deliver", "LMTP, 4 kB, into %d users, %d clients" % (
                 people, clients), "/s", "rate", lambda s: s.load(
