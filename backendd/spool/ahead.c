@@ -3,7 +3,6 @@
 
 #include "backendd/spool/spool.h"
 #include "lib/err.h"
-#include "lib/must.h"
 #include "lib/xalloc.h"
 
 enum {

@@ -2,10 +2,11 @@
  * append_octets: how the octets of an append get to the disk, for append.c.
  *
  * Small ones are put into the change's record, and from there into the files
- * when it is durable (ahead.c, redo.c); large ones, many at once, and what is read from elsewhere
- * are a job's, which writes those that are large or many to the data file and
- * syncs it.  Then the record has their heads, which make a frame of what was
- * written, and their cache records go beside it (change.aside).
+ * when it is durable (ahead.c, redo.c); large ones, many at once, and what is
+ * read from elsewhere are a job's, which writes those that are large or many to
+ * the data file and syncs it.  Then the record has their heads, which make a
+ * frame of what was written, and their cache records go beside it
+ * (change.aside).
  */
 #ifndef BACKENDD_SPOOL_APPEND_OCTETS_H
 #define BACKENDD_SPOOL_APPEND_OCTETS_H
