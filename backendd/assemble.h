@@ -34,7 +34,10 @@ struct assemble_piece {
 /* Gives b, which has ended; or NULL and why not. */
 typedef void assemble_cb(void *arg, struct blob *b, const char *why);
 
-/* What is longer than memory goes to a file.  Pieces have octets.  Never calls back from inside; they live until then. */
+/*
+ * What is longer than memory goes to a file.  Pieces have octets.  Never calls
+ * back from inside; they live until then.
+ */
 void assemble(struct backendd *bd, const struct assemble_piece *pieces,
     size_t n, size_t memory, assemble_cb *cb, void *arg);
 
